@@ -1,0 +1,317 @@
+/*
+ * raft/greeting.c
+ *	  Who is who, and a member's way back into the votes (rule 11).
+ *
+ * Every start of a member has a boot counter and a random incarnation.  A
+ * datagram acts only if it echoes the present start of its receiver: what was
+ * sent to an earlier start, or recorded and sent again, acts on nothing.
+ *
+ *	  1. greeting		here is my start.  Acts on nothing.
+ *	  2. answer			echoes it, names the answerer's start, and says what the
+ *						answerer remembers of the greeter: so a member learns
+ *						that its store is an old copy, or that it has a twin.
+ *	  3. confirmation	any datagram that echoes the answerer's start.
+ *
+ * A member that may have lost its state abstains until every other member has
+ * answered: whatever it promised or voted before, one of them knows at least its
+ * term.
+ */
+#include "internal.h"
+
+#include <assert.h>
+
+/* How long a peer that has answered may be silent before it is greeted again. */
+static uint64_t
+probe_interval(const Raft *r)
+{
+	return later_of(RAFT_PROBE_INTERVAL, 2 * r->config.timeouts.max_timeout);
+}
+
+static void
+greet(Raft *r, uint64_t now, int32_t id, RaftOutput *out)
+{
+	RaftPeer   *peer = &r->peers[id];
+	RaftMessage *m = raft_add_message(r, out, RAFT_GREETING, id);
+
+	/* It acts on nothing, so it need not pretend to know whom it reaches. */
+	m->echo_boot = 0;
+	m->echo_incarnation = 0;
+	peer->greeted_at = now;
+	peer->greet_at = now + (peer->answered ? probe_interval(r) :
+							r->config.timeouts.heartbeat_interval);
+}
+
+/*
+ * Greet who has not answered, every heartbeat_interval, and who has been silent
+ * for long: the answer tells whether the link and the peer live, and whether
+ * anyone else has started under our name meanwhile.
+ */
+void
+raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out)
+{
+	for_each_peer(r, id)
+	{
+		RaftPeer   *peer = &r->peers[id];
+		uint64_t	due;
+
+		if (now < peer->greet_at)
+			continue;
+		due = later_of(peer->heard_at, peer->greeted_at) + probe_interval(r);
+		if (peer->answered && due > now && peer->answer_digest == peer->list_digest)
+			peer->greet_at = due;
+		else
+			greet(r, now, id, out);
+	}
+}
+
+/* Tell the sender of "m" about this start, and what is remembered of its own. */
+static void
+answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
+{
+	const RaftPeer *peer = &r->peers[m->from];
+	RaftMessage *answer = raft_add_message(r, out, RAFT_GREETING_ANSWER, m->from);
+
+	answer->echo_boot = m->boot;
+	answer->echo_incarnation = m->incarnation;
+	answer->promise = r->saved.promise;
+	answer->max_timeout = r->config.timeouts.max_timeout;
+	answer->remembered_boot = peer->boot;
+	answer->remembered_incarnation = peer->incarnation;
+	answer->remembered_save = peer->save_number;
+}
+
+/* May we reply to a datagram that is out of its time?  Once an interval. */
+static bool
+may_reply(const Raft *r, RaftPeer *peer, uint64_t now)
+{
+	if (peer->replied_at != 0 &&
+		now - peer->replied_at < r->config.timeouts.heartbeat_interval)
+		return false;
+	peer->replied_at = now;
+	return true;
+}
+
+/*
+ * Is this message from the present start of its sender to our present start?
+ * Learns a new start of the sender.  Greetings are answered here.  False: the
+ * message has had all the effect that it may have.
+ */
+bool
+raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
+{
+	RaftPeer   *peer = &r->peers[m->from];
+
+	if (m->type == RAFT_GREETING)
+	{
+		answer_greeting(r, m, out);
+		return false;
+	}
+	if (m->echo_boot != r->saved.boot || m->echo_incarnation != r->config.incarnation)
+	{
+		raft_drop(r, RAFT_DROP_ECHO);
+		if (may_reply(r, peer, now))
+			greet(r, now, m->from, out);
+		return false;
+	}
+	if (m->boot < peer->boot)
+	{
+		raft_drop(r, RAFT_DROP_OLD_START);
+		return false;
+	}
+	if (m->boot == peer->boot && m->incarnation != peer->incarnation)
+	{
+		raft_drop(r, RAFT_DROP_TWIN);
+		if (may_reply(r, peer, now))
+			answer_greeting(r, m, out);
+		return false;
+	}
+
+	if (m->boot > peer->boot)
+	{
+		peer->boot = m->boot;
+		peer->incarnation = m->incarnation;
+		peer->sequence = 0;
+		if (peer->answered && r->saved.abstaining != RAFT_VOTING)
+			peer->greet_at = now;	/* its list may be another one now */
+	}
+	peer->save_number = later_of(peer->save_number, m->save_number);
+	peer->heard_at = now;
+	if (m->sequence > peer->sequence)
+	{
+		peer->sequence = m->sequence;
+		peer->list_digest = m->list_digest;
+		peer->term = m->term;
+		peer->abstaining = m->abstaining;
+		peer->may_lead = m->may_lead;
+	}
+	return true;
+}
+
+/*
+ * Someone else has run as this member since our store was written: go on from
+ * above everything that is remembered of it, as a new start that abstains.
+ */
+static void
+go_above(Raft *r, uint64_t now, const RaftMessage *m, RaftAbstain why, RaftOutput *out)
+{
+	if (r->role == RAFT_CANDIDATE)
+		r->counters.elections_lost++;
+	if (r->saved.abstaining == RAFT_VOTING)
+		r->saved.abstaining = why;
+	r->saved.boot = later_of(r->saved.boot, m->remembered_boot) + 1;
+	r->saved.save_number = later_of(r->saved.save_number, m->remembered_save);
+	raft_mark_save(r, out);
+	r->loaded_save_number = r->saved.save_number;
+
+	if (r->role != RAFT_FOLLOWER)
+		raft_follow_nobody(r, now);
+	r->admitted = false;
+	r->abstain_until = 0;
+	for_each_peer(r, id)
+	{
+		r->peers[id].answered = false;
+		r->peers[id].greet_at = now;
+	}
+	raft_note(r, out, RAFT_STARTED_ABSTAINING, m->from, why);
+}
+
+/* What a peer remembers of us that this start cannot have done; else VOTING. */
+static RaftAbstain
+what_is_remembered(const Raft *r, const RaftMessage *m)
+{
+	if (m->remembered_boot == 0)
+		return RAFT_VOTING;
+	if (m->remembered_boot > r->saved.boot)
+		return RAFT_ABSTAIN_OLD_COPY;
+	if (m->remembered_boot == r->saved.boot)
+		return m->remembered_incarnation == r->config.incarnation ? RAFT_VOTING :
+			RAFT_ABSTAIN_TWIN;
+	return m->remembered_save > r->loaded_save_number ? RAFT_ABSTAIN_OLD_COPY : RAFT_VOTING;
+}
+
+void
+raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
+{
+	RaftPeer   *peer = &r->peers[m->from];
+	RaftAbstain why = what_is_remembered(r, m);
+
+	if (why != RAFT_VOTING)
+	{
+		go_above(r, now, m, why, out);
+		return;
+	}
+	peer->answered = true;
+	peer->answer_digest = m->list_digest;
+	peer->answer_term = m->term;
+	peer->answer_promise = m->promise;
+	peer->answer_max_timeout = m->max_timeout;
+	if (peer->greeted_at != 0 && peer->round_trip == 0)
+		peer->round_trip = now - peer->greeted_at;
+	(void) raft_add_message(r, out, RAFT_GREETING_CONFIRM, m->from);
+
+	raft_tick_abstaining(r, now, out);
+	raft_ask(r, now, out);
+}
+
+/*
+ * Whose answers are in?  true: all that can be expected are.  Members that never
+ * answered are done without only on the operator's word; one that answers with
+ * another list is alive, and nobody's word covers that.
+ */
+static bool
+heard_enough(const Raft *r, uint64_t *heard)
+{
+	bool		takes_list = r->saved.list_digest == r->config.list_digest ||
+		r->config.list_appended;
+
+	*heard = 0;
+	for_each_peer(r, id)
+	{
+		const RaftPeer *peer = &r->peers[id];
+
+		if (peer->answered && peer->answer_digest == r->config.list_digest &&
+			raft_same_list(r, peer))
+			*heard |= UINT64_C(1) << id;
+		else if (peer->answered || !r->admitted)
+			return false;
+	}
+	/* Nobody to ask, or a change of the list that is more than an addition. */
+	return r->admitted || (takes_list && *heard != 0);
+}
+
+/* Take over the highest term and the longest promise, and begin to wait. */
+static void
+begin_wait(Raft *r, uint64_t now, uint64_t heard, RaftOutput *out)
+{
+	uint64_t	term = r->saved.term;
+	uint64_t	promise = r->saved.promise;
+	uint64_t	max_timeout = r->config.timeouts.max_timeout;
+	uint64_t	wait;
+
+	for_each_peer(r, id)
+	{
+		const RaftPeer *peer = &r->peers[id];
+
+		if (!(heard >> id & 1))
+			continue;
+		term = later_of(term, later_of(peer->answer_term, peer->term));
+		promise = later_of(promise, peer->answer_promise);
+		max_timeout = later_of(max_timeout, peer->answer_max_timeout);
+	}
+	wait = promise + 2 * max_timeout;
+	if (term > r->saved.term)
+		raft_raise_term(r, term, out);
+	r->saved.voted_for = RAFT_UNKNOWN;
+	r->saved.promise = promise;
+	r->longest_until = later_of(r->longest_until, now + promise);
+	raft_mark_save(r, out);
+	r->heard_from = heard;
+	r->abstain_until = now + wait;
+	raft_note(r, out, RAFT_HEARD_ALL, RAFT_NONE, wait);
+}
+
+/* Has this member heard enough, and waited long enough, to vote again? */
+void
+raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
+{
+	uint64_t	heard;
+
+	if (r->saved.abstaining == RAFT_VOTING)
+		return;
+	if (!heard_enough(r, &heard))
+	{
+		r->abstain_until = 0;
+		return;
+	}
+	if (r->abstain_until == 0 || heard != r->heard_from)
+	{
+		begin_wait(r, now, heard, out);
+		return;
+	}
+	if (now < r->abstain_until)
+		return;
+
+	assert(r->role == RAFT_FOLLOWER);
+	r->saved.abstaining = RAFT_VOTING;
+	r->saved.list_digest = r->config.list_digest;
+	r->saved.list_size = r->config.list_size;
+	raft_mark_save(r, out);
+	r->abstain_until = 0;
+	r->admitted = false;
+	if (r->leader_id == RAFT_NONE)
+		raft_start_timer(r, now);
+	raft_note(r, out, RAFT_STOPPED_ABSTAINING, RAFT_NONE, 0);
+}
+
+bool
+raft_admit(Raft *r, uint64_t now, RaftOutput *out)
+{
+	out->save = false;
+	out->n_messages = out->n_events = 0;
+	if (r->saved.abstaining == RAFT_VOTING)
+		return false;
+	r->admitted = true;
+	raft_note(r, out, RAFT_ADMITTED, RAFT_NONE, 0);
+	raft_tick_abstaining(r, now, out);
+	return true;
+}

@@ -1,0 +1,115 @@
+/*
+ * raft/internal.h
+ *	  What the files of the core share among themselves.  Nobody else includes
+ *	  this.
+ *
+ *	  raft.c		the door: start, tick, receive, deadline; terms and roles
+ *	  promise.c		promises given, and the lease that others' promises make
+ *	  election.c	pre-votes and votes
+ *	  leader.c		heartbeats, check quorum, transfer, resigning
+ *	  greeting.c	who is who: starts, twins, old copies; abstaining
+ *	  describe.c	words for people
+ */
+#ifndef PG_LEADER_RAFT_INTERNAL_H
+#define PG_LEADER_RAFT_INTERNAL_H
+
+#include "raft.h"
+
+#define NEVER UINT64_MAX
+
+/* A peer that has answered is greeted again after this long a silence, at least. */
+#define RAFT_PROBE_INTERVAL UINT64_C(1000000)
+
+static inline uint64_t
+later_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline uint64_t
+sooner_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline bool
+raft_is_member(const Raft *r, int32_t id)
+{
+	return id >= 0 && id < RAFT_MAX_NODES && (r->config.members >> id & 1) != 0;
+}
+
+/* The next member after "id" that is not this one; RAFT_NONE: no more. */
+static inline int32_t
+raft_next_peer(const Raft *r, int32_t id)
+{
+	for (id++; id < RAFT_MAX_NODES; id++)
+	{
+		if (raft_is_member(r, id) && id != r->config.node_id)
+			return id;
+	}
+	return RAFT_NONE;
+}
+
+#define for_each_peer(r, id) \
+	for (int32_t id = raft_next_peer(r, -1); id != RAFT_NONE; id = raft_next_peer(r, id))
+
+static inline bool
+raft_is_older(RaftPosition a, RaftPosition b)
+{
+	return a.epoch != b.epoch ? a.epoch < b.epoch : a.index < b.index;
+}
+
+/* Has the peer the same member list, as far as we know? */
+static inline bool
+raft_same_list(const Raft *r, const RaftPeer *peer)
+{
+	return peer->list_digest == r->config.list_digest;
+}
+
+/* raft.c */
+extern void raft_mark_save(Raft *r, RaftOutput *out);
+extern void raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value);
+extern void raft_drop(Raft *r, RaftDrop why);
+extern RaftMessage *raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to);
+extern void raft_raise_term(Raft *r, uint64_t term, RaftOutput *out);
+extern void raft_set_role(Raft *r, uint64_t now, RaftRole role);
+extern void raft_follow_nobody(Raft *r, uint64_t now);
+extern void raft_start_timer(Raft *r, uint64_t now);
+extern bool raft_can_stand(const Raft *r);
+extern uint64_t raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n);
+
+/* promise.c */
+extern uint64_t raft_lease_length(const Raft *r, uint64_t promise);
+extern uint64_t raft_bound_until(const Raft *r, uint64_t replaced_term, int32_t replaced_leader);
+extern void raft_lift_promise(Raft *r, uint64_t replaced_term, int32_t replaced_leader);
+extern void raft_give_promise(Raft *r, uint64_t now, uint64_t term, int32_t leader,
+							  uint64_t promise, RaftOutput *out);
+
+/* election.c */
+extern void raft_start_pre_vote(Raft *r, uint64_t now, RaftOutput *out);
+extern bool raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term,
+					   int32_t replaced_leader, RaftReason reason, int32_t peer,
+					   RaftOutput *out);
+extern void raft_ask(Raft *r, uint64_t now, RaftOutput *out);
+extern uint64_t raft_ask_deadline(const Raft *r);
+extern void raft_tick_asking(Raft *r, uint64_t now, RaftOutput *out);
+extern void raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+
+/* leader.c */
+extern void raft_become_leader(Raft *r, uint64_t now, RaftOutput *out);
+extern void raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out);
+extern uint64_t raft_quorum_deadline(const Raft *r);
+extern void raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_on_transfer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+
+/* greeting.c */
+extern bool raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out);
+extern void raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out);
+
+#endif							/* PG_LEADER_RAFT_INTERNAL_H */

@@ -1,0 +1,315 @@
+/*
+ * raft/message.c
+ *	  Laying out datagrams and reading them.  See message.h for the layout.
+ */
+#include "message.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "raft.h"
+
+#define FLAG_ABSTAINING		0x01
+#define FLAG_MAY_LEAD		0x02
+#define FLAG_GRANTED		0x04
+#define FLAGS_KNOWN			(FLAG_ABSTAINING | FLAG_MAY_LEAD | FLAG_GRANTED)
+
+/* Body fields, as a set: which of them a type may use. */
+#define USES_ROUND			0x001
+#define USES_ASKED_TERM		0x002
+#define USES_PROMISE		0x004
+#define USES_POSITION		0x008
+#define USES_REPLACED		0x010
+#define USES_LEADER			0x020
+#define USES_MAX_TIMEOUT	0x040
+#define USES_REMEMBERED		0x080
+#define USES_GRANTED		0x100
+
+static unsigned
+fields_of(RaftMessageType type)
+{
+	switch (type)
+	{
+		case RAFT_GREETING:
+		case RAFT_GREETING_CONFIRM:
+		case RAFT_TRANSFER:
+			return 0;
+		case RAFT_GREETING_ANSWER:
+			return USES_PROMISE | USES_MAX_TIMEOUT | USES_REMEMBERED;
+		case RAFT_PRE_VOTE_REQUEST:
+			return USES_ROUND | USES_ASKED_TERM | USES_POSITION;
+		case RAFT_PRE_VOTE_ANSWER:
+			return USES_ROUND | USES_ASKED_TERM | USES_PROMISE | USES_LEADER | USES_GRANTED;
+		case RAFT_VOTE_REQUEST:
+			return USES_PROMISE | USES_POSITION | USES_REPLACED;
+		case RAFT_VOTE_ANSWER:
+			return USES_ASKED_TERM | USES_PROMISE | USES_LEADER | USES_GRANTED;
+		case RAFT_HEARTBEAT:
+			return USES_ROUND | USES_PROMISE | USES_POSITION;
+		case RAFT_HEARTBEAT_ANSWER:
+			return USES_ROUND | USES_ASKED_TERM | USES_POSITION | USES_LEADER | USES_GRANTED;
+		case RAFT_MESSAGE_TYPES:
+			break;
+	}
+	return 0;
+}
+
+static uint8_t *
+put32(uint8_t *at, uint32_t value)
+{
+	for (int shift = 24; shift >= 0; shift -= 8)
+		*at++ = (uint8_t) (value >> shift);
+	return at;
+}
+
+static uint8_t *
+put64(uint8_t *at, uint64_t value)
+{
+	return put32(put32(at, (uint32_t) (value >> 32)), (uint32_t) value);
+}
+
+static uint32_t
+take32(const uint8_t **at)
+{
+	uint32_t	value = 0;
+
+	for (int i = 0; i < 4; i++)
+		value = value << 8 | *(*at)++;
+	return value;
+}
+
+static uint64_t
+take64(const uint8_t **at)
+{
+	uint64_t	high = take32(at);
+
+	return high << 32 | take32(at);
+}
+
+/* Two's complement, whatever the machine's own conversion does. */
+static int32_t
+take_id(const uint8_t **at)
+{
+	uint32_t	value = take32(at);
+
+	return value <= INT32_MAX ? (int32_t) value : -1 - (int32_t) (UINT32_MAX - value);
+}
+
+void
+message_encode(const RaftMessage *message, const MessageEnvelope *envelope, uint8_t *buffer)
+{
+	uint8_t    *at = buffer;
+
+	assert(message->type >= RAFT_GREETING && message->type < RAFT_MESSAGE_TYPES);
+	assert(message->boot > 0 && message->sequence > 0);
+
+	at = put32(at, MESSAGE_MAGIC);
+	*at++ = MESSAGE_VERSION;
+	*at++ = (uint8_t) message->type;
+	*at++ = envelope->key_id;
+	*at++ = (uint8_t) ((message->abstaining ? FLAG_ABSTAINING : 0) |
+					   (message->may_lead ? FLAG_MAY_LEAD : 0) |
+					   (message->granted ? FLAG_GRANTED : 0));
+	at = put64(at, envelope->cluster_digest);
+	at = put64(at, message->list_digest);
+	at = put32(at, (uint32_t) message->from);
+	at = put32(at, (uint32_t) message->to);
+	at = put64(at, message->boot);
+	at = put64(at, message->incarnation);
+	at = put64(at, message->echo_boot);
+	at = put64(at, message->echo_incarnation);
+	at = put64(at, message->sequence);
+	at = put64(at, message->save_number);
+	at = put64(at, message->term);
+	assert(at == buffer + MESSAGE_HEADER_SIZE);
+
+	at = put64(at, message->round);
+	at = put64(at, message->asked_term);
+	at = put64(at, message->promise);
+	at = put64(at, message->position.epoch);
+	at = put64(at, message->position.index);
+	at = put64(at, message->replaced_term);
+	at = put32(at, (uint32_t) message->leader_id);
+	at = put32(at, (uint32_t) message->replaced_leader);
+	at = put64(at, message->max_timeout);
+	at = put64(at, message->remembered_boot);
+	at = put64(at, message->remembered_incarnation);
+	at = put64(at, message->remembered_save);
+	assert(at == buffer + MESSAGE_TAG_OFFSET);
+
+	memset(at, 0, MESSAGE_TAG_SIZE);
+}
+
+static bool
+is_node_id(int32_t id)
+{
+	return id >= 0 && id < RAFT_MAX_NODES;
+}
+
+static bool
+header_is_possible(const RaftMessage *m)
+{
+	if (!is_node_id(m->from) || !is_node_id(m->to) || m->from == m->to)
+		return false;
+	if (m->boot == 0 || m->boot > RAFT_MAX_TERM || m->echo_boot > RAFT_MAX_TERM)
+		return false;
+	if (m->sequence == 0 || m->save_number > RAFT_MAX_TERM)
+		return false;
+	return m->term <= RAFT_MAX_TERM;
+}
+
+static bool
+body_is_possible(const RaftMessage *m)
+{
+	unsigned	uses = fields_of(m->type);
+
+	if (!(uses & USES_ROUND) && m->round != 0)
+		return false;
+	if (!(uses & USES_ASKED_TERM) && m->asked_term != 0)
+		return false;
+	if (!(uses & USES_PROMISE) && m->promise != 0)
+		return false;
+	if (!(uses & USES_POSITION) && (m->position.epoch != 0 || m->position.index != 0))
+		return false;
+	if (!(uses & USES_REPLACED) && (m->replaced_term != 0 || m->replaced_leader != RAFT_NONE))
+		return false;
+	if (!(uses & USES_LEADER) && m->leader_id != RAFT_NONE)
+		return false;
+	if (!(uses & USES_MAX_TIMEOUT) && m->max_timeout != 0)
+		return false;
+	if (!(uses & USES_REMEMBERED) &&
+		(m->remembered_boot | m->remembered_incarnation | m->remembered_save) != 0)
+		return false;
+	if (!(uses & USES_GRANTED) && m->granted)
+		return false;
+
+	if (m->asked_term > RAFT_MAX_TERM || m->replaced_term > RAFT_MAX_TERM)
+		return false;
+	if (m->promise > RAFT_MAX_PROMISE || m->max_timeout > RAFT_MAX_PROMISE)
+		return false;
+	if (m->remembered_boot >= RAFT_MAX_TERM || m->remembered_save >= RAFT_MAX_TERM)
+		return false;
+	if (m->leader_id != RAFT_NONE && !is_node_id(m->leader_id))
+		return false;
+	return m->replaced_leader == RAFT_NONE ? m->replaced_term == 0 : is_node_id(m->replaced_leader);
+}
+
+static void
+take_body(const uint8_t *at, RaftMessage *message)
+{
+	message->round = take64(&at);
+	message->asked_term = take64(&at);
+	message->promise = take64(&at);
+	message->position.epoch = take64(&at);
+	message->position.index = take64(&at);
+	message->replaced_term = take64(&at);
+	message->leader_id = take_id(&at);
+	message->replaced_leader = take_id(&at);
+	message->max_timeout = take64(&at);
+	message->remembered_boot = take64(&at);
+	message->remembered_incarnation = take64(&at);
+	message->remembered_save = take64(&at);
+}
+
+MessageError
+message_decode(const uint8_t *buffer, size_t length, MessageEnvelope *envelope,
+			   RaftMessage *message)
+{
+	const uint8_t *at = buffer;
+	unsigned	type;
+	unsigned	flags;
+
+	memset(message, 0, sizeof(*message));
+	if (length < MESSAGE_HEADER_SIZE)
+		return MESSAGE_SHORT;
+	if (take32(&at) != MESSAGE_MAGIC)
+		return MESSAGE_FOREIGN;
+	envelope->version = *at++;
+	type = *at++;
+	envelope->key_id = *at++;
+	flags = *at++;
+	if (take64(&at) != envelope->cluster_digest)
+		return MESSAGE_OTHER_CLUSTER;
+	message->list_digest = take64(&at);
+	message->from = take_id(&at);
+	message->to = take_id(&at);
+	message->boot = take64(&at);
+	message->incarnation = take64(&at);
+	message->echo_boot = take64(&at);
+	message->echo_incarnation = take64(&at);
+	message->sequence = take64(&at);
+	message->save_number = take64(&at);
+	message->term = take64(&at);
+
+	if (!header_is_possible(message))
+		return MESSAGE_IMPOSSIBLE;
+	if (envelope->version != MESSAGE_VERSION)
+		return MESSAGE_OTHER_VERSION;
+	if (length != MESSAGE_SIZE)
+		return MESSAGE_SHORT;
+	if (type < RAFT_GREETING || type >= RAFT_MESSAGE_TYPES)
+		return MESSAGE_UNKNOWN_TYPE;
+	if (flags & ~FLAGS_KNOWN)
+		return MESSAGE_IMPOSSIBLE;
+
+	message->type = (RaftMessageType) type;
+	message->abstaining = (flags & FLAG_ABSTAINING) != 0;
+	message->may_lead = (flags & FLAG_MAY_LEAD) != 0;
+	message->granted = (flags & FLAG_GRANTED) != 0;
+	take_body(at, message);
+	return body_is_possible(message) ? MESSAGE_OK : MESSAGE_IMPOSSIBLE;
+}
+
+const char *
+message_type_name(RaftMessageType type)
+{
+	switch (type)
+	{
+		case RAFT_GREETING:
+			return "greeting";
+		case RAFT_GREETING_ANSWER:
+			return "greeting answer";
+		case RAFT_GREETING_CONFIRM:
+			return "greeting confirmation";
+		case RAFT_PRE_VOTE_REQUEST:
+			return "pre-vote request";
+		case RAFT_PRE_VOTE_ANSWER:
+			return "pre-vote answer";
+		case RAFT_VOTE_REQUEST:
+			return "vote request";
+		case RAFT_VOTE_ANSWER:
+			return "vote answer";
+		case RAFT_HEARTBEAT:
+			return "heartbeat";
+		case RAFT_HEARTBEAT_ANSWER:
+			return "heartbeat answer";
+		case RAFT_TRANSFER:
+			return "transfer";
+		case RAFT_MESSAGE_TYPES:
+			break;
+	}
+	return "unknown";
+}
+
+const char *
+message_error_name(MessageError error)
+{
+	switch (error)
+	{
+		case MESSAGE_OK:
+			return "ok";
+		case MESSAGE_SHORT:
+			return "wrong size";
+		case MESSAGE_FOREIGN:
+			return "not a datagram of pg_leader";
+		case MESSAGE_OTHER_VERSION:
+			return "other version";
+		case MESSAGE_OTHER_CLUSTER:
+			return "other cluster";
+		case MESSAGE_UNKNOWN_TYPE:
+			return "unknown type";
+		case MESSAGE_IMPOSSIBLE:
+			return "impossible value";
+	}
+	return "unknown";
+}

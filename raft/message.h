@@ -1,0 +1,165 @@
+/*
+ * raft/message.h
+ *	  The datagram: what members say to each other, and how it is laid out.
+ *
+ * One fixed layout serves every type, so that decoding never has to trust a
+ * length: a datagram of version 1 is exactly MESSAGE_SIZE bytes, and a field
+ * that its type does not use must be zero.  Numbers are in network byte order.
+ *
+ *	  offset size field
+ *	  0      4    magic "PGLD"
+ *	  4      1    version of the layout
+ *	  5      1    type
+ *	  6      1    key id (0: not authenticated)
+ *	  7      1    flags
+ *	  8      8    cluster digest
+ *	  16     8    list digest
+ *	  24     4    from: the sender's node id
+ *	  28     4    to: the receiver's node id
+ *	  32     8    boot counter of the sender
+ *	  40     8    incarnation of the sender
+ *	  48     8    echoed boot counter: the receiver's, as the sender knows it
+ *	  56     8    echoed incarnation
+ *	  64     8    sequence: number of the datagram within the sender's start
+ *	  72     8    save number of the sender
+ *	  80     8    term of the sender
+ *	  88     8    round
+ *	  96     8    asked term
+ *	  104    8    promise
+ *	  112    8    position, epoch
+ *	  120    8    position, index
+ *	  128    8    replaced term
+ *	  136    4    leader id
+ *	  140    4    replaced leader
+ *	  144    8    longest timeout
+ *	  152    8    remembered boot counter
+ *	  160    8    remembered incarnation
+ *	  168    8    remembered save number
+ *	  176    32   authentication tag
+ *
+ * The first MESSAGE_HEADER_SIZE bytes keep their meaning in every version, so
+ * that any version of the program can tell who speaks, and in which version.
+ *
+ * Called by the transport and by whatever drives a core in tests.  Pure C11:
+ * no I/O, no clock, no allocation.
+ */
+#ifndef PG_LEADER_MESSAGE_H
+#define PG_LEADER_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MESSAGE_MAGIC		UINT32_C(0x50474C44)	/* "PGLD" */
+#define MESSAGE_VERSION		1
+#define MESSAGE_HEADER_SIZE 88
+#define MESSAGE_TAG_OFFSET	176
+#define MESSAGE_TAG_SIZE	32
+#define MESSAGE_SIZE		(MESSAGE_TAG_OFFSET + MESSAGE_TAG_SIZE)
+
+/*
+ * What a datagram says.  The comment names the body fields that the type uses;
+ * "asked_term" of an answer is the term of the request that it answers.
+ */
+typedef enum RaftMessageType
+{
+	RAFT_GREETING = 1,			/* I started: who are you?  Acts on nothing. */
+	RAFT_GREETING_ANSWER,		/* promise, max_timeout, remembered_* */
+	RAFT_GREETING_CONFIRM,		/* now you know my start as well */
+	RAFT_PRE_VOTE_REQUEST,		/* round, asked_term, position */
+	RAFT_PRE_VOTE_ANSWER,		/* round, asked_term, granted; a refusal:
+								 * promise (what is left), leader_id */
+	RAFT_VOTE_REQUEST,			/* promise, position, replaced_* */
+	RAFT_VOTE_ANSWER,			/* asked_term, granted; a refusal: promise
+								 * (what is left), leader_id */
+	RAFT_HEARTBEAT,				/* round, promise, position */
+	RAFT_HEARTBEAT_ANSWER,		/* round, asked_term, granted, position; a
+								 * refusal: leader_id */
+	RAFT_TRANSFER,				/* stand for election at once, in my place */
+	RAFT_MESSAGE_TYPES			/* one more than the last */
+} RaftMessageType;
+
+/* How new a member's data is: compared epoch first, then index. */
+typedef struct RaftPosition
+{
+	uint64_t	epoch;
+	uint64_t	index;
+} RaftPosition;
+
+typedef struct RaftMessage
+{
+	RaftMessageType type;
+	int32_t		from;			/* 0 .. RAFT_MAX_NODES - 1 */
+	int32_t		to;				/* 0 .. RAFT_MAX_NODES - 1 */
+	bool		abstaining;		/* the sender abstains: count it in no quorum */
+	bool		may_lead;		/* the sender could lead */
+	bool		granted;		/* answers only: yes */
+	uint64_t	list_digest;	/* of the sender's member list */
+	uint64_t	boot;			/* the sender's, at least 1 */
+	uint64_t	incarnation;	/* the sender's */
+	uint64_t	echo_boot;		/* the receiver's as known; 0: not known */
+	uint64_t	echo_incarnation;
+	uint64_t	sequence;		/* at least 1 */
+	uint64_t	save_number;	/* of the sender's newest durable record */
+	uint64_t	term;			/* the sender's, at most INT64_MAX */
+
+	uint64_t	round;			/* of pre-votes or of heartbeats */
+	uint64_t	asked_term;
+	uint64_t	promise;		/* microseconds, at most RAFT_MAX_PROMISE */
+	RaftPosition position;
+	uint64_t	replaced_term;	/* with replaced_leader: the leadership that a
+								 * transfer ends; 0 with -1: none */
+	int32_t		leader_id;		/* whom the refuser takes for the leader; -1 */
+	int32_t		replaced_leader;
+	uint64_t	max_timeout;	/* microseconds */
+	uint64_t	remembered_boot;	/* the newest start of the receiver that the
+									 * sender has seen; 0: none */
+	uint64_t	remembered_incarnation;
+	uint64_t	remembered_save;
+} RaftMessage;
+
+/* Why a datagram is not one of ours; MESSAGE_OK is 0. */
+typedef enum MessageError
+{
+	MESSAGE_OK = 0,
+	MESSAGE_SHORT,				/* too short for a header, or not MESSAGE_SIZE */
+	MESSAGE_FOREIGN,			/* another magic number */
+	MESSAGE_OTHER_VERSION,
+	MESSAGE_OTHER_CLUSTER,
+	MESSAGE_UNKNOWN_TYPE,
+	MESSAGE_IMPOSSIBLE			/* a value that no member can have sent */
+} MessageError;
+
+/* What travels around a message and is none of the election's business. */
+typedef struct MessageEnvelope
+{
+	uint64_t	cluster_digest;
+	uint8_t		version;		/* filled in by decoding */
+	uint8_t		key_id;			/* 0: not authenticated */
+} MessageEnvelope;
+
+/*
+ * Lay out one message.  buffer has MESSAGE_SIZE bytes; the tag is left zero for
+ * the transport to fill in.
+ */
+extern void message_encode(const RaftMessage *message,
+						   const MessageEnvelope *envelope,
+						   uint8_t *buffer);
+
+/*
+ * Read one datagram of "length" bytes.  envelope->cluster_digest says which
+ * cluster is ours; version and key_id are filled in.  On MESSAGE_OTHER_VERSION
+ * the header fields of *message are valid, after any other error none is.  The
+ * tag is not looked at.
+ */
+extern MessageError message_decode(const uint8_t *buffer, size_t length,
+								   MessageEnvelope *envelope,
+								   RaftMessage *message);
+
+/* "vote request", for people; "unknown" for a number that is no type. */
+extern const char *message_type_name(RaftMessageType type);
+
+/* "other version", for people. */
+extern const char *message_error_name(MessageError error);
+
+#endif							/* PG_LEADER_MESSAGE_H */

@@ -1,0 +1,405 @@
+/*
+ * raft/raft.h
+ *	  The election: terms, votes, heartbeats and leases, as a state machine.
+ *
+ * This is the election part of Raft (D. Ongaro, "Consensus: Bridging Theory and
+ * Practice", 2014; section numbers below are that dissertation's) with pre-vote,
+ * leader leases, transfer, and a member's way back after it lost its state.
+ *
+ * A core is one plain struct.  It does no I/O, reads no clock, allocates
+ * nothing and draws its random numbers from a generator that the caller seeds:
+ * the same configuration and the same calls give the same output, bit for bit.
+ * The caller passes in the time, messages and what the disk held; it gets back
+ * what to save, to show and to send.
+ *
+ * THE CONTRACT.  When out->save is set, r->saved must be durable before
+ * anything else that the call brought about is shown or sent.  When it cannot
+ * be made durable, the whole output is thrown away, and the core with it: start
+ * again from what the disk holds.  Then show (role, term, leader, lease), and
+ * only then send: a lost lease is shown before anything that follows from
+ * losing it is on its way.
+ *
+ * Times are microseconds of the caller's monotonic clock, which must not run
+ * backwards; 0 is before everything.  Terms are 0 .. INT64_MAX.
+ */
+#ifndef PG_LEADER_RAFT_H
+#define PG_LEADER_RAFT_H
+
+#include "message.h"
+
+#define RAFT_MAX_NODES		64
+#define RAFT_NONE			(-1)	/* no node */
+#define RAFT_UNKNOWN		(-2)	/* voted, nobody knows for whom */
+
+#define RAFT_MAX_TERM		((uint64_t) INT64_MAX)
+#define RAFT_MAX_PROMISE	UINT64_C(600000000) /* 10 minutes */
+
+/* A leader remembers the send times of this many rounds of heartbeats. */
+#define RAFT_ROUNDS			128
+
+/*
+ * The most that one call can have to send: a greeting and a request to every
+ * member when it does what is due, another request to every member on what it
+ * received, and an answer.
+ */
+#define RAFT_MAX_MESSAGES	(4 * RAFT_MAX_NODES)
+#define RAFT_MAX_EVENTS		16
+
+/*
+ * Lease lost on purpose: a lease of P microseconds is shown for
+ * P * (1 - drift) / (1 + drift) - RAFT_LEASE_MARGIN.
+ */
+#define RAFT_LEASE_MARGIN	UINT64_C(1000)
+
+/*
+ * FOLLOWER		Listens to a leader, or waits for its timer.  Everyone starts
+ *				here; a higher term or a leader brings anyone back here.
+ * PRE_CANDIDATE The timer ran out: asks whether an election could be won, and
+ *				changes nothing by asking (9.6).
+ * CANDIDATE	Raised its term, voted for itself and asks for votes (3.4).
+ * LEADER		Has the votes of a majority; sends heartbeats until it hears of
+ *				a higher term, has lost its majority, or hands over.
+ */
+typedef enum RaftRole
+{
+	RAFT_FOLLOWER = 0,
+	RAFT_PRE_CANDIDATE,
+	RAFT_CANDIDATE,
+	RAFT_LEADER
+} RaftRole;
+
+/*
+ * Why a member abstains (it follows and promises, but neither votes nor stands,
+ * and counts in no quorum).  Kept in the store, so that a restart knows.
+ */
+typedef enum RaftAbstain
+{
+	RAFT_VOTING = 0,			/* it does not abstain */
+	RAFT_ABSTAIN_NEW,			/* this start created the store */
+	RAFT_ABSTAIN_DAMAGED,		/* one of the store's two slots is bad */
+	RAFT_ABSTAIN_OLD_COPY,		/* a peer remembers a later save */
+	RAFT_ABSTAIN_TWIN,			/* another process has started as this member */
+	RAFT_ABSTAIN_LIST,			/* the member list is not the stored one */
+	RAFT_ABSTAIN_LAST = RAFT_ABSTAIN_LIST
+} RaftAbstain;
+
+/*
+ * What has to survive.  One record, always written whole.
+ *
+ * A store that holds nothing yet is all zero with voted_for RAFT_NONE.
+ */
+typedef struct RaftSaved
+{
+	uint64_t	save_number;	/* rises by at least one with each save */
+	uint64_t	boot;			/* rises with each start */
+	uint64_t	term;
+	int32_t		voted_for;		/* a node id, RAFT_NONE or RAFT_UNKNOWN */
+	uint64_t	promise;		/* longest promise that may be running, in us */
+	uint64_t	list_digest;	/* of the list that this member last took over */
+	uint32_t	list_size;
+	RaftAbstain abstaining;
+} RaftSaved;
+
+typedef struct RaftTimeouts
+{
+	uint64_t	min_timeout;	/* us; also the promise asked for as leader */
+	uint64_t	max_timeout;	/* us; above min_timeout */
+	uint64_t	heartbeat_interval; /* us; at most half of min_timeout */
+	uint32_t	max_drift_ppm;	/* how far clocks may be off, 0 .. 500000 */
+} RaftTimeouts;
+
+typedef struct RaftConfig
+{
+	int32_t		node_id;
+	uint64_t	members;		/* bit i: node id i is in the list */
+	uint64_t	list_digest;
+	uint32_t	list_size;		/* number of members */
+	bool		list_appended;	/* the stored list is the head of this one */
+	uint64_t	incarnation;	/* random, drawn for this start */
+	uint64_t	seed;			/* of the timeouts' generator */
+	bool		may_lead;
+	RaftTimeouts timeouts;
+} RaftConfig;
+
+/* Why something happened; raft_describe_event() has the words. */
+typedef enum RaftReason
+{
+	RAFT_STARTED = 0,
+	RAFT_TIMED_OUT,				/* peer: who was last heard; value: us ago */
+	RAFT_PRE_VOTE_WON,
+	RAFT_VOTE_WON,
+	RAFT_NOT_ELECTED,			/* value: us of asking in vain */
+	RAFT_VOTE_GIVEN,			/* peer: to whom */
+	RAFT_HIGHER_TERM,			/* peer: who has it */
+	RAFT_LEADER_FOUND,			/* peer: the leader */
+	RAFT_LEADER_LOST,			/* peer: who led; value: us since it was heard */
+	RAFT_QUORUM_LOST,			/* value: members that answered, self included */
+	RAFT_HANDED_OVER,			/* peer: to whom; RAFT_NONE: to nobody */
+	RAFT_RESIGNED,				/* peer: to whom; RAFT_NONE: to nobody */
+	RAFT_ASKED_TO_STAND,		/* peer: by whom */
+	RAFT_STANDS_ABOVE,			/* a member is ahead.  peer: who */
+	RAFT_STARTED_ABSTAINING,	/* value: RaftAbstain */
+	RAFT_HEARD_ALL,				/* waits before it votes again; value: us */
+	RAFT_ADMITTED,				/* the operator's word */
+	RAFT_STOPPED_ABSTAINING,
+	RAFT_SECOND_LEADER,			/* peer: who claims a term that has a leader */
+	RAFT_REASONS
+} RaftReason;
+
+/* One transition: the state after it, and what brought it about. */
+typedef struct RaftEvent
+{
+	RaftReason	reason;
+	RaftRole	role;
+	uint64_t	term;
+	int32_t		leader_id;
+	int32_t		peer;
+	uint64_t	value;
+} RaftEvent;
+
+/* Why a message was dropped by the core. */
+typedef enum RaftDrop
+{
+	RAFT_DROP_UNKNOWN_NODE = 0, /* from or to is not in the list, or is wrong */
+	RAFT_DROP_IMPOSSIBLE,		/* a value that no member can have sent */
+	RAFT_DROP_ECHO,				/* does not echo this start of ours */
+	RAFT_DROP_OLD_START,		/* from an earlier start of the peer */
+	RAFT_DROP_TWIN,				/* from another process with the peer's id */
+	RAFT_DROP_NOT_GREETED,		/* the peer has not answered our greeting */
+	RAFT_DROP_OTHER_LIST,		/* the peer's member list is not ours */
+	RAFT_DROP_STALE,			/* answers something that is over */
+	RAFT_DROP_SECOND_LEADER,
+	RAFT_DROPS
+} RaftDrop;
+
+typedef struct RaftCounters
+{
+	uint64_t	pre_votes_started;	/* rounds of pre-votes */
+	uint64_t	elections_started;	/* candidacies */
+	uint64_t	elections_won;
+	uint64_t	elections_lost;
+	uint64_t	votes_given;	/* to others */
+	uint64_t	votes_refused;
+	uint64_t	pre_votes_given;	/* to others */
+	uint64_t	pre_votes_refused;
+	uint64_t	transfers;		/* told another to stand in our place */
+	uint64_t	quorum_losses;
+	uint64_t	received[RAFT_MESSAGE_TYPES];
+	uint64_t	sent[RAFT_MESSAGE_TYPES];
+	uint64_t	dropped[RAFT_DROPS];
+} RaftCounters;
+
+/* What a peer said to what this member asks of it at present. */
+typedef enum RaftBallot
+{
+	RAFT_BALLOT_OPEN = 0,
+	RAFT_BALLOT_GRANTED,
+	RAFT_BALLOT_REFUSED			/* for good: not asked again in this round */
+} RaftBallot;
+
+typedef struct RaftPeer
+{
+	/* Who it is: taught only by datagrams that echo our own start. */
+	uint64_t	boot;			/* of its newest start; 0: not known */
+	uint64_t	incarnation;
+	uint64_t	save_number;	/* highest seen */
+	uint64_t	list_digest;	/* as of its last datagram */
+	uint64_t	term;			/* as of its last datagram */
+	bool		abstaining;
+	bool		may_lead;
+	RaftPosition position;		/* as of its last heartbeat answer */
+	uint64_t	heard_at;		/* last datagram that echoed our start; 0: none */
+	uint64_t	round_trip;		/* us, of the last answer to us; 0: not known */
+
+	/* Its answer to the greeting of this start. */
+	bool		answered;
+	uint64_t	answer_digest;
+	uint64_t	answer_term;
+	uint64_t	answer_promise;
+	uint64_t	answer_max_timeout;
+
+	uint64_t	greet_at;		/* when to send it the next greeting */
+	uint64_t	greeted_at;		/* when the last one was sent; 0: never */
+	uint64_t	replied_at;		/* last reply to a datagram out of its time */
+	uint64_t	sequence;		/* highest seen of its newest start */
+
+	/* While asking for pre-votes or votes. */
+	RaftBallot	ballot;
+	uint64_t	ask_at;			/* when to ask (again) */
+
+	/* While leading. */
+	uint64_t	acked_round;
+	uint64_t	acked_at;		/* when the last acknowledgement came */
+	uint64_t	bound_until;	/* its promise to us certainly runs until then */
+} RaftPeer;
+
+typedef struct RaftRound
+{
+	uint64_t	number;
+	uint64_t	sent_at;
+	uint64_t	promise;
+} RaftRound;
+
+typedef struct Raft
+{
+	RaftConfig	config;
+	RaftSaved	saved;			/* what must be durable, see THE CONTRACT */
+	RaftPosition position;
+	bool		may_lead;
+	uint64_t	random;			/* state of the generator */
+	uint64_t	sequence;		/* of the last datagram */
+	uint64_t	loaded_save_number; /* what the store held when it was read */
+
+	RaftRole	role;
+	uint64_t	role_since;
+	int32_t		leader_id;		/* who leads the present term, as far as known */
+	int32_t		term_leader;	/* who was seen to lead the present term */
+	uint64_t	leader_heard_at;
+	uint64_t	timer;			/* when the present waiting or asking ends */
+
+	/*
+	 * Promises.  Those to one leadership (promised_term, promised_leader) are
+	 * kept apart from all others, because a transfer lifts just these.
+	 */
+	uint64_t	promised_term;
+	int32_t		promised_leader;
+	uint64_t	promised_until;
+	uint64_t	promised_others_until;
+	uint64_t	longest_until;	/* saved.promise must not fall before this */
+
+	/* Asking for pre-votes or votes. */
+	uint64_t	round;			/* of pre-votes, rises within this start */
+	uint64_t	asked_at;		/* first send of this round or candidacy */
+	uint64_t	asked_promise;	/* that the candidacy asks for */
+	uint64_t	replaced_term;	/* leadership that the candidacy replaces */
+	int32_t		replaced_leader;
+
+	/* Leading. */
+	uint64_t	heartbeat_at;	/* when the next round goes out */
+	uint64_t	heartbeat_round;
+	uint64_t	own_bound_until;	/* our own promise to ourselves */
+	RaftRound	rounds[RAFT_ROUNDS];
+
+	/* Abstaining. */
+	bool		admitted;		/* the operator's word was given */
+	uint64_t	heard_from;		/* bit i: i's answer is in what was adopted */
+	uint64_t	abstain_until;	/* end of the wait; 0: not waiting yet */
+
+	RaftPeer	peers[RAFT_MAX_NODES];
+	RaftCounters counters;
+} Raft;
+
+typedef struct RaftOutput
+{
+	bool		save;			/* r->saved has changed */
+	uint32_t	n_messages;
+	uint32_t	n_events;
+	RaftMessage messages[RAFT_MAX_MESSAGES];
+	RaftEvent	events[RAFT_MAX_EVENTS];
+} RaftOutput;
+
+typedef enum RaftTransferResult
+{
+	RAFT_TRANSFER_STARTED = 0,	/* the target was told to stand */
+	RAFT_TRANSFER_NOT_LEADER,
+	RAFT_TRANSFER_TO_SELF,
+	RAFT_TRANSFER_UNKNOWN_NODE, /* not in the list */
+	RAFT_TRANSFER_UNREACHABLE,	/* has not answered for min_timeout */
+	RAFT_TRANSFER_CANNOT_LEAD,	/* abstains, may not lead, or has another list */
+	RAFT_TRANSFER_BEHIND,		/* its position is older than ours */
+	RAFT_TRANSFER_NO_TARGET		/* none was named, and nobody is fit */
+} RaftTransferResult;
+
+/*
+ * NULL, or what is wrong with a configuration, in words for the operator.
+ * Everything below expects a configuration that passed.
+ */
+extern const char *raft_check_config(const RaftConfig *config);
+
+/*
+ * The first record of a new start, to be made durable before raft_init() and
+ * the first datagram: boot counter and save number rise by one, and the member
+ * abstains when its list is not the stored one or its store was damaged.
+ * "loaded" is what the store held, NULL if there was none: then the record is
+ * that of a member that cannot know whether it lost its state.
+ */
+extern void raft_first_record(const RaftSaved *loaded, bool damaged,
+							  const RaftConfig *config, RaftSaved *first);
+
+/*
+ * Begin as a follower.  "saved" is durable and was made by raft_first_record():
+ * the store held save number saved->save_number - 1 when it was read.
+ */
+extern void raft_init(Raft *r, const RaftConfig *config, const RaftSaved *saved,
+					  uint64_t now);
+
+/* Do what is due.  Call at raft_deadline(); calling early does no harm. */
+extern void raft_tick(Raft *r, uint64_t now, RaftOutput *out);
+
+/*
+ * Take in one message; past the deadline, do what is due first.  "now" is read
+ * after the message was read from the network.
+ */
+extern void raft_receive(Raft *r, uint64_t now, const RaftMessage *message,
+						 RaftOutput *out);
+
+/*
+ * Planned hand-over (3.10) to "target", or to the fittest peer if it is
+ * RAFT_NONE.  The lease ends for ever in this term.
+ */
+extern RaftTransferResult raft_transfer(Raft *r, uint64_t now, int32_t target,
+										RaftOutput *out);
+
+/*
+ * About to stop, or may no longer lead: a leader hands over to the most
+ * up-to-date live peer if there is one, and stops leading in any case.  A
+ * member that stands for election stops standing.  Others: no effect.
+ */
+extern void raft_resign(Raft *r, uint64_t now, RaftOutput *out);
+
+/*
+ * The operator's word (rule 11 of the election): the greetings that are
+ * unanswered will stay so, and every member that was left out of the list or
+ * replaced is stopped.  Returns false, and does nothing, on a member that does
+ * not abstain.
+ */
+extern bool raft_admit(Raft *r, uint64_t now, RaftOutput *out);
+
+/* How new this member's data is.  Takes effect with the next vote. */
+extern void raft_set_position(Raft *r, RaftPosition position);
+
+/* Whether this member may stand.  A leader that may not must raft_resign(). */
+extern void raft_set_may_lead(Raft *r, bool may_lead);
+
+/* New timeouts (they passed raft_check_config); from the next timer on. */
+extern void raft_set_timeouts(Raft *r, const RaftTimeouts *timeouts);
+
+/* When raft_tick() must be called; always finite. */
+extern uint64_t raft_deadline(const Raft *r);
+
+/* Until when this member's lease holds; 0: it has none. */
+extern uint64_t raft_lease_until(const Raft *r);
+
+/* Until when this member votes for nobody; not after now: it is free. */
+extern uint64_t raft_promise_until(const Raft *r);
+
+/* Number of votes that make a majority: list_size / 2 + 1. */
+extern uint32_t raft_quorum(const Raft *r);
+
+/* "follower", for people. */
+extern const char *raft_role_name(RaftRole role);
+
+/* "the member list changed", for people. */
+extern const char *raft_abstain_name(RaftAbstain why);
+
+/* "other member list", for people. */
+extern const char *raft_drop_name(RaftDrop drop);
+
+/*
+ * What happened, as one clause without a full stop ("no heartbeat from node 2
+ * for 312 ms").  Always terminates the text; returns buffer.
+ */
+extern const char *raft_describe_event(const RaftEvent *event,
+									   char *buffer, size_t size);
+
+#endif							/* PG_LEADER_RAFT_H */
