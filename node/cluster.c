@@ -1,0 +1,866 @@
+/*
+ * node/cluster.c
+ *	  The member list: reading it, its digests, and finding its names.
+ *
+ * cluster_parse() and the digests are pure: they look at their arguments and at
+ * nothing else, so that the module's check hook may call them.  Everything that
+ * touches the world (names, network interfaces) stands in the second half and
+ * never blocks.
+ *
+ * Called by the module's check hook, the worker and the programs.  Must not use
+ * backend symbols, log, or change what a list's digest is made of: members
+ * compare digests with each other and with what their stores hold.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* getaddrinfo_a() */
+#endif
+
+#include "cluster.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A name that could not be found is tried again after this long, in us. */
+#define LOOK_UP_RETRY UINT64_C(1000000)
+
+/*
+ * A name whose member is silent this long is looked up again, and then as often
+ * as this: the member may have moved.
+ */
+#define LOOK_UP_SILENCE UINT64_C(10000000)
+
+/* How often to see whether a look-up has come back. */
+#define LOOK_UP_CHECK UINT64_C(20000)
+
+#define MAX_NAME_LENGTH	 253
+#define MAX_LABEL_LENGTH 63
+
+/* An entry is quoted in errors up to this length. */
+#define SHOWN_LENGTH 80
+
+#define HINT_FORM \
+	"Write each member as host:port, for example \"10.0.0.10:3500, 10.0.0.11:3500\"."
+#define HINT_PORT "Give a port from 1 to 65535, for example 10.0.0.10:3500."
+#define HINT_IPV6 "Write an IPv6 address as [address]:port, for example [2001:db8::1]:3500."
+#define HINT_IPV4 "Write an IPv4 address as four numbers from 0 to 255, for example 10.0.0.10."
+#define HINT_NAME \
+	"A host name consists of letters, digits, \"-\", \"_\" and \".\"."
+#define HINT_IDS \
+	"Give every entry an id, as in \"0=host:port, 2=host:port\", or none."
+
+/* A piece of the text that is being read. */
+typedef struct Piece
+{
+	const char *start;
+	size_t		length;
+} Piece;
+
+typedef struct Parser
+{
+	Cluster *cluster;
+	int		 entry;	   /* number of the present entry, from 1 */
+	Piece	 text;	   /* the present entry, as written */
+	bool	 with_ids; /* the first entry had an id */
+	char	*error;
+	char	*hint;
+} Parser;
+
+/* ---- reading ---- */
+
+/* Always false, for "return fail(...)". */
+static bool fail(Parser *parser, const char *hint, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static bool
+fail(Parser *parser, const char *hint, const char *format, ...)
+{
+	va_list args;
+	int		used = 0;
+
+	if (parser->entry > 0)
+	{
+		bool clipped = parser->text.length > SHOWN_LENGTH;
+
+		used = snprintf(parser->error, CLUSTER_ERROR_SIZE, "entry %d (\"%.*s%s\"): ",
+						parser->entry,
+						clipped ? SHOWN_LENGTH : (int) parser->text.length,
+						parser->text.start, clipped ? "..." : "");
+	}
+	va_start(args, format);
+	(void) vsnprintf(parser->error + used, CLUSTER_ERROR_SIZE - (size_t) used, format, args);
+	va_end(args);
+
+	/* The list can hold anything, and this is going to be printed. */
+	for (char *c = parser->error; *c != '\0'; c++)
+	{
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	(void) snprintf(parser->hint, CLUSTER_ERROR_SIZE, "%s", hint);
+	parser->cluster->n_members = 0;
+	return false;
+}
+
+/* isspace() and the like would depend on the locale. */
+static bool
+is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static char
+lower_case(char c)
+{
+	return (c >= 'A' && c <= 'Z') ? (char) (c - 'A' + 'a') : c;
+}
+
+static Piece
+make_piece(const char *start, const char *end)
+{
+	Piece piece;
+
+	while (start < end && is_space(*start))
+		start++;
+	while (start < end && is_space(end[-1]))
+		end--;
+	piece.start = start;
+	piece.length = (size_t) (end - start);
+	return piece;
+}
+
+/* Digits only, and at most max; -1: it is not. */
+static long
+parse_number(Piece piece, long max)
+{
+	long value = 0;
+
+	if (piece.length == 0)
+		return -1;
+	for (size_t i = 0; i < piece.length; i++)
+	{
+		if (!is_digit(piece.start[i]))
+			return -1;
+		value = value * 10 + (piece.start[i] - '0');
+		if (value > max)
+			return -1;
+	}
+	return value;
+}
+
+static bool
+only_digits_and_dots(const char *host)
+{
+	return host[strspn(host, "0123456789.")] == '\0';
+}
+
+static bool
+parse_ipv4(Parser *parser, ClusterMember *member)
+{
+	struct in_addr address;
+	uint32_t	   number;
+
+	if (inet_pton(AF_INET, member->host, &address) != 1)
+		return fail(parser, HINT_IPV4, "\"%.64s\" is not an IPv4 address", member->host);
+	number = ntohl(address.s_addr);
+	if (number == INADDR_ANY || number == INADDR_BROADCAST || IN_MULTICAST(number))
+		return fail(parser, "Give the address at which the other members reach this one.",
+					"\"%s\" is not the address of one member", member->host);
+	(void) inet_ntop(AF_INET, &address, member->host, CLUSTER_HOST_SIZE);
+	return true;
+}
+
+/*
+ * "address" or "address%interface", without brackets.  The interface is kept as
+ * written: whether this machine has it is not for a pure function to know.
+ */
+static bool
+parse_ipv6(Parser *parser, ClusterMember *member)
+{
+	char			zone[IF_NAMESIZE + 1] = "";
+	char		   *percent = strchr(member->host, '%');
+	struct in6_addr address;
+
+	if (percent != NULL)
+	{
+		size_t length = strlen(percent + 1);
+
+		if (length == 0 || length >= IF_NAMESIZE ||
+			strspn(percent + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+								"0123456789-_.@") != length)
+			return fail(parser, "Write the interface after the address, for example [fe80::1%eth0]:3500.",
+						"\"%.64s\" does not name a network interface", member->host);
+		(void) snprintf(zone, sizeof(zone), "%s", percent);
+		*percent = '\0';
+	}
+	if (inet_pton(AF_INET6, member->host, &address) != 1)
+		return fail(parser, HINT_IPV6, "\"%.64s\" is not an IPv6 address", member->host);
+	if (IN6_IS_ADDR_UNSPECIFIED(&address) || IN6_IS_ADDR_MULTICAST(&address))
+		return fail(parser, "Give the address at which the other members reach this one.",
+					"\"%s\" is not the address of one member", member->host);
+	if (IN6_IS_ADDR_V4MAPPED(&address))
+		return fail(parser, HINT_IPV4, "\"%s\" is an IPv4 address in disguise", member->host);
+	if (IN6_IS_ADDR_LINKLOCAL(&address) != (zone[0] != '\0'))
+		return fail(parser, "Write the interface after a link-local address, for example [fe80::1%eth0]:3500, and after no other.",
+					"\"%.64s\" %s", member->host,
+					zone[0] != '\0' ? "is not a link-local address, so it has no interface" :
+									  "is a link-local address without its interface");
+	(void) inet_ntop(AF_INET6, &address, member->host, CLUSTER_HOST_SIZE);
+	(void) strcat(member->host, zone);
+	return true;
+}
+
+static bool
+parse_name(Parser *parser, ClusterMember *member)
+{
+	char		  *host = member->host;
+	size_t		   length = strlen(host);
+	size_t		   label = 0;
+	struct in_addr ignored;
+
+	if (length > 1 && host[length - 1] == '.')
+		host[--length] = '\0';
+	if (length > MAX_NAME_LENGTH)
+		return fail(parser, HINT_NAME, "the host name is longer than %d characters",
+					MAX_NAME_LENGTH);
+	for (size_t i = 0; i < length; i++)
+	{
+		host[i] = lower_case(host[i]);
+		if (!(host[i] >= 'a' && host[i] <= 'z') && !is_digit(host[i]) &&
+			strchr("-._", host[i]) == NULL)
+			return fail(parser, HINT_NAME, "a host name cannot contain \"%c\"", host[i]);
+	}
+	for (size_t i = 0; i <= length; i++)
+	{
+		if (i < length && host[i] != '.')
+			continue;
+		if (i == label)
+			return fail(parser, HINT_NAME, "the host name has an empty part");
+		if (i - label > MAX_LABEL_LENGTH)
+			return fail(parser, HINT_NAME, "a part of the host name is longer than %d characters",
+						MAX_LABEL_LENGTH);
+		if (host[label] == '-' || host[i - 1] == '-')
+			return fail(parser, HINT_NAME, "a part of the host name begins or ends with \"-\"");
+		label = i + 1;
+	}
+
+	/* What the resolver would silently take for an address, as 0x7f.1. */
+	if (inet_aton(host, &ignored) != 0)
+		return fail(parser, HINT_IPV4, "\"%.64s\" is not an IPv4 address", host);
+	member->is_name = true;
+	return true;
+}
+
+static bool
+parse_host(Parser *parser, Piece host, bool in_brackets, ClusterMember *member)
+{
+	if (host.length == 0)
+		return fail(parser, HINT_FORM, "the host is missing");
+	if (host.length >= CLUSTER_HOST_SIZE)
+		return fail(parser, HINT_NAME, "the host is longer than %d characters",
+					CLUSTER_HOST_SIZE - 1);
+	memcpy(member->host, host.start, host.length);
+	member->host[host.length] = '\0';
+	if (in_brackets)
+		return parse_ipv6(parser, member);
+	if (strchr(member->host, ':') != NULL)
+		return fail(parser, HINT_IPV6, "an IPv6 address needs brackets");
+	if (only_digits_and_dots(member->host))
+		return parse_ipv4(parser, member);
+	return parse_name(parser, member);
+}
+
+/* "host:port" */
+static bool
+parse_address(Parser *parser, Piece text, ClusterMember *member)
+{
+	const char *end = text.start + text.length;
+	const char *colon;
+	const char *host_end;
+	bool		in_brackets = text.length > 0 && text.start[0] == '[';
+	Piece		port;
+	long		number;
+
+	if (in_brackets)
+	{
+		host_end = memchr(text.start, ']', text.length);
+		if (host_end == NULL)
+			return fail(parser, HINT_IPV6, "the closing bracket is missing");
+		colon = host_end + 1;
+		if (colon == end)
+			return fail(parser, HINT_PORT, "the port is missing");
+		if (*colon != ':')
+			return fail(parser, HINT_IPV6, "after the bracket there must be a colon and the port");
+	}
+	else
+	{
+		colon = memrchr(text.start, ':', text.length);
+		if (colon == NULL)
+			return fail(parser, HINT_PORT, "the port is missing");
+		host_end = colon;
+	}
+
+	/* The host first: a bare IPv6 address would else be called a bad port. */
+	if (!parse_host(parser, make_piece(text.start + in_brackets, host_end),
+					in_brackets, member))
+		return false;
+	port = make_piece(colon + 1, end);
+	if (port.length == 0)
+		return fail(parser, HINT_PORT, "the port is missing");
+	number = parse_number(port, 65535);
+	if (number < 1)
+		return fail(parser, HINT_PORT, "\"%.*s\" is not a port",
+					(int) (port.length < 32 ? port.length : 32), port.start);
+	member->port = (uint16_t) number;
+	return true;
+}
+
+static bool
+check_unique(Parser *parser, const ClusterMember *member)
+{
+	for (int i = 0; i < parser->cluster->n_members; i++)
+	{
+		const ClusterMember *other = &parser->cluster->members[i];
+
+		if (other->node_id == member->node_id)
+			return fail(parser, "Give every member an id of its own.",
+						"id %d belongs to entry %d already", (int) member->node_id, i + 1);
+		if (other->port == member->port && strcmp(other->host, member->host) == 0)
+			return fail(parser, "Give every member a host or port of its own.",
+						"the address is that of entry %d", i + 1);
+	}
+	return true;
+}
+
+/* "host:port" or "id=host:port" */
+static bool
+parse_entry(Parser *parser)
+{
+	Cluster		  *cluster = parser->cluster;
+	ClusterMember *member;
+	const char	  *end = parser->text.start + parser->text.length;
+	const char	  *equals;
+	Piece		   address = parser->text;
+	long		   id = parser->entry - 1;
+
+	if (parser->text.length == 0)
+		return fail(parser, "Remove the extra comma.", "the entry is empty");
+	if (cluster->n_members == RAFT_MAX_NODES)
+		return fail(parser, "Remove some members.", "a cluster has at most %d members",
+					RAFT_MAX_NODES);
+	member = &cluster->members[cluster->n_members];
+	equals = memchr(parser->text.start, '=', parser->text.length);
+	if (parser->entry == 1)
+		parser->with_ids = equals != NULL;
+	if (parser->with_ids != (equals != NULL))
+		return fail(parser, HINT_IDS, equals != NULL ? "it has an id, entry 1 has none" : "it has no id, entry 1 has one");
+	if (equals != NULL)
+	{
+		Piece text = make_piece(parser->text.start, equals);
+
+		id = parse_number(text, RAFT_MAX_NODES - 1);
+		if (id < 0)
+			return fail(parser, HINT_IDS, "the id must be a number from 0 to %d",
+						RAFT_MAX_NODES - 1);
+		address = make_piece(equals + 1, end);
+	}
+	member->node_id = (int32_t) id;
+	if (!parse_address(parser, address, member) || !check_unique(parser, member))
+		return false;
+	cluster->n_members++;
+	return true;
+}
+
+static int
+compare_members(const void *a, const void *b)
+{
+	return (int) ((const ClusterMember *) a)->node_id -
+		   (int) ((const ClusterMember *) b)->node_id;
+}
+
+bool
+cluster_parse(const char *text, Cluster *cluster, char *error, char *hint)
+{
+	Parser		parser = {.cluster = cluster, .error = error, .hint = hint};
+	const char *start = text;
+
+	memset(cluster, 0, sizeof(*cluster));
+	error[0] = '\0';
+	hint[0] = '\0';
+	if (text == NULL || text[strspn(text, " \t\n\v\f\r")] == '\0')
+		return fail(&parser, HINT_FORM, "the member list is empty");
+	for (;;)
+	{
+		const char *end = start + strcspn(start, ",");
+
+		parser.entry++;
+		parser.text = make_piece(start, end);
+		if (!parse_entry(&parser))
+			return false;
+		if (*end == '\0')
+			break;
+		start = end + 1;
+	}
+	qsort(cluster->members, (size_t) cluster->n_members, sizeof(ClusterMember),
+		  compare_members);
+	return true;
+}
+
+/* ---- what a list says ---- */
+
+const ClusterMember *
+cluster_member(const Cluster *cluster, int32_t node_id)
+{
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		if (cluster->members[i].node_id == node_id)
+			return &cluster->members[i];
+	}
+	return NULL;
+}
+
+uint64_t
+cluster_members(const Cluster *cluster)
+{
+	uint64_t members = 0;
+
+	for (int i = 0; i < cluster->n_members; i++)
+		members |= UINT64_C(1) << cluster->members[i].node_id;
+	return members;
+}
+
+const char *
+cluster_format_address(const ClusterMember *member, char *buffer)
+{
+	bool brackets = strchr(member->host, ':') != NULL;
+
+	(void) snprintf(buffer, CLUSTER_ADDRESS_SIZE, "%s%s%s:%u",
+					brackets ? "[" : "", member->host, brackets ? "]" : "",
+					(unsigned) member->port);
+	return buffer;
+}
+
+/*
+ * Digests are FNV-1a of 64 bits.  They travel in datagrams and lie in state
+ * files, so they must be the same on every machine and under every major
+ * version; PostgreSQL's hash_bytes() depends on the byte order and may change.
+ * They tell lists apart and are no protection against malice.
+ */
+#define DIGEST_START UINT64_C(0xcbf29ce484222325)
+#define DIGEST_PRIME UINT64_C(0x00000100000001b3)
+
+static uint64_t
+digest_add(uint64_t digest, const char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		digest ^= (unsigned char) *text;
+		digest *= DIGEST_PRIME;
+	}
+	return digest;
+}
+
+/* 0 stands for "no digest" wherever one is stored. */
+static uint64_t
+digest_end(uint64_t digest)
+{
+	return digest != 0 ? digest : 1;
+}
+
+/* The text is "0=host:port, 2=[host]:port". */
+uint64_t
+cluster_list_digest(const Cluster *cluster, int n)
+{
+	uint64_t digest = DIGEST_START;
+
+	for (int i = 0; i < n && i < cluster->n_members; i++)
+	{
+		char id[16];
+		char address[CLUSTER_ADDRESS_SIZE];
+
+		(void) snprintf(id, sizeof(id), "%s%d=", i > 0 ? ", " : "",
+						(int) cluster->members[i].node_id);
+		digest = digest_add(digest, id);
+		digest = digest_add(digest, cluster_format_address(&cluster->members[i], address));
+	}
+	return digest_end(digest);
+}
+
+uint64_t
+cluster_text_digest(const char *text)
+{
+	return digest_end(digest_add(DIGEST_START, text));
+}
+
+/* ---- looking a name up, in the background ---- */
+
+struct ClusterLookup
+{
+	struct gaicb	request;
+	struct addrinfo hints;
+	char			host[CLUSTER_HOST_SIZE];
+	char			service[8];
+};
+
+ClusterLookup *
+cluster_lookup_start(const char *host, uint16_t port, int family)
+{
+	ClusterLookup *lookup = calloc(1, sizeof(ClusterLookup));
+	struct gaicb  *list[1];
+
+	if (lookup == NULL)
+		return NULL;
+	(void) snprintf(lookup->host, sizeof(lookup->host), "%s", host);
+	(void) snprintf(lookup->service, sizeof(lookup->service), "%u", (unsigned) port);
+	lookup->hints.ai_family = family;
+	lookup->hints.ai_socktype = SOCK_DGRAM;
+	lookup->hints.ai_flags = AI_NUMERICSERV;
+	lookup->request.ar_name = lookup->host;
+	lookup->request.ar_service = lookup->service;
+	lookup->request.ar_request = &lookup->hints;
+	list[0] = &lookup->request;
+	if (getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) != 0)
+	{
+		free(lookup);
+		return NULL;
+	}
+	return lookup;
+}
+
+/* Some name servers answer 0.0.0.0 for what they want to hide. */
+static bool
+is_unspecified(const struct sockaddr *address)
+{
+	if (address->sa_family == AF_INET)
+		return ((const struct sockaddr_in *) address)->sin_addr.s_addr == htonl(INADDR_ANY);
+	return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *) address)->sin6_addr);
+}
+
+ClusterLookupResult
+cluster_lookup_poll(ClusterLookup *lookup, struct sockaddr_storage *address,
+					socklen_t *length, char *failure, size_t size)
+{
+	const struct addrinfo *found = NULL;
+	int					   result = gai_error(&lookup->request);
+
+	if (result == EAI_INPROGRESS)
+		return CLUSTER_LOOKUP_PENDING;
+	if (result != 0)
+	{
+		(void) snprintf(failure, size, "%s", gai_strerror(result));
+		return CLUSTER_LOOKUP_FAILED;
+	}
+	for (const struct addrinfo *a = lookup->request.ar_result; a != NULL; a = a->ai_next)
+	{
+		if ((a->ai_family != AF_INET && a->ai_family != AF_INET6) ||
+			is_unspecified(a->ai_addr))
+			continue;
+		if (found == NULL || (found->ai_family != AF_INET && a->ai_family == AF_INET))
+			found = a;
+	}
+	if (found == NULL)
+	{
+		(void) snprintf(failure, size, "the name has no usable address");
+		return CLUSTER_LOOKUP_FAILED;
+	}
+	memset(address, 0, sizeof(*address));
+	memcpy(address, found->ai_addr, found->ai_addrlen);
+	*length = found->ai_addrlen;
+	return CLUSTER_LOOKUP_FOUND;
+}
+
+void
+cluster_lookup_wait(ClusterLookup *lookup, int milliseconds)
+{
+	const struct gaicb *const list[1] = {&lookup->request};
+	struct timespec			  timeout;
+
+	timeout.tv_sec = milliseconds / 1000;
+	timeout.tv_nsec = (long) (milliseconds % 1000) * 1000000;
+	(void) gai_suspend(list, 1, &timeout);
+}
+
+/*
+ * A look-up that the resolver's thread is at work on cannot be cancelled, and
+ * the thread will write to it: then its few hundred bytes are left to it for
+ * ever.  That happens when a member stops or gives up in the middle of one.
+ */
+void
+cluster_lookup_end(ClusterLookup *lookup)
+{
+	if (lookup == NULL)
+		return;
+	if (gai_error(&lookup->request) == EAI_INPROGRESS)
+	{
+		(void) gai_cancel(&lookup->request);
+		if (gai_error(&lookup->request) == EAI_INPROGRESS)
+			return;
+	}
+	if (lookup->request.ar_result != NULL)
+		freeaddrinfo(lookup->request.ar_result);
+	free(lookup);
+}
+
+/* ---- where the members are ---- */
+
+bool
+cluster_literal_address(const ClusterMember *member, struct sockaddr_storage *address,
+						socklen_t *length, char *error)
+{
+	struct sockaddr_in	*in = (struct sockaddr_in *) address;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) address;
+	char				 host[CLUSTER_HOST_SIZE];
+	char				*percent;
+
+	memset(address, 0, sizeof(*address));
+	if (inet_pton(AF_INET, member->host, &in->sin_addr) == 1)
+	{
+		in->sin_family = AF_INET;
+		in->sin_port = htons(member->port);
+		*length = sizeof(*in);
+		return true;
+	}
+	memset(address, 0, sizeof(*address));
+	(void) snprintf(host, sizeof(host), "%s", member->host);
+	percent = strchr(host, '%');
+	if (percent != NULL)
+	{
+		Piece zone = make_piece(percent + 1, host + strlen(host));
+		long  number = parse_number(zone, INT32_MAX);
+
+		*percent = '\0';
+		in6->sin6_scope_id = number > 0 ? (uint32_t) number : if_nametoindex(percent + 1);
+		if (in6->sin6_scope_id == 0)
+		{
+			(void) snprintf(error, CLUSTER_ERROR_SIZE,
+							"this machine has no network interface \"%.32s\"", percent + 1);
+			return false;
+		}
+	}
+	if (inet_pton(AF_INET6, host, &in6->sin6_addr) != 1)
+	{
+		(void) snprintf(error, CLUSTER_ERROR_SIZE, "\"%.64s\" is not an address", member->host);
+		return false;
+	}
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(member->port);
+	*length = sizeof(*in6);
+	return true;
+}
+
+bool
+cluster_same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET)
+	{
+		const struct sockaddr_in *a4 = (const struct sockaddr_in *) a;
+		const struct sockaddr_in *b4 = (const struct sockaddr_in *) b;
+
+		return a4->sin_port == b4->sin_port &&
+			   a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+	}
+	if (a->ss_family == AF_INET6)
+	{
+		const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *) a;
+		const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *) b;
+
+		/* The scope means something for link-local addresses only. */
+		return a6->sin6_port == b6->sin6_port &&
+			   IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr) &&
+			   (!IN6_IS_ADDR_LINKLOCAL(&a6->sin6_addr) ||
+				a6->sin6_scope_id == b6->sin6_scope_id);
+	}
+	return false;
+}
+
+bool
+cluster_addresses_init(ClusterAddresses *addresses, const Cluster *cluster,
+					   int family, char *error)
+{
+	memset(addresses, 0, sizeof(*addresses));
+	addresses->family = family;
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+		addresses->of[i].look_up_at = UINT64_MAX;
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		const ClusterMember *member = &cluster->members[i];
+		ClusterAddress		*own = &addresses->of[member->node_id];
+		char				 text[CLUSTER_ADDRESS_SIZE];
+
+		if (member->is_name)
+		{
+			own->look_up_at = 0;
+			continue;
+		}
+		if (!cluster_literal_address(member, &own->address, &own->length, error))
+			return false;
+		if (own->address.ss_family != family)
+		{
+			(void) snprintf(error, CLUSTER_ERROR_SIZE,
+							"node %d is at %.200s, but this member's own address is %s",
+							(int) member->node_id, cluster_format_address(member, text),
+							family == AF_INET ? "IPv4" : "IPv6");
+			return false;
+		}
+		for (int j = 0; j < i; j++)
+		{
+			int other = cluster->members[j].node_id;
+
+			if (addresses->of[other].known &&
+				cluster_same_address(&addresses->of[other].address, &own->address))
+			{
+				(void) snprintf(error, CLUSTER_ERROR_SIZE,
+								"nodes %d and %d have the same address", other,
+								(int) member->node_id);
+				return false;
+			}
+		}
+		own->known = true;
+	}
+	return true;
+}
+
+static bool
+heard_lately(uint64_t heard_at, uint64_t now)
+{
+	return heard_at != 0 && (heard_at >= now || now - heard_at <= LOOK_UP_SILENCE);
+}
+
+/*
+ * Take over what a look-up found.  True if that changed anything.
+ *
+ * Two members never have one address, else either could speak for the other.  A
+ * name keeps its address against another as long as its member is heard there;
+ * a silent one gives it up, because addresses may have been swapped.
+ */
+static bool
+take_address(ClusterAddresses *addresses, const Cluster *cluster, int32_t node_id,
+			 const struct sockaddr_storage *found, socklen_t length,
+			 const uint64_t *heard_at, uint64_t now)
+{
+	ClusterAddress *own = &addresses->of[node_id];
+
+	if (own->known && cluster_same_address(&own->address, found))
+		return false;
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		int32_t			other_id = cluster->members[i].node_id;
+		ClusterAddress *other = &addresses->of[other_id];
+
+		if (other_id == node_id || !other->known ||
+			!cluster_same_address(&other->address, found))
+			continue;
+		if (!cluster->members[i].is_name || other->look_up_at == UINT64_MAX ||
+			heard_lately(heard_at[other_id], now))
+		{
+			(void) snprintf(own->failure, sizeof(own->failure),
+							"the name leads to the address of node %d", (int) other_id);
+			own->look_up_at = now + LOOK_UP_RETRY;
+			return false;
+		}
+		other->known = false;
+		if (other->lookup == NULL)
+			other->look_up_at = now;
+	}
+	own->address = *found;
+	own->length = length;
+	own->known = true;
+	return true;
+}
+
+/* See to one member whose time has come.  True if its address has changed. */
+static bool
+poll_member(ClusterAddresses *addresses, const Cluster *cluster,
+			const ClusterMember *member, const uint64_t *heard_at, uint64_t now)
+{
+	ClusterAddress		   *own = &addresses->of[member->node_id];
+	struct sockaddr_storage found;
+	socklen_t				length = 0;
+	ClusterLookupResult		result;
+
+	if (own->lookup == NULL)
+	{
+		if (own->known && heard_lately(heard_at[member->node_id], now))
+		{
+			own->look_up_at = heard_at[member->node_id] + LOOK_UP_SILENCE + 1;
+			return false;
+		}
+		own->lookup = cluster_lookup_start(member->host, member->port, addresses->family);
+		if (own->lookup == NULL)
+		{
+			(void) snprintf(own->failure, sizeof(own->failure),
+							"the look-up could not be started");
+			own->look_up_at = now + LOOK_UP_RETRY;
+			return false;
+		}
+	}
+	own->look_up_at = now + LOOK_UP_CHECK;
+	result = cluster_lookup_poll(own->lookup, &found, &length,
+								 own->failure, sizeof(own->failure));
+	if (result == CLUSTER_LOOKUP_PENDING)
+		return false;
+	cluster_lookup_end(own->lookup);
+	own->lookup = NULL;
+	if (result == CLUSTER_LOOKUP_FAILED)
+	{
+		own->look_up_at = now + LOOK_UP_RETRY;
+		return false;
+	}
+	own->failure[0] = '\0';
+	own->look_up_at = now + LOOK_UP_SILENCE;
+	return take_address(addresses, cluster, member->node_id, &found, length, heard_at, now);
+}
+
+bool
+cluster_addresses_poll(ClusterAddresses *addresses, const Cluster *cluster,
+					   const uint64_t *heard_at, uint64_t now)
+{
+	bool changed = false;
+
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		const ClusterMember *member = &cluster->members[i];
+
+		if (addresses->of[member->node_id].look_up_at <= now &&
+			poll_member(addresses, cluster, member, heard_at, now))
+			changed = true;
+	}
+	return changed;
+}
+
+uint64_t
+cluster_addresses_deadline(const ClusterAddresses *addresses)
+{
+	uint64_t deadline = UINT64_MAX;
+
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+	{
+		if (addresses->of[i].look_up_at < deadline)
+			deadline = addresses->of[i].look_up_at;
+	}
+	return deadline;
+}
+
+void
+cluster_addresses_close(ClusterAddresses *addresses)
+{
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+	{
+		cluster_lookup_end(addresses->of[i].lookup);
+		addresses->of[i].lookup = NULL;
+		addresses->of[i].look_up_at = UINT64_MAX;
+	}
+}

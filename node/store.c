@@ -1,0 +1,764 @@
+/*
+ * node/store.c
+ *	  What a member must never forget, on disk: RaftSaved.
+ *
+ * The first half is pure: laying out a slot, reading one, and choosing between
+ * the two of a file.  The second half does the system calls, each one checked.
+ * Called by the worker and by pg_leader_state.  Must not use backend symbols,
+ * log, or go easy on anything that it reads: a store that is read wrongly is a
+ * vote given twice.
+ *
+ * A slot, numbers in network byte order:
+ *
+ *	  offset size field
+ *	  0      8    magic "PGLDSAVE"
+ *	  8      4    format
+ *	  12     4    node id
+ *	  16     8    digest of the cluster's name
+ *	  24     8    save number
+ *	  32     8    boot counter
+ *	  40     8    term
+ *	  48     4    voted for
+ *	  52     4    list size
+ *	  56     8    promise
+ *	  64     8    list digest
+ *	  72     4    abstaining, and why
+ *	  76     48   zero
+ *	  124    4    CRC-32C of all bytes before it
+ *
+ * Magic, format and CRC stay where they are in every format, so that a file of
+ * another version can be told from a broken one.  What lies outside the slots
+ * is written as zero and not looked at.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* renameat2() */
+#endif
+
+#include "c.h"
+#include "port/pg_crc32c.h"
+
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STORE_MAGIC		 "PGLDSAVE"
+#define STORE_CRC_OFFSET (STORE_SLOT_SIZE - 4)
+#define STORE_RECORD_END 76
+
+/* ---- pure ---- */
+
+static void
+put32(uint8_t *at, uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		at[i] = (uint8_t) (value >> (24 - 8 * i));
+}
+
+static void
+put64(uint8_t *at, uint64_t value)
+{
+	put32(at, (uint32_t) (value >> 32));
+	put32(at + 4, (uint32_t) value);
+}
+
+static uint32_t
+get32(const uint8_t *at)
+{
+	return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 |
+		   (uint32_t) at[2] << 8 | (uint32_t) at[3];
+}
+
+static uint64_t
+get64(const uint8_t *at)
+{
+	return (uint64_t) get32(at) << 32 | get32(at + 4);
+}
+
+static uint32_t
+slot_crc(const uint8_t *slot)
+{
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, slot, STORE_CRC_OFFSET);
+	FIN_CRC32C(crc);
+	return (uint32_t) crc;
+}
+
+void
+store_encode(const StoreIdentity *identity, const RaftSaved *saved, uint8_t *slot)
+{
+	memset(slot, 0, STORE_SLOT_SIZE);
+	memcpy(slot, STORE_MAGIC, 8);
+	put32(slot + 8, STORE_FORMAT);
+	put32(slot + 12, (uint32_t) identity->node_id);
+	put64(slot + 16, identity->cluster_digest);
+	put64(slot + 24, saved->save_number);
+	put64(slot + 32, saved->boot);
+	put64(slot + 40, saved->term);
+	put32(slot + 48, (uint32_t) saved->voted_for);
+	put32(slot + 52, saved->list_size);
+	put64(slot + 56, saved->promise);
+	put64(slot + 64, saved->list_digest);
+	put32(slot + 72, (uint32_t) saved->abstaining);
+	put32(slot + STORE_CRC_OFFSET, slot_crc(slot));
+}
+
+StoreVerdict
+store_decode(const uint8_t *slot, StoreIdentity *identity, RaftSaved *saved)
+{
+	int32_t	  node_id = (int32_t) get32(slot + 12);
+	RaftSaved read = {0};
+
+	if (memcmp(slot, STORE_MAGIC, 8) != 0 ||
+		get32(slot + STORE_CRC_OFFSET) != slot_crc(slot))
+		return STORE_BAD;
+	if (get32(slot + 8) != STORE_FORMAT)
+		return STORE_OTHER_FORMAT;
+	read.save_number = get64(slot + 24);
+	read.boot = get64(slot + 32);
+	read.term = get64(slot + 40);
+	read.voted_for = (int32_t) get32(slot + 48);
+	read.list_size = get32(slot + 52);
+	read.promise = get64(slot + 56);
+	read.list_digest = get64(slot + 64);
+	if (node_id < 0 || node_id >= RAFT_MAX_NODES ||
+		read.term > RAFT_MAX_TERM ||
+		read.voted_for < RAFT_UNKNOWN || read.voted_for >= RAFT_MAX_NODES ||
+		read.list_size > RAFT_MAX_NODES ||
+		read.promise > RAFT_MAX_PROMISE ||
+		get32(slot + 72) > RAFT_ABSTAIN_LAST)
+		return STORE_BAD;
+	read.abstaining = (RaftAbstain) get32(slot + 72);
+	for (int i = STORE_RECORD_END; i < STORE_CRC_OFFSET; i++)
+	{
+		if (slot[i] != 0)
+			return STORE_BAD;
+	}
+	identity->cluster_digest = get64(slot + 16);
+	identity->node_id = node_id;
+	*saved = read;
+	return STORE_GOOD;
+}
+
+StoreVerdict
+store_choose(const uint8_t *image, size_t length, const StoreIdentity *identity,
+			 RaftSaved *saved, int *slot, StoreIdentity *found)
+{
+	StoreVerdict  verdict[2];
+	StoreIdentity owner[2];
+	RaftSaved	  record[2];
+	int			  newer;
+
+	if (length != STORE_FILE_SIZE)
+		return STORE_WRONG_SIZE;
+	for (int i = 0; i < 2; i++)
+		verdict[i] = store_decode(image + (size_t) i * STORE_SLOT_STRIDE,
+								  &owner[i], &record[i]);
+
+	/*
+	 * One slot of another format means that another version of the program has
+	 * run since: what the other slot holds is old.
+	 */
+	if (verdict[0] == STORE_OTHER_FORMAT || verdict[1] == STORE_OTHER_FORMAT)
+		return STORE_OTHER_FORMAT;
+	for (int i = 0; i < 2; i++)
+	{
+		if (verdict[i] != STORE_GOOD)
+			continue;
+		*found = owner[i];
+		if (owner[i].cluster_digest != identity->cluster_digest)
+			return STORE_OTHER_CLUSTER;
+		if (owner[i].node_id != identity->node_id)
+			return STORE_OTHER_NODE;
+	}
+	if (verdict[0] != STORE_GOOD && verdict[1] != STORE_GOOD)
+		return STORE_BAD;
+	if (verdict[0] != STORE_GOOD || verdict[1] != STORE_GOOD)
+	{
+		*slot = verdict[0] == STORE_GOOD ? 0 : 1;
+		*saved = record[*slot];
+		return STORE_ONE_SLOT_BAD;
+	}
+
+	/*
+	 * A new file holds one record twice.  Two different records under one save
+	 * number were never written by one member.
+	 */
+	if (record[0].save_number == record[1].save_number &&
+		memcmp(image, image + STORE_SLOT_STRIDE, STORE_SLOT_SIZE) != 0)
+		return STORE_BAD;
+	newer = record[1].save_number > record[0].save_number ? 1 : 0;
+	*slot = newer;
+	*saved = record[newer];
+	return STORE_GOOD;
+}
+
+const char *
+store_verdict_name(StoreVerdict verdict)
+{
+	switch (verdict)
+	{
+		case STORE_GOOD:
+			return "good";
+		case STORE_ONE_SLOT_BAD:
+			return "one slot is bad";
+		case STORE_BAD:
+			return "bad";
+		case STORE_WRONG_SIZE:
+			return "wrong size";
+		case STORE_OTHER_FORMAT:
+			return "another format";
+		case STORE_OTHER_CLUSTER:
+			return "another cluster's";
+		case STORE_OTHER_NODE:
+			return "another node's";
+	}
+	return "unknown";
+}
+
+/* ---- files ---- */
+
+#define HINT_DIRECTORY \
+	"Set pg_leader.state_directory to a directory that belongs to the server's user, below one that exists."
+#define HINT_PERMISSION \
+	"The directory and the file must belong to the user that the server runs as."
+#define HINT_RESTORE                                                                  \
+	"Do not put an old copy in its place. If the state is lost, move the file away: " \
+	"this member then abstains from voting until all others have answered it."
+
+static void say(char *text, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void
+say(char *text, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void) vsnprintf(text, STORE_ERROR_SIZE, format, args);
+	va_end(args);
+}
+
+/* Say which call failed on which path, and what errno meant. */
+static void
+say_errno(char *error, const char *what, const char *path)
+{
+	int number = errno;
+
+	say(error, "could not %s \"%s\": %s", what, path, strerror(number));
+}
+
+/* What to do about a file system that refuses. */
+static const char *
+hint_for(int number)
+{
+	switch (number)
+	{
+		case ENOENT:
+		case ENOTDIR:
+		case EEXIST:
+			return HINT_DIRECTORY;
+		case EACCES:
+		case EPERM:
+			return HINT_PERMISSION;
+		case ENOSPC:
+		case EDQUOT:
+		case EFBIG:
+			return "Free some space: the state file takes 8 kB.";
+		case EROFS:
+			return "Set pg_leader.state_directory to a directory that can be written to.";
+		default:
+			return "See what the kernel's log says about this file system.";
+	}
+}
+
+/* Words for a call that failed, and what to do.  Always false. */
+static bool
+fail_errno(char *error, char *hint, const char *what, const char *path)
+{
+	int number = errno;
+
+	say_errno(error, what, path);
+	say(hint, "%s", hint_for(number));
+	return false;
+}
+
+bool
+store_path(const char *directory, int32_t node_id, char *path, size_t size)
+{
+	int length = snprintf(path, size, "%s/node-%d.state", directory, (int) node_id);
+
+	return length >= 0 && (size_t) length < size;
+}
+
+/* The directory that holds a directory: "a/b/" gives "a", "b" gives ".". */
+static void
+parent_of(const char *directory, char *parent, size_t size)
+{
+	size_t length = strlen(directory);
+
+	while (length > 1 && directory[length - 1] == '/')
+		length--;
+	while (length > 0 && directory[length - 1] != '/')
+		length--;
+	while (length > 1 && directory[length - 1] == '/')
+		length--;
+	if (length == 0)
+		(void) snprintf(parent, size, ".");
+	else
+		(void) snprintf(parent, size, "%.*s", (int) length, directory);
+}
+
+static bool
+is_directory(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* Read up to size bytes from the start.  -1: failed, see errno. */
+static ssize_t
+read_all(int fd, uint8_t *buffer, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size)
+	{
+		ssize_t n = pread(fd, buffer + done, size - done, (off_t) done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t) n;
+	}
+	return (ssize_t) done;
+}
+
+static bool
+write_all(int fd, const uint8_t *buffer, size_t size, off_t offset)
+{
+	size_t done = 0;
+
+	while (done < size)
+	{
+		ssize_t n = pwrite(fd, buffer + done, size - done, offset + (off_t) done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		if (n == 0)
+		{
+			errno = ENOSPC;
+			return false;
+		}
+		done += (size_t) n;
+	}
+	return true;
+}
+
+/* Make the names in a directory durable. */
+static bool
+sync_directory(const char *directory, char *error, char *hint)
+{
+	int	 fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool done;
+
+	if (fd < 0)
+		return fail_errno(error, hint, "open the directory", directory);
+	done = fsync(fd) == 0;
+	if (!done)
+		(void) fail_errno(error, hint, "fsync the directory", directory);
+	(void) close(fd);
+	return done;
+}
+
+/* Does the path still lead to the file that we have open? */
+static bool
+is_still_at(int fd, const char *path)
+{
+	struct stat ours;
+	struct stat theirs;
+
+	return fstat(fd, &ours) == 0 && lstat(path, &theirs) == 0 &&
+		   ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+static bool
+lock_file(int fd, const char *path, char *error, char *hint)
+{
+	int result;
+
+	do
+	{
+		result = flock(fd, LOCK_EX | LOCK_NB);
+	} while (result != 0 && errno == EINTR);
+	if (result == 0)
+		return true;
+	if (errno == EWOULDBLOCK)
+	{
+		say(error, "another process uses the state file \"%s\"", path);
+		say(hint, "Is another server running with this state directory and this node id?");
+	}
+	else
+	{
+		say_errno(error, "lock the file", path);
+		say(hint, "The state directory must be on a file system that supports flock().");
+	}
+	return false;
+}
+
+static bool
+start_store(Store *store, const char *directory, const StoreIdentity *identity,
+			char *error, char *hint)
+{
+	error[0] = '\0';
+	hint[0] = '\0';
+	memset(store, 0, sizeof(*store));
+	store->fd = -1;
+	store->identity = *identity;
+	if (directory[0] != '\0' &&
+		store_path(directory, identity->node_id, store->path, sizeof(store->path)))
+		return true;
+	say(error, "the name of the state directory is %s", directory[0] != '\0' ? "too long" : "empty");
+	say(hint, HINT_DIRECTORY);
+	return false;
+}
+
+/* The file does not open: is it merely not there? */
+static StoreOpen
+classify_open_error(const Store *store, const char *directory, char *error, char *hint)
+{
+	int	 number = errno;
+	char parent[STORE_PATH_SIZE];
+
+	if (number == ENOENT)
+	{
+		parent_of(directory, parent, sizeof(parent));
+		if (is_directory(directory) || is_directory(parent))
+			return STORE_MISSING;
+		say(error, "the directory \"%s\" does not exist", parent);
+		say(hint, HINT_DIRECTORY);
+		return STORE_FAILED;
+	}
+	if (number == ELOOP)
+	{
+		say(error, "the state file \"%s\" is a symbolic link", store->path);
+		say(hint, "Put the file itself there, or set pg_leader.state_directory to where it is.");
+		return STORE_FAILED;
+	}
+	errno = number;
+	(void) fail_errno(error, hint, "open the state file", store->path);
+	return STORE_FAILED;
+}
+
+/* The file was read and will not do.  Words for it. */
+static void
+explain_verdict(const Store *store, StoreVerdict verdict, const StoreIdentity *found,
+				size_t length, char *error, char *hint)
+{
+	say(hint, HINT_RESTORE);
+	switch (verdict)
+	{
+		case STORE_WRONG_SIZE:
+			say(error, "the state file \"%s\" has %s%zu bytes instead of %d", store->path,
+				length > STORE_FILE_SIZE ? "at least " : "", length, STORE_FILE_SIZE);
+			break;
+		case STORE_OTHER_FORMAT:
+			say(error, "the state file \"%s\" was written by another version of pg_leader, in another format",
+				store->path);
+			say(hint, "Run the version of pg_leader that wrote it.");
+			break;
+		case STORE_OTHER_CLUSTER:
+			say(error, "the state file \"%s\" belongs to another cluster (digest %016llx of its name, ours is %016llx)",
+				store->path, (unsigned long long) found->cluster_digest,
+				(unsigned long long) store->identity.cluster_digest);
+			say(hint, "Check pg_leader.cluster_name and pg_leader.state_directory.");
+			break;
+		case STORE_OTHER_NODE:
+			say(error, "the state file \"%s\" belongs to node %d, and this is node %d",
+				store->path, (int) found->node_id, (int) store->identity.node_id);
+			say(hint, "Each member needs its own state file: never copy one from another member.");
+			break;
+		default:
+			say(error, "the state file \"%s\" is damaged: neither of its two records can be used",
+				store->path);
+			break;
+	}
+}
+
+/* The file is open.  false, with words: it will not do. */
+static bool
+read_store(Store *store, RaftSaved *saved, char *error, char *hint)
+{
+	uint8_t		  image[STORE_FILE_SIZE + 1];
+	StoreIdentity found = {0};
+	StoreVerdict  verdict;
+	struct stat	  status;
+	ssize_t		  length;
+	int			  slot = 0;
+
+	if (fstat(store->fd, &status) != 0 || !S_ISREG(status.st_mode))
+	{
+		say(error, "the state file \"%s\" is not a regular file", store->path);
+		say(hint, HINT_DIRECTORY);
+		return false;
+	}
+	if (!lock_file(store->fd, store->path, error, hint))
+		return false;
+	if (!is_still_at(store->fd, store->path))
+	{
+		say(error, "the state file \"%s\" was replaced while it was being opened", store->path);
+		say(hint, "Let nothing write to the state directory while the server runs.");
+		return false;
+	}
+	length = read_all(store->fd, image, sizeof(image));
+	if (length < 0)
+	{
+		say_errno(error, "read the state file", store->path);
+		say(hint, HINT_RESTORE);
+		return false;
+	}
+	verdict = store_choose(image, (size_t) length, &store->identity, saved, &slot, &found);
+	if (verdict != STORE_GOOD && verdict != STORE_ONE_SLOT_BAD)
+	{
+		explain_verdict(store, verdict, &found, (size_t) length, error, hint);
+		return false;
+	}
+
+	/* With one bad slot this is the bad one. */
+	store->next_slot = 1 - slot;
+	store->damaged = verdict == STORE_ONE_SLOT_BAD;
+	store->save_number = saved->save_number;
+	return true;
+}
+
+StoreOpen
+store_open(Store *store, const char *directory, const StoreIdentity *identity,
+		   RaftSaved *saved, char *error, char *hint)
+{
+	if (!start_store(store, directory, identity, error, hint))
+		return STORE_FAILED;
+	store->fd = open(store->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (store->fd < 0)
+		return classify_open_error(store, directory, error, hint);
+	if (!read_store(store, saved, error, hint))
+	{
+		store_close(store);
+		return STORE_FAILED;
+	}
+	return STORE_OPENED;
+}
+
+/* Can this record be read back as it is?  What cannot must not be written. */
+static bool
+encode_checked(const StoreIdentity *identity, const RaftSaved *saved, uint8_t *slot)
+{
+	StoreIdentity who;
+	RaftSaved	  what;
+
+	store_encode(identity, saved, slot);
+	return store_decode(slot, &who, &what) == STORE_GOOD;
+}
+
+/* Make the directory if only that is missing, durably. */
+static bool
+make_directory(const char *directory, char *error, char *hint)
+{
+	char parent[STORE_PATH_SIZE];
+
+	if (is_directory(directory))
+		return true;
+	if (mkdir(directory, 0700) != 0)
+		return fail_errno(error, hint, "create the directory", directory);
+	parent_of(directory, parent, sizeof(parent));
+	return sync_directory(parent, error, hint);
+}
+
+/*
+ * Give the finished temporary file its name, unless that is taken.  Not every
+ * file system can rename without replacing; those get a second link first.
+ */
+static bool
+publish_file(const char *temporary, const char *path)
+{
+	if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+		return true;
+	if (errno != EINVAL && errno != ENOSYS)
+		return false;
+	if (link(temporary, path) != 0)
+		return false;
+	(void) unlink(temporary);
+	return true;
+}
+
+/*
+ * The temporary file: both slots, on disk, locked.  One that a crash has left
+ * behind is of no account.
+ */
+static bool
+write_temporary(Store *store, const char *temporary, const uint8_t *image,
+				char *error, char *hint)
+{
+	if (unlink(temporary) != 0 && errno != ENOENT)
+		return fail_errno(error, hint, "remove the file", temporary);
+	store->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (store->fd < 0)
+		return fail_errno(error, hint, "create the file", temporary);
+	if (!lock_file(store->fd, temporary, error, hint))
+		return false;
+	if (!write_all(store->fd, image, STORE_FILE_SIZE, 0) || fsync(store->fd) != 0)
+		return fail_errno(error, hint, "write to the file", temporary);
+	return true;
+}
+
+static bool
+refuse_existing(const char *path, char *error, char *hint)
+{
+	say(error, "the state file \"%s\" exists already", path);
+	say(hint, "A state file is never overwritten, because it holds votes. "
+			  "Move it away only if this member has never run with it.");
+	return false;
+}
+
+/* Store and directory are known: make the file.  false, with words. */
+static bool
+create_file(Store *store, const char *directory, const uint8_t *image,
+			char *error, char *hint)
+{
+	char		temporary[STORE_PATH_SIZE + 8];
+	struct stat status;
+
+	(void) snprintf(temporary, sizeof(temporary), "%s.tmp", store->path);
+	if (!make_directory(directory, error, hint))
+		return false;
+	if (lstat(store->path, &status) == 0)
+		return refuse_existing(store->path, error, hint);
+	if (errno != ENOENT)
+		return fail_errno(error, hint, "create the state file", store->path);
+	if (!write_temporary(store, temporary, image, error, hint))
+	{
+		if (store->fd >= 0)
+			(void) unlink(temporary);
+		return false;
+	}
+	if (!publish_file(temporary, store->path))
+	{
+		bool exists = errno == EEXIST;
+
+		if (!exists)
+			(void) fail_errno(error, hint, "create the state file", store->path);
+		(void) unlink(temporary);
+		return exists ? refuse_existing(store->path, error, hint) : false;
+	}
+	if (!is_still_at(store->fd, store->path))
+	{
+		say(error, "another process has created \"%s\" at the same time", store->path);
+		say(hint, "Is another server running with this state directory and this node id?");
+		return false;
+	}
+	return sync_directory(directory, error, hint);
+}
+
+bool
+store_create(Store *store, const char *directory, const StoreIdentity *identity,
+			 const RaftSaved *first, char *error, char *hint)
+{
+	uint8_t image[STORE_FILE_SIZE];
+
+	if (!start_store(store, directory, identity, error, hint))
+		return false;
+	memset(image, 0, sizeof(image));
+	if (!encode_checked(identity, first, image))
+	{
+		say(error, "the first record holds impossible values");
+		say(hint, "This is an error in pg_leader. Please report it.");
+		return false;
+	}
+	memcpy(image + STORE_SLOT_STRIDE, image, STORE_SLOT_SIZE);
+	if (!create_file(store, directory, image, error, hint))
+	{
+		store_close(store);
+		return false;
+	}
+
+	/* A tie is read as slot 0, so the next record goes to slot 1. */
+	store->next_slot = 1;
+	store->save_number = first->save_number;
+	return true;
+}
+
+bool
+store_save(Store *store, const RaftSaved *saved, char *error)
+{
+	uint8_t slot[STORE_SLOT_SIZE];
+
+	error[0] = '\0';
+	if (store->fd <= 0)
+	{
+		say(error, "the state file \"%s\" is not open", store->path);
+		return false;
+	}
+	if (saved->save_number <= store->save_number)
+		say(error, "save number %llu does not follow %llu in \"%s\"",
+			(unsigned long long) saved->save_number,
+			(unsigned long long) store->save_number, store->path);
+	else if (!encode_checked(&store->identity, saved, slot))
+		say(error, "the record to save in \"%s\" holds impossible values", store->path);
+	else if (!write_all(store->fd, slot, STORE_SLOT_SIZE,
+						(off_t) store->next_slot * STORE_SLOT_STRIDE))
+		say_errno(error, "write to the state file", store->path);
+	else if (fdatasync(store->fd) != 0)
+		say_errno(error, "fdatasync the state file", store->path);
+	else
+	{
+		store->next_slot = 1 - store->next_slot;
+		store->save_number = saved->save_number;
+		return true;
+	}
+
+	/* A second fdatasync could succeed without having written anything. */
+	store_close(store);
+	return false;
+}
+
+bool
+store_read(const char *path, uint8_t *image, size_t *length, char *error)
+{
+	int		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n;
+
+	error[0] = '\0';
+	if (fd < 0)
+	{
+		say_errno(error, "open the file", path);
+		return false;
+	}
+	n = read_all(fd, image, STORE_FILE_SIZE + 1);
+	if (n < 0)
+		say_errno(error, "read the file", path);
+	(void) close(fd);
+	*length = n > 0 ? (size_t) n : 0;
+	return n >= 0;
+}
+
+void
+store_close(Store *store)
+{
+	/* A struct that is all zero was never opened. */
+	if (store->fd > 0)
+		(void) close(store->fd);
+	store->fd = -1;
+}

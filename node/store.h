@@ -1,0 +1,146 @@
+/*
+ * node/store.h
+ *	  What a member must never forget, on disk: RaftSaved.
+ *
+ * One file of a fixed size for each member, "node-<id>.state", with two slots
+ * that are written in turn: a write that is cut short costs the slot it went
+ * to, and the other still holds the record before.  Reading a file (encode,
+ * choose) is pure and knows nothing of files, so that tests and the simulator
+ * can tear and corrupt it byte by byte.
+ *
+ * What is found at a start, and what follows from it:
+ *	  both slots good		the newer record counts
+ *	  one slot bad			torn or rotten, nobody can tell: the good one
+ *							counts, and the member abstains
+ *	  no file				the member abstains, see raft_first_record()
+ *	  anything else			the member does not take part, and says why
+ *
+ * Writes are one pwrite and fdatasync each, whatever the server's fsync setting
+ * says.  A lock on the file keeps a second process out.
+ *
+ * Called by the worker and by pg_leader_state.  No backend symbols: errors come
+ * back as words.
+ */
+#ifndef PG_LEADER_STORE_H
+#define PG_LEADER_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../raft/raft.h"
+
+#define STORE_FORMAT	  1
+#define STORE_SLOT_SIZE	  128  /* bytes of a record, CRC-32C included */
+#define STORE_SLOT_STRIDE 4096 /* the slots share no disk block */
+#define STORE_FILE_SIZE	  (2 * STORE_SLOT_STRIDE)
+#define STORE_ERROR_SIZE  1024
+#define STORE_PATH_SIZE	  1024
+
+/* Whose store it is. */
+typedef struct StoreIdentity
+{
+	uint64_t cluster_digest; /* of the cluster's name */
+	int32_t	 node_id;
+} StoreIdentity;
+
+typedef enum StoreVerdict
+{
+	STORE_GOOD = 0,
+	STORE_ONE_SLOT_BAD, /* the other one is good */
+	STORE_BAD,			/* no slot can be used */
+	STORE_WRONG_SIZE,
+	STORE_OTHER_FORMAT, /* of another version of the program */
+	STORE_OTHER_CLUSTER,
+	STORE_OTHER_NODE
+} StoreVerdict;
+
+/* ---- pure ---- */
+
+/* Lay out one record as a slot of STORE_SLOT_SIZE bytes. */
+extern void store_encode(const StoreIdentity *identity, const RaftSaved *saved,
+						 uint8_t *slot);
+
+/*
+ * Read one slot.  STORE_GOOD, STORE_BAD or STORE_OTHER_FORMAT; identity and
+ * saved are filled in only with STORE_GOOD.  Impossible values (a term above
+ * RAFT_MAX_TERM, a vote for no possible node, ...) are STORE_BAD even under a
+ * good checksum.
+ */
+extern StoreVerdict store_decode(const uint8_t *slot, StoreIdentity *identity,
+								 RaftSaved *saved);
+
+/*
+ * Read a whole file of "length" bytes.  With STORE_GOOD and STORE_ONE_SLOT_BAD,
+ * *saved is the record that counts and *slot where it stands (0 or 1).  With
+ * STORE_OTHER_CLUSTER and STORE_OTHER_NODE, *found says whose it is.
+ */
+extern StoreVerdict store_choose(const uint8_t *image, size_t length,
+								 const StoreIdentity *identity, RaftSaved *saved,
+								 int *slot, StoreIdentity *found);
+
+/* "one slot is bad", for people. */
+extern const char *store_verdict_name(StoreVerdict verdict);
+
+/* ---- files ---- */
+
+typedef struct Store
+{
+	int			  fd; /* -1: closed */
+	StoreIdentity identity;
+	int			  next_slot;   /* where the next record goes */
+	uint64_t	  save_number; /* of the newest record on disk */
+	bool		  damaged;	   /* one slot was bad when it was opened */
+	char		  path[STORE_PATH_SIZE];
+} Store;
+
+typedef enum StoreOpen
+{
+	STORE_OPENED = 0, /* *saved is what counts; see store->damaged */
+	STORE_MISSING,	  /* no such file; store_create() makes one */
+	STORE_FAILED	  /* error and hint say what and what to do */
+} StoreOpen;
+
+/* "<directory>/node-<id>.state"; false if it would be too long. */
+extern bool store_path(const char *directory, int32_t node_id,
+					   char *path, size_t size);
+
+/*
+ * Open, lock and read the state file of a member.  error and hint have
+ * STORE_ERROR_SIZE bytes.  STORE_MISSING only if the file does not exist and
+ * its directory is there (or can be made by store_create()).
+ */
+extern StoreOpen store_open(Store *store, const char *directory,
+							const StoreIdentity *identity, RaftSaved *saved,
+							char *error, char *hint);
+
+/*
+ * Create the file with both slots holding "first" (the second with the next
+ * save number would do as well: see store.c), and leave it open and locked:
+ * temporary file, fdatasync, rename, fsync of the directory.  Makes the
+ * directory (mode 0700) if only that is missing.  Refuses to overwrite.
+ */
+extern bool store_create(Store *store, const char *directory,
+						 const StoreIdentity *identity, const RaftSaved *first,
+						 char *error, char *hint);
+
+/*
+ * Make a record durable; its save number must be above the last one.  false: it
+ * may or may not be on disk, and the process must not go on with it in memory;
+ * the store is closed, so that nothing can be saved until it is opened again.
+ */
+extern bool store_save(Store *store, const RaftSaved *saved, char *error);
+
+/*
+ * Read a state file as it is, without locking it, for those who only look.
+ * image has STORE_FILE_SIZE + 1 bytes, so that a longer file shows as such.  false:
+ * words in error.  A member that is saving at that moment may be caught half way:
+ * read again before calling a file damaged.
+ */
+extern bool store_read(const char *path, uint8_t *image, size_t *length,
+					   char *error);
+
+/* Close and unlock.  Safe to call twice. */
+extern void store_close(Store *store);
+
+#endif /* PG_LEADER_STORE_H */

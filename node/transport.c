@@ -1,0 +1,386 @@
+/*
+ * node/transport.c
+ *	  Datagrams in and out: one UDP socket, and the checks at the door.
+ *
+ * The checks stand in transport_receive(), in the order of what they cost: is
+ * it ours, is its sender a member, does it come from that member's address, and
+ * only then is the rest of it looked at.
+ *
+ * Called by the worker.  Must not use backend symbols, block, log, or treat
+ * anything that comes in from the network as more than a reason to count.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "transport.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A save can block for a while; what comes in meanwhile should not be lost. */
+#define RECEIVE_BUFFER (1024 * 1024)
+
+/* Header fields that are read before the rest; the layout is in message.h. */
+#define OFFSET_CLUSTER 8
+#define OFFSET_FROM	   24
+
+/* ---- opening ---- */
+
+static bool fail(char *error, char *hint, const char *hint_text, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static bool
+fail(char *error, char *hint, const char *hint_text, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void) vsnprintf(error, TRANSPORT_ERROR_SIZE, format, args);
+	va_end(args);
+	(void) snprintf(hint, TRANSPORT_ERROR_SIZE, "%s", hint_text);
+	return false;
+}
+
+/*
+ * The family that the members' literal addresses have; a name that leads to
+ * both families is wanted in this one.
+ */
+static int
+family_of_list(const Cluster *cluster)
+{
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		if (!cluster->members[i].is_name)
+			return strchr(cluster->members[i].host, ':') != NULL ? AF_INET6 : AF_INET;
+	}
+	return AF_UNSPEC;
+}
+
+/*
+ * The member's entry with the listening address in place of its host: as if it
+ * stood in the list, except that 0.0.0.0 and :: are allowed.
+ */
+static bool
+read_listen_address(const char *listen_address, ClusterMember *place, char *error, char *hint)
+{
+	char	 text[CLUSTER_ADDRESS_SIZE + 2];
+	char	 why[CLUSTER_ERROR_SIZE];
+	size_t	 length = strlen(listen_address);
+	bool	 is_bare = strchr(listen_address, ':') != NULL && listen_address[0] != '[';
+	bool	 any = strcmp(listen_address, "0.0.0.0") == 0;
+	bool	 any6 = strcmp(listen_address, "::") == 0 || strcmp(listen_address, "[::]") == 0;
+	uint16_t port = place->port;
+	int32_t	 node_id = place->node_id;
+	Cluster	 parsed;
+
+	if (any || any6)
+	{
+		(void) snprintf(place->host, sizeof(place->host), "%s", any ? "0.0.0.0" : "::");
+		place->is_name = false;
+		return true;
+	}
+	if (length >= CLUSTER_HOST_SIZE || strpbrk(listen_address, ",=") != NULL)
+		return fail(error, hint, "Set pg_leader.listen_address to one address, without a port.",
+					"\"%.64s\" is not an address to listen on", listen_address);
+	(void) snprintf(text, sizeof(text), "%s%s%s:%u", is_bare ? "[" : "", listen_address,
+					is_bare ? "]" : "", (unsigned) port);
+	if (!cluster_parse(text, &parsed, why, hint))
+		return fail(error, hint, "Set pg_leader.listen_address to one address, without a port.",
+					"\"%.64s\" is not an address to listen on: %.300s", listen_address,
+					strstr(why, "): ") != NULL ? strstr(why, "): ") + 3 : why);
+	*place = parsed.members[0];
+	place->node_id = node_id;
+	return true;
+}
+
+/*
+ * Where to bind.  A name is looked up in the background, and the look-up stays
+ * under way when this returns false, for the next attempt.
+ */
+static bool
+find_own_address(Transport *transport, const ClusterMember *place, int family,
+				 struct sockaddr_storage *address, socklen_t *length,
+				 char *error, char *hint)
+{
+	ClusterLookupResult result;
+	char				failure[128] = "";
+	char				why[CLUSTER_ERROR_SIZE];
+
+	if (!place->is_name)
+	{
+		if (cluster_literal_address(place, address, length, why))
+			return true;
+		return fail(error, hint, "Name an interface of this machine; \"ip link\" lists them.",
+					"%.400s", why);
+	}
+	if (transport->own_lookup == NULL)
+		transport->own_lookup = cluster_lookup_start(place->host, place->port, family);
+	if (transport->own_lookup == NULL)
+		return fail(error, hint, "It will be tried again.",
+					"could not start to look up \"%.255s\"", place->host);
+	cluster_lookup_wait(transport->own_lookup, TRANSPORT_NAME_WAIT);
+	result = cluster_lookup_poll(transport->own_lookup, address, length,
+								 failure, sizeof(failure));
+	if (result == CLUSTER_LOOKUP_PENDING)
+		return fail(error, hint, "It will be tried again.",
+					"the name \"%.255s\" of this member is still being looked up", place->host);
+	cluster_lookup_end(transport->own_lookup);
+	transport->own_lookup = NULL;
+	if (result == CLUSTER_LOOKUP_FAILED)
+		return fail(error, hint,
+					"Make the name known to this machine, or set pg_leader.listen_address. It will be tried again.",
+					"the name \"%.255s\" of this member cannot be resolved: %s", place->host, failure);
+	return true;
+}
+
+/* Make and bind the socket; -1, with words. */
+static int
+bind_socket(const struct sockaddr_storage *address, socklen_t length, const char *shown,
+			char *error, char *hint)
+{
+	const int	on = 1;
+	const int	buffer = RECEIVE_BUFFER;
+	const char *advice = "It will be tried again.";
+	int			number;
+	int			fd;
+
+	fd = socket(address->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+	{
+		number = errno;
+		(void) fail(error, hint, number == EAFNOSUPPORT ? "This machine has no such kind of address." : advice,
+					"could not make a socket for %s: %s", shown, strerror(number));
+		return -1;
+	}
+
+	/* Best effort: the kernel may allow less. */
+	(void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+
+	/*
+	 * No SO_REUSEADDR: with UDP it would let two processes share the port, and
+	 * each would get some of the datagrams.
+	 */
+	if ((address->ss_family == AF_INET6 &&
+		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||
+		bind(fd, (const struct sockaddr *) address, length) != 0)
+	{
+		number = errno;
+		if (number == EADDRNOTAVAIL)
+			(void) fail(error, hint,
+						"Check pg_leader.node_id and this member's entry in pg_leader.cluster, or set pg_leader.listen_address.",
+						"%s is not an address of this machine", shown);
+		else if (number == EADDRINUSE)
+			(void) fail(error, hint, "Another process listens there; \"ss -lunp\" shows which.",
+						"the UDP port of %s is taken", shown);
+		else
+			(void) fail(error, hint, number == EACCES ? "Ports below 1024 are for the superuser of the machine." : advice,
+						"could not listen on %s: %s", shown, strerror(number));
+		(void) close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+bool
+transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
+			   const char *listen_address, uint64_t cluster_digest,
+			   char *error, char *hint)
+{
+	const ClusterMember	   *own = cluster_member(cluster, node_id);
+	ClusterLookup		   *lookup = transport->own_lookup;
+	ClusterMember			place;
+	ClusterAddress		   *slot;
+	struct sockaddr_storage address;
+	socklen_t				length = 0;
+	char					shown[CLUSTER_ADDRESS_SIZE];
+	char					why[CLUSTER_ERROR_SIZE];
+
+	memset(transport, 0, sizeof(*transport));
+	transport->fd = -1;
+	transport->own_lookup = lookup;
+	transport->cluster_digest = cluster_digest;
+	transport->other_version_from = RAFT_NONE;
+	error[0] = '\0';
+	hint[0] = '\0';
+	if (own == NULL)
+		return fail(error, hint, "Set pg_leader.node_id to an id of the list.",
+					"node %d is not in the member list", (int) node_id);
+	place = *own;
+	if (listen_address != NULL && listen_address[0] != '\0' &&
+		!read_listen_address(listen_address, &place, error, hint))
+		return false;
+	if (!find_own_address(transport, &place, family_of_list(cluster), &address, &length,
+						  error, hint))
+		return false;
+	if (!cluster_addresses_init(&transport->addresses, cluster, address.ss_family, why))
+		return fail(error, hint, "All members must have addresses of one family, each its own.",
+					"%.500s", why);
+
+	/* The own name is never looked up again: the socket is bound. */
+	slot = &transport->addresses.of[node_id];
+	if (!slot->known)
+	{
+		slot->address = address;
+		slot->length = length;
+		slot->known = true;
+		slot->look_up_at = UINT64_MAX;
+	}
+	transport->fd = bind_socket(&address, length, cluster_format_address(&place, shown),
+								error, hint);
+	return transport->fd >= 0;
+}
+
+void
+transport_close(Transport *transport)
+{
+	/* A struct that is all zero was never opened. */
+	if (transport->fd > 0)
+		(void) close(transport->fd);
+	transport->fd = -1;
+	cluster_lookup_end(transport->own_lookup);
+	transport->own_lookup = NULL;
+	cluster_addresses_close(&transport->addresses);
+}
+
+/* ---- receiving ---- */
+
+static uint64_t
+get_number(const uint8_t *at, int bytes)
+{
+	uint64_t value = 0;
+
+	for (int i = 0; i < bytes; i++)
+		value = value << 8 | at[i];
+	return value;
+}
+
+static TransportResult
+drop(Transport *transport, TransportDrop why)
+{
+	transport->counters.dropped[why]++;
+	return TRANSPORT_DROPPED;
+}
+
+/* Is the datagram good, and from whom it says? */
+static TransportResult
+check_datagram(Transport *transport, const Cluster *cluster, const uint8_t *buffer,
+			   size_t length, const struct sockaddr_storage *source, RaftMessage *message)
+{
+	MessageEnvelope		  envelope = {0};
+	const ClusterAddress *sender;
+	int32_t				  from;
+
+	if (length < MESSAGE_HEADER_SIZE || get_number(buffer, 4) != MESSAGE_MAGIC)
+		return drop(transport, TRANSPORT_DROP_MALFORMED);
+	if (get_number(buffer + OFFSET_CLUSTER, 8) != transport->cluster_digest)
+		return drop(transport, TRANSPORT_DROP_CLUSTER);
+	from = (int32_t) (uint32_t) get_number(buffer + OFFSET_FROM, 4);
+	if (cluster_member(cluster, from) == NULL)
+		return drop(transport, TRANSPORT_DROP_UNKNOWN_NODE);
+	sender = &transport->addresses.of[from];
+	if (!sender->known || !cluster_same_address(&sender->address, source))
+		return drop(transport, TRANSPORT_DROP_SOURCE);
+	envelope.cluster_digest = transport->cluster_digest;
+	switch (message_decode(buffer, length, &envelope, message))
+	{
+		case MESSAGE_OK:
+			return TRANSPORT_MESSAGE;
+		case MESSAGE_OTHER_VERSION:
+			transport->other_version_from = from;
+			transport->other_version = envelope.version;
+			return drop(transport, TRANSPORT_DROP_VERSION);
+		case MESSAGE_OTHER_CLUSTER:
+			return drop(transport, TRANSPORT_DROP_CLUSTER);
+		default:
+			return drop(transport, TRANSPORT_DROP_MALFORMED);
+	}
+}
+
+TransportResult
+transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *message)
+{
+	/* One byte more, so that a datagram which is too long shows as such. */
+	uint8_t					buffer[MESSAGE_SIZE + 1];
+	struct sockaddr_storage source;
+	socklen_t				source_length;
+	ssize_t					length;
+
+	do
+	{
+		source_length = sizeof(source);
+		memset(&source, 0, sizeof(source));
+		length = recvfrom(transport->fd, buffer, sizeof(buffer), 0,
+						  (struct sockaddr *) &source, &source_length);
+	} while (length < 0 && errno == EINTR);
+	if (length < 0)
+	{
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return TRANSPORT_EMPTY;
+
+		/* What ICMP said about an earlier datagram; the queue goes on. */
+		transport->counters.receive_errors++;
+		return TRANSPORT_DROPPED;
+	}
+	transport->counters.received++;
+	return check_datagram(transport, cluster, buffer, (size_t) length, &source, message);
+}
+
+/* ---- sending ---- */
+
+void
+transport_send(Transport *transport, const RaftMessage *message)
+{
+	uint8_t				  buffer[MESSAGE_SIZE];
+	MessageEnvelope		  envelope = {0};
+	const ClusterAddress *to;
+	ssize_t				  length;
+
+	if (message->to < 0 || message->to >= RAFT_MAX_NODES ||
+		!transport->addresses.of[message->to].known)
+	{
+		transport->counters.unresolved++;
+		return;
+	}
+	to = &transport->addresses.of[message->to];
+	envelope.cluster_digest = transport->cluster_digest;
+	message_encode(message, &envelope, buffer);
+	do
+	{
+		length = sendto(transport->fd, buffer, sizeof(buffer), MSG_NOSIGNAL,
+						(const struct sockaddr *) &to->address, to->length);
+	} while (length < 0 && errno == EINTR);
+	if (length == (ssize_t) sizeof(buffer))
+	{
+		transport->counters.sent++;
+		return;
+	}
+	transport->counters.send_errors++;
+	transport->last_send_errno = length < 0 ? errno : EMSGSIZE;
+}
+
+const char *
+transport_drop_name(TransportDrop drop)
+{
+	switch (drop)
+	{
+		case TRANSPORT_DROP_MALFORMED:
+			return "malformed";
+		case TRANSPORT_DROP_VERSION:
+			return "other version";
+		case TRANSPORT_DROP_CLUSTER:
+			return "other cluster";
+		case TRANSPORT_DROP_UNKNOWN_NODE:
+			return "unknown node";
+		case TRANSPORT_DROP_SOURCE:
+			return "wrong source address";
+		case TRANSPORT_DROPS:
+			break;
+	}
+	return "unknown";
+}

@@ -1,0 +1,265 @@
+/* pg_leader--1.0.sql */
+
+-- complain if the script is sourced in psql instead of CREATE EXTENSION
+\echo Use "CREATE EXTENSION pg_leader" to load this file. \quit
+
+--
+-- Who leads.  All of this works on hot standbys.  What a server shows is its own
+-- and changes at any moment: VOLATILE.  It is all in shared memory: PARALLEL SAFE.
+--
+
+CREATE FUNCTION pg_leader_node_id()
+RETURNS int4
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_node_id() IS
+'id of this member, NULL if pg_leader.node_id is not set';
+
+CREATE FUNCTION pg_leader_term()
+RETURNS int8
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_term() IS
+'term that this member is in, NULL if it does not take part in elections';
+
+CREATE FUNCTION pg_leader_leader_id()
+RETURNS int4
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_leader_id() IS
+'id of the leader as far as this member knows, NULL if it knows of none';
+
+CREATE FUNCTION pg_leader_is_leader()
+RETURNS bool
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_is_leader() IS
+'does this member hold a valid lease at the instant of the call?';
+
+CREATE FUNCTION pg_leader_lease(OUT term int8, OUT remaining interval)
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_lease() IS
+'term of this member''s lease, a fencing token, and how long it still holds; NULLs without a lease';
+
+CREATE FUNCTION get_node_info()
+RETURNS text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION get_node_info() IS
+'node id, role, term and leader of this member in one line';
+
+--
+-- Views
+--
+
+CREATE FUNCTION pg_leader_get_status(
+    OUT state text,
+    OUT node_id int4,
+    OUT role text,
+    OUT term int8,
+    OUT leader_id int4,
+    OUT leader_address text,
+    OUT voted_for int4,
+    OUT members int4,
+    OUT quorum int4,
+    OUT is_leader bool,
+    OUT lease_remaining interval,
+    OUT may_lead bool,
+    OUT abstaining bool,
+    OUT abstain_reason text,
+    OUT promise_remaining interval,
+    OUT min_timeout interval,
+    OUT max_timeout interval,
+    OUT heartbeat_interval interval,
+    OUT since timestamptz,
+    OUT state_file text,
+    OUT state_file_health text,
+    OUT authentication bool,
+    OUT boot int8)
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_get_status() IS
+'the row of the view pg_leader_status';
+
+CREATE VIEW pg_leader_status AS
+SELECT * FROM pg_leader_get_status();
+
+COMMENT ON VIEW pg_leader_status IS
+'what this member is, whom it follows, and whether it takes part at all';
+
+CREATE FUNCTION pg_leader_get_peers(
+    OUT node_id int4,
+    OUT address text,
+    OUT resolved text,
+    OUT is_self bool,
+    OUT is_leader bool,
+    OUT last_heard interval,
+    OUT round_trip interval,
+    OUT term int8,
+    OUT reachable bool,
+    OUT abstaining bool,
+    OUT may_lead bool,
+    OUT list_matches bool,
+    OUT version_mismatch bool)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 5;
+
+COMMENT ON FUNCTION pg_leader_get_peers() IS
+'the rows of the view pg_leader_peers';
+
+CREATE VIEW pg_leader_peers AS
+SELECT * FROM pg_leader_get_peers();
+
+COMMENT ON VIEW pg_leader_peers IS
+'the members of the cluster as this one sees them';
+
+CREATE FUNCTION pg_leader_get_events(
+    OUT number int8,
+    OUT at timestamptz,
+    OUT boot_time int8,
+    OUT term int8,
+    OUT role text,
+    OUT leader_id int4,
+    OUT lease_start int8,
+    OUT lease_end int8,
+    OUT reason text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 512;
+
+COMMENT ON FUNCTION pg_leader_get_events() IS
+'the rows of the view pg_leader_events';
+
+CREATE VIEW pg_leader_events AS
+SELECT * FROM pg_leader_get_events();
+
+COMMENT ON VIEW pg_leader_events IS
+'the last transitions of this member; boot_time and leases are in microseconds since the machine started';
+
+--
+-- Statistics
+--
+
+CREATE FUNCTION pg_leader_get_stats(
+    OUT pre_votes_started int8,
+    OUT elections_started int8,
+    OUT elections_won int8,
+    OUT elections_lost int8,
+    OUT votes_given int8,
+    OUT votes_refused int8,
+    OUT pre_votes_given int8,
+    OUT pre_votes_refused int8,
+    OUT transfers int8,
+    OUT quorum_losses int8,
+    OUT datagrams_received int8,
+    OUT datagrams_sent int8,
+    OUT datagrams_dropped int8,
+    OUT send_errors int8,
+    OUT receive_errors int8,
+    OUT unresolved int8,
+    OUT saves int8,
+    OUT save_time float8,
+    OUT save_time_max float8,
+    OUT wakeups int8,
+    OUT stats_reset timestamptz)
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_get_stats() IS
+'the row of the view pg_stat_pg_leader';
+
+CREATE VIEW pg_stat_pg_leader AS
+SELECT * FROM pg_leader_get_stats();
+
+COMMENT ON VIEW pg_stat_pg_leader IS
+'counters of this member since stats_reset; times in milliseconds';
+
+CREATE FUNCTION pg_leader_get_stat_messages(
+    OUT type text,
+    OUT received int8,
+    OUT sent int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 10;
+
+COMMENT ON FUNCTION pg_leader_get_stat_messages() IS
+'the rows of the view pg_leader_stat_messages';
+
+CREATE VIEW pg_leader_stat_messages AS
+SELECT * FROM pg_leader_get_stat_messages();
+
+COMMENT ON VIEW pg_leader_stat_messages IS
+'messages of the election, received and sent, by type';
+
+CREATE FUNCTION pg_leader_get_stat_drops(
+    OUT dropped_by text,
+    OUT reason text,
+    OUT count int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 14;
+
+COMMENT ON FUNCTION pg_leader_get_stat_drops() IS
+'the rows of the view pg_leader_stat_drops';
+
+CREATE VIEW pg_leader_stat_drops AS
+SELECT * FROM pg_leader_get_stat_drops();
+
+COMMENT ON VIEW pg_leader_stat_drops IS
+'datagrams that were dropped, by the transport or by the election, and why';
+
+CREATE FUNCTION pg_stat_pg_leader_reset()
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_stat_pg_leader_reset() IS
+'set the counters of this member to zero';
+
+--
+-- What changes something
+--
+
+CREATE FUNCTION pg_leader_transfer(target int4 DEFAULT NULL, wait interval DEFAULT '5s')
+RETURNS int4
+AS 'MODULE_PATHNAME'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_transfer(int4, interval) IS
+'hand the leadership over, to the best peer by default; returns the new leader';
+
+CREATE FUNCTION pg_leader_wait_for_leader(wait interval DEFAULT '30s')
+RETURNS int4
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_wait_for_leader(interval) IS
+'wait until a leader is known, and return its id';
+
+CREATE FUNCTION pg_leader_admit()
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_admit() IS
+'give the word that an abstaining member may vote although some members will never answer it';
+
+--
+-- Privileges
+--
+
+REVOKE ALL ON FUNCTION pg_stat_pg_leader_reset() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
+
+GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events,
+    pg_stat_pg_leader, pg_leader_stat_messages, pg_leader_stat_drops TO PUBLIC;

@@ -1,0 +1,177 @@
+#!/bin/bash
+#
+# script/install_deps.sh
+#	  Install the Debian packages that building, running or testing needs.
+#
+# Called by quickstart.sh and test/run.sh; works alone as well.  Does nothing,
+# and needs neither network nor rights, when nothing is missing.
+
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=script/lib.sh
+. "$here/lib.sh"
+
+usage()
+{
+	cat <<TEXT
+NAME
+    install_deps.sh - install the Debian packages that pg_leader needs
+
+SYNOPSIS
+    install_deps.sh [--check] [--record FILE] run | test
+
+DESCRIPTION
+    "run" is what building pg_leader and running servers needs, "test" that and
+    what the tests need.  Only what is missing is installed.  A PostgreSQL that
+    PG_CONFIG or PATH names is used as it is.
+
+    Debian creates and starts a database cluster "main" when it installs a
+    PostgreSQL server for the first time.  Nobody asked for that one here, so
+    while this script installs, a file in /etc/postgresql-common/createcluster.d
+    says not to; it is removed afterwards.
+
+OPTIONS
+    --check        print what is missing, one package a line, and install nothing
+    --record FILE  add the names of what was installed to FILE
+    --help         this text
+
+EXIT STATUS
+    0 nothing is missing (any more), 1 something is, 2 called wrongly
+TEXT
+}
+
+drop_in_directory=/etc/postgresql-common/createcluster.d
+drop_in=$drop_in_directory/pg_leader-no-main.conf
+made_directories=()
+log=
+
+is_installed()
+{
+	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+# What PostgreSQL comes from: nothing to install for one that is not Debian's.
+postgres_packages()
+{
+	local major=15
+
+	if locate_postgres; then
+		if [[ ! $PG_BIN =~ ^/usr/lib/postgresql/([0-9]+)/bin$ ]]; then
+			return
+		fi
+		major=${BASH_REMATCH[1]}
+		if (( major < 15 )); then
+			major=15
+		fi
+	fi
+	printf '%s\n' "postgresql-$major" "postgresql-server-dev-$major"
+}
+
+wanted_packages()
+{
+	postgres_packages
+	printf '%s\n' gcc libc6-dev make perl
+	if [[ $1 == test ]]; then
+		printf '%s\n' clang clang-format cppcheck libcmocka-dev libipc-run-perl \
+			shellcheck procps iproute2 ebtables
+	fi
+}
+
+# Root, or whoever can become root.
+privileged()
+{
+	if is_root; then
+		"$@"
+	else
+		sudo -- "$@"
+	fi
+}
+
+# Also when interrupted: leave nothing of this script's behind.
+clean_up()
+{
+	local directory
+
+	if [[ -n $log ]]; then
+		rm -f -- "$log"
+	fi
+	if [[ -e $drop_in ]]; then
+		privileged rm -f -- "$drop_in"
+	fi
+	for directory in "${made_directories[@]}"; do
+		privileged rmdir --ignore-fail-on-non-empty -- "$directory"
+	done
+}
+
+keep_debian_from_creating_main()
+{
+	local directory
+
+	for directory in "$drop_in_directory" "${drop_in_directory%/*}"; do
+		if [[ ! -d $directory ]]; then
+			made_directories+=("$directory")
+		fi
+	done
+	privileged mkdir -p -- "$drop_in_directory"
+	printf '%s\n' "# While pg_leader's install_deps.sh runs." "create_main_cluster = off" |
+		privileged tee "$drop_in" >/dev/null
+}
+
+apt()
+{
+	privileged env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -y \
+		-o DPkg::Lock::Timeout=120 "$@" >>"$log" 2>&1 </dev/null && return
+	error "apt-get $1 failed; its output ends with:"
+	tail -n 20 -- "$log" >&2
+	exit 1
+}
+
+check=no
+record=
+list=
+while (( $# > 0 )); do
+	case $1 in
+		--check) check=yes ;;
+		--record) record=$(option_value "$@"); shift ;;
+		-h | --help) usage; exit 0 ;;
+		run | test) list=$1 ;;
+		*) usage_error "there is no \"$1\" here" ;;
+	esac
+	shift
+done
+[[ -n $list ]] || usage_error "run or test?"
+
+# Elsewhere than on Debian and its kin, whoever called finds out what is missing.
+if ! type -P dpkg-query >/dev/null; then
+	exit 0
+fi
+
+missing=()
+while read -r package; do
+	is_installed "$package" || missing+=("$package")
+done < <(wanted_packages "$list")
+
+if (( ${#missing[@]} == 0 )); then
+	exit 0
+fi
+if [[ $check == yes ]]; then
+	printf '%s\n' "${missing[@]}"
+	exit 1
+fi
+if ! is_root && ! type -P sudo >/dev/null; then
+	fail "these packages are missing, and there is no sudo to install them: ${missing[*]}" \
+		"as root: apt-get install ${missing[*]}"
+fi
+
+say "installing ${missing[*]}"
+log=$(mktemp)
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+if [[ " ${missing[*]}" =~ \ postgresql-[0-9]+( |$) ]]; then
+	keep_debian_from_creating_main
+fi
+apt update
+apt install --no-install-recommends "${missing[@]}"
+if [[ -n $record ]]; then
+	printf '%s\n' "${missing[@]}" >>"$record"
+fi

@@ -1,0 +1,415 @@
+# shellcheck shell=bash
+#
+# script/lib.sh
+#	  What the scripts share: messages, the configuration, PostgreSQL's programs,
+#	  the user that servers run as, and how to reach a node.
+#
+# Sourced by everything in script/, by test/run.sh and by the test stand; never
+# run.  Sourcing it changes nothing outside the shell.  Exit statuses are the
+# same everywhere: 0 done, 1 failed, 2 called or configured wrongly.
+
+# What is set here is used by those who source it.
+# shellcheck disable=SC2034
+
+set -euo pipefail
+
+PROGRAM=$(basename "$0")
+PGLD_ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+PGLD_DEFAULT_CONFIG=$PGLD_ROOT/config/pg_leader.config
+
+# One language for what is parsed; nothing from the caller's surroundings may
+# send psql or initdb somewhere else.
+export LC_ALL=C
+unset PGDATA PGHOST PGHOSTADDR PGPORT PGUSER PGDATABASE PGSERVICE PGSERVICEFILE \
+	PGOPTIONS PGPASSFILE PGCLIENTENCODING PGSSLMODE PGTARGETSESSIONATTRS CDPATH
+
+# ---- messages ----
+
+say()
+{
+	printf '%s\n' "$*"
+}
+
+warn()
+{
+	printf '%s: warning: %s\n' "$PROGRAM" "$*" >&2
+}
+
+# error MESSAGE [HINT]
+error()
+{
+	printf '%s: %s\n' "$PROGRAM" "$1" >&2
+	if [[ -n ${2:-} ]]; then
+		printf 'hint: %s\n' "$2" >&2
+	fi
+}
+
+# fail MESSAGE [HINT]: it did not work.
+fail()
+{
+	error "$@"
+	exit 1
+}
+
+# usage_error MESSAGE [HINT]: called or configured wrongly.
+usage_error()
+{
+	error "$1" "${2:-$PROGRAM --help says more}"
+	exit 2
+}
+
+# The argument of an option, or a usage error: option_value "$@"
+option_value()
+{
+	[[ $# -ge 2 && -n $2 ]] || usage_error "$1 needs a value"
+	printf '%s' "$2"
+}
+
+is_root()
+{
+	[[ $(id -u) -eq 0 ]]
+}
+
+# is_number TEXT [MIN MAX]
+is_number()
+{
+	[[ $1 =~ ^[0-9]{1,9}$ ]] || return 1
+	[[ $# -eq 1 ]] || (( 10#$1 >= $2 && 10#$1 <= $3 ))
+}
+
+# ---- PostgreSQL's programs ----
+
+# Sets PG_BIN to the directory of the server's programs.  In this order: what
+# PG_CONFIG names, what is in PATH, Debian's PostgreSQL 15, Debian's newest.
+# Returns 1, and says nothing, if there is none.
+locate_postgres()
+{
+	local candidate
+	local -a candidates=()
+
+	if [[ -n ${PG_CONFIG:-} ]]; then
+		candidates+=("$("$PG_CONFIG" --bindir 2>/dev/null || true)")
+	else
+		candidate=$(type -P postgres || true)
+		[[ -z $candidate ]] || candidates+=("$(dirname "$candidate")")
+		candidates+=(/usr/lib/postgresql/15/bin)
+		while read -r candidate; do
+			candidates+=("$candidate")
+		done < <(printf '%s\n' /usr/lib/postgresql/*/bin | sort -t/ -k5,5 -rn)
+	fi
+	for candidate in "${candidates[@]}"; do
+		if [[ -x $candidate/postgres && -x $candidate/pg_ctl &&
+				-x $candidate/initdb && -x $candidate/psql ]]; then
+			PG_BIN=$candidate
+			return 0
+		fi
+	done
+	return 1
+}
+
+# The same, and fails if there is none or if it is too old.
+find_postgres()
+{
+	local version
+
+	locate_postgres ||
+		fail "PostgreSQL's server programs were not found${PG_CONFIG:+ where PG_CONFIG=$PG_CONFIG says}" \
+			"install PostgreSQL 15 or later, or put its bin directory into PATH"
+	version=$("$PG_BIN/postgres" -V | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+	is_number "$version" 15 99 ||
+		fail "$PG_BIN has PostgreSQL $version, and pg_leader needs 15 or later" \
+			"put another PostgreSQL's bin directory first into PATH"
+}
+
+# Fails unless the module and its program are installed in that PostgreSQL.
+check_installed()
+{
+	local library
+
+	library=$("$PG_BIN/pg_config" --pkglibdir)/pg_leader.so
+	[[ -r $library && -x $PG_BIN/pg_leader_state ]] ||
+		fail "pg_leader is not installed in $(dirname "$PG_BIN")" \
+			"run \"make install\" in $PGLD_ROOT, with PG_CONFIG=$PG_BIN/pg_config"
+}
+
+# ---- the user that servers run as ----
+
+# Sets SERVER_USER and SERVER_HOME: PGLD_USER for root, the caller else.
+choose_server_user()
+{
+	if is_root; then
+		SERVER_USER=${PGLD_USER:-postgres}
+		[[ $SERVER_USER =~ ^[A-Za-z_][A-Za-z0-9_.-]*$ ]] ||
+			usage_error "PGLD_USER: \"$SERVER_USER\" is no user name"
+		id -u "$SERVER_USER" >/dev/null 2>&1 ||
+			fail "there is no user \"$SERVER_USER\"" \
+				"name another one with PGLD_USER in the configuration"
+		[[ $(id -u "$SERVER_USER") -ne 0 ]] ||
+			usage_error "PGLD_USER must not be root, PostgreSQL refuses to run as root"
+	else
+		SERVER_USER=$(id -un)
+	fi
+	SERVER_HOME=$(getent passwd "$SERVER_USER" | cut -d: -f6)
+	SERVER_HOME=${SERVER_HOME:-/nonexistent}
+}
+
+# Become that user and this command.  setpriv, unlike runuser, leaves no process
+# in between that would turn a SIGTERM into a SIGKILL two seconds later.
+exec_as_server()
+{
+	# That user may not be allowed to stand where the caller stands.
+	cd /
+	if is_root; then
+		exec setpriv --reuid="$(id -u "$SERVER_USER")" --regid="$(id -g "$SERVER_USER")" \
+			--init-groups -- env HOME="$SERVER_HOME" USER="$SERVER_USER" \
+			LOGNAME="$SERVER_USER" "$@"
+	fi
+	exec "$@"
+}
+
+as_server()
+{
+	( exec_as_server "$@" )
+}
+
+# ---- the configuration ----
+
+# Every name that a configuration can set.
+PGLD_CONFIG_NAMES="N_NODES IPv4_CLUSTER CLUSTER_NAME NETWORK MASK PGLD_UDP_PORT
+	NETNS_PREFIX VETH_PREFIX BRIDGE_NAME PGLD_DB_PATHNAME_PREFIX PGLD_STATE_DIRECTORY
+	PGLD_SOCKET_DIRECTORY PGLD_START_PORT PGLD_USER MIN_TIMEOUT MAX_TIMEOUT
+	HEARTBEAT_TIMEOUT ENABLE_LOG"
+
+config_error()
+{
+	usage_error "$CONFIG_FILE: $1" "${2:-config/pg_leader.config explains every line}"
+}
+
+# config_number NAME MIN MAX: the setting must be a number in that range.
+config_number()
+{
+	is_number "${!1}" "$2" "$3" ||
+		config_error "$1 must be a number from $2 to $3, not \"${!1}\""
+}
+
+# Read and check a configuration; sets its names, NODE_IDS, NODE_HOST[id],
+# NODE_UDP_PORT[id], CLUSTER_LIST, SERVER_USER and SERVER_HOME.
+read_config()
+{
+	local name text
+
+	CONFIG_FILE=$1
+	[[ -e $CONFIG_FILE ]] || usage_error "there is no configuration file \"$CONFIG_FILE\""
+	[[ -f $CONFIG_FILE && -r $CONFIG_FILE ]] ||
+		usage_error "the configuration \"$CONFIG_FILE\" is not a file that can be read"
+	CONFIG_FILE=$(readlink -f "$CONFIG_FILE")
+
+	# Nothing comes from the environment; an empty name is one that is not set.
+	for name in $PGLD_CONFIG_NAMES; do
+		unset "$name"
+		printf -v "$name" '%s' ''
+	done
+
+	# Try it in a shell of its own, where it can do no harm and be blamed.
+	# shellcheck disable=SC2016
+	text=$(bash -euc '. "$1"' bash "$CONFIG_FILE" 2>&1 >/dev/null) || {
+		text=${text%%$'\n'*}
+		config_error "cannot be read as shell: ${text:-a command in it fails}"
+	}
+	while read -r name; do
+		[[ " ${PGLD_CONFIG_NAMES//[[:space:]]/ } " == *" $name "* ]] ||
+			warn "$CONFIG_FILE: there is no setting named $name"
+	done < <(sed -nE 's/^[[:space:]]*([A-Za-z_][A-Za-z0-9_]*)=.*/\1/p' "$CONFIG_FILE")
+
+	# The user first, because "~" is his home in the paths.
+	# shellcheck source=/dev/null
+	PGLD_USER=$(. "$CONFIG_FILE" >/dev/null; printf '%s' "$PGLD_USER")
+	choose_server_user
+	text=$HOME
+	HOME=$SERVER_HOME
+	# shellcheck source=/dev/null
+	. "$CONFIG_FILE"
+	HOME=$text
+
+	check_config
+}
+
+check_config()
+{
+	local name
+
+	config_number N_NODES 1 64
+	check_cluster
+	config_number PGLD_START_PORT 1024 65535
+	(( 10#$PGLD_START_PORT + NODE_IDS[-1] <= 65535 )) ||
+		config_error "PGLD_START_PORT: node ${NODE_IDS[-1]} would have port $((10#$PGLD_START_PORT + NODE_IDS[-1]))"
+	for name in PGLD_DB_PATHNAME_PREFIX PGLD_STATE_DIRECTORY PGLD_SOCKET_DIRECTORY; do
+		[[ -n ${!name} ]] || config_error "$name is not set"
+		[[ ${!name} == /* ]] || config_error "$name must be an absolute path, not \"${!name}\""
+		[[ ${!name} != *[[:cntrl:]\"\'\\,]* ]] ||
+			config_error "$name must not contain quotes, commas, backslashes or control characters"
+	done
+	[[ $PGLD_DB_PATHNAME_PREFIX != */ ]] ||
+		config_error "PGLD_DB_PATHNAME_PREFIX must end in the beginning of a name, such as ${PGLD_DB_PATHNAME_PREFIX}node"
+	# Linux allows 107 bytes in the path of a Unix socket.
+	(( ${#PGLD_SOCKET_DIRECTORY} <= 107 - 17 )) ||
+		config_error "PGLD_SOCKET_DIRECTORY is too long: a Unix socket's path has at most 107 bytes" \
+			"choose a shorter one"
+	[[ -z $CLUSTER_NAME || $CLUSTER_NAME =~ ^[A-Za-z0-9_.-]{1,40}$ ]] ||
+		config_error "CLUSTER_NAME must be 1 to 40 letters, digits, \"_\", \".\" or \"-\", not \"$CLUSTER_NAME\""
+	check_timeouts
+	case $ENABLE_LOG in
+		on | true | yes | 1) ENABLE_LOG=on ;;
+		off | false | no | 0 | '') ENABLE_LOG=off ;;
+		*) config_error "ENABLE_LOG must be on or off, not \"$ENABLE_LOG\"" ;;
+	esac
+	[[ -z $MASK ]] || config_number MASK 8 24
+}
+
+# What is not set is left to the module's defaults.
+check_timeouts()
+{
+	local name
+
+	for name in MIN_TIMEOUT MAX_TIMEOUT HEARTBEAT_TIMEOUT; do
+		[[ -z ${!name} ]] || config_number "$name" 1 600000
+	done
+	[[ -z $MIN_TIMEOUT || -z $MAX_TIMEOUT ]] || (( 10#$MIN_TIMEOUT < 10#$MAX_TIMEOUT )) ||
+		config_error "MIN_TIMEOUT ($MIN_TIMEOUT ms) must be less than MAX_TIMEOUT ($MAX_TIMEOUT ms)"
+	[[ -z $HEARTBEAT_TIMEOUT || -z $MIN_TIMEOUT ]] ||
+		(( 2 * 10#$HEARTBEAT_TIMEOUT <= 10#$MIN_TIMEOUT )) ||
+		config_error "HEARTBEAT_TIMEOUT ($HEARTBEAT_TIMEOUT ms) must be at most half of MIN_TIMEOUT ($MIN_TIMEOUT ms)"
+}
+
+check_network()
+{
+	local octet='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+
+	[[ $NETWORK =~ ^$octet\.$octet\.$octet$ ]] ||
+		config_error "NETWORK must be the first three parts of an IPv4 address, such as 192.168.10, not \"$NETWORK\""
+}
+
+# Take IPv4_CLUSTER apart, or make it up where it is empty.
+check_cluster()
+{
+	local entry id host port count=0
+	local -a entries=()
+
+	if [[ -z ${IPv4_CLUSTER//[[:space:]]/} ]]; then
+		check_network
+		config_number PGLD_UDP_PORT 1 65535
+		for (( id = 0; id < 10#$N_NODES; id++ )); do
+			IPv4_CLUSTER+="${IPv4_CLUSTER:+, }$NETWORK.$((10 + id)):$PGLD_UDP_PORT"
+		done
+	fi
+	[[ $IPv4_CLUSTER != *$'\n'* ]] || IPv4_CLUSTER=${IPv4_CLUSTER//$'\n'/ }
+	IFS=, read -ra entries <<<"$IPv4_CLUSTER"
+	(( ${#entries[@]} == 10#$N_NODES )) ||
+		config_error "N_NODES is $N_NODES, but IPv4_CLUSTER has ${#entries[@]} entries"
+
+	NODE_IDS=()
+	NODE_HOST=()
+	NODE_UDP_PORT=()
+	for entry in "${entries[@]}"; do
+		entry=${entry//[[:space:]]/}
+		[[ $entry =~ ^(([0-9]{1,2})=)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})$ ]] ||
+			config_error "IPv4_CLUSTER: \"$entry\" is not host:port"
+		id=${BASH_REMATCH[2]:-$count}
+		host=${BASH_REMATCH[3]//[\[\]]/}
+		port=${BASH_REMATCH[4]}
+		id=$((10#$id))
+		(( id <= 63 )) || config_error "IPv4_CLUSTER: there is no node id $id, ids are 0 to 63"
+		[[ -z ${NODE_HOST[id]:-} ]] || config_error "IPv4_CLUSTER: node id $id is there twice"
+		is_number "$port" 1 65535 ||
+			config_error "IPv4_CLUSTER: the port of \"$entry\" must be from 1 to 65535"
+		NODE_HOST[id]=$host
+		NODE_UDP_PORT[id]=$((10#$port))
+		count=$((count + 1))
+	done
+	NODE_IDS=("${!NODE_HOST[@]}")
+	CLUSTER_LIST=${IPv4_CLUSTER//[[:space:]]/}
+	CLUSTER_LIST=${CLUSTER_LIST//,/, }
+}
+
+# check_node_id ID: a member of the configured cluster?
+check_node_id()
+{
+	is_number "$1" || usage_error "\"$1\" is no node id" "the nodes are ${NODE_IDS[*]}"
+	[[ -n ${NODE_HOST[10#$1]:-} ]] ||
+		usage_error "there is no node $1 in $CONFIG_FILE" "the nodes are ${NODE_IDS[*]}"
+}
+
+# ---- a node ----
+
+node_directory()
+{
+	printf '%s%d' "$PGLD_DB_PATHNAME_PREFIX" "$1"
+}
+
+node_log()
+{
+	printf '%s%d.log' "$PGLD_DB_PATHNAME_PREFIX" "$1"
+}
+
+node_state_file()
+{
+	printf '%s/node-%d.state' "$PGLD_STATE_DIRECTORY" "$1"
+}
+
+node_port()
+{
+	printf '%d' "$((10#$PGLD_START_PORT + 10#$1))"
+}
+
+# Is there a database cluster?  (Its directory can be closed to the caller.)
+node_exists()
+{
+	as_server test -e "$(node_directory "$1")/PG_VERSION"
+}
+
+node_running()
+{
+	as_server "$PG_BIN/pg_ctl" -D "$(node_directory "$1")" -s status >/dev/null 2>&1
+}
+
+# node_psql ID ARGUMENT...: psql on that node, bare output, as its superuser.
+node_psql()
+{
+	local id=$1
+
+	shift
+	as_server env PGCONNECT_TIMEOUT=3 PGOPTIONS='-c client_min_messages=warning' \
+		PGAPPNAME="$PROGRAM" "$PG_BIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 \
+		-h "$PGLD_SOCKET_DIRECTORY" -p "$(node_port "$id")" -U postgres -d postgres "$@"
+}
+
+# How a person reaches that node.
+node_psql_command()
+{
+	local user=
+
+	if is_root; then
+		user="runuser -u $SERVER_USER -- "
+	fi
+	printf '%s%s/psql -h %s -p %s -U postgres postgres' "$user" "$PG_BIN" \
+		"$PGLD_SOCKET_DIRECTORY" "$(node_port "$1")"
+}
+
+# port_taken tcp|udp HOST PORT: does somebody hold that IPv4 port of this machine?
+port_taken()
+{
+	local kind=$1 host=$2 port address
+	local -a part
+
+	printf -v port '%04X' "$((10#$3))"
+	address=$(getent ahostsv4 "$host" 2>/dev/null | awk '{ print $1; exit }') || true
+	IFS=. read -ra part <<<"${address:-0.0.0.0}"
+	# The kernel prints addresses as the machine's words are stored.
+	printf -v address '%02X%02X%02X%02X' "${part[3]}" "${part[2]}" "${part[1]}" "${part[0]}"
+	cat "/proc/net/$kind" "/proc/net/${kind}6" 2>/dev/null |
+		awk -v kind="$kind" -v port="$port" -v address="$address" '
+			{ split($2, at, ":") }
+			at[2] == port && (kind == "udp" || $4 == "0A") &&
+				(at[1] == address || at[1] ~ /^0+$/) { found = 1 }
+			END { exit !found }'
+}

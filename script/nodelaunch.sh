@@ -1,0 +1,273 @@
+#!/bin/bash
+#
+# script/nodelaunch.sh
+#	  Launch one node: a PostgreSQL server with pg_leader in it.
+#
+# For people and for quickstart.sh and the test stand.  Makes what is missing and
+# overwrites nothing but the node's pg_leader.conf.
+
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=script/lib.sh
+. "$here/lib.sh"
+
+usage()
+{
+	cat <<TEXT
+NAME
+    nodelaunch.sh - launch a node: a PostgreSQL server with pg_leader
+
+SYNOPSIS
+    nodelaunch.sh [-c CONFIG] [--foreground] [--new] NODE_ID
+
+DESCRIPTION
+    Creates the node's database cluster if there is none, writes the settings
+    of the configuration into its pg_leader.conf, which postgresql.conf
+    includes, starts the server, waits until it answers, and creates the
+    extension in database "postgres" if this server can write.  On a node that
+    runs already it applies the settings that can be applied and is done.
+
+    A changed configuration takes effect at the next launch.  Settings of your
+    own belong into postgresql.conf; they are kept.
+
+OPTIONS
+    -c CONFIG     the configuration, $PGLD_DEFAULT_CONFIG by default
+    --foreground  become the server, with its log on standard error, for use
+                  under a supervisor; creates no extension
+    --new         also write a first state file.  For a member that has never
+                  run, and for nothing else: a member that ran and forgot its
+                  votes can make a second leader.  Refused where there is a
+                  state file.  Without it, a member that finds no state file
+                  abstains from voting until every other member has answered
+                  it, or until SELECT pg_leader_admit().
+    --help        this text
+
+EXIT STATUS
+    0 the node runs, 1 it does not, 2 called or configured wrongly
+TEXT
+}
+
+# ensure_directory PATH: there, and owned by the servers' user.
+ensure_directory()
+{
+	# The command is for the shell of the other user.
+	# shellcheck disable=SC2016
+	as_server sh -c 'umask 077; mkdir -p -- "$1"' sh "$1" ||
+		fail "user $SERVER_USER cannot make the directory $1" \
+			"choose another place in $CONFIG_FILE"
+	[[ $(as_server stat -L -c %U -- "$1") == "$SERVER_USER" ]] ||
+		fail "the directory $1 does not belong to user $SERVER_USER"
+}
+
+# initdb beside its place and a rename: a half-made cluster is never taken for
+# a whole one.
+create_cluster()
+{
+	local data=$1 output
+
+	if as_server test -e "$data" && ! as_server rmdir -- "$data" 2>/dev/null; then
+		fail "$data is there, but it is no database cluster" \
+			"move it away, or change PGLD_DB_PATHNAME_PREFIX"
+	fi
+	as_server rm -rf -- "$data.initdb"
+	say "node $id: creating a database cluster in $data"
+	output=$(as_server "$PG_BIN/initdb" -D "$data.initdb" -U postgres --no-locale \
+		--encoding=UTF8 --auth-local=trust --auth-host=scram-sha-256 2>&1) ||
+		fail "initdb failed: $output"
+	as_server mv -T -- "$data.initdb" "$data"
+}
+
+# set_line NAME VALUE: one line of a configuration file of PostgreSQL.
+set_line()
+{
+	printf "%s = '%s'\n" "$1" "${2//\'/\'\'}"
+}
+
+# Times without a value are left to the module's defaults.
+time_line()
+{
+	if [[ -n $2 ]]; then
+		set_line "$1" "$((10#$2))ms"
+	fi
+}
+
+print_settings()
+{
+	cat <<TEXT
+# Written by nodelaunch.sh from its configuration at each launch: do not edit.
+# Your own settings belong into postgresql.conf, above the line that includes
+# this file.
+TEXT
+	set_line shared_preload_libraries pg_leader
+	set_line listen_addresses "${NODE_HOST[id]}"
+	set_line port "$(node_port "$id")"
+	set_line unix_socket_directories "$PGLD_SOCKET_DIRECTORY"
+	set_line unix_socket_permissions 0700
+	set_line cluster_name "pg_leader ${CLUSTER_NAME:+$CLUSTER_NAME }$id"
+	set_line pg_leader.node_id "$id"
+	set_line pg_leader.cluster "$CLUSTER_LIST"
+	if [[ -n $CLUSTER_NAME ]]; then
+		set_line pg_leader.cluster_name "$CLUSTER_NAME"
+	fi
+	set_line pg_leader.state_directory "$PGLD_STATE_DIRECTORY"
+	time_line pg_leader.min_timeout "$MIN_TIMEOUT"
+	time_line pg_leader.max_timeout "$MAX_TIMEOUT"
+	time_line pg_leader.heartbeat_interval "$HEARTBEAT_TIMEOUT"
+	set_line pg_leader.log_messages "$ENABLE_LOG"
+}
+
+# Sets "changed" when the file was not like this before.
+write_settings()
+{
+	local data=$1 text before
+
+	text=$(print_settings)
+	before=$(as_server cat -- "$data/pg_leader.conf" 2>/dev/null || true)
+	changed=no
+	if [[ $text != "$before" ]]; then
+		changed=yes
+		# shellcheck disable=SC2016
+		printf '%s\n' "$text" |
+			as_server sh -c 'umask 077; cat >"$1.new" && mv -T -- "$1.new" "$1"' sh "$data/pg_leader.conf"
+	fi
+	if ! as_server grep -q "^include 'pg_leader.conf'" "$data/postgresql.conf"; then
+		# shellcheck disable=SC2016
+		as_server sh -c 'printf "\n%s\n" "$2" >>"$1"' sh "$data/postgresql.conf" \
+			"include 'pg_leader.conf'		# written by nodelaunch.sh; keep it last"
+	fi
+}
+
+write_first_state()
+{
+	local file output
+
+	file=$(node_state_file "$id")
+	output=$(as_server "$PG_BIN/pg_leader_state" --new "$file" --node-id "$id" \
+		--cluster "$CLUSTER_LIST" ${CLUSTER_NAME:+--cluster-name "$CLUSTER_NAME"} 2>&1) ||
+		fail "no first state file could be written: $output"
+	say "node $id: wrote a first state file, $file"
+}
+
+check_ports()
+{
+	local hint="another program, or a node of another configuration, has it; change"
+
+	if port_taken tcp "${NODE_HOST[id]}" "$(node_port "$id")"; then
+		fail "node $id: TCP port $(node_port "$id") of ${NODE_HOST[id]} is taken" \
+			"$hint PGLD_START_PORT in $CONFIG_FILE"
+	fi
+	if port_taken udp "${NODE_HOST[id]}" "${NODE_UDP_PORT[id]}"; then
+		fail "node $id: UDP port ${NODE_UDP_PORT[id]} of ${NODE_HOST[id]} is taken" \
+			"$hint IPv4_CLUSTER in $CONFIG_FILE"
+	fi
+}
+
+start_node()
+{
+	local data=$1 log size words
+
+	log=$(node_log "$id")
+	size=$(as_server stat -c %s -- "$log" 2>/dev/null || echo 0)
+	if ! as_server "$PG_BIN/pg_ctl" -D "$data" -l "$log" -s -w -t 60 start >/dev/null 2>&1; then
+		words=$(as_server tail -c "+$((size + 1))" -- "$log" 2>/dev/null | tail -n 12 || true)
+		error "node $id did not start; its log, $log, says:"
+		printf '%s\n' "$words" >&2
+		if [[ $words == *"Cannot assign requested address"* ]]; then
+			printf 'hint: %s\n' "${NODE_HOST[id]} is not an address of this machine; launch node $id where it is one, or change IPv4_CLUSTER in $CONFIG_FILE" >&2
+		fi
+		exit 1
+	fi
+	say "node $id: runs, port $(node_port "$id"), log $log"
+}
+
+# A standby gets the extension from its primary.
+create_extension()
+{
+	local output
+
+	if [[ $(node_psql "$id" -c 'SELECT pg_is_in_recovery()' 2>/dev/null) == f ]]; then
+		output=$(node_psql "$id" -c 'CREATE EXTENSION IF NOT EXISTS pg_leader' 2>&1) ||
+			warn "node $id: CREATE EXTENSION pg_leader failed: ${output%%$'\n'*}"
+	fi
+}
+
+report_abstaining()
+{
+	local reason
+
+	reason=$(node_psql "$id" -c 'SELECT abstain_reason FROM pg_leader_status WHERE abstaining' \
+		2>/dev/null) || return 0
+	if [[ -n $reason ]]; then
+		warn "node $id abstains from voting: $reason"
+		say "It votes as soon as every other member has answered it.  If some never will,"
+		say "and are stopped for good: SELECT pg_leader_admit() on node $id."
+	fi
+}
+
+config=$PGLD_DEFAULT_CONFIG
+foreground=no
+new=no
+id=
+while (( $# > 0 )); do
+	case $1 in
+		-c | --config) config=$(option_value "$@"); shift ;;
+		--foreground) foreground=yes ;;
+		--new) new=yes ;;
+		-h | --help) usage; exit 0 ;;
+		-*) usage_error "there is no option $1" ;;
+		*) [[ -z $id ]] || usage_error "one node at a time, not $id and $1"; id=$1 ;;
+	esac
+	shift
+done
+[[ -n $id ]] || usage_error "which node?  NODE_ID is missing"
+
+read_config "$config"
+check_node_id "$id"
+id=$((10#$id))
+find_postgres
+check_installed
+
+data=$(node_directory "$id")
+state=$(node_state_file "$id")
+has_state=no
+if as_server test -e "$state"; then
+	has_state=yes
+fi
+if [[ $new == yes && $has_state == yes ]]; then
+	fail "node $id has a state file already: $state" \
+		"--new is for a member that has never run; launch it without --new"
+fi
+
+if node_exists "$id" && node_running "$id"; then
+	[[ $new == no ]] || fail "node $id runs already, --new comes too late"
+	write_settings "$data"
+	say "node $id: runs already, port $(node_port "$id")"
+	if [[ $changed == yes ]]; then
+		as_server "$PG_BIN/pg_ctl" -D "$data" -s reload
+		say "node $id: its settings have changed; what needs a restart waits for the next launch"
+	fi
+	exit 0
+fi
+
+check_ports
+ensure_directory "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
+ensure_directory "$PGLD_STATE_DIRECTORY"
+ensure_directory "$PGLD_SOCKET_DIRECTORY"
+# The state file first: an interrupted launch then needs no second --new.
+if [[ $new == yes ]]; then
+	write_first_state
+elif [[ $has_state == no ]]; then
+	warn "node $id has no state file and was not launched with --new: it abstains until every other member has answered it, or until SELECT pg_leader_admit()"
+fi
+if ! node_exists "$id"; then
+	create_cluster "$data"
+fi
+write_settings "$data"
+
+if [[ $foreground == yes ]]; then
+	exec_as_server "$PG_BIN/postgres" -D "$data"
+fi
+start_node "$data"
+create_extension
+if [[ $has_state == yes ]]; then
+	report_abstaining
+fi

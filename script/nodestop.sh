@@ -1,0 +1,81 @@
+#!/bin/bash
+#
+# script/nodestop.sh
+#	  Stop nodes that nodelaunch.sh has launched.
+#
+# For people and for quickstart.sh and the test stand.  Removes nothing.
+
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=script/lib.sh
+. "$here/lib.sh"
+
+usage()
+{
+	cat <<TEXT
+NAME
+    nodestop.sh - stop nodes
+
+SYNOPSIS
+    nodestop.sh [-c CONFIG] [-m MODE] [NODE_ID... | ALL]
+
+DESCRIPTION
+    Stops the servers of these nodes, or of all nodes that this machine has.  A
+    leader hands over before it stops, except in mode "immediate".  A node that
+    does not run is left alone.
+
+OPTIONS
+    -c CONFIG  the configuration, $PGLD_DEFAULT_CONFIG by default
+    -m MODE    as pg_ctl's: smart, fast (the default) or immediate
+    --help     this text
+
+EXIT STATUS
+    0 none of them runs, 1 one could not be stopped, 2 called wrongly
+TEXT
+}
+
+stop_node()
+{
+	local output
+
+	if ! node_exists "$1"; then
+		say "node $1: not on this machine"
+	elif ! node_running "$1"; then
+		say "node $1: does not run"
+	elif output=$(as_server "$PG_BIN/pg_ctl" -D "$(node_directory "$1")" -s -w -t 60 -m "$mode" stop 2>&1); then
+		say "node $1: stopped"
+	else
+		error "node $1 could not be stopped: ${output%%$'\n'*}"
+		status=1
+	fi
+}
+
+config=$PGLD_DEFAULT_CONFIG
+mode=fast
+ids=()
+while (( $# > 0 )); do
+	case $1 in
+		-c | --config) config=$(option_value "$@"); shift ;;
+		-m | --mode) mode=$(option_value "$@"); shift ;;
+		-h | --help) usage; exit 0 ;;
+		-*) usage_error "there is no option $1" ;;
+		*) ids+=("$1") ;;
+	esac
+	shift
+done
+[[ $mode =~ ^(smart|fast|immediate)$ ]] ||
+	usage_error "there is no mode \"$mode\"" "the modes are smart, fast and immediate"
+
+read_config "$config"
+if (( ${#ids[@]} == 0 )) || [[ ${ids[*]} =~ ^(ALL|all)$ ]]; then
+	ids=("${NODE_IDS[@]}")
+fi
+for id in "${ids[@]}"; do
+	check_node_id "$id"
+done
+find_postgres
+
+status=0
+for id in "${ids[@]}"; do
+	stop_node "$((10#$id))"
+done
+exit "$status"

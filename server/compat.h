@@ -1,0 +1,43 @@
+/*
+ * server/compat.h
+ *	  What differs between the PostgreSQL majors that the module builds on.
+ *
+ * Included by the files in server/ after postgres.h; the only place with
+ * conditionals on PG_VERSION_NUM.  Nothing of pg_leader's own belongs here.
+ */
+#ifndef PG_LEADER_COMPAT_H
+#define PG_LEADER_COMPAT_H
+
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "pg_leader needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+/* "extra" of a check hook: the server frees it with the allocator's mate. */
+#if PG_VERSION_NUM >= 160000
+#define compat_guc_malloc(size) guc_malloc(LOG, (size))
+#define compat_guc_free(pointer) guc_free(pointer)
+#else
+#define compat_guc_malloc(size) malloc(size)
+#define compat_guc_free(pointer) free(pointer)
+#endif
+
+/* A wait event set that lives as long as the process. */
+#if PG_VERSION_NUM >= 170000
+#define compat_create_wait_event_set(n_events) \
+	CreateWaitEventSet(NULL, (n_events))
+#define compat_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define compat_create_wait_event_set(n_events) \
+	CreateWaitEventSet(TopMemoryContext, (n_events))
+#define compat_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+#endif							/* PG_LEADER_COMPAT_H */

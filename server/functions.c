@@ -1,0 +1,810 @@
+/*
+ * server/functions.c
+ *	  The SQL interface: functions over what shared.h shows.
+ *
+ * Backends only look, and hand requests to the worker; nothing here touches the
+ * election.  All of it works on a hot standby.  A member that takes no part has
+ * no term and no leader: its functions answer NULL, and pg_leader_status says
+ * why.  On a server that did not preload the library every function raises an
+ * error that says what to do.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "node/clock.h"
+#include "server/shared.h"
+
+/* Longer waits than this are cut short; nobody means more. */
+#define WAIT_MAX			(INT64CONST(365) * USECS_PER_DAY)
+
+/* The worker answers requests at once, if it is there and not stopped. */
+#define ANSWER_WAIT			UINT64CONST(5000000)
+
+#define POLL_MS				5
+
+#define EXPORTED_FUNCTION(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
+
+EXPORTED_FUNCTION(pg_leader_node_id);
+EXPORTED_FUNCTION(pg_leader_term);
+EXPORTED_FUNCTION(pg_leader_leader_id);
+EXPORTED_FUNCTION(pg_leader_is_leader);
+EXPORTED_FUNCTION(pg_leader_lease);
+EXPORTED_FUNCTION(pg_leader_get_status);
+EXPORTED_FUNCTION(pg_leader_get_peers);
+EXPORTED_FUNCTION(pg_leader_get_events);
+EXPORTED_FUNCTION(pg_leader_get_stats);
+EXPORTED_FUNCTION(pg_leader_get_stat_messages);
+EXPORTED_FUNCTION(pg_leader_get_stat_drops);
+EXPORTED_FUNCTION(pg_stat_pg_leader_reset);
+EXPORTED_FUNCTION(pg_leader_transfer);
+EXPORTED_FUNCTION(pg_leader_wait_for_leader);
+EXPORTED_FUNCTION(pg_leader_admit);
+EXPORTED_FUNCTION(get_node_info);
+
+/* ---- helpers ---- */
+
+static void
+require_library(void)
+{
+	if (!shared_available())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_leader must be loaded via shared_preload_libraries"),
+				 errhint("Add pg_leader to shared_preload_libraries and restart the server.")));
+}
+
+/* The status, if this member takes part. */
+static bool
+read_status(SharedStatus *status)
+{
+	require_library();
+	shared_read_status(status);
+	return status->state == SHARED_TAKING_PART;
+}
+
+static Datum
+interval_datum(int64 microseconds)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	interval->time = microseconds;
+	return IntervalPGetDatum(interval);
+}
+
+/* One row of results, filled from left to right. */
+typedef struct Row
+{
+	int			n;
+	Datum		values[32];
+	bool		nulls[32];
+} Row;
+
+static void
+add(Row *row, Datum value)
+{
+	Assert(row->n < (int) lengthof(row->values));
+	row->nulls[row->n] = false;
+	row->values[row->n++] = value;
+}
+
+static void
+add_null(Row *row)
+{
+	Assert(row->n < (int) lengthof(row->values));
+	row->nulls[row->n] = true;
+	row->values[row->n++] = (Datum) 0;
+}
+
+static void
+add_text(Row *row, const char *text)
+{
+	add(row, CStringGetTextDatum(text));
+}
+
+static void
+add_node(Row *row, int32_t node_id)
+{
+	if (node_id < 0)
+		add_null(row);
+	else
+		add(row, Int32GetDatum(node_id));
+}
+
+static void
+add_count(Row *row, uint64_t count)
+{
+	add(row, Int64GetDatum((int64) count));
+}
+
+/* A moment of the election's clock; NULL for never. */
+static void
+add_moment(Row *row, uint64_t moment)
+{
+	if (moment == 0)
+		add_null(row);
+	else
+		add(row, Int64GetDatum((int64) moment));
+}
+
+/* How long until then; NULL if it is over. */
+static void
+add_remaining(Row *row, uint64_t until, uint64_t now)
+{
+	if (until <= now)
+		add_null(row);
+	else
+		add(row, interval_datum((int64) (until - now)));
+}
+
+/* How long ago; NULL for never. */
+static void
+add_age(Row *row, uint64_t moment, uint64_t now)
+{
+	if (moment == 0)
+		add_null(row);
+	else
+		add(row, interval_datum(now > moment ? (int64) (now - moment) : 0));
+}
+
+static void
+put_row(FunctionCallInfo fcinfo, Row *row)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	Assert(row->n == result->setDesc->natts);
+	tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->nulls);
+}
+
+static Datum
+return_row(FunctionCallInfo fcinfo, Row *row)
+{
+	TupleDesc	descriptor;
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	Assert(row->n == descriptor->natts);
+	descriptor = BlessTupleDesc(descriptor);
+	return HeapTupleGetDatum(heap_form_tuple(descriptor, row->values, row->nulls));
+}
+
+/* ---- who leads ---- */
+
+Datum
+pg_leader_node_id(PG_FUNCTION_ARGS)
+{
+	SharedStatus status;
+
+	(void) read_status(&status);
+	if (status.node_id < 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(status.node_id);
+}
+
+Datum
+pg_leader_term(PG_FUNCTION_ARGS)
+{
+	SharedStatus status;
+
+	if (!read_status(&status))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64((int64) status.term);
+}
+
+Datum
+pg_leader_leader_id(PG_FUNCTION_ARGS)
+{
+	SharedStatus status;
+
+	if (!read_status(&status) || status.leader_id < 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(status.leader_id);
+}
+
+Datum
+pg_leader_is_leader(PG_FUNCTION_ARGS)
+{
+	uint64_t	term;
+	uint64_t	now;
+
+	require_library();
+	PG_RETURN_BOOL(shared_lease(&term, &now) != 0);
+}
+
+Datum
+pg_leader_lease(PG_FUNCTION_ARGS)
+{
+	Row			row = {0};
+	uint64_t	term;
+	uint64_t	now;
+	uint64_t	until;
+
+	require_library();
+	until = shared_lease(&term, &now);
+	if (until == 0)
+	{
+		add_null(&row);
+		add_null(&row);
+	}
+	else
+	{
+		add_count(&row, term);
+		add(&row, interval_datum((int64) (until - now)));
+	}
+	PG_RETURN_DATUM(return_row(fcinfo, &row));
+}
+
+Datum
+get_node_info(PG_FUNCTION_ARGS)
+{
+	SharedStatus status;
+	char		leader[32] = "no leader known";
+	char	   *text;
+
+	if (!read_status(&status))
+	{
+		if (status.node_id < 0)
+			PG_RETURN_TEXT_P(cstring_to_text("node id not set: not taking part"));
+		text = psprintf("node %d: not taking part", status.node_id);
+		PG_RETURN_TEXT_P(cstring_to_text(text));
+	}
+	if (status.leader_id >= 0)
+		snprintf(leader, sizeof(leader), "leader %d", status.leader_id);
+	text = psprintf("node %d: %s, term " UINT64_FORMAT ", %s", status.node_id,
+					raft_role_name(status.role), (uint64) status.term, leader);
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/* ---- views ---- */
+
+static void
+add_state(Row *row, const SharedStatus *status)
+{
+	switch (status->state)
+	{
+		case SHARED_TAKING_PART:
+			add_text(row, "taking part");
+			return;
+		case SHARED_NOT_TAKING_PART:
+			add_text(row, psprintf("not taking part: %s", status->why));
+			return;
+		case SHARED_STARTING:
+			add_text(row, "starting");
+			return;
+		case SHARED_NOT_RUNNING:
+			break;
+	}
+	add_text(row, "worker is not running");
+}
+
+static const char *
+address_of(const SharedDetail *detail, int32_t node_id)
+{
+	uint32_t	i;
+
+	for (i = 0; i < detail->n_peers && i < RAFT_MAX_NODES; i++)
+	{
+		if (detail->peers[i].node_id == node_id)
+			return detail->peers[i].address;
+	}
+	return NULL;
+}
+
+/* The columns that only a member that takes part has: role ... since. */
+static void
+add_membership(Row *row, const SharedStatus *status, const SharedDetail *detail,
+			   bool has_lease, uint64_t lease_until, uint64_t now)
+{
+	const char *address = address_of(detail, status->leader_id);
+
+	add_text(row, raft_role_name(status->role));
+	add_count(row, status->term);
+	add_node(row, status->leader_id);
+	if (address != NULL)
+		add_text(row, address);
+	else
+		add_null(row);
+	add_node(row, status->voted_for);
+	add(row, Int32GetDatum((int32) status->n_members));
+	add(row, Int32GetDatum((int32) status->quorum));
+	add(row, BoolGetDatum(has_lease));
+	add_remaining(row, lease_until, now);
+	add(row, BoolGetDatum(status->may_lead));
+	add(row, BoolGetDatum(status->abstaining != RAFT_VOTING));
+	if (status->abstaining != RAFT_VOTING)
+		add_text(row, raft_abstain_name(status->abstaining));
+	else
+		add_null(row);
+	add_remaining(row, status->promise_until, now);
+	add(row, interval_datum((int64) status->timeouts.min_timeout));
+	add(row, interval_datum((int64) status->timeouts.max_timeout));
+	add(row, interval_datum((int64) status->timeouts.heartbeat_interval));
+	add(row, TimestampTzGetDatum(status->since));
+}
+
+#define MEMBERSHIP_COLUMNS	17
+#define IS_LEADER_COLUMN	7
+
+Datum
+pg_leader_get_status(PG_FUNCTION_ARGS)
+{
+	SharedStatus status;
+	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	Row			row = {0};
+	uint64_t	lease_term;
+	uint64_t	lease_until;
+	uint64_t	now;
+	bool		takes_part = read_status(&status);
+	int			i;
+
+	shared_read_detail(detail);
+	lease_until = shared_lease(&lease_term, &now);
+
+	add_state(&row, &status);
+	add_node(&row, status.node_id);
+	if (takes_part)
+		add_membership(&row, &status, detail, lease_until != 0, lease_until, now);
+	else
+	{
+		for (i = 0; i < MEMBERSHIP_COLUMNS; i++)
+		{
+			if (i == IS_LEADER_COLUMN)
+				add(&row, BoolGetDatum(false));
+			else
+				add_null(&row);
+		}
+	}
+
+	/* where files are is shown to those who may see data_directory */
+	if (detail->store_path[0] != '\0' &&
+		has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_SETTINGS))
+		add_text(&row, detail->store_path);
+	else
+		add_null(&row);
+	if (detail->store_health[0] != '\0')
+		add_text(&row, detail->store_health);
+	else
+		add_null(&row);
+	add(&row, BoolGetDatum(false)); /* authentication */
+	if (takes_part)
+		add_count(&row, status.boot);
+	else
+		add_null(&row);
+	PG_RETURN_DATUM(return_row(fcinfo, &row));
+}
+
+/* A peer is greeted again when it was silent for half of this. */
+static bool
+is_reachable(const SharedPeer *peer, const SharedStatus *status, uint64_t now)
+{
+	uint64_t	limit = 2 * Max(UINT64CONST(1000000), 2 * status->timeouts.max_timeout);
+
+	return peer->heard_at != 0 && (now <= peer->heard_at || now - peer->heard_at <= limit);
+}
+
+static void
+add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t now)
+{
+	bool		is_self = peer->node_id == status->node_id;
+	bool		is_heard = peer->heard_at != 0;
+
+	add(row, Int32GetDatum(peer->node_id));
+	add_text(row, peer->address);
+	if (peer->resolved[0] != '\0')
+		add_text(row, peer->resolved);
+	else
+		add_null(row);
+	add(row, BoolGetDatum(is_self));
+	add(row, BoolGetDatum(peer->node_id == status->leader_id));
+	if (is_self)
+	{
+		add_null(row);			/* last_heard */
+		add_null(row);			/* round_trip */
+		add_count(row, status->term);
+		add(row, BoolGetDatum(true));
+		add(row, BoolGetDatum(status->abstaining != RAFT_VOTING));
+		add(row, BoolGetDatum(status->may_lead && status->abstaining == RAFT_VOTING));
+		add(row, BoolGetDatum(true));
+		add(row, BoolGetDatum(false));
+		return;
+	}
+	add_age(row, peer->heard_at, now);
+	add_age(row, peer->round_trip != 0 ? now - peer->round_trip : 0, now);
+	if (is_heard)
+		add_count(row, peer->term);
+	else
+		add_null(row);
+	add(row, BoolGetDatum(is_reachable(peer, status, now)));
+	if (is_heard)
+	{
+		add(row, BoolGetDatum(peer->abstaining));
+		add(row, BoolGetDatum(peer->may_lead));
+		add(row, BoolGetDatum(!peer->other_list));
+	}
+	else
+	{
+		add_null(row);
+		add_null(row);
+		add_null(row);
+	}
+	add(row, BoolGetDatum(peer->other_version));
+}
+
+Datum
+pg_leader_get_peers(PG_FUNCTION_ARGS)
+{
+	SharedStatus status;
+	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	bool		takes_part = read_status(&status);
+	uint64_t	now;
+	uint32_t	i;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!takes_part)
+		PG_RETURN_NULL();
+	shared_read_detail(detail);
+	now = clock_now();
+	for (i = 0; i < detail->n_peers && i < RAFT_MAX_NODES; i++)
+	{
+		Row			row = {0};
+
+		add_peer(&row, &detail->peers[i], &status, now);
+		put_row(fcinfo, &row);
+	}
+	PG_RETURN_NULL();
+}
+
+Datum
+pg_leader_get_events(PG_FUNCTION_ARGS)
+{
+	SharedEvents *events;
+	uint64_t	number;
+
+	require_library();
+	InitMaterializedSRF(fcinfo, 0);
+	events = palloc(sizeof(SharedEvents));
+	shared_read_events(events);
+
+	number = events->n_written > SHARED_EVENTS ? events->n_written - SHARED_EVENTS : 0;
+	for (; number < events->n_written; number++)
+	{
+		const SharedEvent *event = &events->of[number % SHARED_EVENTS];
+		Row			row = {0};
+
+		add_count(&row, event->number);
+		add(&row, TimestampTzGetDatum(event->at));
+		add_count(&row, event->boot_time);
+		add_count(&row, event->term);
+		add_text(&row, raft_role_name(event->role));
+		add_node(&row, event->leader_id);
+		add_moment(&row, event->lease_start);
+		add_moment(&row, event->lease_end);
+		add_text(&row, event->reason);
+		put_row(fcinfo, &row);
+	}
+	pfree(events);
+	PG_RETURN_NULL();
+}
+
+/* ---- statistics ---- */
+
+static uint64_t
+sum(const uint64_t *counts, int n)
+{
+	uint64_t	total = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		total += counts[i];
+	return total;
+}
+
+Datum
+pg_leader_get_stats(PG_FUNCTION_ARGS)
+{
+	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	const RaftCounters *raft = &detail->raft;
+	Row			row = {0};
+
+	require_library();
+	shared_read_detail(detail);
+	add_count(&row, raft->pre_votes_started);
+	add_count(&row, raft->elections_started);
+	add_count(&row, raft->elections_won);
+	add_count(&row, raft->elections_lost);
+	add_count(&row, raft->votes_given);
+	add_count(&row, raft->votes_refused);
+	add_count(&row, raft->pre_votes_given);
+	add_count(&row, raft->pre_votes_refused);
+	add_count(&row, raft->transfers);
+	add_count(&row, raft->quorum_losses);
+	add_count(&row, detail->transport.received);
+	add_count(&row, detail->transport.sent);
+	add_count(&row, sum(detail->transport.dropped, TRANSPORT_DROPS) +
+			  sum(raft->dropped, RAFT_DROPS));
+	add_count(&row, detail->transport.send_errors);
+	add_count(&row, detail->transport.receive_errors);
+	add_count(&row, detail->transport.unresolved);
+	add_count(&row, detail->saves);
+	add(&row, Float8GetDatum(detail->save_time / 1000.0));
+	add(&row, Float8GetDatum(detail->save_time_max / 1000.0));
+	add_count(&row, detail->wakeups);
+	if (detail->stats_reset != 0)
+		add(&row, TimestampTzGetDatum(detail->stats_reset));
+	else
+		add_null(&row);
+	PG_RETURN_DATUM(return_row(fcinfo, &row));
+}
+
+Datum
+pg_leader_get_stat_messages(PG_FUNCTION_ARGS)
+{
+	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	int			type;
+
+	require_library();
+	InitMaterializedSRF(fcinfo, 0);
+	shared_read_detail(detail);
+	for (type = RAFT_GREETING; type < RAFT_MESSAGE_TYPES; type++)
+	{
+		Row			row = {0};
+
+		add_text(&row, message_type_name((RaftMessageType) type));
+		add_count(&row, detail->raft.received[type]);
+		add_count(&row, detail->raft.sent[type]);
+		put_row(fcinfo, &row);
+	}
+	PG_RETURN_NULL();
+}
+
+static void
+put_drop(FunctionCallInfo fcinfo, const char *by, const char *reason, uint64_t count)
+{
+	Row			row = {0};
+
+	add_text(&row, by);
+	add_text(&row, reason);
+	add_count(&row, count);
+	put_row(fcinfo, &row);
+}
+
+Datum
+pg_leader_get_stat_drops(PG_FUNCTION_ARGS)
+{
+	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	int			why;
+
+	require_library();
+	InitMaterializedSRF(fcinfo, 0);
+	shared_read_detail(detail);
+	for (why = 0; why < TRANSPORT_DROPS; why++)
+		put_drop(fcinfo, "transport", transport_drop_name((TransportDrop) why),
+				 detail->transport.dropped[why]);
+	for (why = 0; why < RAFT_DROPS; why++)
+		put_drop(fcinfo, "election", raft_drop_name((RaftDrop) why),
+				 detail->raft.dropped[why]);
+	PG_RETURN_NULL();
+}
+
+/* ---- requests ---- */
+
+/* How long to wait, as a moment of the election's clock. */
+static uint64_t
+wait_deadline(const Interval *wait)
+{
+	int64		days = (int64) wait->month * DAYS_PER_MONTH + wait->day;
+	int64		microseconds;
+
+	/* multiply only what cannot overflow */
+	if (days > WAIT_MAX / USECS_PER_DAY)
+		microseconds = WAIT_MAX;
+	else if (days < -(WAIT_MAX / USECS_PER_DAY))
+		microseconds = -1;
+	else
+		microseconds = days * USECS_PER_DAY +
+			Max(Min(wait->time, WAIT_MAX), -WAIT_MAX);
+	if (microseconds < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot wait for a negative time"),
+				 errhint("Give an interval of zero or more, such as '5s'.")));
+	return clock_now() + (uint64_t) Min(microseconds, WAIT_MAX);
+}
+
+/* The worker's answer, or an error if there is none. */
+static void
+request(SharedRequestKind kind, int32_t target, uint64_t deadline, SharedAnswer *answer)
+{
+	require_library();
+	shared_request(kind, target, deadline, answer);
+	if (answer->verdict == SHARED_NO_MEMBER)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this server does not take part in elections"),
+				 errhint("The column \"state\" of pg_leader_status says why.")));
+	if (answer->verdict == SHARED_NO_ANSWER)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("the worker of pg_leader did not answer in time"),
+				 errhint("Check whether the worker process is stopped.")));
+}
+
+Datum
+pg_stat_pg_leader_reset(PG_FUNCTION_ARGS)
+{
+	SharedAnswer answer;
+
+	request(SHARED_RESET_STATISTICS, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
+	PG_RETURN_VOID();
+}
+
+Datum
+pg_leader_admit(PG_FUNCTION_ARGS)
+{
+	SharedAnswer answer;
+
+	request(SHARED_ADMIT, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
+	if (answer.verdict == SHARED_REFUSED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this member does not abstain"),
+				 errhint("There is nothing to admit it to: it votes already.")));
+	ereport(LOG,
+			(errmsg("pg_leader: role \"%s\" gave the word to admit this member",
+					GetUserNameFromId(GetUserId(), false))));
+	PG_RETURN_VOID();
+}
+
+/* "Node 2 (10.0.0.12:3500) leads in term 7." */
+static char *
+describe_leader(void)
+{
+	SharedStatus status;
+	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	const char *address;
+
+	shared_read_status(&status);
+	shared_read_detail(detail);
+	if (status.state == SHARED_NOT_TAKING_PART)
+		return psprintf("This server does not take part in elections: %s.", status.why);
+	if (status.state != SHARED_TAKING_PART)
+		return pstrdup("The worker of pg_leader is not running.");
+	address = address_of(detail, status.leader_id);
+	if (status.leader_id < 0 || address == NULL)
+		return psprintf("This member is a %s in term " UINT64_FORMAT " and knows of no leader.",
+						raft_role_name(status.role), (uint64) status.term);
+	return psprintf("Node %d (%s) leads in term " UINT64_FORMAT ".",
+					status.leader_id, address, (uint64) status.term);
+}
+
+/* Why the transfer was refused, as an error. */
+static void
+refuse_transfer(RaftTransferResult result, int32_t target)
+{
+	switch (result)
+	{
+		case RAFT_TRANSFER_NOT_LEADER:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("this member is not the leader"),
+					 errdetail_internal("%s", describe_leader()),
+					 errhint("Call pg_leader_transfer() on the leader.")));
+			break;
+		case RAFT_TRANSFER_TO_SELF:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("node %d is this member, which leads already", target)));
+			break;
+		case RAFT_TRANSFER_UNKNOWN_NODE:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("node %d is not a member of the cluster", target),
+					 errhint("pg_leader_peers lists the members.")));
+			break;
+		case RAFT_TRANSFER_UNREACHABLE:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("node %d does not answer", target),
+					 errhint("Choose another member, or none for the best one.")));
+			break;
+		case RAFT_TRANSFER_CANNOT_LEAD:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("node %d cannot lead", target),
+					 errdetail("It abstains, pg_leader.candidate is off there, or its member list is another one.")));
+			break;
+		case RAFT_TRANSFER_BEHIND:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the data of node %d is older than this member's", target)));
+			break;
+		case RAFT_TRANSFER_NO_TARGET:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("there is no other member that could lead"),
+					 errhint("pg_leader_peers shows which members are reachable and may lead.")));
+			break;
+		case RAFT_TRANSFER_STARTED:
+			break;
+	}
+}
+
+Datum
+pg_leader_transfer(PG_FUNCTION_ARGS)
+{
+	int32_t		target = PG_ARGISNULL(0) ? RAFT_NONE : PG_GETARG_INT32(0);
+	uint64_t	deadline;
+	SharedAnswer answer;
+
+	require_library();
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the time to wait must not be null")));
+	if (!PG_ARGISNULL(0) && target < 0)
+		refuse_transfer(RAFT_TRANSFER_UNKNOWN_NODE, target);
+	deadline = wait_deadline(PG_GETARG_INTERVAL_P(1));
+
+	/* a short wait is for the new leader, not for the worker's answer */
+	request(SHARED_TRANSFER, target, clock_now() + ANSWER_WAIT, &answer);
+	if (answer.verdict == SHARED_REFUSED)
+		refuse_transfer(answer.result, target);
+
+	for (;;)
+	{
+		SharedStatus status;
+
+		if (read_status(&status) && status.term > answer.term && status.leader_id >= 0)
+		{
+			if (status.leader_id != status.node_id)
+				PG_RETURN_INT32(status.leader_id);
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the leadership came back to this member"),
+					 errdetail("It gave up term " UINT64_FORMAT " and was elected in term " UINT64_FORMAT ".",
+							   (uint64) answer.term, (uint64) status.term)));
+		}
+		if (clock_now() >= deadline)
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("timed out while waiting for the new leader"),
+					 errdetail("This member gave up the leadership of term " UINT64_FORMAT ". %s",
+							   (uint64) answer.term, describe_leader()),
+					 errhint("An election follows by itself; see pg_leader_status.")));
+		shared_nap(POLL_MS);
+	}
+}
+
+Datum
+pg_leader_wait_for_leader(PG_FUNCTION_ARGS)
+{
+	uint64_t	deadline;
+
+	require_library();
+	deadline = wait_deadline(PG_GETARG_INTERVAL_P(0));
+	for (;;)
+	{
+		SharedStatus status;
+		uint64_t	term;
+		uint64_t	now;
+
+		if (read_status(&status) && status.leader_id >= 0 &&
+			(status.leader_id != status.node_id || shared_lease(&term, &now) != 0))
+			PG_RETURN_INT32(status.leader_id);
+		if (clock_now() >= deadline)
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("timed out while waiting for a leader"),
+					 errdetail_internal("%s", describe_leader()),
+					 errhint("pg_leader_peers shows which members are reachable.")));
+		shared_nap(POLL_MS);
+	}
+}

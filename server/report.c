@@ -1,0 +1,537 @@
+/*
+ * server/report.c
+ *	  What the worker tells: to backends through shared memory, and to the log.
+ *
+ * See report.h.  The log gets one line for each change of role, of leader or of
+ * abstaining, and at most one a minute for each kind of trouble: what repeats
+ * with every datagram must not fill a disk.
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/ps_status.h"
+#include "utils/timestamp.h"
+
+#include "node/clock.h"
+#include "server/report.h"
+#include "server/settings.h"
+#include "server/shared.h"
+
+/* Trouble of one kind is logged once in so many microseconds. */
+#define LOG_INTERVAL		UINT64CONST(60000000)
+
+/* The lease that this member shows, for the events. */
+typedef struct ShownLease
+{
+	uint64_t	term;
+	uint64_t	start;			/* when it was first shown; 0: none is */
+	uint64_t	until;
+} ShownLease;
+
+static SharedStatus status;
+static SharedDetail detail;
+static ShownLease lease;
+
+static RaftTimeouts timeouts;	/* that the election goes by */
+static char last_not_ready[STORE_ERROR_SIZE];
+
+/* What the log was told last. */
+static RaftRole logged_role = RAFT_FOLLOWER;
+static int32_t logged_leader = RAFT_NONE;
+static uint64_t logged_term = 0;
+
+/* When each kind of trouble was logged last; 0: never. */
+static uint64_t door_logged[TRANSPORT_DROPS];
+static uint64_t election_logged[RAFT_DROPS];
+static uint64_t list_logged[RAFT_MAX_NODES];
+static uint64_t send_logged;
+static uint64_t second_leader_noted;
+
+static TransportCounters door_seen;
+static bool other_version[RAFT_MAX_NODES];
+static bool other_list[RAFT_MAX_NODES];
+
+static bool
+may_log(uint64_t *last)
+{
+	uint64_t	now = clock_now();
+
+	if (*last != 0 && now - *last < LOG_INTERVAL)
+		return false;
+	*last = now;
+	return true;
+}
+
+/* ---- life ---- */
+
+void
+report_store(const char *path, const char *health)
+{
+	strlcpy(detail.store_path, path, sizeof(detail.store_path));
+	strlcpy(detail.store_health, health, sizeof(detail.store_health));
+	detail.stats_reset = GetCurrentTimestamp();
+}
+
+/*
+ * Something keeps this member out: say so once, and again when it is another
+ * thing.
+ */
+void
+report_not_ready(const char *why, const char *hint)
+{
+	memset(&status, 0, sizeof(status));
+	status.state = SHARED_NOT_TAKING_PART;
+	strlcpy(status.why, why, sizeof(status.why));
+	status.node_id = settings.node_id;
+	status.leader_id = RAFT_NONE;
+	status.voted_for = RAFT_NONE;
+	shared_publish_status(&status, 0);
+	shared_publish_detail(&detail);
+
+	if (strcmp(why, last_not_ready) == 0)
+		return;
+	strlcpy(last_not_ready, why, sizeof(last_not_ready));
+	set_ps_display("not taking part");
+	ereport(WARNING,
+			(errmsg("pg_leader: this server does not take part in elections: %s", why),
+			 hint[0] != '\0' ? errhint("%s", hint) : 0));
+}
+
+void
+report_timeouts(const RaftTimeouts *new_timeouts)
+{
+	timeouts = *new_timeouts;
+	ereport(LOG,
+			(errmsg("pg_leader: timeouts are now " UINT64_FORMAT " to " UINT64_FORMAT
+					" ms, heartbeats every " UINT64_FORMAT " ms",
+					(uint64) (timeouts.min_timeout / 1000),
+					(uint64) (timeouts.max_timeout / 1000),
+					(uint64) (timeouts.heartbeat_interval / 1000))));
+}
+
+/* ---- events ---- */
+
+static void
+add_event(RaftRole role, uint64_t term, int32_t leader_id,
+		  uint64_t lease_start, uint64_t lease_end, const char *reason)
+{
+	SharedEvent event;
+
+	memset(&event, 0, sizeof(event));
+	event.at = GetCurrentTimestamp();
+	event.boot_time = clock_now();
+	event.term = term;
+	event.role = role;
+	event.leader_id = leader_id;
+	event.lease_start = lease_start;
+	event.lease_end = lease_end;
+	strlcpy(event.reason, reason, sizeof(event.reason));
+	shared_add_event(&event);
+}
+
+void
+report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *saved)
+{
+	int			i;
+
+	memset(&status, 0, sizeof(status));
+	status.state = SHARED_TAKING_PART;
+	status.node_id = config->node_id;
+	status.n_members = config->list_size;
+	status.since = GetCurrentTimestamp();
+	timeouts = config->timeouts;
+
+	detail.n_peers = (uint32_t) cluster->n_members;
+	for (i = 0; i < cluster->n_members; i++)
+	{
+		SharedPeer *peer = &detail.peers[i];
+
+		peer->node_id = cluster->members[i].node_id;
+		cluster_format_address(&cluster->members[i], peer->address);
+	}
+
+	add_event(RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, "started");
+	ereport(LOG,
+			(errmsg("pg_leader: node %d of %u members started in term " UINT64_FORMAT,
+					config->node_id, config->list_size, (uint64) saved->term)));
+	if (saved->abstaining != RAFT_VOTING)
+		ereport(WARNING,
+				(errmsg("pg_leader: node %d follows, but neither votes nor stands: %s",
+						config->node_id, raft_abstain_name(saved->abstaining)),
+				 errhint("It votes again after all other members have answered it; "
+						 "if some never will, see pg_leader_admit().")));
+}
+
+void
+report_end(uint64_t now)
+{
+	add_event(RAFT_FOLLOWER, status.term, RAFT_NONE, lease.start,
+			  lease.start != 0 ? Min(lease.until, now) : 0, "the worker ended");
+	lease.start = 0;
+}
+
+/*
+ * Put the output's events on record, with what has become of the lease.  A lease
+ * that ends or begins without an event of the election gets one of its own, so
+ * that the record of leases is complete.
+ */
+static void
+add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *begun)
+{
+	bool		end_told = ended->start == 0;
+	bool		begin_told = begun->start == 0;
+	uint32_t	i;
+
+	for (i = 0; i < output->n_events; i++)
+	{
+		const RaftEvent *event = &output->events[i];
+		char		reason[SHARED_REASON_SIZE];
+		uint64_t	start = 0;
+		uint64_t	end = 0;
+
+		if (event->reason == RAFT_SECOND_LEADER && !may_log(&second_leader_noted))
+			continue;
+		if (!end_told && (event->role != RAFT_LEADER || event->term != ended->term))
+		{
+			start = ended->start;
+			end = ended->until;
+			end_told = true;
+		}
+		else if (!begin_told && event->role == RAFT_LEADER && event->term == begun->term)
+		{
+			start = begun->start;
+			begin_told = true;
+		}
+		raft_describe_event(event, reason, sizeof(reason));
+		add_event(event->role, event->term, event->leader_id, start, end, reason);
+	}
+	if (!end_told)
+		add_event(status.role, status.term, status.leader_id,
+				  ended->start, ended->until, "the lease ended");
+	if (!begin_told)
+		add_event(status.role, status.term, status.leader_id,
+				  begun->start, 0, "a majority has acknowledged: the lease begins");
+}
+
+/* ---- save, show, send ---- */
+
+void
+report_save(uint64_t took)
+{
+	detail.saves++;
+	detail.save_time += took;
+	detail.save_time_max = Max(detail.save_time_max, took);
+}
+
+static void
+fill_status(const Raft *raft)
+{
+	if (status.role != raft->role)
+		status.since = GetCurrentTimestamp();
+	status.role = raft->role;
+	status.term = raft->saved.term;
+	status.leader_id = raft->leader_id;
+	status.voted_for = raft->saved.voted_for;
+	status.quorum = raft_quorum(raft);
+	status.abstaining = raft->saved.abstaining;
+	status.abstain_until = raft->abstain_until;
+	status.promise_until = raft_promise_until(raft);
+	status.boot = raft->saved.boot;
+	status.may_lead = raft->may_lead;
+	status.timeouts = timeouts;
+}
+
+/*
+ * Show what is durable by now, and keep the books on leases: one begins with the
+ * clock read before it is shown, and ends with the clock read after it is
+ * withdrawn, or when it ran out if that was earlier.
+ */
+void
+report_show(const Raft *raft, const RaftOutput *output)
+{
+	uint64_t	until = raft_lease_until(raft);
+	uint64_t	before = clock_now();
+	ShownLease	ended = {0, 0, 0};
+	ShownLease	begun = {0, 0, 0};
+	bool		is_shown = until > before;
+
+	fill_status(raft);
+	shared_publish_status(&status, is_shown ? until : 0);
+
+	if (lease.start != 0 && (raft->role != RAFT_LEADER || raft->saved.term != lease.term))
+	{
+		ended = lease;
+		ended.until = Min(ended.until, clock_now());
+		lease.start = 0;
+	}
+	if (is_shown)
+	{
+		if (lease.start == 0)
+		{
+			lease.term = raft->saved.term;
+			lease.start = before;
+			begun = lease;
+		}
+		lease.until = until;
+	}
+	else if (lease.start != 0)
+		lease.until = Min(lease.until, clock_now());	/* ran out; may come back */
+	add_events(output, &ended, &begun);
+}
+
+void
+report_sent(const RaftMessage *message)
+{
+	if (settings.log_messages)
+		ereport(LOG,
+				(errmsg("pg_leader: sent %s to node %d, term " UINT64_FORMAT ", round " UINT64_FORMAT "%s",
+						message_type_name(message->type), message->to,
+						(uint64) message->term, (uint64) message->round,
+						message->granted ? ", granted" : "")));
+}
+
+static void
+show_title(void)
+{
+	char		title[64];
+
+	snprintf(title, sizeof(title), "%s, term " UINT64_FORMAT,
+			 raft_role_name(status.role), (uint64) status.term);
+	set_ps_display(title);
+}
+
+/*
+ * Is it about abstaining, which goes its own way beside role and leader?
+ */
+static bool
+is_about_abstaining(RaftReason reason)
+{
+	return reason == RAFT_STARTED_ABSTAINING || reason == RAFT_HEARD_ALL ||
+		reason == RAFT_ADMITTED || reason == RAFT_STOPPED_ABSTAINING;
+}
+
+/*
+ * "became leader in term 7: a majority voted for this node"
+ */
+static void
+describe_change(const RaftEvent *event, char *text, size_t size)
+{
+	unsigned long long term = event->term;
+	char		reason[SHARED_REASON_SIZE];
+
+	raft_describe_event(event, reason, sizeof(reason));
+	if (is_about_abstaining(event->reason))
+		snprintf(text, size, "%s", reason);
+	else if (event->role == RAFT_LEADER)
+		snprintf(text, size, "became leader in term %llu: %s", term, reason);
+	else if (event->role == RAFT_CANDIDATE)
+		snprintf(text, size, "stands for election in term %llu: %s", term, reason);
+	else if (event->role == RAFT_PRE_CANDIDATE)
+		snprintf(text, size, "asks whether it could win an election after term %llu: %s",
+				 term, reason);
+	else if (event->leader_id == RAFT_NONE)
+		snprintf(text, size, "has no leader in term %llu: %s", term, reason);
+	else
+		snprintf(text, size, "follows node %d in term %llu", event->leader_id, term);
+}
+
+void
+report_log(const Raft *raft, const RaftOutput *output)
+{
+	uint32_t	i;
+
+	for (i = 0; i < output->n_events; i++)
+	{
+		const RaftEvent *event = &output->events[i];
+		char		change[2 * SHARED_REASON_SIZE];
+
+		if (event->reason == RAFT_SECOND_LEADER)
+			continue;			/* report_dropped_by_election() has it */
+		if (event->role == logged_role && event->leader_id == logged_leader &&
+			(event->term == logged_term || event->leader_id == RAFT_NONE) &&
+			!is_about_abstaining(event->reason) && event->reason != RAFT_STANDS_ABOVE)
+			continue;
+		logged_role = event->role;
+		logged_leader = event->leader_id;
+		logged_term = event->term;
+		describe_change(event, change, sizeof(change));
+		ereport(LOG,
+				(errmsg("pg_leader: node %d %s", raft->config.node_id, change)));
+	}
+	if (output->n_events > 0)
+		show_title();
+}
+
+/* ---- everything else ---- */
+
+void
+report_received(const Raft *raft, const RaftMessage *message)
+{
+	int32_t		from = message->from;
+
+	if (settings.log_messages)
+		ereport(LOG,
+				(errmsg("pg_leader: received %s from node %d, term " UINT64_FORMAT ", round " UINT64_FORMAT "%s",
+						message_type_name(message->type), from,
+						(uint64) message->term, (uint64) message->round,
+						message->granted ? ", granted" : "")));
+	if (from < 0 || from >= RAFT_MAX_NODES)
+		return;
+	other_version[from] = false;
+	other_list[from] = message->list_digest != raft->config.list_digest;
+	if (other_list[from] && may_log(&list_logged[from]))
+		ereport(LOG,
+				(errmsg("pg_leader: node %d has another member list", from),
+				 errdetail("The digest of its list is %016llx, that of this node's is %016llx.",
+						   (unsigned long long) message->list_digest,
+						   (unsigned long long) raft->config.list_digest),
+				 errhint("Set pg_leader.cluster to the same list on all members.")));
+}
+
+void
+report_dropped_at_door(const Transport *transport)
+{
+	const TransportCounters *counters = &transport->counters;
+	int32_t		from = transport->other_version_from;
+	int			i;
+
+	for (i = 0; i < TRANSPORT_DROPS; i++)
+	{
+		if (counters->dropped[i] == door_seen.dropped[i])
+			continue;
+		if (i == TRANSPORT_DROP_VERSION && from >= 0 && from < RAFT_MAX_NODES)
+			other_version[from] = true;
+		if (!may_log(&door_logged[i]))
+			continue;
+		if (i == TRANSPORT_DROP_VERSION)
+			ereport(LOG,
+					(errmsg("pg_leader: node %d speaks version %d of the protocol, this node version %d",
+							from, transport->other_version, MESSAGE_VERSION),
+					 errhint("Run the same version of pg_leader on all members.")));
+		else
+			ereport(LOG,
+					(errmsg("pg_leader: dropped a datagram: %s",
+							transport_drop_name((TransportDrop) i)),
+					 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute.")));
+	}
+	door_seen = *counters;
+}
+
+void
+report_dropped_by_election(const RaftCounters *before, const RaftCounters *after,
+						   const RaftMessage *message)
+{
+	static const RaftDrop trouble[] = {
+		RAFT_DROP_UNKNOWN_NODE, RAFT_DROP_IMPOSSIBLE, RAFT_DROP_TWIN,
+		RAFT_DROP_SECOND_LEADER
+	};
+	size_t		i;
+
+	/* the others are everyday events: an answer that comes late and the like */
+	for (i = 0; i < lengthof(trouble); i++)
+	{
+		RaftDrop	why = trouble[i];
+
+		if (after->dropped[why] == before->dropped[why] || !may_log(&election_logged[why]))
+			continue;
+		ereport(LOG,
+				(errmsg("pg_leader: dropped a datagram from node %d (%s): %s", message->from,
+						message_type_name(message->type), raft_drop_name(why)),
+				 why == RAFT_DROP_TWIN ?
+				 errhint("Check that no other server uses the same pg_leader.node_id.") : 0));
+	}
+}
+
+static void
+format_resolved(const ClusterAddress *address, char *text, size_t size)
+{
+	char		host[INET6_ADDRSTRLEN] = "";
+
+	text[0] = '\0';
+	if (!address->known)
+		return;
+	if (address->address.ss_family == AF_INET6)
+	{
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &address->address;
+
+		if (inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)) != NULL)
+			snprintf(text, size, "[%s]:%d", host, ntohs(in6->sin6_port));
+	}
+	else
+	{
+		const struct sockaddr_in *in = (const struct sockaddr_in *) &address->address;
+
+		if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) != NULL)
+			snprintf(text, size, "%s:%d", host, ntohs(in->sin_port));
+	}
+}
+
+void
+report_addresses(const ClusterAddresses *addresses)
+{
+	uint32_t	i;
+
+	for (i = 0; i < detail.n_peers; i++)
+	{
+		SharedPeer *peer = &detail.peers[i];
+
+		format_resolved(&addresses->of[peer->node_id], peer->resolved, sizeof(peer->resolved));
+	}
+}
+
+/*
+ * Sending fails as a rule while a peer or a network is down; once a minute is
+ * enough for that too.
+ */
+static void
+log_send_errors(const Transport *transport)
+{
+	static uint64_t seen = 0;
+
+	if (transport->counters.send_errors > seen && may_log(&send_logged))
+	{
+		errno = transport->last_send_errno;
+		ereport(LOG,
+				(errmsg("pg_leader: could not send a datagram: %m")));
+	}
+	seen = transport->counters.send_errors;
+}
+
+void
+report_detail(const Raft *raft, const Transport *transport)
+{
+	uint32_t	i;
+
+	detail.wakeups++;
+	detail.raft = raft->counters;
+	detail.transport = transport->counters;
+	for (i = 0; i < detail.n_peers; i++)
+	{
+		SharedPeer *shown = &detail.peers[i];
+		const RaftPeer *peer = &raft->peers[shown->node_id];
+
+		shown->heard_at = peer->heard_at;
+		shown->round_trip = peer->round_trip;
+		shown->term = peer->term;
+		shown->abstaining = peer->abstaining;
+		shown->may_lead = peer->may_lead;
+		shown->other_list = other_list[shown->node_id];
+		shown->other_version = other_version[shown->node_id];
+	}
+	shared_publish_detail(&detail);
+	log_send_errors(transport);
+}
+
+void
+report_reset(void)
+{
+	memset(&door_seen, 0, sizeof(door_seen));
+	detail.wakeups = 0;
+	detail.saves = 0;
+	detail.save_time = 0;
+	detail.save_time_max = 0;
+	detail.stats_reset = GetCurrentTimestamp();
+}

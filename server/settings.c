@@ -1,0 +1,294 @@
+/*
+ * server/settings.c
+ *	  The pg_leader.* settings: definition, single checks, and what they add up to.
+ *
+ * Check hooks judge one value, touch nothing outside it and say what to do
+ * instead.  The parsed member list travels from check to assign hook as the
+ * hook's "extra".  Nothing here talks to the election.
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+
+#include "miscadmin.h"
+#include "server/compat.h"
+#include "server/settings.h"
+
+#define CLUSTER_NAME_MAX	63
+
+Settings	settings;
+
+/* What pg_leader.cluster holds; NULL while it is empty. */
+static const Cluster *parsed_cluster = NULL;
+
+/*
+ * pg_leader.cluster: empty, or a list that can be read.
+ */
+static bool
+check_cluster(char **newval, void **extra, GucSource source)
+{
+	char		error[CLUSTER_ERROR_SIZE];
+	char		hint[CLUSTER_ERROR_SIZE];
+	Cluster    *cluster;
+
+	*extra = NULL;
+	if (*newval == NULL || **newval == '\0')
+		return true;
+
+	cluster = (Cluster *) compat_guc_malloc(sizeof(Cluster));
+	if (cluster == NULL)
+	{
+		GUC_check_errcode(ERRCODE_OUT_OF_MEMORY);
+		GUC_check_errmsg("out of memory");
+		return false;
+	}
+	if (!cluster_parse(*newval, cluster, error, hint))
+	{
+		GUC_check_errdetail("The member list cannot be used: %s.", error);
+		GUC_check_errhint("%s", hint);
+		compat_guc_free(cluster);
+		return false;
+	}
+	*extra = cluster;
+	return true;
+}
+
+static void
+assign_cluster(const char *newval, void *extra)
+{
+	parsed_cluster = (const Cluster *) extra;
+}
+
+/*
+ * pg_leader.cluster_name: printable, not empty, short enough for a log line.
+ */
+static bool
+check_cluster_name(char **newval, void **extra, GucSource source)
+{
+	const char *c;
+
+	if (*newval == NULL || **newval == '\0')
+	{
+		GUC_check_errdetail("The name of the cluster must not be empty.");
+		GUC_check_errhint("Give all members of one cluster the same name, and "
+						  "different clusters different names.");
+		return false;
+	}
+	if (strlen(*newval) > CLUSTER_NAME_MAX)
+	{
+		GUC_check_errdetail("The name of the cluster is longer than %d bytes.",
+							CLUSTER_NAME_MAX);
+		GUC_check_errhint("Choose a shorter name, the same on all members.");
+		return false;
+	}
+	for (c = *newval; *c != '\0'; c++)
+	{
+		if (*c < 0x20 || *c > 0x7e)
+		{
+			GUC_check_errdetail("The name of the cluster has a character that is "
+								"not printable ASCII.");
+			GUC_check_errhint("Use letters, digits, spaces and punctuation of ASCII.");
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * pg_leader.listen_address: empty, or one literal address.  A name would have to
+ * be looked up, and a check hook must not touch the world.
+ */
+static bool
+check_listen_address(char **newval, void **extra, GucSource source)
+{
+	struct in6_addr address;
+
+	if (*newval == NULL || **newval == '\0' ||
+		inet_pton(AF_INET, *newval, &address) == 1 ||
+		inet_pton(AF_INET6, *newval, &address) == 1)
+		return true;
+
+	GUC_check_errdetail("\"%s\" is neither an IPv4 nor an IPv6 address.", *newval);
+	GUC_check_errhint("Give one address without a port, such as 10.0.0.10 or fd00::10, "
+					  "or leave it empty for this member's own entry in pg_leader.cluster.");
+	return false;
+}
+
+/*
+ * pg_leader.state_directory: not empty, and short enough for the file's name.
+ */
+static bool
+check_state_directory(char **newval, void **extra, GucSource source)
+{
+	if (*newval == NULL || **newval == '\0')
+	{
+		GUC_check_errdetail("The state directory must not be empty.");
+		GUC_check_errhint("Give a directory, absolute or below the data directory.");
+		return false;
+	}
+	if (strlen(*newval) >= STORE_PATH_SIZE / 2)
+	{
+		GUC_check_errdetail("The path is longer than %d bytes.",
+							STORE_PATH_SIZE / 2 - 1);
+		GUC_check_errhint("Choose a shorter path.");
+		return false;
+	}
+	return true;
+}
+
+static void
+define_membership(void)
+{
+	DefineCustomIntVariable("pg_leader.node_id",
+							"Sets which member of the cluster this server is.",
+							"-1 means not set: the server takes no part in elections.",
+							&settings.node_id,
+							-1, -1, RAFT_MAX_NODES - 1,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_leader.cluster",
+							   "Lists the members of the cluster and their addresses.",
+							   "host:port, host:port, ... with ids by position, or "
+							   "id=host:port, id=host:port, ...",
+							   &settings.cluster,
+							   "",
+							   PGC_POSTMASTER, 0, check_cluster, assign_cluster, NULL);
+	DefineCustomStringVariable("pg_leader.cluster_name",
+							   "Sets the name of the cluster, the same on all members.",
+							   "Datagrams and state files of other clusters are refused.",
+							   &settings.cluster_name,
+							   "pg_leader",
+							   PGC_POSTMASTER, 0, check_cluster_name, NULL, NULL);
+	DefineCustomStringVariable("pg_leader.listen_address",
+							   "Sets the address to receive datagrams on.",
+							   "Empty means this member's own entry in pg_leader.cluster.",
+							   &settings.listen_address,
+							   "",
+							   PGC_POSTMASTER, 0, check_listen_address, NULL, NULL);
+	DefineCustomStringVariable("pg_leader.state_directory",
+							   "Sets where term and vote are kept.",
+							   "A relative path is below the data directory.",
+							   &settings.state_directory,
+							   "pg_leader",
+							   PGC_POSTMASTER, 0, check_state_directory, NULL, NULL);
+	DefineCustomBoolVariable("pg_leader.candidate",
+							 "Sets whether this member may become leader.",
+							 "Switching it off makes a leader hand over.",
+							 &settings.candidate,
+							 true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_timing(void)
+{
+	DefineCustomIntVariable("pg_leader.min_timeout",
+							"Sets the shortest time without a leader before an election.",
+							"Also how long a leader's lease is, before drift is taken off.",
+							&settings.min_timeout,
+							200, 5, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_leader.max_timeout",
+							"Sets the longest time without a leader before an election.",
+							"Must be above pg_leader.min_timeout.",
+							&settings.max_timeout,
+							400, 6, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_leader.heartbeat_interval",
+							"Sets how often the leader sends heartbeats.",
+							"Must be at most half of pg_leader.min_timeout.",
+							&settings.heartbeat_interval,
+							50, 1, 60000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomRealVariable("pg_leader.max_clock_drift",
+							 "Sets how far the rates of two members' clocks may be off.",
+							 "A fraction; leases are shortened by it.",
+							 &settings.max_clock_drift,
+							 0.10, 0.0, 0.5,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_leader.log_messages",
+							 "Logs each datagram sent and received.",
+							 NULL,
+							 &settings.log_messages,
+							 false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+void
+settings_define(void)
+{
+	define_membership();
+	define_timing();
+	MarkGUCPrefixReserved("pg_leader");
+}
+
+const Cluster *
+settings_cluster(void)
+{
+	return parsed_cluster;
+}
+
+void
+settings_timeouts(RaftTimeouts *timeouts)
+{
+	memset(timeouts, 0, sizeof(*timeouts));
+	timeouts->min_timeout = (uint64_t) settings.min_timeout * 1000;
+	timeouts->max_timeout = (uint64_t) settings.max_timeout * 1000;
+	timeouts->heartbeat_interval = (uint64_t) settings.heartbeat_interval * 1000;
+	timeouts->max_drift_ppm = (uint32_t) rint(settings.max_clock_drift * 1000000.0);
+}
+
+bool
+settings_config(RaftConfig *config, char *why, char *hint)
+{
+	const Cluster *cluster = parsed_cluster;
+	const char *wrong;
+
+	if (settings.node_id < 0 || cluster == NULL)
+	{
+		snprintf(why, STORE_ERROR_SIZE, "%s is not set",
+				 cluster == NULL ? "pg_leader.cluster" : "pg_leader.node_id");
+		snprintf(hint, STORE_ERROR_SIZE,
+				 "Set pg_leader.node_id and pg_leader.cluster and restart the server; "
+				 "a value that was refused is reported earlier in the log.");
+		return false;
+	}
+	if (cluster_member(cluster, settings.node_id) == NULL)
+	{
+		snprintf(why, STORE_ERROR_SIZE,
+				 "pg_leader.node_id is %d, and pg_leader.cluster has no such member",
+				 settings.node_id);
+		snprintf(hint, STORE_ERROR_SIZE,
+				 "Members without explicit ids are numbered from 0 by position.");
+		return false;
+	}
+
+	config->node_id = settings.node_id;
+	config->members = cluster_members(cluster);
+	config->list_digest = cluster_list_digest(cluster, cluster->n_members);
+	config->list_size = (uint32_t) cluster->n_members;
+	config->may_lead = settings.candidate;
+	settings_timeouts(&config->timeouts);
+
+	wrong = raft_check_config(config);
+	if (wrong != NULL)
+	{
+		snprintf(why, STORE_ERROR_SIZE, "%s", wrong);
+		snprintf(hint, STORE_ERROR_SIZE,
+				 "Correct the pg_leader settings and reload or restart the server.");
+		return false;
+	}
+	return true;
+}
+
+bool
+settings_state_directory(char *path, size_t size)
+{
+	int			length;
+
+	if (is_absolute_path(settings.state_directory))
+		length = snprintf(path, size, "%s", settings.state_directory);
+	else
+		length = snprintf(path, size, "%s/%s", DataDir, settings.state_directory);
+	return length >= 0 && (size_t) length < size;
+}

@@ -1,0 +1,51 @@
+/*
+ * server/settings.h
+ *	  The pg_leader.* settings: definition, single checks, and what they add up to.
+ *
+ * Defined by _PG_init, read by the worker and the SQL functions.  A value that
+ * is wrong by itself is refused by its check hook.  What only a combination
+ * shows is found by settings_config(), which the worker calls: it can then keep
+ * out of the election while the server runs on.
+ */
+#ifndef PG_LEADER_SETTINGS_H
+#define PG_LEADER_SETTINGS_H
+
+#include "../node/cluster.h"
+#include "../node/store.h"
+
+typedef struct Settings
+{
+	int			node_id;		/* -1: not set */
+	char	   *cluster;
+	char	   *cluster_name;
+	char	   *listen_address;
+	char	   *state_directory;
+	int			min_timeout;	/* ms */
+	int			max_timeout;	/* ms */
+	int			heartbeat_interval; /* ms */
+	double		max_clock_drift;
+	bool		candidate;
+	bool		log_messages;
+} Settings;
+
+extern Settings settings;
+
+/* Define them all.  Only while shared_preload_libraries is loaded. */
+extern void settings_define(void);
+
+/* The member list that pg_leader.cluster holds, or NULL if that is empty. */
+extern const Cluster *settings_cluster(void);
+
+/* The timeouts as they are set now. */
+extern void settings_timeouts(RaftTimeouts *timeouts);
+
+/*
+ * Put a configuration together, all but incarnation, seed and list_appended.
+ * false: *why says what cannot work (at least STORE_ERROR_SIZE bytes, as hint).
+ */
+extern bool settings_config(RaftConfig *config, char *why, char *hint);
+
+/* The state directory as an absolute path; false if it is too long. */
+extern bool settings_state_directory(char *path, size_t size);
+
+#endif							/* PG_LEADER_SETTINGS_H */

@@ -1,0 +1,425 @@
+/*
+ * server/shared.c
+ *	  What the backends can see of the member: lease, status, peers, events.
+ *
+ * See shared.h.  The segment is made by the postmaster, and made anew after a
+ * crash of the server: no lease survives that.  The lease is kept apart from
+ * the rest because it is asked for in every transaction of some applications:
+ * its reader takes no lock and copies three words.
+ *
+ * No function here may be called by the worker between "saved" and "sent" that
+ * could wait or raise an error; the publishing ones do neither.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "utils/timestamp.h"
+
+#include "node/clock.h"
+#include "server/compat.h"
+#include "server/shared.h"
+
+#define SHARED_NAME			"pg_leader"
+
+/* Answers are kept until this many later ones were given. */
+#define ANSWERS				16
+
+/*
+ * How often a reader takes its copy again: without a pause at first, then with
+ * one of a millisecond.  A writer holds a counter odd for microseconds; longer
+ * means that it was stopped right there.
+ */
+#define READS_WITHOUT_PAUSE 100
+#define READS_AT_ALL		1000
+
+typedef struct Shared
+{
+	/* Odd while the two words below it are being written. */
+	pg_atomic_uint32 lease_change;
+	pg_atomic_uint64 lease_until;
+	pg_atomic_uint64 lease_term;
+
+	pg_atomic_uint32 status_change;
+	SharedStatus status;
+
+	pg_atomic_uint32 detail_change;
+	SharedDetail detail;
+
+	pg_atomic_uint32 events_change;
+	SharedEvents events;
+
+	/*
+	 * Requests.  Backends exclude one another with the lock; one request is
+	 * under way when posted is above answered, and then only the worker
+	 * touches anything here, without the lock.
+	 */
+	LWLock	   *request_lock;
+	pg_atomic_uint64 posted;
+	pg_atomic_uint64 answered;
+	SharedRequest request;
+	SharedAnswer answers[ANSWERS];
+	Latch	   *worker_latch;	/* NULL: there is no worker */
+} Shared;
+
+static Shared *shared = NULL;
+
+/* ---- the postmaster ---- */
+
+void
+shared_request_memory(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
+	RequestNamedLWLockTranche(SHARED_NAME, 1);
+}
+
+void
+shared_init_memory(void)
+{
+	bool		found;
+
+	/* after a crash this runs again, and the old address means nothing */
+	shared = NULL;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct(SHARED_NAME, sizeof(Shared), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(Shared));
+		pg_atomic_init_u32(&shared->lease_change, 0);
+		pg_atomic_init_u64(&shared->lease_until, 0);
+		pg_atomic_init_u64(&shared->lease_term, 0);
+		pg_atomic_init_u32(&shared->status_change, 0);
+		pg_atomic_init_u32(&shared->detail_change, 0);
+		pg_atomic_init_u32(&shared->events_change, 0);
+		pg_atomic_init_u64(&shared->posted, 0);
+		pg_atomic_init_u64(&shared->answered, 0);
+		shared->request_lock = &(GetNamedLWLockTranche(SHARED_NAME))->lock;
+		shared->status.node_id = -1;
+		shared->status.leader_id = RAFT_NONE;
+		shared->status.voted_for = RAFT_NONE;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+bool
+shared_available(void)
+{
+	return shared != NULL;
+}
+
+/* ---- change counters ---- */
+
+static void
+begin_write(pg_atomic_uint32 *change)
+{
+	/* odd already: an earlier worker ended in the middle of writing */
+	pg_atomic_write_u32(change, pg_atomic_read_u32(change) | 1);
+	pg_write_barrier();
+}
+
+static void
+end_write(pg_atomic_uint32 *change)
+{
+	pg_write_barrier();
+	pg_atomic_write_u32(change, pg_atomic_read_u32(change) + 1);
+}
+
+/*
+ * Copy "size" bytes that no write has touched meanwhile.
+ */
+static void
+read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
+{
+	int			i;
+
+	for (i = 0; i < READS_AT_ALL; i++)
+	{
+		uint32		before = pg_atomic_read_u32(change);
+
+		if ((before & 1) == 0)
+		{
+			pg_read_barrier();
+			memcpy(copy, source, size);
+			pg_read_barrier();
+			if (pg_atomic_read_u32(change) == before)
+				return;
+		}
+		CHECK_FOR_INTERRUPTS();
+		if (i >= READS_WITHOUT_PAUSE)
+			pg_usleep(1000);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("could not read the state of pg_leader"),
+			 errdetail("Its worker has been in the middle of writing it for about a second."),
+			 errhint("Check whether the worker process is stopped.")));
+}
+
+/* ---- the worker ---- */
+
+static void
+write_lease(uint64_t until, uint64_t term)
+{
+	begin_write(&shared->lease_change);
+	pg_atomic_write_u64(&shared->lease_until, until);
+	pg_atomic_write_u64(&shared->lease_term, term);
+	end_write(&shared->lease_change);
+}
+
+void
+shared_end_lease(void)
+{
+	write_lease(0, 0);
+
+	/* no datagram may leave while a reader could still see the old lease */
+	pg_memory_barrier();
+}
+
+/*
+ * Nobody is there to answer what is still asked.
+ */
+static void
+refuse_requests(void)
+{
+	SharedRequest request;
+	SharedAnswer answer;
+
+	memset(&answer, 0, sizeof(answer));
+	answer.verdict = SHARED_NO_MEMBER;
+	if (shared_next_request(&request))
+		shared_answer_request(&request, &answer);
+}
+
+/*
+ * Forget what an earlier worker showed; its events stay.
+ */
+static void
+reset_status(SharedState state, int32_t node_id)
+{
+	begin_write(&shared->status_change);
+	memset(&shared->status, 0, sizeof(shared->status));
+	shared->status.state = state;
+	shared->status.node_id = node_id;
+	shared->status.leader_id = RAFT_NONE;
+	shared->status.voted_for = RAFT_NONE;
+	end_write(&shared->status_change);
+}
+
+void
+shared_worker_start(int32_t node_id)
+{
+	shared_end_lease();
+	reset_status(SHARED_STARTING, node_id);
+
+	begin_write(&shared->detail_change);
+	memset(&shared->detail, 0, sizeof(shared->detail));
+	end_write(&shared->detail_change);
+
+	refuse_requests();
+	shared->worker_latch = MyLatch;
+}
+
+void
+shared_worker_stop(void)
+{
+	shared_end_lease();
+	reset_status(SHARED_NOT_RUNNING, shared->status.node_id);
+	shared->worker_latch = NULL;
+	refuse_requests();
+}
+
+void
+shared_publish_status(const SharedStatus *status, uint64_t lease_until)
+{
+	/* what is lost goes first, what is won comes last */
+	if (lease_until == 0)
+		shared_end_lease();
+
+	begin_write(&shared->status_change);
+	memcpy(&shared->status, status, sizeof(*status));
+	end_write(&shared->status_change);
+
+	if (lease_until != 0)
+		write_lease(lease_until, status->term);
+	pg_memory_barrier();
+}
+
+void
+shared_publish_detail(const SharedDetail *detail)
+{
+	Assert(detail->n_peers <= RAFT_MAX_NODES);
+
+	begin_write(&shared->detail_change);
+	memcpy(&shared->detail, detail,
+		   offsetof(SharedDetail, peers) + detail->n_peers * sizeof(SharedPeer));
+	end_write(&shared->detail_change);
+}
+
+void
+shared_add_event(SharedEvent *event)
+{
+	uint64_t	n = shared->events.n_written;
+
+	event->number = n + 1;
+	begin_write(&shared->events_change);
+	shared->events.of[n % SHARED_EVENTS] = *event;
+	shared->events.n_written = n + 1;
+	end_write(&shared->events_change);
+}
+
+bool
+shared_next_request(SharedRequest *request)
+{
+	if (pg_atomic_read_u64(&shared->posted) ==
+		pg_atomic_read_u64(&shared->answered))
+		return false;
+	pg_read_barrier();
+	*request = shared->request;
+	return true;
+}
+
+void
+shared_answer_request(const SharedRequest *request, const SharedAnswer *answer)
+{
+	shared->answers[request->number % ANSWERS] = *answer;
+	pg_write_barrier();
+	pg_atomic_write_u64(&shared->answered, request->number);
+}
+
+/* ---- backends ---- */
+
+uint64_t
+shared_lease(uint64_t *term, uint64_t *now)
+{
+	int			i;
+
+	for (i = 0; i < READS_AT_ALL; i++)
+	{
+		uint32		before = pg_atomic_read_u32(&shared->lease_change);
+		uint64_t	until;
+
+		if ((before & 1) == 0)
+		{
+			pg_read_barrier();
+			until = pg_atomic_read_u64(&shared->lease_until);
+			*term = pg_atomic_read_u64(&shared->lease_term);
+
+			/*
+			 * The clock is read between two looks at the counter: a lease that
+			 * was given up before *now cannot pass for one that held at *now.
+			 */
+			pg_memory_barrier();
+			*now = clock_now();
+			pg_memory_barrier();
+			if (pg_atomic_read_u32(&shared->lease_change) == before)
+				return until > *now ? until : 0;
+		}
+		CHECK_FOR_INTERRUPTS();
+		if (i >= READS_WITHOUT_PAUSE)
+			pg_usleep(1000);
+	}
+
+	/* the writer was stopped in between; a lease that nobody renews is none */
+	*term = 0;
+	*now = clock_now();
+	return 0;
+}
+
+void
+shared_read_status(SharedStatus *status)
+{
+	read_copy(&shared->status_change, status, &shared->status, sizeof(*status));
+}
+
+void
+shared_read_detail(SharedDetail *detail)
+{
+	read_copy(&shared->detail_change, detail, &shared->detail, sizeof(*detail));
+}
+
+void
+shared_read_events(SharedEvents *events)
+{
+	read_copy(&shared->events_change, events, &shared->events, sizeof(*events));
+}
+
+void
+shared_nap(long ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * Put a request into the slot; 0 if another one is under way.
+ */
+static uint64_t
+post_request(SharedRequestKind kind, int32_t target, uint64_t deadline)
+{
+	uint64_t	number = 0;
+	Latch	   *latch;
+
+	LWLockAcquire(shared->request_lock, LW_EXCLUSIVE);
+	if (pg_atomic_read_u64(&shared->posted) ==
+		pg_atomic_read_u64(&shared->answered))
+	{
+		number = pg_atomic_read_u64(&shared->posted) + 1;
+		shared->request.number = number;
+		shared->request.kind = kind;
+		shared->request.target = target;
+		shared->request.deadline = deadline;
+		pg_write_barrier();
+		pg_atomic_write_u64(&shared->posted, number);
+	}
+	LWLockRelease(shared->request_lock);
+
+	latch = shared->worker_latch;
+	if (latch != NULL)
+		SetLatch(latch);
+	return number;
+}
+
+void
+shared_request(SharedRequestKind kind, int32_t target,
+			   uint64_t deadline, SharedAnswer *answer)
+{
+	uint64_t	number = 0;
+
+	for (;;)
+	{
+		memset(answer, 0, sizeof(*answer));
+		if (number != 0 && pg_atomic_read_u64(&shared->answered) >= number)
+		{
+			pg_read_barrier();
+			*answer = shared->answers[number % ANSWERS];
+			pg_read_barrier();
+			if (pg_atomic_read_u64(&shared->answered) - number < ANSWERS - 1)
+				return;
+
+			/* slept through too many answers to others: ours is gone */
+			answer->verdict = SHARED_NO_ANSWER;
+			return;
+		}
+		if (shared->worker_latch == NULL)
+		{
+			answer->verdict = SHARED_NO_MEMBER;
+			return;
+		}
+		if (number == 0)
+			number = post_request(kind, target, deadline);
+		if (clock_now() >= deadline)
+		{
+			answer->verdict = SHARED_NO_ANSWER;
+			return;
+		}
+		shared_nap(number == 0 ? 10 : 1);
+	}
+}

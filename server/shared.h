@@ -1,0 +1,190 @@
+/*
+ * server/shared.h
+ *	  What the backends can see of the member: lease, status, peers, events.
+ *
+ * One writer, the worker; any number of readers, the SQL functions.  The worker
+ * never waits for a reader: each part has a change counter that is odd while it
+ * is being written, and a reader takes its copy again if the counter moved.
+ * Only the slot for requests (transfer, admit, reset) flows the other way.
+ *
+ * Nothing here decides anything.  Times named *_at or *_until are microseconds
+ * of the election's clock, 0 for never.
+ */
+#ifndef PG_LEADER_SHARED_H
+#define PG_LEADER_SHARED_H
+
+#include "datatype/timestamp.h"
+
+#include "../node/cluster.h"
+#include "../node/store.h"
+#include "../node/transport.h"
+
+#define SHARED_EVENTS		512
+#define SHARED_REASON_SIZE	160
+#define SHARED_RESOLVED_SIZE 72
+
+/*
+ * NOT_RUNNING	There is no worker process at this moment.
+ * STARTING		It is there, and has not come to a verdict yet.
+ * NOT_TAKING_PART It waits for what keeps it out of the election to go away.
+ * TAKING_PART	It follows, stands or leads.
+ */
+typedef enum SharedState
+{
+	SHARED_NOT_RUNNING = 0,
+	SHARED_STARTING,
+	SHARED_NOT_TAKING_PART,
+	SHARED_TAKING_PART
+} SharedState;
+
+/* Written with every output of the election, before anything is sent. */
+typedef struct SharedStatus
+{
+	SharedState state;
+	char		why[STORE_ERROR_SIZE];	/* with NOT_TAKING_PART */
+
+	int32_t		node_id;		/* as it is set; -1: not set */
+	RaftRole	role;
+	uint64_t	term;
+	int32_t		leader_id;
+	int32_t		voted_for;
+	uint32_t	n_members;
+	uint32_t	quorum;
+	RaftAbstain abstaining;
+	uint64_t	abstain_until;	/* 0: still waits for answers */
+	uint64_t	promise_until;
+	uint64_t	boot;
+	bool		may_lead;
+	RaftTimeouts timeouts;
+	TimestampTz since;			/* when the role was taken up */
+} SharedStatus;
+
+typedef struct SharedPeer
+{
+	int32_t		node_id;
+	char		address[CLUSTER_ADDRESS_SIZE];	/* as in the list */
+	char		resolved[SHARED_RESOLVED_SIZE]; /* empty: not known yet */
+	uint64_t	heard_at;
+	uint64_t	round_trip;		/* us; 0: not known */
+	uint64_t	term;
+	bool		abstaining;
+	bool		may_lead;
+	bool		other_list;
+	bool		other_version;
+} SharedPeer;
+
+/* Written once for each time that the worker wakes up. */
+typedef struct SharedDetail
+{
+	char		store_path[STORE_PATH_SIZE];
+	char		store_health[64];
+	TimestampTz stats_reset;
+	uint64_t	wakeups;
+	uint64_t	saves;
+	uint64_t	save_time;		/* us, all of them */
+	uint64_t	save_time_max;	/* us */
+	RaftCounters raft;
+	TransportCounters transport;
+	uint32_t	n_peers;
+	SharedPeer	peers[RAFT_MAX_NODES];	/* last: only n_peers are copied */
+} SharedDetail;
+
+/*
+ * One transition.  lease_start says when a lease was first shown, lease_end
+ * until when it was good: when it ran out or was given up, whichever was first.
+ */
+typedef struct SharedEvent
+{
+	uint64_t	number;			/* 1 for the first since the server started */
+	TimestampTz at;				/* wall clock, for people */
+	uint64_t	boot_time;		/* the same in the election's clock */
+	uint64_t	term;
+	RaftRole	role;
+	int32_t		leader_id;
+	uint64_t	lease_start;	/* 0: says nothing about a lease */
+	uint64_t	lease_end;		/* 0: not over */
+	char		reason[SHARED_REASON_SIZE];
+} SharedEvent;
+
+typedef struct SharedEvents
+{
+	uint64_t	n_written;		/* entry i holds number i + 1, modulo the size */
+	SharedEvent of[SHARED_EVENTS];
+} SharedEvents;
+
+typedef enum SharedRequestKind
+{
+	SHARED_TRANSFER = 1,
+	SHARED_ADMIT,
+	SHARED_RESET_STATISTICS
+} SharedRequestKind;
+
+typedef struct SharedRequest
+{
+	uint64_t	number;
+	SharedRequestKind kind;
+	int32_t		target;			/* of a transfer; RAFT_NONE: the best peer */
+	uint64_t	deadline;		/* nobody waits for it any more after that */
+} SharedRequest;
+
+typedef enum SharedVerdict
+{
+	SHARED_DONE = 0,
+	SHARED_REFUSED,				/* transfer: see result.  admit: not abstaining */
+	SHARED_NO_MEMBER,			/* the worker takes no part, or has just ended */
+	SHARED_NO_ANSWER			/* the worker did not answer in time */
+} SharedVerdict;
+
+typedef struct SharedAnswer
+{
+	SharedVerdict verdict;
+	RaftTransferResult result;
+	uint64_t	term;			/* that the transfer ended */
+} SharedAnswer;
+
+/* ---- the postmaster ---- */
+
+extern void shared_request_memory(void);
+extern void shared_init_memory(void);
+
+/* ---- the worker ---- */
+
+/* A worker starts or ends: no lease, no request left without an answer. */
+extern void shared_worker_start(int32_t node_id);
+extern void shared_worker_stop(void);
+
+/* Show status and lease; lease_until 0 is shown before anything else changes. */
+extern void shared_publish_status(const SharedStatus *status, uint64_t lease_until);
+extern void shared_publish_detail(const SharedDetail *detail);
+extern void shared_end_lease(void);
+
+/* event->number is filled in. */
+extern void shared_add_event(SharedEvent *event);
+
+/* The request that waits for an answer, if there is one. */
+extern bool shared_next_request(SharedRequest *request);
+extern void shared_answer_request(const SharedRequest *request, const SharedAnswer *answer);
+
+/* ---- backends ---- */
+
+/* Is the library loaded by shared_preload_libraries? */
+extern bool shared_available(void);
+
+/*
+ * Until when this member's lease holds, 0 if it has none at the instant *now,
+ * which is read in between; *term is the lease's.
+ */
+extern uint64_t shared_lease(uint64_t *term, uint64_t *now);
+
+extern void shared_read_status(SharedStatus *status);
+extern void shared_read_detail(SharedDetail *detail);
+extern void shared_read_events(SharedEvents *events);
+
+/* Hand a request to the worker and wait for its answer until "deadline". */
+extern void shared_request(SharedRequestKind kind, int32_t target,
+						   uint64_t deadline, SharedAnswer *answer);
+
+/* Wait "ms" milliseconds or for a signal; handles interrupts. */
+extern void shared_nap(long ms);
+
+#endif							/* PG_LEADER_SHARED_H */

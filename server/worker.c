@@ -1,0 +1,600 @@
+/*
+ * server/worker.c
+ *	  The background worker: one process that is the member.
+ *
+ * Its life:
+ *
+ *	  start		The postmaster starts it first of all, so it runs on primaries,
+ *				hot standbys and during recovery.  It withdraws whatever lease an
+ *				earlier worker may have shown.
+ *	  get ready Settings, state file, socket, in this order.  What is in the way
+ *				is said once in the log and in pg_leader_status; then the worker
+ *				waits, looks again each second, and never takes the server down.
+ *	  run		One loop: wait for a datagram, a deadline or a signal, let the
+ *				election decide, act on what it decided.
+ *	  leave		At SIGTERM, or when the postmaster is gone: resign, so that a
+ *				peer takes over without waiting for a timeout, and exit at once.
+ *
+ * act_on() is the heart: what the election decided is SAVED, then SHOWN, then
+ * SENT, there and nowhere else.  If it cannot be saved, nothing of it is shown or
+ * sent: the process ends, and the next one starts from what the disk holds.
+ *
+ * The exit code is always 1: with 0 the postmaster would not start it again.
+ * The worker uses no database, takes no heavyweight lock, waits for no backend,
+ * and allocates nothing that outlives a turn of the loop.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/procsignal.h"
+#include "utils/memutils.h"
+
+#include "node/clock.h"
+#include "server/compat.h"
+#include "server/report.h"
+#include "server/settings.h"
+#include "server/shared.h"
+#include "server/worker.h"
+
+/* After so many datagrams the loop looks at deadlines and signals again. */
+#define DATAGRAMS_PER_TURN	64
+
+/* How often what keeps the member out is looked at again. */
+#define RETRY_INTERVAL_MS	1000
+
+/* How far get_ready() has come; a step that is done is not done again. */
+typedef enum Readiness
+{
+	NOTHING_READY = 0,
+	STORE_READY,				/* this start's first record is durable */
+	SOCKET_READY
+} Readiness;
+
+/* Big, and needed as long as the process lives. */
+static Raft raft;
+static RaftOutput output;
+static RaftMessage message;
+static Store store = {.fd = -1};
+static Transport transport = {.fd = -1};
+static RaftConfig config;
+static RaftSaved first_record;
+
+static Readiness readiness = NOTHING_READY;
+static bool running = false;	/* raft_init() was called */
+static volatile sig_atomic_t leave_requested = false;
+
+static WaitEventSet *wait_set = NULL;
+static uint32 wait_event = 0;
+static int	timer_fd = -1;
+static uint64_t timer_armed = 0;	/* what the timer is set to; 0: nothing */
+static MemoryContext turn_context = NULL;
+
+void
+worker_register(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "pg_leader", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "pg_leader_worker_main",
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "pg_leader", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "pg_leader", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+}
+
+/*
+ * A broken invariant of the layers below ends the worker, which then starts from
+ * disk; the C library's own way would crash the whole server.  The linker puts
+ * this in the place of __assert_fail (see Makefile).
+ */
+extern void __wrap___assert_fail(const char *assertion, const char *file,
+								 unsigned int line, const char *function) pg_attribute_noreturn();
+
+void
+__wrap___assert_fail(const char *assertion, const char *file,
+					 unsigned int line, const char *function)
+{
+	if (running)
+		shared_end_lease();
+	ereport(FATAL,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("pg_leader: broken invariant \"%s\" in %s, %s:%u",
+					assertion, function, file, line),
+			 errhint("This is a bug in pg_leader; please report it.")));
+	abort();					/* not reached */
+}
+
+static void
+handle_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	leave_requested = true;
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/*
+ * However the process ends, its lease ends before.
+ */
+static void
+at_exit(int code, Datum argument)
+{
+	shared_worker_stop();
+	if (running)
+		report_end(clock_now());
+}
+
+/* ---- save, show, send ---- */
+
+static void
+begin_output(void)
+{
+	output.save = false;
+	output.n_messages = 0;
+	output.n_events = 0;
+}
+
+static void
+save(const RaftSaved *saved)
+{
+	char		error[STORE_ERROR_SIZE];
+	uint64_t	began = clock_now();
+
+	if (!store_save(&store, saved, error))
+	{
+		/* first of all: writing the log may take its time */
+		shared_end_lease();
+		ereport(FATAL,
+				(errcode(ERRCODE_IO_ERROR),
+				 errmsg("pg_leader: could not save term and vote: %s", error),
+				 errdetail("What depends on them was neither shown nor sent."),
+				 errhint("The worker starts again from what the disk holds.")));
+	}
+	report_save(clock_now() - began);
+}
+
+/*
+ * THE CONTRACT of raft.h, kept here and nowhere else.
+ */
+static void
+act_on(void)
+{
+	uint32_t	i;
+
+	if (output.save)
+		save(&raft.saved);
+
+	report_show(&raft, &output);
+
+	for (i = 0; i < output.n_messages; i++)
+	{
+		transport_send(&transport, &output.messages[i]);
+		report_sent(&output.messages[i]);
+	}
+
+	/* logging may block on a pipe, so it comes when nobody waits for us */
+	report_log(&raft, &output);
+}
+
+/* ---- leaving ---- */
+
+static void
+leave(void)
+{
+	if (running)
+	{
+		begin_output();
+		raft_resign(&raft, clock_now(), &output);
+		act_on();
+	}
+	proc_exit(1);
+}
+
+/* ---- getting ready ---- */
+
+/*
+ * Open the state file and make this start's first record durable.
+ */
+static bool
+ready_store(char *why, char *hint)
+{
+	const Cluster *cluster = settings_cluster();
+	StoreIdentity identity;
+	RaftSaved	loaded;
+	char		directory[STORE_PATH_SIZE];
+	const char *health = "ok";
+
+	if (!settings_state_directory(directory, sizeof(directory)))
+	{
+		strlcpy(why, "the path of the state directory is too long", STORE_ERROR_SIZE);
+		strlcpy(hint, "Set pg_leader.state_directory to a shorter one.", STORE_ERROR_SIZE);
+		return false;
+	}
+	memset(&identity, 0, sizeof(identity));
+	identity.cluster_digest = cluster_text_digest(settings.cluster_name);
+	identity.node_id = config.node_id;
+
+	switch (store_open(&store, directory, &identity, &loaded, why, hint))
+	{
+		case STORE_OPENED:
+			config.list_appended = loaded.list_size >= 1 &&
+				loaded.list_size < (uint32_t) cluster->n_members &&
+				cluster_list_digest(cluster, (int) loaded.list_size) == loaded.list_digest;
+			raft_first_record(&loaded, store.damaged, &config, &first_record);
+			if (!store_save(&store, &first_record, why))
+			{
+				strlcpy(hint, "Check the disk that holds the state directory.",
+						STORE_ERROR_SIZE);
+				store_close(&store);
+				return false;
+			}
+			if (store.damaged)
+				health = "one slot was bad";
+			break;
+		case STORE_MISSING:
+			config.list_appended = false;
+			raft_first_record(NULL, false, &config, &first_record);
+			if (!store_create(&store, directory, &identity, &first_record, why, hint))
+				return false;
+			health = "was missing at start";
+			break;
+		case STORE_FAILED:
+		default:
+			return false;
+	}
+	report_store(store.path, health);
+	return true;
+}
+
+/*
+ * Everything that stands between a start and the first datagram.  false: "why"
+ * and "hint" say what is in the way; may be called again.
+ */
+static bool
+get_ready(char *why, char *hint)
+{
+	why[0] = hint[0] = '\0';
+
+	/* timeouts may have been reloaded, all else is fixed */
+	if (!settings_config(&config, why, hint))
+		return false;
+	if (readiness < STORE_READY)
+	{
+		if (!ready_store(why, hint))
+			return false;
+		readiness = STORE_READY;
+	}
+	if (readiness < SOCKET_READY)
+	{
+		if (!transport_open(&transport, settings_cluster(), config.node_id,
+							settings.listen_address,
+							cluster_text_digest(settings.cluster_name), why, hint))
+			return false;
+		readiness = SOCKET_READY;
+	}
+	return true;
+}
+
+/*
+ * Requests cannot be met by a member that takes no part.
+ */
+static void
+refuse_request(void)
+{
+	SharedRequest request;
+	SharedAnswer answer;
+
+	memset(&answer, 0, sizeof(answer));
+	answer.verdict = SHARED_NO_MEMBER;
+	if (shared_next_request(&request))
+		shared_answer_request(&request, &answer);
+}
+
+/*
+ * Wait until the member is ready to take part, however long that takes.
+ */
+static void
+wait_until_ready(void)
+{
+	char		why[STORE_ERROR_SIZE];
+	char		hint[STORE_ERROR_SIZE];
+
+	while (!leave_requested && !get_ready(why, hint))
+	{
+		uint64_t	again = clock_now() + RETRY_INTERVAL_MS * UINT64CONST(1000);
+		uint64_t	now;
+
+		report_not_ready(why, hint);
+		while (!leave_requested && !ConfigReloadPending && (now = clock_now()) < again)
+		{
+			int			events = WaitLatch(MyLatch,
+										   WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH,
+										   (long) ((again - now) / 1000) + 1,
+										   PG_WAIT_EXTENSION);
+
+			if (events & WL_POSTMASTER_DEATH)
+				leave();
+			ResetLatch(MyLatch);
+			refuse_request();
+		}
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		MemoryContextReset(turn_context);
+	}
+	if (leave_requested)
+		leave();
+}
+
+static void
+prepare_to_wait(void)
+{
+	timer_fd = timerfd_create(CLOCK_OF_ELECTION, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (timer_fd < 0)
+		ereport(FATAL,
+				(errmsg("pg_leader: could not create a timer: %m")));
+
+	wait_event = compat_wait_event("PgLeaderMain");
+	wait_set = compat_create_wait_event_set(4);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, transport.fd, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, timer_fd, NULL, NULL);
+}
+
+static void
+start_election(void)
+{
+	if (!pg_strong_random(&config.incarnation, sizeof(config.incarnation)) ||
+		!pg_strong_random(&config.seed, sizeof(config.seed)))
+		ereport(FATAL,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("pg_leader: could not get random numbers")));
+	if (config.incarnation == 0)
+		config.incarnation = 1;
+
+	prepare_to_wait();
+	report_start(&config, settings_cluster(), &first_record);
+	report_addresses(&transport.addresses);
+	raft_init(&raft, &config, &first_record, clock_now());
+	running = true;
+
+	/* show what we are before the first datagram can go out */
+	begin_output();
+	report_show(&raft, &output);
+}
+
+/* ---- running ---- */
+
+/*
+ * Let the timer ring at the next deadline, which may be past already.
+ */
+static void
+arm_timer(void)
+{
+	uint64_t	deadline = Min(raft_deadline(&raft),
+							   cluster_addresses_deadline(&transport.addresses));
+	struct itimerspec spec;
+
+	if (deadline == timer_armed)
+		return;
+	memset(&spec, 0, sizeof(spec));
+	spec.it_value.tv_sec = (time_t) (deadline / 1000000);
+	spec.it_value.tv_nsec = (long) (deadline % 1000000) * 1000;
+	if (deadline == 0)
+		spec.it_value.tv_nsec = 1;	/* all zero would switch it off */
+	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
+		ereport(FATAL,
+				(errmsg("pg_leader: could not set a timer: %m")));
+	timer_armed = deadline;
+}
+
+static void
+read_timer(void)
+{
+	uint64_t	expirations;
+
+	/* EAGAIN only says that it was set anew since it rang */
+	if (read(timer_fd, &expirations, sizeof(expirations)) < 0 &&
+		errno != EAGAIN && errno != EINTR)
+		ereport(FATAL,
+				(errmsg("pg_leader: could not read a timer: %m")));
+	timer_armed = 0;
+}
+
+static void
+receive_datagrams(void)
+{
+	int			i;
+
+	for (i = 0; i < DATAGRAMS_PER_TURN && !leave_requested; i++)
+	{
+		switch (transport_receive(&transport, settings_cluster(), &message))
+		{
+			case TRANSPORT_EMPTY:
+				return;
+			case TRANSPORT_DROPPED:
+				report_dropped_at_door(&transport);
+				break;
+			case TRANSPORT_MESSAGE:
+				{
+					RaftCounters before = raft.counters;
+
+					report_received(&raft, &message);
+					begin_output();
+
+					/* the clock is read after the datagram, never before */
+					raft_receive(&raft, clock_now(), &message, &output);
+					act_on();
+					report_dropped_by_election(&before, &raft.counters, &message);
+					break;
+				}
+		}
+	}
+}
+
+static void
+do_what_is_due(void)
+{
+	uint64_t	heard_at[RAFT_MAX_NODES];
+	uint64_t	now = clock_now();
+	int			i;
+
+	if (now >= raft_deadline(&raft))
+	{
+		begin_output();
+		raft_tick(&raft, now, &output);
+		act_on();
+	}
+	if (now >= cluster_addresses_deadline(&transport.addresses))
+	{
+		for (i = 0; i < RAFT_MAX_NODES; i++)
+			heard_at[i] = raft.peers[i].heard_at;
+		if (cluster_addresses_poll(&transport.addresses, settings_cluster(),
+								   heard_at, clock_now()))
+			report_addresses(&transport.addresses);
+	}
+}
+
+static void
+reload_settings(void)
+{
+	bool		could_lead = raft.may_lead;
+	RaftConfig	wanted = config;
+	const char *wrong;
+
+	ProcessConfigFile(PGC_SIGHUP);
+
+	settings_timeouts(&wanted.timeouts);
+	wrong = raft_check_config(&wanted);
+	if (wrong != NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("pg_leader: keeps the timeouts that it had: %s", wrong),
+				 errhint("Correct the pg_leader settings and reload again.")));
+	else if (memcmp(&wanted.timeouts, &config.timeouts, sizeof(wanted.timeouts)) != 0)
+	{
+		config.timeouts = wanted.timeouts;
+		raft_set_timeouts(&raft, &config.timeouts);
+		report_timeouts(&config.timeouts);
+	}
+
+	raft_set_may_lead(&raft, settings.candidate);
+	begin_output();
+	if (could_lead && !settings.candidate)
+		raft_resign(&raft, clock_now(), &output);
+	act_on();
+}
+
+static void
+answer_request(void)
+{
+	SharedRequest request;
+	SharedAnswer answer;
+
+	if (!shared_next_request(&request))
+		return;
+	memset(&answer, 0, sizeof(answer));
+	answer.verdict = SHARED_DONE;
+	answer.term = raft.saved.term;
+	begin_output();
+
+	if (clock_now() >= request.deadline)
+		answer.verdict = SHARED_NO_ANSWER;
+	else if (request.kind == SHARED_TRANSFER)
+	{
+		answer.result = raft_transfer(&raft, clock_now(), request.target, &output);
+		if (answer.result != RAFT_TRANSFER_STARTED)
+			answer.verdict = SHARED_REFUSED;
+		act_on();
+	}
+	else if (request.kind == SHARED_ADMIT)
+	{
+		if (!raft_admit(&raft, clock_now(), &output))
+			answer.verdict = SHARED_REFUSED;
+		act_on();
+	}
+	else
+	{
+		memset(&raft.counters, 0, sizeof(raft.counters));
+		memset(&transport.counters, 0, sizeof(transport.counters));
+		report_reset();
+		report_detail(&raft, &transport);
+	}
+	shared_answer_request(&request, &answer);
+}
+
+/*
+ * One turn: whatever woke us, signals and requests first, then a bounded number
+ * of datagrams, then deadlines.
+ */
+static void
+turn(void)
+{
+	WaitEvent	events[4];
+	int			n;
+	int			i;
+
+	MemoryContextReset(turn_context);
+	report_detail(&raft, &transport);
+	arm_timer();
+
+	n = WaitEventSetWait(wait_set, -1, events, lengthof(events), wait_event);
+	for (i = 0; i < n; i++)
+	{
+		if (events[i].events & WL_POSTMASTER_DEATH)
+			leave();
+		if (events[i].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		if ((events[i].events & WL_SOCKET_READABLE) && events[i].fd == timer_fd)
+			read_timer();
+	}
+	if (leave_requested)
+		leave();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		reload_settings();
+	}
+	answer_request();
+	receive_datagrams();
+	do_what_is_due();
+}
+
+void
+pg_leader_worker_main(Datum argument)
+{
+	pqsignal(SIGTERM, handle_sigterm);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGUSR1, procsignal_sigusr1_handler);
+	BackgroundWorkerUnblockSignals();
+
+	before_shmem_exit(at_exit, 0);
+	shared_worker_start(settings.node_id);
+
+	turn_context = AllocSetContextCreate(TopMemoryContext, "pg_leader turn",
+										 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(turn_context);
+
+	wait_until_ready();
+	start_election();
+	for (;;)
+		turn();
+}

@@ -1,0 +1,12 @@
+/*
+ * server/worker.h
+ *	  The door to the worker: registered by _PG_init, run by the postmaster.
+ */
+#ifndef PG_LEADER_WORKER_H
+#define PG_LEADER_WORKER_H
+
+extern void worker_register(void);
+
+extern PGDLLEXPORT void pg_leader_worker_main(Datum argument);
+
+#endif							/* PG_LEADER_WORKER_H */

@@ -1,0 +1,89 @@
+-- The SQL interface on a cluster of one member.
+CREATE EXTENSION pg_leader;
+
+-- A cluster of one elects itself.
+SELECT pg_leader_wait_for_leader();
+SELECT pg_leader_node_id(), pg_leader_leader_id(), pg_leader_is_leader(),
+       pg_leader_term() > 0 AS has_term;
+SELECT term = pg_leader_term() AS term_of_lease,
+       remaining > '0'::interval AND remaining < '2s'::interval AS remaining_is_sane
+FROM pg_leader_lease();
+SELECT get_node_info() = format('node 0: leader, term %s, leader 0', pg_leader_term()) AS node_info;
+
+-- Status
+\x
+SELECT state, node_id, role, leader_id, leader_address LIKE '127.0.0.1:%' AS address,
+       term = pg_leader_term() AS term, voted_for, members, quorum, is_leader,
+       lease_remaining > '0'::interval AS has_lease, may_lead, abstaining, abstain_reason,
+       promise_remaining IS NULL OR promise_remaining <= min_timeout AS promise,
+       min_timeout, max_timeout, heartbeat_interval, since <= clock_timestamp() AS since,
+       state_file LIKE '%/node-0.state' AS state_file, state_file_health,
+       authentication, boot >= 1 AS boot
+FROM pg_leader_status;
+\x
+
+-- Peers: only this member
+SELECT node_id, address = resolved AS resolved, is_self, is_leader, last_heard, round_trip,
+       term = pg_leader_term() AS term, reachable, abstaining, may_lead, list_matches,
+       version_mismatch
+FROM pg_leader_peers;
+
+-- Events: it started and won, and the lease began with that.
+SELECT role, leader_id, lease_start IS NOT NULL AS begins, lease_end IS NOT NULL AS ends, reason
+FROM pg_leader_events ORDER BY number;
+SELECT count(*) = count(DISTINCT number) AS numbered,
+       bool_and(at <= clock_timestamp()) AS past,
+       bool_and(boot_time > 0) AS boot_time,
+       bool_and(lease_start <= boot_time) AS lease
+FROM pg_leader_events;
+
+-- Statistics
+SELECT elections_started, elections_won, elections_lost, quorum_losses, transfers,
+       datagrams_received, datagrams_sent, saves > 0 AS saves,
+       save_time >= save_time_max AND save_time_max > 0 AS save_time,
+       wakeups > 0 AS wakeups, stats_reset <= clock_timestamp() AS stats_reset
+FROM pg_stat_pg_leader;
+SELECT * FROM pg_leader_stat_messages;
+SELECT * FROM pg_leader_stat_drops;
+SELECT pg_stat_pg_leader_reset();
+SELECT elections_won, saves FROM pg_stat_pg_leader;
+
+-- Transfer: nobody to hand over to; the leader stays.
+SELECT pg_leader_transfer();
+SELECT pg_leader_transfer(0);
+SELECT pg_leader_transfer(1);
+SELECT pg_leader_transfer(-7);
+SELECT pg_leader_transfer(NULL, NULL);
+SELECT pg_leader_transfer(wait => '-1s');
+SELECT pg_leader_is_leader();
+
+-- Waiting
+SELECT pg_leader_wait_for_leader('0s');
+SELECT pg_leader_wait_for_leader('-1 day');
+SELECT pg_leader_wait_for_leader('-178000000 years');
+SELECT pg_leader_wait_for_leader('178000000 years');
+SELECT pg_leader_wait_for_leader(NULL);
+
+-- Nothing to admit
+SELECT pg_leader_admit();
+
+-- Nothing is without a word of explanation: no rows.
+SELECT d.classid::regclass, d.objid
+FROM pg_depend d
+     JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+WHERE e.extname = 'pg_leader' AND d.deptype = 'e'
+      AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass)
+      AND obj_description(d.objid, d.classid::regclass::text) IS NULL;
+
+-- What it shows is never taken from a plan or a cache: no rows.
+SELECT p.proname
+FROM pg_proc p
+     JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+     JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+WHERE e.extname = 'pg_leader' AND p.provolatile <> 'v';
+
+-- It can be dropped and made again while the member leads.
+DROP EXTENSION pg_leader;
+CREATE EXTENSION pg_leader;
+SELECT pg_leader_wait_for_leader();
+DROP EXTENSION pg_leader;

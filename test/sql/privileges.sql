@@ -1,0 +1,45 @@
+-- Everyone may look, superusers and those they grant it to may change.
+CREATE EXTENSION pg_leader;
+CREATE ROLE regress_leader_plain;
+CREATE ROLE regress_leader_monitor IN ROLE pg_monitor;
+SELECT pg_leader_wait_for_leader();
+
+SET ROLE regress_leader_plain;
+SELECT pg_leader_node_id(), pg_leader_leader_id(), pg_leader_is_leader();
+SELECT term > 0 AS lease FROM pg_leader_lease();
+SELECT pg_leader_wait_for_leader();
+SELECT get_node_info() LIKE 'node 0: leader, term %' AS node_info;
+SELECT node_id, role FROM pg_leader_status;
+SELECT count(*) FROM pg_leader_peers;
+SELECT count(*) > 0 AS events FROM pg_leader_events;
+SELECT count(*) FROM pg_stat_pg_leader;
+SELECT count(*) > 0 AS messages FROM pg_leader_stat_messages;
+SELECT count(*) > 0 AS drops FROM pg_leader_stat_drops;
+
+-- where files are is not for everyone
+SELECT state_file FROM pg_leader_status;
+
+SELECT pg_leader_transfer();
+SELECT pg_leader_admit();
+SELECT pg_stat_pg_leader_reset();
+ALTER SYSTEM SET pg_leader.candidate = off;
+SET pg_leader.candidate = off;
+RESET ROLE;
+
+SET ROLE regress_leader_monitor;
+SELECT state_file LIKE '%/node-0.state' AS state_file FROM pg_leader_status;
+SELECT pg_stat_pg_leader_reset();
+RESET ROLE;
+
+-- A grant is enough.
+GRANT EXECUTE ON FUNCTION pg_stat_pg_leader_reset() TO regress_leader_plain;
+GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval) TO regress_leader_plain;
+GRANT EXECUTE ON FUNCTION pg_leader_admit() TO regress_leader_plain;
+SET ROLE regress_leader_plain;
+SELECT pg_stat_pg_leader_reset();
+SELECT pg_leader_transfer();
+SELECT pg_leader_admit();
+RESET ROLE;
+
+DROP EXTENSION pg_leader;
+DROP ROLE regress_leader_plain, regress_leader_monitor;

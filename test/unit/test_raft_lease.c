@@ -1,0 +1,621 @@
+/*
+ * test/unit/test_raft_lease.c
+ *	  Check quorum and lease: rules 5 and 6 of the election.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+
+/* What a promise of 200 ms is worth with 10 % of drift: 200 * 0.9 / 1.1 - 1. */
+#define LENGTH		UINT64_C(162636)
+
+static World world;
+static World *const w = &world;
+
+/* Node 0's next round of heartbeats, and nothing else under way. */
+static void
+next_round(void)
+{
+	world_drop_all(w);
+	for (int i = 0; i < 100; i++)
+	{
+		world_tick_at_deadline(w, 0);
+		if (world_under_way(w, RAFT_HEARTBEAT, 0, RAFT_NONE) > 0)
+			return;
+		world_drop_all(w);
+	}
+	fail_msg("the leader sends no heartbeats");
+}
+
+/* Node 0's newest heartbeat to a peer. */
+static RaftMessage
+heartbeat_to(int peer)
+{
+	const RaftMessage *m = world_sent(w, 0, RAFT_HEARTBEAT, peer);
+
+	assert_non_null(m);
+	return *m;
+}
+
+static void
+acknowledge(const RaftMessage *heartbeat)
+{
+	RaftMessage m = world_answer(w, heartbeat, true);
+
+	world_inject(w, &m);
+}
+
+static void
+lead(int n)
+{
+	world_init_alone(w, n);
+	world_elect(w, 0);
+	world_drop_all(w);
+}
+
+static void
+rule_5_check_quorum(void **state)
+{
+	uint64_t	start;
+
+	(void) state;
+	lead(3);
+	start = w->now;
+	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
+	{
+		world_tick_at_deadline(w, 0);
+		world_drop_all(w);
+	}
+	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_in_range(w->now - start, MS(400), MS(400) + MS(50));
+	assert_non_null(world_event(w, 0, RAFT_QUORUM_LOST));
+	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->value, 1);
+	assert_int_equal(w->node[0].raft.leader_id, RAFT_NONE);
+	assert_true(w->node[0].disk.term == 1);
+	assert_true(w->node[0].raft.counters.quorum_losses == 1);
+}
+
+static void
+rule_5_one_of_five_is_no_quorum(void **state)
+{
+	uint64_t	start;
+
+	(void) state;
+	lead(5);
+	start = w->now;
+	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
+	{
+		world_drop_all(w);
+		world_tick_at_deadline(w, 0);
+		if (world_sent(w, 0, RAFT_HEARTBEAT, 1) != NULL)
+		{
+			RaftMessage m = heartbeat_to(1);
+
+			acknowledge(&m);
+		}
+	}
+	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_in_range(w->now - start, MS(400), MS(450));
+	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->value, 2);
+}
+
+static void
+rule_5_a_majority_that_answers_keeps_the_leader(void **state)
+{
+	uint64_t	start;
+
+	(void) state;
+	lead(5);
+	start = w->now;
+	for (int i = 0; w->now < start + MS(3000); i++)
+	{
+		RaftMessage one;
+		RaftMessage two;
+
+		next_round();
+		/* Never the same two: each is silent for 100 ms at most. */
+		one = heartbeat_to(1 + i % 4);
+		two = heartbeat_to(1 + (i + 1) % 4);
+		acknowledge(&one);
+		acknowledge(&two);
+		assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	}
+}
+
+static void
+rule_5_a_refusal_is_no_acknowledgement(void **state)
+{
+	uint64_t	start;
+
+	(void) state;
+	lead(3);
+	start = w->now;
+	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
+	{
+		world_drop_all(w);
+		world_tick_at_deadline(w, 0);
+		for (int peer = 1; peer < 3 && world_sent(w, 0, RAFT_HEARTBEAT, 1) != NULL; peer++)
+		{
+			RaftMessage m = heartbeat_to(peer);
+
+			w->node[0].out.n_messages = 0;
+			m = world_answer(w, &m, false);
+			world_inject(w, &m);
+		}
+	}
+	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_true(w->now - start <= MS(450));
+}
+
+static void
+rule_6_a_new_leader_holds_a_lease_at_once(void **state)
+{
+	RaftMessage request;
+	RaftMessage m;
+	uint64_t	first_send;
+
+	(void) state;
+	world_init_alone(w, 3);
+	world_set_timer(w, 0, 0);
+	world_tick(w, 0);
+	m = *world_sent(w, 0, RAFT_PRE_VOTE_REQUEST, 1);
+	m = world_answer(w, &m, true);
+	world_inject(w, &m);
+	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	first_send = w->now;
+	request = *world_sent(w, 0, RAFT_VOTE_REQUEST, 1);
+
+	/* The request is repeated; the vote that comes then may be the first's. */
+	world_advance(w, MS(50));
+	world_tick(w, 0);
+	assert_non_null(world_sent(w, 0, RAFT_VOTE_REQUEST, 1));
+	world_advance(w, MS(10));
+	m = world_answer(w, &request, true);
+	world_inject(w, &m);
+	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_true(raft_lease_until(&w->node[0].raft) == first_send + LENGTH);
+	assert_non_null(world_sent(w, 0, RAFT_HEARTBEAT, 1));
+	assert_non_null(world_sent(w, 0, RAFT_HEARTBEAT, 2));
+}
+
+static void
+rule_6_the_lease_runs_from_the_send_time(void **state)
+{
+	RaftMessage m;
+	uint64_t	sent;
+
+	(void) state;
+	lead(3);
+	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+	next_round();
+	sent = w->now;
+	m = heartbeat_to(1);
+	assert_true(m.promise == MS(200));
+	world_advance(w, MS(40));	/* the answer's way */
+	acknowledge(&m);
+	assert_true(raft_lease_until(&w->node[0].raft) == sent + LENGTH);
+}
+
+static void
+rule_6_the_lease_needs_a_majority(void **state)
+{
+	RaftMessage m[5];
+	uint64_t	before;
+
+	(void) state;
+	lead(5);
+	before = raft_lease_until(&w->node[0].raft);
+	next_round();
+	for (int peer = 1; peer < 5; peer++)
+		m[peer] = heartbeat_to(peer);
+	acknowledge(&m[1]);
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	acknowledge(&m[1]);			/* twice is once */
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	acknowledge(&m[2]);
+	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+}
+
+/* A majority that passed a round has acknowledged it. */
+static void
+rule_6_the_newest_round_that_a_majority_has_passed(void **state)
+{
+	RaftMessage m[4][5];
+	uint64_t	sent[4];
+
+	(void) state;
+	lead(5);
+	for (int round = 1; round < 4; round++)
+	{
+		next_round();
+		sent[round] = w->now;
+		for (int peer = 1; peer < 5; peer++)
+			m[round][peer] = heartbeat_to(peer);
+	}
+	acknowledge(&m[3][1]);
+	acknowledge(&m[1][2]);
+	assert_true(raft_lease_until(&w->node[0].raft) == sent[1] + LENGTH);
+	acknowledge(&m[2][3]);
+	assert_true(raft_lease_until(&w->node[0].raft) == sent[2] + LENGTH);
+	acknowledge(&m[1][3]);		/* late: takes nothing back */
+	acknowledge(&m[1][4]);
+	assert_true(raft_lease_until(&w->node[0].raft) == sent[2] + LENGTH);
+	acknowledge(&m[3][4]);
+	assert_true(raft_lease_until(&w->node[0].raft) == sent[3] + LENGTH);
+}
+
+static void
+rule_6_the_promise_travels_with_the_round(void **state)
+{
+	RaftTimeouts t;
+	RaftMessage first[3];
+	RaftMessage second[3];
+	uint64_t	sent;
+
+	(void) state;
+	lead(3);
+	t = w->node[0].config.timeouts;
+	t.min_timeout = MS(600);
+	t.max_timeout = MS(900);
+	raft_set_timeouts(&w->node[0].raft, &t);
+	next_round();
+	sent = w->now;
+	first[1] = heartbeat_to(1);
+	assert_true(first[1].promise == MS(600));
+	assert_true(w->node[0].disk.promise >= MS(600));
+
+	/* Shorter again; the acknowledgement of this round comes first. */
+	t.min_timeout = MS(200);
+	t.max_timeout = MS(400);
+	raft_set_timeouts(&w->node[0].raft, &t);
+	next_round();
+	second[2] = heartbeat_to(2);
+	assert_true(second[2].promise == MS(200));
+	acknowledge(&second[2]);
+	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+	acknowledge(&first[1]);
+	assert_true(raft_lease_until(&w->node[0].raft) == sent + world_lease_length(w, 0, MS(600)));
+}
+
+static void
+longer_promise_then_shorter_at_the_leader(void **state)
+{
+	RaftTimeouts t;
+	RaftMessage m;
+	uint64_t	before;
+
+	(void) state;
+
+	/* Made longer: what was not acknowledged holds nothing. */
+	lead(3);
+	before = raft_lease_until(&w->node[0].raft);
+	t = w->node[0].config.timeouts;
+	t.min_timeout = MS(1000);
+	t.max_timeout = MS(2000);
+	raft_set_timeouts(&w->node[0].raft, &t);
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	next_round();
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+
+	/* Its own promise is as long as what it asks for: it votes for nobody. */
+	assert_true(raft_promise_until(&w->node[0].raft) >= w->now + MS(1000));
+	m = heartbeat_to(1);
+	acknowledge(&m);
+	assert_true(raft_lease_until(&w->node[0].raft) == w->now + world_lease_length(w, 0, MS(1000)));
+}
+
+static void
+rule_6_no_drift_no_discount(void **state)
+{
+	(void) state;
+	for (uint32_t ppm = 0; ppm <= 500000; ppm += 125000)
+	{
+		world_prepare(w, 3);
+		for (int i = 0; i < 3; i++)
+		{
+			w->node[i].config.timeouts.max_drift_ppm = ppm;
+			world_new_store(w, i);
+			world_start(w, i);
+		}
+		world_greet_all(w);
+		world_elect(w, 0);
+		assert_true(raft_lease_until(&w->node[0].raft) ==
+					w->now + MS(200) * (1000000 - ppm) / (1000000 + ppm) - 1000);
+	}
+}
+
+static void
+rule_6_a_single_member_renews_its_own(void **state)
+{
+	(void) state;
+	world_init(w, 1);
+	assert_true(world_run_until(w, world_is_stable, MS(401)));
+	assert_true(w->node[0].disk.term == 1);
+	for (int i = 0; i < 1000; i++)
+	{
+		world_run(w, MS(7));
+		assert_true(world_has_lease(w, 0));
+	}
+	assert_true(w->node[0].disk.term == 1);
+	assert_true(w->node[0].n_saves < 10);
+
+	/* A restart: never the same term again, and not before the lease is over. */
+	world_restart(w, 0);
+	assert_true(world_run_until(w, world_is_stable, MS(800)));
+	assert_true(w->node[0].disk.term == 2);
+}
+
+static void
+rule_6_a_lost_lease_does_not_come_back_by_itself(void **state)
+{
+	(void) state;
+	lead(3);
+	world_advance(w, LENGTH - 1);
+	assert_true(world_has_lease(w, 0));
+	world_advance(w, 1);
+	assert_false(world_has_lease(w, 0));
+	next_round();
+	assert_false(world_has_lease(w, 0));
+}
+
+static void
+acknowledgements_that_cannot_be(void **state)
+{
+	RaftMessage heartbeat;
+	RaftMessage m;
+	uint64_t	before;
+
+	(void) state;
+	lead(3);
+	next_round();
+	heartbeat = heartbeat_to(1);
+	before = raft_lease_until(&w->node[0].raft);
+
+	m = world_answer(w, &heartbeat, true);	/* of a round that was not sent */
+	m.round = heartbeat.round + 1;
+	world_inject(w, &m);
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	m.round = UINT64_MAX;
+	world_inject(w, &m);
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+
+	m = world_answer(w, &heartbeat, true);	/* of another term */
+	m.asked_term = heartbeat.term - 1;
+	world_inject(w, &m);
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+
+	m = world_answer(w, &heartbeat, true);	/* of another list */
+	m.list_digest ^= 1;
+	world_inject(w, &m);
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+
+	m = world_answer(w, &heartbeat, true);	/* abstaining */
+	m.abstaining = true;
+	world_inject(w, &m);
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+
+	m = world_answer(w, &heartbeat, false);
+	world_inject(w, &m);
+	assert_true(raft_lease_until(&w->node[0].raft) == before);
+
+	m = world_answer(w, &heartbeat, true);
+	world_inject(w, &m);
+	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+}
+
+static void
+replayed_acknowledgement_extends_nothing(void **state)
+{
+	RaftMessage m;
+	uint64_t	until;
+
+	(void) state;
+	lead(3);
+	next_round();
+	m = heartbeat_to(1);
+	acknowledge(&m);
+	until = raft_lease_until(&w->node[0].raft);
+	world_advance(w, MS(40));
+	acknowledge(&m);
+	assert_true(raft_lease_until(&w->node[0].raft) == until);
+}
+
+static void
+leader_restarts_in_its_term(void **state)
+{
+	RaftMessage m;
+	uint64_t	echo_drops;
+
+	(void) state;
+	lead(3);
+	next_round();
+	m = heartbeat_to(1);
+	m = world_answer(w, &m, true);
+	world_restart(w, 0);
+	echo_drops = world_dropped(w, 0, RAFT_DROP_ECHO);
+	for (int i = 0; i < 3; i++)
+	{
+		/* With the identities of before, as it was under way. */
+		m.sequence++;
+		world_inject(w, &m);
+		assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+		assert_true(raft_lease_until(&w->node[0].raft) == 0);
+	}
+	assert_true(world_dropped(w, 0, RAFT_DROP_ECHO) > echo_drops);
+
+	/* Even one that echoes the new start. */
+	world_greet_all(w);
+	m.echo_boot = w->node[0].disk.boot;
+	m.echo_incarnation = w->node[0].config.incarnation;
+	world_inject(w, &m);
+	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_true(raft_lease_until(&w->node[0].raft) == 0);
+
+	/* Whoever leads next, does so in a later term. */
+	assert_true(world_run_until(w, world_is_stable, MS(3000)));
+	assert_true(w->node[world_leader(w)].disk.term > 1);
+}
+
+/* The vote answers of before the crash arrive after it. */
+static void
+candidate_restarts_in_its_term(void **state)
+{
+	RaftMessage m;
+
+	(void) state;
+	world_init(w, 3);
+	world_greet_all(w);
+	world_set_timer(w, 0, 0);
+	world_tick(w, 0);
+	assert_true(world_deliver(w, 0, 1) && world_deliver(w, 1, 0));
+	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_true(world_deliver(w, 0, 1));
+	assert_true(world_take(w, 1, 0, &m));
+	assert_true(m.type == RAFT_VOTE_ANSWER && m.granted);
+	world_restart(w, 0);
+	world_inject(w, &m);
+	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	world_greet_all(w);
+	m.echo_boot = w->node[0].disk.boot;
+	m.echo_incarnation = w->node[0].config.incarnation;
+	world_inject(w, &m);
+	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_true(world_run_until(w, world_is_stable, MS(3000)));
+	assert_true(w->node[world_leader(w)].disk.term > 1);
+}
+
+static void
+minority_leader_and_a_wiped_voter(void **state)
+{
+	uint64_t	lease;
+	uint64_t	start;
+
+	(void) state;
+	world_init(w, 3);
+	w->delay = 100;
+	world_elect(w, 0);
+	world_isolate(w, 2);		/* it may elect with whoever comes back */
+	start = w->now;
+	world_crash(w, 1);
+	world_wipe(w, 1);
+	world_start(w, 1);
+	lease = raft_lease_until(&w->node[0].raft);
+	world_run(w, MS(300));
+	assert_int_equal(w->node[1].raft.leader_id, 0); /* it follows */
+	assert_true(w->node[1].n_sent[RAFT_HEARTBEAT_ANSWER] > 3);
+	assert_true(raft_lease_until(&w->node[0].raft) <= lease);
+	assert_false(world_has_lease(w, 0));
+	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
+		world_run(w, MS(1));
+	assert_true(w->now - start <= MS(460));
+}
+
+static void
+lease_after_partition(void **state)
+{
+	(void) state;
+	for (uint64_t seed = 1; seed <= 30; seed++)
+	{
+		world_prepare(w, 5);
+		w->delay = MS(1);
+		w->jitter = MS(10);
+		w->random = seed;
+		for (int i = 0; i < 5; i++)
+		{
+			w->node[i].config.seed = seed * 10 + (uint64_t) i;
+			world_new_store(w, i);
+			world_start(w, i);
+		}
+		assert_true(world_run_until(w, world_is_stable, MS(5000)));
+		for (int i = 0; i < 5; i++)
+		{
+			int			old = world_leader(w);
+			uint64_t	cut_at = w->now;
+
+			world_isolate(w, old);
+			while ((world_leader(w) == old || world_leader(w) == RAFT_NONE) &&
+				   w->now < cut_at + MS(5000))
+				world_run(w, MS(1));
+			assert_int_not_equal(world_leader(w), RAFT_NONE);
+			assert_false(world_has_lease(w, old));
+			world_heal(w);
+			assert_true(world_run_until(w, world_is_stable, MS(5000)));
+		}
+	}
+}
+
+/* Asked after a pause that outlasted the lease: not leader. */
+static void
+leader_paused(void **state)
+{
+	int			other;
+
+	(void) state;
+	world_init(w, 3);
+	w->delay = MS(1);
+	world_elect(w, 0);
+	w->node[0].paused = true;
+	world_run(w, MS(2000));
+	assert_false(world_has_lease(w, 0));
+	other = world_leader(w);
+	assert_int_not_equal(other, 0);
+	w->node[0].paused = false;
+	assert_false(world_has_lease(w, 0));
+	/* All that waited for it is read at once. */
+	world_deliver_all(w);
+	assert_false(world_has_lease(w, 0));
+	assert_true(world_run_until(w, world_is_stable, MS(3000)));
+}
+
+/* What waited for a leader while it was stopped is judged by the time it is
+ * read: first what is due, then the message. */
+static void
+receiving_past_the_deadline_ticks_first(void **state)
+{
+	RaftMessage m;
+
+	(void) state;
+	lead(3);
+	next_round();
+	m = heartbeat_to(1);
+	world_drop_all(w);
+	world_advance(w, MS(5000));
+	acknowledge(&m);
+	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_false(world_has_lease(w, 0));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rule_5_check_quorum),
+		cmocka_unit_test(rule_5_one_of_five_is_no_quorum),
+		cmocka_unit_test(rule_5_a_majority_that_answers_keeps_the_leader),
+		cmocka_unit_test(rule_5_a_refusal_is_no_acknowledgement),
+		cmocka_unit_test(rule_6_a_new_leader_holds_a_lease_at_once),
+		cmocka_unit_test(rule_6_the_lease_runs_from_the_send_time),
+		cmocka_unit_test(rule_6_the_lease_needs_a_majority),
+		cmocka_unit_test(rule_6_the_newest_round_that_a_majority_has_passed),
+		cmocka_unit_test(rule_6_the_promise_travels_with_the_round),
+		cmocka_unit_test(longer_promise_then_shorter_at_the_leader),
+		cmocka_unit_test(rule_6_no_drift_no_discount),
+		cmocka_unit_test(rule_6_a_single_member_renews_its_own),
+		cmocka_unit_test(rule_6_a_lost_lease_does_not_come_back_by_itself),
+		cmocka_unit_test(acknowledgements_that_cannot_be),
+		cmocka_unit_test(replayed_acknowledgement_extends_nothing),
+		cmocka_unit_test(leader_restarts_in_its_term),
+		cmocka_unit_test(candidate_restarts_in_its_term),
+		cmocka_unit_test(minority_leader_and_a_wiped_voter),
+		cmocka_unit_test(lease_after_partition),
+		cmocka_unit_test(leader_paused),
+		cmocka_unit_test(receiving_past_the_deadline_ticks_first),
+	};
+
+	return cmocka_run_group_tests_name("lease", tests, NULL, NULL);
+}

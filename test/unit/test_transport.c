@@ -1,0 +1,513 @@
+/*
+ * test/unit/test_transport.c
+ *	  The door: what two members say to each other gets in, and nothing else.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../node/transport.h"
+
+#define CLUSTER UINT64_C(0x1272d3083e7ba9e4)
+
+static Cluster	 cluster;
+static Transport a;
+static Transport b;
+static int		 stranger = -1;
+static uint16_t	 ports[3];
+
+static char error[TRANSPORT_ERROR_SIZE];
+static char hint[TRANSPORT_ERROR_SIZE];
+
+/* A socket on 127.0.0.1 and a port that the kernel chose. */
+static int
+free_socket(uint16_t *port)
+{
+	struct sockaddr_in address = {0};
+	socklen_t		   length = sizeof(address);
+	int				   fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	assert_true(fd >= 0);
+	address.sin_family = AF_INET;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *) &address, &length), 0);
+	*port = ntohs(address.sin_port);
+	return fd;
+}
+
+static void
+parse(const char *format, int p0, int p1, int p2)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), format, p0, p1, p2);
+	if (!cluster_parse(text, &cluster, error, hint))
+		fail_msg("%s", error);
+}
+
+static bool
+open_transport(Transport *transport, int32_t node_id, const char *listen_address)
+{
+	memset(transport, 0, sizeof(*transport));
+	return transport_open(transport, &cluster, node_id, listen_address, CLUSTER, error, hint);
+}
+
+/* Nodes 0 and 1 are ours, node 2 is "stranger": a plain socket at a member's place. */
+static int
+set_up(void **state)
+{
+	int holders[2];
+
+	(void) state;
+	holders[0] = free_socket(&ports[0]);
+	holders[1] = free_socket(&ports[1]);
+	stranger = free_socket(&ports[2]);
+	close(holders[0]);
+	close(holders[1]);
+	parse("127.0.0.1:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
+	if (!open_transport(&a, 0, NULL) || !open_transport(&b, 1, ""))
+		fail_msg("%s", error);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void) state;
+	transport_close(&a);
+	transport_close(&b);
+	transport_close(&b);
+	if (stranger >= 0)
+		close(stranger);
+	return 0;
+}
+
+static RaftMessage
+greeting(int32_t from, int32_t to)
+{
+	RaftMessage message;
+
+	memset(&message, 0, sizeof(message));
+	message.type = RAFT_GREETING;
+	message.from = from;
+	message.to = to;
+	message.list_digest = 5;
+	message.boot = 1;
+	message.incarnation = 77;
+	message.sequence = 1;
+	message.save_number = 3;
+	message.term = 9;
+	message.leader_id = RAFT_NONE;
+	message.replaced_leader = RAFT_NONE;
+	return message;
+}
+
+static TransportResult
+receive(Transport *transport, RaftMessage *message)
+{
+	struct pollfd wait = {.fd = transport->fd, .events = POLLIN};
+
+	assert_int_equal(poll(&wait, 1, 5000), 1);
+	return transport_receive(transport, &cluster, message);
+}
+
+static void
+send_raw(int fd, uint16_t port, const void *data, size_t size)
+{
+	struct sockaddr_in address = {0};
+
+	address.sin_family = AF_INET;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	address.sin_port = htons(port);
+	assert_int_equal(sendto(fd, data, size, 0, (struct sockaddr *) &address, sizeof(address)), size);
+}
+
+/* What the stranger would send to node 0 as a good node 2. */
+static void
+good_datagram(uint8_t *buffer)
+{
+	RaftMessage		message = greeting(2, 0);
+	MessageEnvelope envelope = {.cluster_digest = CLUSTER};
+
+	message_encode(&message, &envelope, buffer);
+}
+
+/* One datagram from node 2 is dropped for this reason, and the next gets in. */
+static void
+assert_dropped(const uint8_t *data, size_t size, TransportDrop why)
+{
+	TransportCounters before = a.counters;
+	RaftMessage		  message;
+	uint8_t			  good[MESSAGE_SIZE];
+
+	send_raw(stranger, ports[0], data, size);
+	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+	for (int i = 0; i < TRANSPORT_DROPS; i++)
+		assert_int_equal(a.counters.dropped[i], before.dropped[i] + (i == (int) why));
+	good_datagram(good);
+	send_raw(stranger, ports[0], good, sizeof(good));
+	assert_int_equal(receive(&a, &message), TRANSPORT_MESSAGE);
+	assert_int_equal(message.from, 2);
+	assert_int_equal(a.counters.received, before.received + 2);
+	assert_int_equal(transport_receive(&a, &cluster, &message), TRANSPORT_EMPTY);
+}
+
+static void
+messages_go_both_ways(void **state)
+{
+	RaftMessage sent = greeting(0, 1);
+	RaftMessage got;
+
+	(void) state;
+	assert_int_equal(transport_receive(&b, &cluster, &got), TRANSPORT_EMPTY);
+	transport_send(&a, &sent);
+	assert_int_equal(receive(&b, &got), TRANSPORT_MESSAGE);
+	assert_int_equal(got.type, RAFT_GREETING);
+	assert_int_equal(got.from, 0);
+	assert_int_equal(got.to, 1);
+	assert_int_equal(got.term, 9);
+	assert_int_equal(got.incarnation, 77);
+	for (int i = 0; i < 50; i++)
+	{
+		RaftMessage answer = greeting(1, 0);
+
+		answer.type = RAFT_GREETING_ANSWER;
+		answer.sequence = (uint64_t) i + 1;
+		answer.max_timeout = 400000;
+		transport_send(&b, &answer);
+	}
+	for (int i = 0; i < 50; i++)
+	{
+		assert_int_equal(receive(&a, &got), TRANSPORT_MESSAGE);
+		assert_int_equal(got.sequence, i + 1);
+	}
+	assert_int_equal(transport_receive(&a, &cluster, &got), TRANSPORT_EMPTY);
+	assert_int_equal(a.counters.sent, 1);
+	assert_int_equal(b.counters.sent, 50);
+	assert_int_equal(a.counters.received, 50);
+	assert_int_equal(b.counters.received, 1);
+	assert_int_equal(a.counters.send_errors, 0);
+}
+
+static void
+any_length_but_one_is_malformed(void **state)
+{
+	uint8_t data[4 * MESSAGE_SIZE] = {0};
+
+	(void) state;
+	good_datagram(data);
+	for (size_t size = 0; size <= MESSAGE_SIZE + 2; size++)
+	{
+		if (size != MESSAGE_SIZE)
+			assert_dropped(data, size, TRANSPORT_DROP_MALFORMED);
+	}
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+}
+
+static void
+garbage_is_malformed(void **state)
+{
+	uint8_t data[MESSAGE_SIZE];
+
+	(void) state;
+	memset(data, 0, sizeof(data));
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+	memset(data, 0xff, sizeof(data));
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+	good_datagram(data);
+	data[0] ^= 1;
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+	good_datagram(data);
+	data[5] = RAFT_MESSAGE_TYPES;
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+	good_datagram(data);
+	data[80] = 0x80; /* a term above INT64_MAX */
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+}
+
+static void
+other_clusters_and_versions_are_told(void **state)
+{
+	uint8_t data[MESSAGE_SIZE];
+
+	(void) state;
+	good_datagram(data);
+	data[15] ^= 1;
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_CLUSTER);
+	assert_int_equal(a.other_version_from, RAFT_NONE);
+	good_datagram(data);
+	data[4] = MESSAGE_VERSION + 1;
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_VERSION);
+	assert_int_equal(a.other_version_from, 2);
+	assert_int_equal(a.other_version, MESSAGE_VERSION + 1);
+	data[4] = MESSAGE_VERSION + 2;
+	assert_dropped(data, MESSAGE_HEADER_SIZE, TRANSPORT_DROP_VERSION);
+	assert_int_equal(a.other_version, MESSAGE_VERSION + 2);
+}
+
+static void
+unknown_senders_are_dropped(void **state)
+{
+	static const uint32_t ids[] = {3, 63, 64, 65535, 0x7fffffff, 0x80000000, 0xffffffff};
+	uint8_t				  data[MESSAGE_SIZE];
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+	{
+		uint32_t id = htonl(ids[i]);
+
+		good_datagram(data);
+		memcpy(data + 24, &id, 4);
+		assert_dropped(data, sizeof(data), TRANSPORT_DROP_UNKNOWN_NODE);
+	}
+}
+
+/* A member's name from any other address or port: another member's, or nobody's. */
+static void
+wrong_source_is_dropped(void **state)
+{
+	RaftMessage		   message = greeting(1, 0);
+	uint8_t			   data[MESSAGE_SIZE];
+	uint16_t		   port;
+	int				   nobody = free_socket(&port);
+	struct sockaddr_in address = {0};
+
+	(void) state;
+	good_datagram(data);
+	data[27] = 1;
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_SOURCE);
+	good_datagram(data);
+	send_raw(nobody, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+	assert_int_equal(a.counters.dropped[TRANSPORT_DROP_SOURCE], 2);
+	close(nobody);
+
+	/* The right port of another address. */
+	nobody = socket(AF_INET, SOCK_DGRAM, 0);
+	address.sin_family = AF_INET;
+	address.sin_port = htons(ports[2]);
+	address.sin_addr.s_addr = inet_addr("127.0.0.2");
+	if (bind(nobody, (struct sockaddr *) &address, sizeof(address)) == 0)
+	{
+		send_raw(nobody, ports[0], data, sizeof(data));
+		assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+		assert_int_equal(a.counters.dropped[TRANSPORT_DROP_SOURCE], 3);
+	}
+	close(nobody);
+
+	/* Before its address is known, a member is nobody. */
+	a.addresses.of[2].known = false;
+	send_raw(stranger, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+	a.addresses.of[2].known = true;
+}
+
+static void
+sending_never_fails_loudly(void **state)
+{
+	RaftMessage message = greeting(0, 2);
+
+	(void) state;
+	a.addresses.of[2].known = false;
+	transport_send(&a, &message);
+	message.to = 5;
+	transport_send(&a, &message);
+	message.to = INT32_MAX;
+	transport_send(&a, &message);
+	message.to = -1;
+	transport_send(&a, &message);
+	assert_int_equal(a.counters.unresolved, 4);
+	assert_int_equal(a.counters.sent, 0);
+
+	/* A port that nobody listens on: no error, or a counted one. */
+	a.addresses.of[2].known = true;
+	close(stranger);
+	stranger = -1;
+	message.to = 2;
+	for (int i = 0; i < 5; i++)
+		transport_send(&a, &message);
+	assert_int_equal(a.counters.sent + a.counters.send_errors, 5);
+	for (int i = 0; i < 10; i++)
+	{
+		if (transport_receive(&a, &cluster, &message) == TRANSPORT_EMPTY)
+			break;
+		assert_true(i < 9);
+	}
+
+	/* An address that cannot be sent to. */
+	a.counters.send_errors = 0;
+	((struct sockaddr_in *) &a.addresses.of[2].address)->sin_port = 0;
+	message = greeting(0, 2);
+	transport_send(&a, &message);
+	assert_int_equal(a.counters.send_errors, 1);
+	assert_true(a.last_send_errno != 0);
+}
+
+/* ---- opening ---- */
+
+static void
+assert_not_opened(int32_t node_id, const char *listen_address, const char *fragment)
+{
+	Transport transport;
+
+	assert_false(open_transport(&transport, node_id, listen_address));
+	if (strstr(error, fragment) == NULL || hint[0] == '\0')
+		fail_msg("\"%s\" is not in \"%s\" / \"%s\"", fragment, error, hint);
+	assert_true(transport.fd < 0);
+	transport_close(&transport);
+}
+
+static void
+opening_says_what_is_wrong(void **state)
+{
+	char taken[64];
+
+	(void) state;
+	snprintf(taken, sizeof(taken), "the UDP port of 127.0.0.1:%d is taken", ports[2]);
+	assert_not_opened(2, NULL, taken);
+	assert_not_opened(2, "0.0.0.0", "is taken");
+	assert_not_opened(3, NULL, "node 3 is not in the member list");
+	assert_not_opened(-1, NULL, "node -1 is not in the member list");
+	assert_not_opened(0, "127.0.0.1:5", "is not an address to listen on");
+	assert_not_opened(0, "a,b", "is not an address to listen on");
+	assert_not_opened(0, "256.0.0.1", "is not an IPv4 address");
+	assert_not_opened(0, "::1", "but this member's own address is IPv6");
+	parse("192.0.2.1:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
+	assert_not_opened(0, NULL, "is not an address of this machine");
+	parse("127.0.0.1:%d, [2001:db8::1]:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
+	assert_not_opened(0, NULL, "node 1 is at [2001:db8::1]");
+	assert_int_equal(stranger >= 0, 1);
+}
+
+/* Try again and again, as the worker does, until it is decided. */
+static bool
+open_name(Transport *transport)
+{
+	memset(transport, 0, sizeof(*transport));
+	for (int i = 0; i < 1000; i++)
+	{
+		if (transport_open(transport, &cluster, 0, NULL, CLUSTER, error, hint))
+			return true;
+		if (strstr(error, "is still being looked up") == NULL)
+			return false;
+	}
+	fail_msg("still not looked up");
+	return false;
+}
+
+static void
+own_name_is_looked_up(void **state)
+{
+	Transport transport;
+	uint64_t  heard_at[RAFT_MAX_NODES] = {0};
+
+	(void) state;
+	transport_close(&a);
+	parse("no-such-host.invalid:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
+	assert_false(open_name(&transport));
+	assert_non_null(strstr(error, "the name \"no-such-host.invalid\" of this member cannot be resolved: "));
+	assert_non_null(strstr(hint, "tried again"));
+	transport_close(&transport);
+
+	parse("localhost:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
+	if (!open_name(&transport))
+		fail_msg("%s", error);
+	assert_int_equal(transport.addresses.family, AF_INET);
+	assert_true(transport.addresses.of[0].known);
+
+	/* and never again */
+	assert_true(cluster_addresses_deadline(&transport.addresses) == UINT64_MAX);
+	assert_false(cluster_addresses_poll(&transport.addresses, &cluster, heard_at, UINT64_MAX - 1));
+	transport_close(&transport);
+
+	/* With a listening address of its own, the name is nobody's business here. */
+	parse("no-such-host.invalid:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
+	assert_true(open_transport(&transport, 0, "0.0.0.0"));
+	transport_close(&transport);
+	assert_true(open_transport(&transport, 0, "127.0.0.1"));
+	transport_close(&transport);
+}
+
+/* A peer's name that is found later: first unresolved, then it talks. */
+static void
+peer_name_is_found_later(void **state)
+{
+	RaftMessage message = greeting(0, 2);
+	uint64_t	heard_at[RAFT_MAX_NODES] = {0};
+	uint8_t		data[MESSAGE_SIZE];
+	bool		changed = false;
+
+	(void) state;
+	transport_close(&a);
+	parse("127.0.0.1:%d, 127.0.0.1:%d, localhost:%d", ports[0], ports[1], ports[2]);
+	assert_true(open_transport(&a, 0, NULL));
+	transport_send(&a, &message);
+	assert_int_equal(a.counters.unresolved, 1);
+	good_datagram(data);
+	send_raw(stranger, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+	for (int i = 0; i < 10000 && !changed; i++)
+	{
+		changed = cluster_addresses_poll(&a.addresses, &cluster, heard_at,
+										 cluster_addresses_deadline(&a.addresses));
+		usleep(1000);
+	}
+	assert_true(changed);
+	assert_dropped(data, 0, TRANSPORT_DROP_MALFORMED);
+	message = greeting(0, 2);
+	transport_send(&a, &message);
+	assert_int_equal(a.counters.sent, 1);
+}
+
+static void
+ipv6_works_where_there_is_one(void **state)
+{
+	Transport	six[2];
+	RaftMessage message = greeting(0, 1);
+
+	(void) state;
+	transport_close(&a);
+	transport_close(&b);
+	parse("[::1]:%d, [::1]:%d, [::1]:%d", ports[0], ports[1], ports[2]);
+	if (!open_transport(&six[0], 0, NULL) || !open_transport(&six[1], 1, "::1"))
+	{
+		transport_close(&six[0]);
+		skip();
+	}
+	transport_send(&six[0], &message);
+	assert_int_equal(receive(&six[1], &message), TRANSPORT_MESSAGE);
+	assert_int_equal(message.from, 0);
+	transport_close(&six[0]);
+	transport_close(&six[1]);
+}
+
+int
+main(void)
+{
+#define door_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		door_test(messages_go_both_ways),
+		door_test(any_length_but_one_is_malformed),
+		door_test(garbage_is_malformed),
+		door_test(other_clusters_and_versions_are_told),
+		door_test(unknown_senders_are_dropped),
+		door_test(wrong_source_is_dropped),
+		door_test(sending_never_fails_loudly),
+		door_test(opening_says_what_is_wrong),
+		door_test(own_name_is_looked_up),
+		door_test(peer_name_is_found_later),
+		door_test(ipv6_works_where_there_is_one),
+	};
+
+	return cmocka_run_group_tests_name("transport", tests, NULL, NULL);
+}

@@ -1,0 +1,310 @@
+/*
+ * tools/pg_leader_state.c
+ *	  Print a member's state file, or write the first one of a new member.
+ *
+ *	  pg_leader_state FILE
+ *	  pg_leader_state --new FILE --node-id N --cluster LIST [--cluster-name NAME]
+ *
+ * For DBAs and scripts: "key: value" lines, and an exit status that tells a good
+ * file (0) from one with a bad slot (1) and from one that cannot be used (2).
+ *
+ * A file written by --new does not abstain.  That is right for a cluster that is
+ * created now, and for a single member; for a member that has ever run it would
+ * be a vote forgotten.  So this program never overwrites or repairs a file.
+ */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../node/cluster.h"
+#include "../node/store.h"
+
+#define PROGRAM				 "pg_leader_state"
+#define PROGRAM_VERSION		 "1.0"
+#define DEFAULT_CLUSTER_NAME "pg_leader" /* as pg_leader.cluster_name */
+
+#define EXIT_DAMAGED  1
+#define EXIT_UNUSABLE 2
+
+typedef struct Options
+{
+	bool		new_file;
+	const char *file;
+	const char *node_id;
+	const char *cluster;
+	const char *cluster_name;
+} Options;
+
+static void
+print_help(void)
+{
+	printf("%s prints the state file of a pg_leader member, or writes a first one.\n"
+		   "\n"
+		   "Usage:\n"
+		   "  %s FILE\n"
+		   "  %s --new FILE --node-id N --cluster LIST [--cluster-name NAME]\n"
+		   "\n"
+		   "Options:\n"
+		   "      --new                write a first state file: for a member that has\n"
+		   "                           never run, and for nothing else\n"
+		   "      --node-id=N          as pg_leader.node_id\n"
+		   "      --cluster=LIST       as pg_leader.cluster\n"
+		   "      --cluster-name=NAME  as pg_leader.cluster_name (default \"%s\")\n"
+		   "  -V, --version            print the version, then exit\n"
+		   "  -?, --help               print this help, then exit\n"
+		   "\n"
+		   "Exit status: 0 if the file is good or was written, 1 if one of its two slots\n"
+		   "is bad, 2 if it cannot be used and after any other error.\n",
+		   PROGRAM, PROGRAM, PROGRAM, DEFAULT_CLUSTER_NAME);
+}
+
+/* Always EXIT_UNUSABLE.  hint may be empty. */
+static int complain(const char *hint, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static int
+complain(const char *hint, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "%s: error: ", PROGRAM);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	if (hint[0] != '\0')
+		fprintf(stderr, "%s: hint: %s\n", PROGRAM, hint);
+	return EXIT_UNUSABLE;
+}
+
+/* ---- printing ---- */
+
+static void
+print_record(const RaftSaved *saved)
+{
+	printf("save number: %llu\n", (unsigned long long) saved->save_number);
+	printf("boot counter: %llu\n", (unsigned long long) saved->boot);
+	printf("term: %llu\n", (unsigned long long) saved->term);
+	if (saved->voted_for == RAFT_NONE)
+		printf("voted for: none\n");
+	else if (saved->voted_for == RAFT_UNKNOWN)
+		printf("voted for: unknown\n");
+	else
+		printf("voted for: %d\n", (int) saved->voted_for);
+	printf("promise: %llu.%03llu ms\n", (unsigned long long) (saved->promise / 1000),
+		   (unsigned long long) (saved->promise % 1000));
+	printf("list digest: %016llx\n", (unsigned long long) saved->list_digest);
+	printf("list size: %u\n", (unsigned) saved->list_size);
+	if (saved->abstaining == RAFT_VOTING)
+		printf("abstaining: no\n");
+	else
+		printf("abstaining: yes (%s)\n", raft_abstain_name(saved->abstaining));
+}
+
+/* Read a whole file for what it says of itself. */
+static StoreVerdict
+examine(const uint8_t *image, size_t length, StoreVerdict *slots,
+		StoreIdentity *identity, RaftSaved *saved, int *slot)
+{
+	StoreIdentity found;
+
+	memset(identity, 0, sizeof(*identity));
+	if (length != STORE_FILE_SIZE)
+		return STORE_WRONG_SIZE;
+	for (int i = 1; i >= 0; i--)
+		slots[i] = store_decode(image + (size_t) i * STORE_SLOT_STRIDE, identity, saved);
+	return store_choose(image, length, identity, saved, slot, &found);
+}
+
+static int
+print_file(const char *path)
+{
+	uint8_t		  image[STORE_FILE_SIZE + 1];
+	size_t		  length;
+	char		  error[STORE_ERROR_SIZE];
+	StoreVerdict  slots[2];
+	StoreVerdict  verdict = STORE_BAD;
+	StoreIdentity identity;
+	RaftSaved	  saved;
+	int			  slot = 0;
+
+	/* The member may be saving just now, so a bad file gets a second look. */
+	for (int attempt = 0; attempt < 2 && verdict != STORE_GOOD; attempt++)
+	{
+		if (!store_read(path, image, &length, error))
+			return complain("", "%s", error);
+		verdict = examine(image, length, slots, &identity, &saved, &slot);
+	}
+	printf("file: %s\n", path);
+	if (verdict == STORE_WRONG_SIZE)
+	{
+		printf("verdict: %s\n", store_verdict_name(verdict));
+		fflush(stdout);
+		return complain("This is no state file of pg_leader, or it was cut off.",
+						"\"%s\" has %s%zu bytes instead of %d", path,
+						length > STORE_FILE_SIZE ? "at least " : "", length, STORE_FILE_SIZE);
+	}
+	if (slots[0] == STORE_GOOD || slots[1] == STORE_GOOD)
+	{
+		printf("format: %d\n", STORE_FORMAT);
+		printf("node id: %d\n", (int) identity.node_id);
+		printf("cluster digest: %016llx\n", (unsigned long long) identity.cluster_digest);
+	}
+	printf("slot 0: %s\n", store_verdict_name(slots[0]));
+	printf("slot 1: %s\n", store_verdict_name(slots[1]));
+	printf("verdict: %s\n", store_verdict_name(verdict));
+	if (verdict != STORE_GOOD && verdict != STORE_ONE_SLOT_BAD)
+	{
+		fflush(stdout);
+		return complain(verdict == STORE_OTHER_FORMAT ?
+							"Use the " PROGRAM " of the version that wrote it." :
+							"A member does not start with this file.",
+						"\"%s\" cannot be used", path);
+	}
+	printf("record: slot %d\n", slot);
+	print_record(&saved);
+	return verdict == STORE_GOOD ? EXIT_SUCCESS : EXIT_DAMAGED;
+}
+
+/* ---- writing the first one ---- */
+
+/*
+ * The directory of FILE, whose name must be what the server will look for.
+ * false: it is not.
+ */
+static bool
+split_path(const char *file, int32_t node_id, char *directory, size_t size)
+{
+	const char *slash = strrchr(file, '/');
+	const char *name = slash != NULL ? slash + 1 : file;
+	char		expected[64];
+
+	(void) snprintf(expected, sizeof(expected), "node-%d.state", (int) node_id);
+	if (strcmp(name, expected) != 0)
+		return false;
+	if (slash == NULL)
+		(void) snprintf(directory, size, ".");
+	else
+		(void) snprintf(directory, size, "%.*s",
+						slash == file ? 1 : (int) (slash - file), file);
+	return true;
+}
+
+static int
+write_first(const Options *options)
+{
+	Cluster		  cluster;
+	Store		  store;
+	StoreIdentity identity;
+	RaftSaved	  first = {0};
+	char		  directory[STORE_PATH_SIZE];
+	char		  error[STORE_ERROR_SIZE];
+	char		  hint[STORE_ERROR_SIZE];
+	char		  name[64];
+	char		 *end;
+	long		  id;
+
+	if (options->node_id == NULL || options->cluster == NULL)
+		return complain("Give both as they stand in the server's settings.",
+						"--new needs --node-id and --cluster");
+	id = strtol(options->node_id, &end, 10);
+	if (options->node_id[0] < '0' || options->node_id[0] > '9' || *end != '\0' ||
+		id < 0 || id >= RAFT_MAX_NODES)
+		return complain("Give the value of pg_leader.node_id.",
+						"\"%s\" is not a node id (0 to %d)", options->node_id,
+						RAFT_MAX_NODES - 1);
+	if (!cluster_parse(options->cluster, &cluster, error, hint))
+		return complain(hint, "the member list is wrong: %s", error);
+	if (cluster_member(&cluster, (int32_t) id) == NULL)
+		return complain("Ids are positions in the list, from 0, unless it gives them.",
+						"node %ld is not in the member list", id);
+	if (strlen(options->file) >= STORE_PATH_SIZE)
+		return complain("", "the path of the file is too long");
+	if (!split_path(options->file, (int32_t) id, directory, sizeof(directory)))
+	{
+		(void) snprintf(name, sizeof(name), "The server looks for node-%ld.state.", id);
+		return complain(name, "\"%s\" is not the name of node %ld's state file",
+						options->file, id);
+	}
+	identity.node_id = (int32_t) id;
+	identity.cluster_digest = cluster_text_digest(options->cluster_name);
+	first.save_number = 1;
+	first.voted_for = RAFT_NONE;
+	first.list_digest = cluster_list_digest(&cluster, cluster.n_members);
+	first.list_size = (uint32_t) cluster.n_members;
+	first.abstaining = RAFT_VOTING;
+	if (!store_create(&store, directory, &identity, &first, error, hint))
+		return complain(hint, "%s", error);
+	store_close(&store);
+	printf("%s: wrote \"%s\" for node %ld of %d\n", PROGRAM, options->file, id,
+		   cluster.n_members);
+	return EXIT_SUCCESS;
+}
+
+/* ---- arguments ---- */
+
+int
+main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{"new", no_argument, NULL, 'n'},
+		{"node-id", required_argument, NULL, 'i'},
+		{"cluster", required_argument, NULL, 'c'},
+		{"cluster-name", required_argument, NULL, 'N'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
+	static const char try_help[] = "Try \"" PROGRAM " --help\".";
+	Options			  options = {.cluster_name = DEFAULT_CLUSTER_NAME};
+	bool			  for_new = false;
+	int				  option;
+
+	/* getopt_long() uses '?' for what it does not know. */
+	if (argc > 1 && strcmp(argv[1], "-?") == 0)
+	{
+		print_help();
+		return EXIT_SUCCESS;
+	}
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":V", long_options, NULL)) != -1)
+	{
+		switch (option)
+		{
+			case 'n':
+				options.new_file = true;
+				break;
+			case 'i':
+				options.node_id = optarg;
+				for_new = true;
+				break;
+			case 'c':
+				options.cluster = optarg;
+				for_new = true;
+				break;
+			case 'N':
+				options.cluster_name = optarg;
+				for_new = true;
+				break;
+			case 'V':
+				printf("%s (pg_leader) %s\n", PROGRAM, PROGRAM_VERSION);
+				return EXIT_SUCCESS;
+			case 'h':
+				print_help();
+				return EXIT_SUCCESS;
+			case ':':
+				return complain(try_help, "option \"%s\" needs a value", argv[optind - 1]);
+			default:
+				return complain(try_help, "unknown option \"%s\"", argv[optind - 1]);
+		}
+	}
+	if (optind != argc - 1)
+		return complain(try_help, optind == argc ? "no file given" : "more than one file given");
+	options.file = argv[optind];
+	if (options.new_file)
+		return write_first(&options);
+	if (for_new)
+		return complain(try_help, "--node-id, --cluster and --cluster-name go with --new");
+	return print_file(options.file);
+}
