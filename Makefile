@@ -2,7 +2,8 @@
 #
 #	make                 the module and the program pg_leader_state
 #	make install         both, and the extension's files
-#	make check-sql       the SQL interface, on a private server (after install)
+#	make check-sql       the SQL interface, on a private server (after install);
+#	                     make installcheck is the same
 #	make clean           leaves nothing behind
 #
 # PG_CONFIG names the server to build for.  WERROR=1 makes warnings errors.
@@ -24,7 +25,9 @@ OBJS := $(server_objects) $(node_sources:.c=.o) $(raft_sources:.c=.o)
 frontend_objects := $(patsubst %.c,build/frontend/%.o,$(node_sources) $(raft_sources) \
 	tools/pg_leader_state.c)
 
+# PGXS would run these against whatever server is there; see check-sql.
 REGRESS = interface privileges settings
+NO_INSTALLCHECK = 1
 EXTRA_CLEAN = build pg_leader_state results regression.diffs regression.out
 
 PG_CPPFLAGS = -I$(srcdir)
@@ -48,8 +51,9 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-# PostgreSQL's own rule, which its CFLAGS bring along, is for the server side only.
 $(OBJS): $(headers) Makefile
+
+# PostgreSQL's own rule, which its CFLAGS bring along, is for the server side only.
 $(filter-out $(server_objects),$(OBJS)): override CFLAGS += -Wno-declaration-after-statement
 
 # ---- the program ----
@@ -68,7 +72,7 @@ all: pg_leader_state
 install: install-state
 uninstall: uninstall-state
 
-.PHONY: install-state uninstall-state check-sql
+.PHONY: install-state uninstall-state check-sql installcheck
 install-state: pg_leader_state installdirs
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) pg_leader_state '$(DESTDIR)$(bindir)/pg_leader_state'
@@ -79,5 +83,6 @@ uninstall-state:
 # ---- tests ----
 
 # A server of its own, with the library preloaded; also works as root.
+installcheck: check-sql
 check-sql:
 	PG_CONFIG='$(PG_CONFIG)' test/sql/run.sh $(REGRESS)

@@ -98,7 +98,7 @@ clean_up()
 		privileged rm -f -- "$drop_in"
 	fi
 	for directory in "${made_directories[@]}"; do
-		privileged rmdir --ignore-fail-on-non-empty -- "$directory"
+		privileged rmdir --ignore-fail-on-non-empty -- "$directory" 2>/dev/null || true
 	done
 }
 

@@ -406,7 +406,8 @@ port_taken()
 	IFS=. read -ra part <<<"${address:-0.0.0.0}"
 	# The kernel prints addresses as the machine's words are stored.
 	printf -v address '%02X%02X%02X%02X' "${part[3]}" "${part[2]}" "${part[1]}" "${part[0]}"
-	cat "/proc/net/$kind" "/proc/net/${kind}6" 2>/dev/null |
+	# Where there is no IPv6, the second file does not exist.
+	{ cat "/proc/net/$kind" "/proc/net/${kind}6" 2>/dev/null || true; } |
 		awk -v kind="$kind" -v port="$port" -v address="$address" '
 			{ split($2, at, ":") }
 			at[2] == port && (kind == "udp" || $4 == "0A") &&

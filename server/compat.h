@@ -22,10 +22,10 @@
 
 /* "extra" of a check hook: the server frees it with the allocator's mate. */
 #if PG_VERSION_NUM >= 160000
-#define compat_guc_malloc(size) guc_malloc(LOG, (size))
+#define compat_guc_malloc(size)	 guc_malloc(LOG, (size))
 #define compat_guc_free(pointer) guc_free(pointer)
 #else
-#define compat_guc_malloc(size) malloc(size)
+#define compat_guc_malloc(size)	 malloc(size)
 #define compat_guc_free(pointer) free(pointer)
 #endif
 
@@ -40,4 +40,4 @@
 #define compat_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
-#endif							/* PG_LEADER_COMPAT_H */
+#endif /* PG_LEADER_COMPAT_H */

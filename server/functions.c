@@ -22,14 +22,14 @@
 #include "server/shared.h"
 
 /* Longer waits than this are cut short; nobody means more. */
-#define WAIT_MAX			(INT64CONST(365) * USECS_PER_DAY)
+#define WAIT_MAX (INT64CONST(365) * USECS_PER_DAY)
 
 /* The worker answers requests at once, if it is there and not stopped. */
-#define ANSWER_WAIT			UINT64CONST(5000000)
+#define ANSWER_WAIT UINT64CONST(5000000)
 
-#define POLL_MS				5
+#define POLL_MS 5
 
-#define EXPORTED_FUNCTION(name) \
+#define EXPORTED_FUNCTION(name)                      \
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name)
 
@@ -74,7 +74,7 @@ read_status(SharedStatus *status)
 static Datum
 interval_datum(int64 microseconds)
 {
-	Interval   *interval = palloc0(sizeof(Interval));
+	Interval *interval = palloc0(sizeof(Interval));
 
 	interval->time = microseconds;
 	return IntervalPGetDatum(interval);
@@ -83,9 +83,9 @@ interval_datum(int64 microseconds)
 /* One row of results, filled from left to right. */
 typedef struct Row
 {
-	int			n;
-	Datum		values[32];
-	bool		nulls[32];
+	int	  n;
+	Datum values[32];
+	bool  nulls[32];
 } Row;
 
 static void
@@ -167,7 +167,7 @@ put_row(FunctionCallInfo fcinfo, Row *row)
 static Datum
 return_row(FunctionCallInfo fcinfo, Row *row)
 {
-	TupleDesc	descriptor;
+	TupleDesc descriptor;
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -212,8 +212,8 @@ pg_leader_leader_id(PG_FUNCTION_ARGS)
 Datum
 pg_leader_is_leader(PG_FUNCTION_ARGS)
 {
-	uint64_t	term;
-	uint64_t	now;
+	uint64_t term;
+	uint64_t now;
 
 	require_library();
 	PG_RETURN_BOOL(shared_lease(&term, &now) != 0);
@@ -222,10 +222,10 @@ pg_leader_is_leader(PG_FUNCTION_ARGS)
 Datum
 pg_leader_lease(PG_FUNCTION_ARGS)
 {
-	Row			row = {0};
-	uint64_t	term;
-	uint64_t	now;
-	uint64_t	until;
+	Row		 row = {0};
+	uint64_t term;
+	uint64_t now;
+	uint64_t until;
 
 	require_library();
 	until = shared_lease(&term, &now);
@@ -246,8 +246,8 @@ Datum
 get_node_info(PG_FUNCTION_ARGS)
 {
 	SharedStatus status;
-	char		leader[32] = "no leader known";
-	char	   *text;
+	char		 leader[32] = "no leader known";
+	char		*text;
 
 	if (!read_status(&status))
 	{
@@ -288,7 +288,7 @@ add_state(Row *row, const SharedStatus *status)
 static const char *
 address_of(const SharedDetail *detail, int32_t node_id)
 {
-	uint32_t	i;
+	uint32_t i;
 
 	for (i = 0; i < detail->n_peers && i < RAFT_MAX_NODES; i++)
 	{
@@ -330,20 +330,20 @@ add_membership(Row *row, const SharedStatus *status, const SharedDetail *detail,
 	add(row, TimestampTzGetDatum(status->since));
 }
 
-#define MEMBERSHIP_COLUMNS	17
-#define IS_LEADER_COLUMN	7
+#define MEMBERSHIP_COLUMNS 17
+#define IS_LEADER_COLUMN   7
 
 Datum
 pg_leader_get_status(PG_FUNCTION_ARGS)
 {
-	SharedStatus status;
+	SharedStatus  status;
 	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	Row			row = {0};
-	uint64_t	lease_term;
-	uint64_t	lease_until;
-	uint64_t	now;
-	bool		takes_part = read_status(&status);
-	int			i;
+	Row			  row = {0};
+	uint64_t	  lease_term;
+	uint64_t	  lease_until;
+	uint64_t	  now;
+	bool		  takes_part = read_status(&status);
+	int			  i;
 
 	shared_read_detail(detail);
 	lease_until = shared_lease(&lease_term, &now);
@@ -385,7 +385,7 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 static bool
 is_reachable(const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 {
-	uint64_t	limit = 2 * Max(UINT64CONST(1000000), 2 * status->timeouts.max_timeout);
+	uint64_t limit = 2 * Max(UINT64CONST(1000000), 2 * status->timeouts.max_timeout);
 
 	return peer->heard_at != 0 && (now <= peer->heard_at || now - peer->heard_at <= limit);
 }
@@ -393,8 +393,8 @@ is_reachable(const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 static void
 add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 {
-	bool		is_self = peer->node_id == status->node_id;
-	bool		is_heard = peer->heard_at != 0;
+	bool is_self = peer->node_id == status->node_id;
+	bool is_heard = peer->heard_at != 0;
 
 	add(row, Int32GetDatum(peer->node_id));
 	add_text(row, peer->address);
@@ -406,8 +406,8 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 	add(row, BoolGetDatum(peer->node_id == status->leader_id));
 	if (is_self)
 	{
-		add_null(row);			/* last_heard */
-		add_null(row);			/* round_trip */
+		add_null(row); /* last_heard */
+		add_null(row); /* round_trip */
 		add_count(row, status->term);
 		add(row, BoolGetDatum(true));
 		add(row, BoolGetDatum(status->abstaining != RAFT_VOTING));
@@ -441,11 +441,11 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 Datum
 pg_leader_get_peers(PG_FUNCTION_ARGS)
 {
-	SharedStatus status;
+	SharedStatus  status;
 	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	bool		takes_part = read_status(&status);
-	uint64_t	now;
-	uint32_t	i;
+	bool		  takes_part = read_status(&status);
+	uint64_t	  now;
+	uint32_t	  i;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!takes_part)
@@ -454,7 +454,7 @@ pg_leader_get_peers(PG_FUNCTION_ARGS)
 	now = clock_now();
 	for (i = 0; i < detail->n_peers && i < RAFT_MAX_NODES; i++)
 	{
-		Row			row = {0};
+		Row row = {0};
 
 		add_peer(&row, &detail->peers[i], &status, now);
 		put_row(fcinfo, &row);
@@ -466,7 +466,7 @@ Datum
 pg_leader_get_events(PG_FUNCTION_ARGS)
 {
 	SharedEvents *events;
-	uint64_t	number;
+	uint64_t	  number;
 
 	require_library();
 	InitMaterializedSRF(fcinfo, 0);
@@ -477,7 +477,7 @@ pg_leader_get_events(PG_FUNCTION_ARGS)
 	for (; number < events->n_written; number++)
 	{
 		const SharedEvent *event = &events->of[number % SHARED_EVENTS];
-		Row			row = {0};
+		Row				   row = {0};
 
 		add_count(&row, event->number);
 		add(&row, TimestampTzGetDatum(event->at));
@@ -499,8 +499,8 @@ pg_leader_get_events(PG_FUNCTION_ARGS)
 static uint64_t
 sum(const uint64_t *counts, int n)
 {
-	uint64_t	total = 0;
-	int			i;
+	uint64_t total = 0;
+	int		 i;
 
 	for (i = 0; i < n; i++)
 		total += counts[i];
@@ -510,9 +510,9 @@ sum(const uint64_t *counts, int n)
 Datum
 pg_leader_get_stats(PG_FUNCTION_ARGS)
 {
-	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	SharedDetail	   *detail = palloc(sizeof(SharedDetail));
 	const RaftCounters *raft = &detail->raft;
-	Row			row = {0};
+	Row					row = {0};
 
 	require_library();
 	shared_read_detail(detail);
@@ -529,7 +529,7 @@ pg_leader_get_stats(PG_FUNCTION_ARGS)
 	add_count(&row, detail->transport.received);
 	add_count(&row, detail->transport.sent);
 	add_count(&row, sum(detail->transport.dropped, TRANSPORT_DROPS) +
-			  sum(raft->dropped, RAFT_DROPS));
+						sum(raft->dropped, RAFT_DROPS));
 	add_count(&row, detail->transport.send_errors);
 	add_count(&row, detail->transport.receive_errors);
 	add_count(&row, detail->transport.unresolved);
@@ -548,14 +548,14 @@ Datum
 pg_leader_get_stat_messages(PG_FUNCTION_ARGS)
 {
 	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	int			type;
+	int			  type;
 
 	require_library();
 	InitMaterializedSRF(fcinfo, 0);
 	shared_read_detail(detail);
 	for (type = RAFT_GREETING; type < RAFT_MESSAGE_TYPES; type++)
 	{
-		Row			row = {0};
+		Row row = {0};
 
 		add_text(&row, message_type_name((RaftMessageType) type));
 		add_count(&row, detail->raft.received[type]);
@@ -568,7 +568,7 @@ pg_leader_get_stat_messages(PG_FUNCTION_ARGS)
 static void
 put_drop(FunctionCallInfo fcinfo, const char *by, const char *reason, uint64_t count)
 {
-	Row			row = {0};
+	Row row = {0};
 
 	add_text(&row, by);
 	add_text(&row, reason);
@@ -580,7 +580,7 @@ Datum
 pg_leader_get_stat_drops(PG_FUNCTION_ARGS)
 {
 	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	int			why;
+	int			  why;
 
 	require_library();
 	InitMaterializedSRF(fcinfo, 0);
@@ -600,8 +600,8 @@ pg_leader_get_stat_drops(PG_FUNCTION_ARGS)
 static uint64_t
 wait_deadline(const Interval *wait)
 {
-	int64		days = (int64) wait->month * DAYS_PER_MONTH + wait->day;
-	int64		microseconds;
+	int64 days = (int64) wait->month * DAYS_PER_MONTH + wait->day;
+	int64 microseconds;
 
 	/* multiply only what cannot overflow */
 	if (days > WAIT_MAX / USECS_PER_DAY)
@@ -610,7 +610,7 @@ wait_deadline(const Interval *wait)
 		microseconds = -1;
 	else
 		microseconds = days * USECS_PER_DAY +
-			Max(Min(wait->time, WAIT_MAX), -WAIT_MAX);
+					   Max(Min(wait->time, WAIT_MAX), -WAIT_MAX);
 	if (microseconds < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -667,9 +667,9 @@ pg_leader_admit(PG_FUNCTION_ARGS)
 static char *
 describe_leader(void)
 {
-	SharedStatus status;
+	SharedStatus  status;
 	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	const char *address;
+	const char	 *address;
 
 	shared_read_status(&status);
 	shared_read_detail(detail);
@@ -740,8 +740,8 @@ refuse_transfer(RaftTransferResult result, int32_t target)
 Datum
 pg_leader_transfer(PG_FUNCTION_ARGS)
 {
-	int32_t		target = PG_ARGISNULL(0) ? RAFT_NONE : PG_GETARG_INT32(0);
-	uint64_t	deadline;
+	int32_t		 target = PG_ARGISNULL(0) ? RAFT_NONE : PG_GETARG_INT32(0);
+	uint64_t	 deadline;
 	SharedAnswer answer;
 
 	require_library();
@@ -786,15 +786,15 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 Datum
 pg_leader_wait_for_leader(PG_FUNCTION_ARGS)
 {
-	uint64_t	deadline;
+	uint64_t deadline;
 
 	require_library();
 	deadline = wait_deadline(PG_GETARG_INTERVAL_P(0));
 	for (;;)
 	{
 		SharedStatus status;
-		uint64_t	term;
-		uint64_t	now;
+		uint64_t	 term;
+		uint64_t	 now;
 
 		if (read_status(&status) && status.leader_id >= 0 &&
 			(status.leader_id != status.node_id || shared_lease(&term, &now) != 0))

@@ -21,26 +21,26 @@
 #include "server/shared.h"
 
 /* Trouble of one kind is logged once in so many microseconds. */
-#define LOG_INTERVAL		UINT64CONST(60000000)
+#define LOG_INTERVAL UINT64CONST(60000000)
 
 /* The lease that this member shows, for the events. */
 typedef struct ShownLease
 {
-	uint64_t	term;
-	uint64_t	start;			/* when it was first shown; 0: none is */
-	uint64_t	until;
+	uint64_t term;
+	uint64_t start; /* when it was first shown; 0: none is */
+	uint64_t until;
 } ShownLease;
 
 static SharedStatus status;
 static SharedDetail detail;
-static ShownLease lease;
+static ShownLease	lease;
 
-static RaftTimeouts timeouts;	/* that the election goes by */
-static char last_not_ready[STORE_ERROR_SIZE];
+static RaftTimeouts timeouts; /* that the election goes by */
+static char			last_not_ready[STORE_ERROR_SIZE];
 
 /* What the log was told last. */
 static RaftRole logged_role = RAFT_FOLLOWER;
-static int32_t logged_leader = RAFT_NONE;
+static int32_t	logged_leader = RAFT_NONE;
 static uint64_t logged_term = 0;
 
 /* When each kind of trouble was logged last; 0: never. */
@@ -51,13 +51,13 @@ static uint64_t send_logged;
 static uint64_t second_leader_noted;
 
 static TransportCounters door_seen;
-static bool other_version[RAFT_MAX_NODES];
-static bool other_list[RAFT_MAX_NODES];
+static bool				 other_version[RAFT_MAX_NODES];
+static bool				 other_list[RAFT_MAX_NODES];
 
 static bool
 may_log(uint64_t *last)
 {
-	uint64_t	now = clock_now();
+	uint64_t now = clock_now();
 
 	if (*last != 0 && now - *last < LOG_INTERVAL)
 		return false;
@@ -135,7 +135,7 @@ add_event(RaftRole role, uint64_t term, int32_t leader_id,
 void
 report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *saved)
 {
-	int			i;
+	int i;
 
 	memset(&status, 0, sizeof(status));
 	status.state = SHARED_TAKING_PART;
@@ -181,16 +181,16 @@ report_end(uint64_t now)
 static void
 add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *begun)
 {
-	bool		end_told = ended->start == 0;
-	bool		begin_told = begun->start == 0;
-	uint32_t	i;
+	bool	 end_told = ended->start == 0;
+	bool	 begin_told = begun->start == 0;
+	uint32_t i;
 
 	for (i = 0; i < output->n_events; i++)
 	{
 		const RaftEvent *event = &output->events[i];
-		char		reason[SHARED_REASON_SIZE];
-		uint64_t	start = 0;
-		uint64_t	end = 0;
+		char			 reason[SHARED_REASON_SIZE];
+		uint64_t		 start = 0;
+		uint64_t		 end = 0;
 
 		if (event->reason == RAFT_SECOND_LEADER && !may_log(&second_leader_noted))
 			continue;
@@ -252,11 +252,11 @@ fill_status(const Raft *raft)
 void
 report_show(const Raft *raft, const RaftOutput *output)
 {
-	uint64_t	until = raft_lease_until(raft);
-	uint64_t	before = clock_now();
-	ShownLease	ended = {0, 0, 0};
-	ShownLease	begun = {0, 0, 0};
-	bool		is_shown = until > before;
+	uint64_t   until = raft_lease_until(raft);
+	uint64_t   before = clock_now();
+	ShownLease ended = {0, 0, 0};
+	ShownLease begun = {0, 0, 0};
+	bool	   is_shown = until > before;
 
 	fill_status(raft);
 	shared_publish_status(&status, is_shown ? until : 0);
@@ -278,7 +278,7 @@ report_show(const Raft *raft, const RaftOutput *output)
 		lease.until = until;
 	}
 	else if (lease.start != 0)
-		lease.until = Min(lease.until, clock_now());	/* ran out; may come back */
+		lease.until = Min(lease.until, clock_now()); /* ran out; may come back */
 	add_events(output, &ended, &begun);
 }
 
@@ -296,7 +296,7 @@ report_sent(const RaftMessage *message)
 static void
 show_title(void)
 {
-	char		title[64];
+	char title[64];
 
 	snprintf(title, sizeof(title), "%s, term " UINT64_FORMAT,
 			 raft_role_name(status.role), (uint64) status.term);
@@ -310,7 +310,7 @@ static bool
 is_about_abstaining(RaftReason reason)
 {
 	return reason == RAFT_STARTED_ABSTAINING || reason == RAFT_HEARD_ALL ||
-		reason == RAFT_ADMITTED || reason == RAFT_STOPPED_ABSTAINING;
+		   reason == RAFT_ADMITTED || reason == RAFT_STOPPED_ABSTAINING;
 }
 
 /*
@@ -320,7 +320,7 @@ static void
 describe_change(const RaftEvent *event, char *text, size_t size)
 {
 	unsigned long long term = event->term;
-	char		reason[SHARED_REASON_SIZE];
+	char			   reason[SHARED_REASON_SIZE];
 
 	raft_describe_event(event, reason, sizeof(reason));
 	if (is_about_abstaining(event->reason))
@@ -341,15 +341,15 @@ describe_change(const RaftEvent *event, char *text, size_t size)
 void
 report_log(const Raft *raft, const RaftOutput *output)
 {
-	uint32_t	i;
+	uint32_t i;
 
 	for (i = 0; i < output->n_events; i++)
 	{
 		const RaftEvent *event = &output->events[i];
-		char		change[2 * SHARED_REASON_SIZE];
+		char			 change[2 * SHARED_REASON_SIZE];
 
 		if (event->reason == RAFT_SECOND_LEADER)
-			continue;			/* report_dropped_by_election() has it */
+			continue; /* report_dropped_by_election() has it */
 		if (event->role == logged_role && event->leader_id == logged_leader &&
 			(event->term == logged_term || event->leader_id == RAFT_NONE) &&
 			!is_about_abstaining(event->reason) && event->reason != RAFT_STANDS_ABOVE)
@@ -370,7 +370,7 @@ report_log(const Raft *raft, const RaftOutput *output)
 void
 report_received(const Raft *raft, const RaftMessage *message)
 {
-	int32_t		from = message->from;
+	int32_t from = message->from;
 
 	if (settings.log_messages)
 		ereport(LOG,
@@ -395,8 +395,8 @@ void
 report_dropped_at_door(const Transport *transport)
 {
 	const TransportCounters *counters = &transport->counters;
-	int32_t		from = transport->other_version_from;
-	int			i;
+	int32_t					 from = transport->other_version_from;
+	int						 i;
 
 	for (i = 0; i < TRANSPORT_DROPS; i++)
 	{
@@ -426,14 +426,13 @@ report_dropped_by_election(const RaftCounters *before, const RaftCounters *after
 {
 	static const RaftDrop trouble[] = {
 		RAFT_DROP_UNKNOWN_NODE, RAFT_DROP_IMPOSSIBLE, RAFT_DROP_TWIN,
-		RAFT_DROP_SECOND_LEADER
-	};
-	size_t		i;
+		RAFT_DROP_SECOND_LEADER};
+	size_t i;
 
 	/* the others are everyday events: an answer that comes late and the like */
 	for (i = 0; i < lengthof(trouble); i++)
 	{
-		RaftDrop	why = trouble[i];
+		RaftDrop why = trouble[i];
 
 		if (after->dropped[why] == before->dropped[why] || !may_log(&election_logged[why]))
 			continue;
@@ -441,14 +440,15 @@ report_dropped_by_election(const RaftCounters *before, const RaftCounters *after
 				(errmsg("pg_leader: dropped a datagram from node %d (%s): %s", message->from,
 						message_type_name(message->type), raft_drop_name(why)),
 				 why == RAFT_DROP_TWIN ?
-				 errhint("Check that no other server uses the same pg_leader.node_id.") : 0));
+					 errhint("Check that no other server uses the same pg_leader.node_id.") :
+					 0));
 	}
 }
 
 static void
 format_resolved(const ClusterAddress *address, char *text, size_t size)
 {
-	char		host[INET6_ADDRSTRLEN] = "";
+	char host[INET6_ADDRSTRLEN] = "";
 
 	text[0] = '\0';
 	if (!address->known)
@@ -472,7 +472,7 @@ format_resolved(const ClusterAddress *address, char *text, size_t size)
 void
 report_addresses(const ClusterAddresses *addresses)
 {
-	uint32_t	i;
+	uint32_t i;
 
 	for (i = 0; i < detail.n_peers; i++)
 	{
@@ -503,14 +503,14 @@ log_send_errors(const Transport *transport)
 void
 report_detail(const Raft *raft, const Transport *transport)
 {
-	uint32_t	i;
+	uint32_t i;
 
 	detail.wakeups++;
 	detail.raft = raft->counters;
 	detail.transport = transport->counters;
 	for (i = 0; i < detail.n_peers; i++)
 	{
-		SharedPeer *shown = &detail.peers[i];
+		SharedPeer	   *shown = &detail.peers[i];
 		const RaftPeer *peer = &raft->peers[shown->node_id];
 
 		shown->heard_at = peer->heard_at;

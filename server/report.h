@@ -43,4 +43,4 @@ extern void report_addresses(const ClusterAddresses *addresses);
 extern void report_detail(const Raft *raft, const Transport *transport);
 extern void report_reset(void);
 
-#endif							/* PG_LEADER_REPORT_H */
+#endif /* PG_LEADER_REPORT_H */

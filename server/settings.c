@@ -15,9 +15,9 @@
 #include "server/compat.h"
 #include "server/settings.h"
 
-#define CLUSTER_NAME_MAX	63
+#define CLUSTER_NAME_MAX 63
 
-Settings	settings;
+Settings settings;
 
 /* What pg_leader.cluster holds; NULL while it is empty. */
 static const Cluster *parsed_cluster = NULL;
@@ -28,9 +28,9 @@ static const Cluster *parsed_cluster = NULL;
 static bool
 check_cluster(char **newval, void **extra, GucSource source)
 {
-	char		error[CLUSTER_ERROR_SIZE];
-	char		hint[CLUSTER_ERROR_SIZE];
-	Cluster    *cluster;
+	char	 error[CLUSTER_ERROR_SIZE];
+	char	 hint[CLUSTER_ERROR_SIZE];
+	Cluster *cluster;
 
 	*extra = NULL;
 	if (*newval == NULL || **newval == '\0')
@@ -242,7 +242,7 @@ bool
 settings_config(RaftConfig *config, char *why, char *hint)
 {
 	const Cluster *cluster = parsed_cluster;
-	const char *wrong;
+	const char	  *wrong;
 
 	if (settings.node_id < 0 || cluster == NULL)
 	{
@@ -284,7 +284,7 @@ settings_config(RaftConfig *config, char *why, char *hint)
 bool
 settings_state_directory(char *path, size_t size)
 {
-	int			length;
+	int length;
 
 	if (is_absolute_path(settings.state_directory))
 		length = snprintf(path, size, "%s", settings.state_directory);

@@ -15,17 +15,17 @@
 
 typedef struct Settings
 {
-	int			node_id;		/* -1: not set */
-	char	   *cluster;
-	char	   *cluster_name;
-	char	   *listen_address;
-	char	   *state_directory;
-	int			min_timeout;	/* ms */
-	int			max_timeout;	/* ms */
-	int			heartbeat_interval; /* ms */
-	double		max_clock_drift;
-	bool		candidate;
-	bool		log_messages;
+	int	   node_id; /* -1: not set */
+	char  *cluster;
+	char  *cluster_name;
+	char  *listen_address;
+	char  *state_directory;
+	int	   min_timeout;		   /* ms */
+	int	   max_timeout;		   /* ms */
+	int	   heartbeat_interval; /* ms */
+	double max_clock_drift;
+	bool   candidate;
+	bool   log_messages;
 } Settings;
 
 extern Settings settings;
@@ -48,4 +48,4 @@ extern bool settings_config(RaftConfig *config, char *why, char *hint);
 /* The state directory as an absolute path; false if it is too long. */
 extern bool settings_state_directory(char *path, size_t size);
 
-#endif							/* PG_LEADER_SETTINGS_H */
+#endif /* PG_LEADER_SETTINGS_H */

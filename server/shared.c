@@ -25,10 +25,10 @@
 #include "server/compat.h"
 #include "server/shared.h"
 
-#define SHARED_NAME			"pg_leader"
+#define SHARED_NAME "pg_leader"
 
 /* Answers are kept until this many later ones were given. */
-#define ANSWERS				16
+#define ANSWERS 16
 
 /*
  * How often a reader takes its copy again: without a pause at first, then with
@@ -46,25 +46,25 @@ typedef struct Shared
 	pg_atomic_uint64 lease_term;
 
 	pg_atomic_uint32 status_change;
-	SharedStatus status;
+	SharedStatus	 status;
 
 	pg_atomic_uint32 detail_change;
-	SharedDetail detail;
+	SharedDetail	 detail;
 
 	pg_atomic_uint32 events_change;
-	SharedEvents events;
+	SharedEvents	 events;
 
 	/*
 	 * Requests.  Backends exclude one another with the lock; one request is
 	 * under way when posted is above answered, and then only the worker
 	 * touches anything here, without the lock.
 	 */
-	LWLock	   *request_lock;
+	LWLock			*request_lock;
 	pg_atomic_uint64 posted;
 	pg_atomic_uint64 answered;
-	SharedRequest request;
-	SharedAnswer answers[ANSWERS];
-	Latch	   *worker_latch;	/* NULL: there is no worker */
+	SharedRequest	 request;
+	SharedAnswer	 answers[ANSWERS];
+	Latch			*worker_latch; /* NULL: there is no worker */
 } Shared;
 
 static Shared *shared = NULL;
@@ -81,7 +81,7 @@ shared_request_memory(void)
 void
 shared_init_memory(void)
 {
-	bool		found;
+	bool found;
 
 	/* after a crash this runs again, and the old address means nothing */
 	shared = NULL;
@@ -136,11 +136,11 @@ end_write(pg_atomic_uint32 *change)
 static void
 read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
 {
-	int			i;
+	int i;
 
 	for (i = 0; i < READS_AT_ALL; i++)
 	{
-		uint32		before = pg_atomic_read_u32(change);
+		uint32 before = pg_atomic_read_u32(change);
 
 		if ((before & 1) == 0)
 		{
@@ -188,7 +188,7 @@ static void
 refuse_requests(void)
 {
 	SharedRequest request;
-	SharedAnswer answer;
+	SharedAnswer  answer;
 
 	memset(&answer, 0, sizeof(answer));
 	answer.verdict = SHARED_NO_MEMBER;
@@ -264,7 +264,7 @@ shared_publish_detail(const SharedDetail *detail)
 void
 shared_add_event(SharedEvent *event)
 {
-	uint64_t	n = shared->events.n_written;
+	uint64_t n = shared->events.n_written;
 
 	event->number = n + 1;
 	begin_write(&shared->events_change);
@@ -297,12 +297,12 @@ shared_answer_request(const SharedRequest *request, const SharedAnswer *answer)
 uint64_t
 shared_lease(uint64_t *term, uint64_t *now)
 {
-	int			i;
+	int i;
 
 	for (i = 0; i < READS_AT_ALL; i++)
 	{
-		uint32		before = pg_atomic_read_u32(&shared->lease_change);
-		uint64_t	until;
+		uint32	 before = pg_atomic_read_u32(&shared->lease_change);
+		uint64_t until;
 
 		if ((before & 1) == 0)
 		{
@@ -364,8 +364,8 @@ shared_nap(long ms)
 static uint64_t
 post_request(SharedRequestKind kind, int32_t target, uint64_t deadline)
 {
-	uint64_t	number = 0;
-	Latch	   *latch;
+	uint64_t number = 0;
+	Latch	*latch;
 
 	LWLockAcquire(shared->request_lock, LW_EXCLUSIVE);
 	if (pg_atomic_read_u64(&shared->posted) ==
@@ -391,7 +391,7 @@ void
 shared_request(SharedRequestKind kind, int32_t target,
 			   uint64_t deadline, SharedAnswer *answer)
 {
-	uint64_t	number = 0;
+	uint64_t number = 0;
 
 	for (;;)
 	{

@@ -19,8 +19,8 @@
 #include "../node/store.h"
 #include "../node/transport.h"
 
-#define SHARED_EVENTS		512
-#define SHARED_REASON_SIZE	160
+#define SHARED_EVENTS		 512
+#define SHARED_REASON_SIZE	 160
 #define SHARED_RESOLVED_SIZE 72
 
 /*
@@ -41,52 +41,52 @@ typedef enum SharedState
 typedef struct SharedStatus
 {
 	SharedState state;
-	char		why[STORE_ERROR_SIZE];	/* with NOT_TAKING_PART */
+	char		why[STORE_ERROR_SIZE]; /* with NOT_TAKING_PART */
 
-	int32_t		node_id;		/* as it is set; -1: not set */
-	RaftRole	role;
-	uint64_t	term;
-	int32_t		leader_id;
-	int32_t		voted_for;
-	uint32_t	n_members;
-	uint32_t	quorum;
-	RaftAbstain abstaining;
-	uint64_t	abstain_until;	/* 0: still waits for answers */
-	uint64_t	promise_until;
-	uint64_t	boot;
-	bool		may_lead;
+	int32_t		 node_id; /* as it is set; -1: not set */
+	RaftRole	 role;
+	uint64_t	 term;
+	int32_t		 leader_id;
+	int32_t		 voted_for;
+	uint32_t	 n_members;
+	uint32_t	 quorum;
+	RaftAbstain	 abstaining;
+	uint64_t	 abstain_until; /* 0: still waits for answers */
+	uint64_t	 promise_until;
+	uint64_t	 boot;
+	bool		 may_lead;
 	RaftTimeouts timeouts;
-	TimestampTz since;			/* when the role was taken up */
+	TimestampTz	 since; /* when the role was taken up */
 } SharedStatus;
 
 typedef struct SharedPeer
 {
-	int32_t		node_id;
-	char		address[CLUSTER_ADDRESS_SIZE];	/* as in the list */
-	char		resolved[SHARED_RESOLVED_SIZE]; /* empty: not known yet */
-	uint64_t	heard_at;
-	uint64_t	round_trip;		/* us; 0: not known */
-	uint64_t	term;
-	bool		abstaining;
-	bool		may_lead;
-	bool		other_list;
-	bool		other_version;
+	int32_t	 node_id;
+	char	 address[CLUSTER_ADDRESS_SIZE];	 /* as in the list */
+	char	 resolved[SHARED_RESOLVED_SIZE]; /* empty: not known yet */
+	uint64_t heard_at;
+	uint64_t round_trip; /* us; 0: not known */
+	uint64_t term;
+	bool	 abstaining;
+	bool	 may_lead;
+	bool	 other_list;
+	bool	 other_version;
 } SharedPeer;
 
 /* Written once for each time that the worker wakes up. */
 typedef struct SharedDetail
 {
-	char		store_path[STORE_PATH_SIZE];
-	char		store_health[64];
-	TimestampTz stats_reset;
-	uint64_t	wakeups;
-	uint64_t	saves;
-	uint64_t	save_time;		/* us, all of them */
-	uint64_t	save_time_max;	/* us */
-	RaftCounters raft;
+	char			  store_path[STORE_PATH_SIZE];
+	char			  store_health[64];
+	TimestampTz		  stats_reset;
+	uint64_t		  wakeups;
+	uint64_t		  saves;
+	uint64_t		  save_time;	 /* us, all of them */
+	uint64_t		  save_time_max; /* us */
+	RaftCounters	  raft;
 	TransportCounters transport;
-	uint32_t	n_peers;
-	SharedPeer	peers[RAFT_MAX_NODES];	/* last: only n_peers are copied */
+	uint32_t		  n_peers;
+	SharedPeer		  peers[RAFT_MAX_NODES]; /* last: only n_peers are copied */
 } SharedDetail;
 
 /*
@@ -95,20 +95,20 @@ typedef struct SharedDetail
  */
 typedef struct SharedEvent
 {
-	uint64_t	number;			/* 1 for the first since the server started */
-	TimestampTz at;				/* wall clock, for people */
-	uint64_t	boot_time;		/* the same in the election's clock */
+	uint64_t	number;	   /* 1 for the first since the server started */
+	TimestampTz at;		   /* wall clock, for people */
+	uint64_t	boot_time; /* the same in the election's clock */
 	uint64_t	term;
 	RaftRole	role;
 	int32_t		leader_id;
-	uint64_t	lease_start;	/* 0: says nothing about a lease */
-	uint64_t	lease_end;		/* 0: not over */
+	uint64_t	lease_start; /* 0: says nothing about a lease */
+	uint64_t	lease_end;	 /* 0: not over */
 	char		reason[SHARED_REASON_SIZE];
 } SharedEvent;
 
 typedef struct SharedEvents
 {
-	uint64_t	n_written;		/* entry i holds number i + 1, modulo the size */
+	uint64_t	n_written; /* entry i holds number i + 1, modulo the size */
 	SharedEvent of[SHARED_EVENTS];
 } SharedEvents;
 
@@ -121,25 +121,25 @@ typedef enum SharedRequestKind
 
 typedef struct SharedRequest
 {
-	uint64_t	number;
+	uint64_t		  number;
 	SharedRequestKind kind;
-	int32_t		target;			/* of a transfer; RAFT_NONE: the best peer */
-	uint64_t	deadline;		/* nobody waits for it any more after that */
+	int32_t			  target;	/* of a transfer; RAFT_NONE: the best peer */
+	uint64_t		  deadline; /* nobody waits for it any more after that */
 } SharedRequest;
 
 typedef enum SharedVerdict
 {
 	SHARED_DONE = 0,
-	SHARED_REFUSED,				/* transfer: see result.  admit: not abstaining */
-	SHARED_NO_MEMBER,			/* the worker takes no part, or has just ended */
-	SHARED_NO_ANSWER			/* the worker did not answer in time */
+	SHARED_REFUSED,	  /* transfer: see result.  admit: not abstaining */
+	SHARED_NO_MEMBER, /* the worker takes no part, or has just ended */
+	SHARED_NO_ANSWER  /* the worker did not answer in time */
 } SharedVerdict;
 
 typedef struct SharedAnswer
 {
-	SharedVerdict verdict;
+	SharedVerdict	   verdict;
 	RaftTransferResult result;
-	uint64_t	term;			/* that the transfer ended */
+	uint64_t		   term; /* that the transfer ended */
 } SharedAnswer;
 
 /* ---- the postmaster ---- */
@@ -187,4 +187,4 @@ extern void shared_request(SharedRequestKind kind, int32_t target,
 /* Wait "ms" milliseconds or for a signal; handles interrupts. */
 extern void shared_nap(long ms);
 
-#endif							/* PG_LEADER_SHARED_H */
+#endif /* PG_LEADER_SHARED_H */

@@ -47,36 +47,36 @@
 #include "server/worker.h"
 
 /* After so many datagrams the loop looks at deadlines and signals again. */
-#define DATAGRAMS_PER_TURN	64
+#define DATAGRAMS_PER_TURN 64
 
 /* How often what keeps the member out is looked at again. */
-#define RETRY_INTERVAL_MS	1000
+#define RETRY_INTERVAL_MS 1000
 
 /* How far get_ready() has come; a step that is done is not done again. */
 typedef enum Readiness
 {
 	NOTHING_READY = 0,
-	STORE_READY,				/* this start's first record is durable */
+	STORE_READY, /* this start's first record is durable */
 	SOCKET_READY
 } Readiness;
 
 /* Big, and needed as long as the process lives. */
-static Raft raft;
-static RaftOutput output;
+static Raft		   raft;
+static RaftOutput  output;
 static RaftMessage message;
-static Store store = {.fd = -1};
-static Transport transport = {.fd = -1};
-static RaftConfig config;
-static RaftSaved first_record;
+static Store	   store = {.fd = -1};
+static Transport   transport = {.fd = -1};
+static RaftConfig  config;
+static RaftSaved   first_record;
 
-static Readiness readiness = NOTHING_READY;
-static bool running = false;	/* raft_init() was called */
+static Readiness			 readiness = NOTHING_READY;
+static bool					 running = false; /* raft_init() was called */
 static volatile sig_atomic_t leave_requested = false;
 
 static WaitEventSet *wait_set = NULL;
-static uint32 wait_event = 0;
-static int	timer_fd = -1;
-static uint64_t timer_armed = 0;	/* what the timer is set to; 0: nothing */
+static uint32		 wait_event = 0;
+static int			 timer_fd = -1;
+static uint64_t		 timer_armed = 0; /* what the timer is set to; 0: nothing */
 static MemoryContext turn_context = NULL;
 
 void
@@ -115,13 +115,13 @@ __wrap___assert_fail(const char *assertion, const char *file,
 			 errmsg("pg_leader: broken invariant \"%s\" in %s, %s:%u",
 					assertion, function, file, line),
 			 errhint("This is a bug in pg_leader; please report it.")));
-	abort();					/* not reached */
+	abort(); /* not reached */
 }
 
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
-	int			save_errno = errno;
+	int save_errno = errno;
 
 	leave_requested = true;
 	SetLatch(MyLatch);
@@ -152,8 +152,8 @@ begin_output(void)
 static void
 save(const RaftSaved *saved)
 {
-	char		error[STORE_ERROR_SIZE];
-	uint64_t	began = clock_now();
+	char	 error[STORE_ERROR_SIZE];
+	uint64_t began = clock_now();
 
 	if (!store_save(&store, saved, error))
 	{
@@ -174,7 +174,7 @@ save(const RaftSaved *saved)
 static void
 act_on(void)
 {
-	uint32_t	i;
+	uint32_t i;
 
 	if (output.save)
 		save(&raft.saved);
@@ -214,10 +214,10 @@ static bool
 ready_store(char *why, char *hint)
 {
 	const Cluster *cluster = settings_cluster();
-	StoreIdentity identity;
-	RaftSaved	loaded;
-	char		directory[STORE_PATH_SIZE];
-	const char *health = "ok";
+	StoreIdentity  identity;
+	RaftSaved	   loaded;
+	char		   directory[STORE_PATH_SIZE];
+	const char	  *health = "ok";
 
 	if (!settings_state_directory(directory, sizeof(directory)))
 	{
@@ -233,8 +233,8 @@ ready_store(char *why, char *hint)
 	{
 		case STORE_OPENED:
 			config.list_appended = loaded.list_size >= 1 &&
-				loaded.list_size < (uint32_t) cluster->n_members &&
-				cluster_list_digest(cluster, (int) loaded.list_size) == loaded.list_digest;
+								   loaded.list_size < (uint32_t) cluster->n_members &&
+								   cluster_list_digest(cluster, (int) loaded.list_size) == loaded.list_digest;
 			raft_first_record(&loaded, store.damaged, &config, &first_record);
 			if (!store_save(&store, &first_record, why))
 			{
@@ -297,7 +297,7 @@ static void
 refuse_request(void)
 {
 	SharedRequest request;
-	SharedAnswer answer;
+	SharedAnswer  answer;
 
 	memset(&answer, 0, sizeof(answer));
 	answer.verdict = SHARED_NO_MEMBER;
@@ -311,21 +311,21 @@ refuse_request(void)
 static void
 wait_until_ready(void)
 {
-	char		why[STORE_ERROR_SIZE];
-	char		hint[STORE_ERROR_SIZE];
+	char why[STORE_ERROR_SIZE];
+	char hint[STORE_ERROR_SIZE];
 
 	while (!leave_requested && !get_ready(why, hint))
 	{
-		uint64_t	again = clock_now() + RETRY_INTERVAL_MS * UINT64CONST(1000);
-		uint64_t	now;
+		uint64_t again = clock_now() + RETRY_INTERVAL_MS * UINT64CONST(1000);
+		uint64_t now;
 
 		report_not_ready(why, hint);
 		while (!leave_requested && !ConfigReloadPending && (now = clock_now()) < again)
 		{
-			int			events = WaitLatch(MyLatch,
-										   WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH,
-										   (long) ((again - now) / 1000) + 1,
-										   PG_WAIT_EXTENSION);
+			int events = WaitLatch(MyLatch,
+								   WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH,
+								   (long) ((again - now) / 1000) + 1,
+								   PG_WAIT_EXTENSION);
 
 			if (events & WL_POSTMASTER_DEATH)
 				leave();
@@ -389,8 +389,8 @@ start_election(void)
 static void
 arm_timer(void)
 {
-	uint64_t	deadline = Min(raft_deadline(&raft),
-							   cluster_addresses_deadline(&transport.addresses));
+	uint64_t		  deadline = Min(raft_deadline(&raft),
+									 cluster_addresses_deadline(&transport.addresses));
 	struct itimerspec spec;
 
 	if (deadline == timer_armed)
@@ -399,7 +399,7 @@ arm_timer(void)
 	spec.it_value.tv_sec = (time_t) (deadline / 1000000);
 	spec.it_value.tv_nsec = (long) (deadline % 1000000) * 1000;
 	if (deadline == 0)
-		spec.it_value.tv_nsec = 1;	/* all zero would switch it off */
+		spec.it_value.tv_nsec = 1; /* all zero would switch it off */
 	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
 		ereport(FATAL,
 				(errmsg("pg_leader: could not set a timer: %m")));
@@ -409,7 +409,7 @@ arm_timer(void)
 static void
 read_timer(void)
 {
-	uint64_t	expirations;
+	uint64_t expirations;
 
 	/* EAGAIN only says that it was set anew since it rang */
 	if (read(timer_fd, &expirations, sizeof(expirations)) < 0 &&
@@ -422,7 +422,7 @@ read_timer(void)
 static void
 receive_datagrams(void)
 {
-	int			i;
+	int i;
 
 	for (i = 0; i < DATAGRAMS_PER_TURN && !leave_requested; i++)
 	{
@@ -434,18 +434,18 @@ receive_datagrams(void)
 				report_dropped_at_door(&transport);
 				break;
 			case TRANSPORT_MESSAGE:
-				{
-					RaftCounters before = raft.counters;
+			{
+				RaftCounters before = raft.counters;
 
-					report_received(&raft, &message);
-					begin_output();
+				report_received(&raft, &message);
+				begin_output();
 
-					/* the clock is read after the datagram, never before */
-					raft_receive(&raft, clock_now(), &message, &output);
-					act_on();
-					report_dropped_by_election(&before, &raft.counters, &message);
-					break;
-				}
+				/* the clock is read after the datagram, never before */
+				raft_receive(&raft, clock_now(), &message, &output);
+				act_on();
+				report_dropped_by_election(&before, &raft.counters, &message);
+				break;
+			}
 		}
 	}
 }
@@ -453,9 +453,9 @@ receive_datagrams(void)
 static void
 do_what_is_due(void)
 {
-	uint64_t	heard_at[RAFT_MAX_NODES];
-	uint64_t	now = clock_now();
-	int			i;
+	uint64_t heard_at[RAFT_MAX_NODES];
+	uint64_t now = clock_now();
+	int		 i;
 
 	if (now >= raft_deadline(&raft))
 	{
@@ -507,7 +507,7 @@ static void
 answer_request(void)
 {
 	SharedRequest request;
-	SharedAnswer answer;
+	SharedAnswer  answer;
 
 	if (!shared_next_request(&request))
 		return;
@@ -548,9 +548,9 @@ answer_request(void)
 static void
 turn(void)
 {
-	WaitEvent	events[4];
-	int			n;
-	int			i;
+	WaitEvent events[4];
+	int		  n;
+	int		  i;
 
 	MemoryContextReset(turn_context);
 	report_detail(&raft, &transport);

@@ -9,4 +9,4 @@ extern void worker_register(void);
 
 extern PGDLLEXPORT void pg_leader_worker_main(Datum argument);
 
-#endif							/* PG_LEADER_WORKER_H */
+#endif /* PG_LEADER_WORKER_H */

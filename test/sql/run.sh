@@ -51,6 +51,7 @@ fi
 
 work=$(mktemp -d /tmp/pg_leader_sql.XXXXXX)
 
+# shellcheck disable=SC2317 # called by the trap
 clean_up() {
 	if [[ -e $work/data/postmaster.pid ]]; then
 		"${as_user[@]}" "$bindir/pg_ctl" -D "$work/data" -m immediate -w stop >/dev/null 2>&1 || true

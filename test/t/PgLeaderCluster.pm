@@ -16,6 +16,7 @@ use strict;
 use warnings;
 
 use Carp qw(croak);
+use Cwd ();
 use IO::Socket::INET;
 use JSON::PP qw(decode_json);
 use PostgreSQL::Test::Cluster;
@@ -59,6 +60,7 @@ sub new
 		faults => [],
 	}, $class;
 
+	push @clusters, $self;
 	$self->add($_) foreach 0 .. $n - 1;
 	$self->{list} = $self->list($self->ids);
 	foreach my $id ($self->ids)
@@ -66,7 +68,6 @@ sub new
 		$self->create($id);
 		$self->write_first_state($id) unless $options{blank};
 	}
-	push @clusters, $self;
 	return $self;
 }
 
@@ -336,7 +337,7 @@ sub processes
 	my ($self, $id) = @_;
 	my $postmaster = $self->server($id)->{_pid};
 
-	return ($postmaster, grep { (stat_of($_))[1] == $postmaster } all_processes());
+	return ($postmaster, grep { parent_of($_) == $postmaster } all_processes());
 }
 
 # The worker's process id.
@@ -357,22 +358,19 @@ sub worker
 
 sub all_processes { return map { m{/(\d+)$} } glob '/proc/[0-9]*'; }
 
-# stat_of(PID): state and parent.
-sub stat_of
+sub parent_of
 {
 	my $pid = shift;
 
-	open my $file, '<', "/proc/$pid/stat" or return ('gone', 0);
+	open my $file, '<', "/proc/$pid/stat" or return 0;
 	my $line = <$file> // '';
 	close $file;
-	return $line =~ /^\d+ \(.*\) (\S) (\d+)/s ? ($1, $2) : ('gone', 0);
+	return $line =~ /^\d+ \(.*\) \S (\d+)/s ? $1 : 0;
 }
 
-# are_gone(PID...): none of them runs any more.
-sub are_gone
-{
-	return !grep { (stat_of($_))[0] !~ /^(gone|Z|X)/ } @_;
-}
+# are_gone(PID...): none of them is there.  A process that is dead and that its
+# new parent has not seen off yet still bars the way to a restart of its server.
+sub are_gone { return !grep { -d "/proc/$_" } @_; }
 
 # kill_all(ID...): every process of these servers, all at the same moment.
 sub kill_all
@@ -382,9 +380,11 @@ sub kill_all
 
 	$self->remember($_) foreach @ids;
 
-	# A postmaster that stands still starts no further children.
+	# A postmaster that stands still starts no further children; a worker that
+	# stands still does not see the postmaster die before its own turn.
 	kill 'STOP', map { $self->server($_)->{_pid} } @ids;
 	@pids = map { $self->processes($_) } @ids;
+	kill 'STOP', @pids;
 	kill 'KILL', @pids;
 	$self->server($_)->{_pid} = undef foreach @ids;
 	$self->wait_until("all processes of " . join(', ', @ids) . " are gone",
@@ -393,7 +393,7 @@ sub kill_all
 	return;
 }
 
-# kill_postmaster(ID): alone; returns the process ids of the orphans.
+# kill_postmaster(ID): alone; returns its process id and those of the orphans.
 sub kill_postmaster
 {
 	my ($self, $id) = @_;
@@ -401,7 +401,7 @@ sub kill_postmaster
 
 	$self->remember($id);
 	$self->server($id)->kill9;
-	return @children;
+	return ($postmaster, @children);
 }
 
 # ---- waiting ----
@@ -603,10 +603,12 @@ sub check_history
 	{
 		foreach my $j ($i + 1 .. $#leases)
 		{
-			my ($a, $b) = @leases[ $i, $j ];
+			my ($first, $second) = @leases[ $i, $j ];
 
-			push @overlaps, "node $a->{id} $a->{start} to $a->{end}, node $b->{id} $b->{start} to $b->{end}"
-				if $a->{id} != $b->{id} && $b->{start} < $a->{end} && $a->{start} < $b->{end};
+			push @overlaps, "node $first->{id} $first->{start} to $first->{end}, " .
+				"node $second->{id} $second->{start} to $second->{end}"
+				if $first->{id} != $second->{id} &&
+					$second->{start} < $first->{end} && $first->{start} < $second->{end};
 		}
 	}
 	is(join("\n", @two), '', "$self->{name}: no term had two leaders");
@@ -616,23 +618,35 @@ sub check_history
 	return;
 }
 
-# Nothing may run on after a test, however it ended.  The servers that a test
-# knows to run are stopped by PostgreSQL::Test::Cluster; what is left are those
-# of which it lost sight.
+# The postmaster that runs in the data directory of a server, if there is one.
+sub postmaster_of
+{
+	my $server = shift;
+	my ($pid, $directory);
+
+	open my $file, '<', $server->data_dir . '/postmaster.pid' or return undef;
+	chomp($pid = <$file> // '');
+	close $file;
+	return undef unless $pid =~ /^\d+$/;
+	$directory = readlink "/proc/$pid/cwd";
+	return defined $directory && -d $directory && $directory eq Cwd::realpath($server->data_dir) ? $pid : undef;
+}
+
+# Nothing may run on after a test, however it ended: also a server of which the
+# test has lost sight, or that did not start as it should.  This comes before
+# PostgreSQL::Test::Cluster's own cleaning up, which gives up at the first that
+# does not stop.
 END
 {
 	my $exit_code = $?;
+	my @servers = grep { defined } $template,
+		map { my $c = $_; map { $c->server($_) } $c->ids } @clusters;
+	my @pids = grep { defined } map { postmaster_of($_) } @servers;
+	my $end = clock_now() + 10e6;
 
-	foreach my $server (map { my $c = $_; grep { defined } map { $c->server($_) } $c->ids } @clusters)
-	{
-		next if defined $server->{_pid} || !-e $server->data_dir . '/postmaster.pid';
-		open my $file, '<', $server->data_dir . '/postmaster.pid' or next;
-		chomp(my $pid = <$file> // '');
-		close $file;
-		next unless $pid =~ /^\d+$/ && -d "/proc/$pid";
-		my $directory = readlink "/proc/$pid/cwd";
-		kill 'QUIT', $pid if defined $directory && $directory eq $server->data_dir;
-	}
+	kill 'QUIT', @pids;
+	usleep(20_000) while !are_gone(@pids) && clock_now() < $end;
+	$_->{_pid} = undef foreach @servers;
 	$? = $exit_code;
 }
 

@@ -97,7 +97,8 @@ compare_positions(RaftPosition a, RaftPosition b)
 
 /* F, P and A: what a message says must follow from what will be durable. */
 static void
-check_message(World *w, int i, const RaftMessage *m, const RaftMessage *received)
+check_message(World *w, int i, const RaftSaved *before, const RaftMessage *m,
+			  const RaftMessage *received)
 {
 	WorldNode  *node = &w->node[i];
 	const RaftSaved *saved = &node->raft.saved;
@@ -114,7 +115,9 @@ check_message(World *w, int i, const RaftMessage *m, const RaftMessage *received
 	if (m->boot > saved->boot || m->save_number > saved->save_number || m->term > saved->term)
 		fail_msg("F: node %d sends %s with a boot, save number or term that is not durable",
 				 i, message_type_name(m->type));
-	if (m->abstaining != (saved->abstaining != RAFT_VOTING))
+	/* What was put together before the flag fell may still say that it abstains. */
+	if (m->abstaining != (saved->abstaining != RAFT_VOTING) &&
+		!(m->abstaining && before->abstaining != RAFT_VOTING))
 		fail_msg("A: node %d does not say whether it abstains", i);
 	if (is_consensus(m->type) && !node->raft.peers[m->to].answered)
 		fail_msg("G: node %d sends %s to %d, which has not answered its greeting",
@@ -143,7 +146,9 @@ check_message(World *w, int i, const RaftMessage *m, const RaftMessage *received
 			remember_vote(w, i, m->asked_term, m->to);
 			if (received != NULL && received->type == RAFT_VOTE_REQUEST)
 			{
-				if (saved->promise < received->promise)
+				/* A vote that is only repeated has its promise already. */
+				if (saved->promise < received->promise &&
+					!(before->term == saved->term && before->voted_for == m->to))
 					fail_msg("F: node %d votes without storing the promise", i);
 				if (compare_positions(received->position, node->raft.position) < 0)
 					fail_msg("P: node %d votes for %d, which is behind it", i, m->to);
@@ -301,7 +306,7 @@ end_call(World *w, int i, const RaftMessage *received)
 		w->observer(w, i, &before);
 	for (uint32_t m = 0; m < out->n_messages; m++)
 	{
-		check_message(w, i, &out->messages[m], received);
+		check_message(w, i, &before, &out->messages[m], received);
 		node->n_sent[out->messages[m].type]++;
 		enqueue(w, &out->messages[m]);
 	}

@@ -23,6 +23,8 @@ three_steps(void **state)
 
 	(void) state;
 	world_init(w, 2);
+	world_tick(w, 1);			/* its own greeting is lost */
+	world_drop_all(w);
 	world_tick(w, 0);
 	m = world_sent(w, 0, RAFT_GREETING, 1);
 	assert_non_null(m);

@@ -1,0 +1,87 @@
+# test/t/002_killed_leader.pl
+#	  SIGKILL hits the leader: all its processes, its postmaster, its worker.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PgLeaderCluster;
+use Test::More;
+
+my $cluster = PgLeaderCluster->new('killed', 3);
+my ($leader, $term, $old, $old_term, $boot, $offset, @orphans);
+
+$cluster->start_all;
+($leader, $term) = $cluster->wait_for_leader('one leader to begin with');
+
+# ---- all processes ----
+
+($old, $old_term) = ($leader, $term);
+$cluster->kill_all($old);
+($leader, $term) = $cluster->wait_for_leader('all processes killed: the others have a leader');
+isnt($leader, $old, 'all processes killed: it is another one');
+cmp_ok($term, '>', $old_term, 'all processes killed: in a higher term');
+$cluster->start($old);
+$cluster->wait_for_leader('all processes killed: back again, and all agree', $cluster->ids);
+is($cluster->status($old)->{boot}, 2, 'all processes killed: that was its second start');
+
+# ---- the postmaster alone ----
+
+($old, $old_term) = $cluster->wait_for_leader('ready for the next');
+$offset = $cluster->log_size($old);
+@orphans = $cluster->kill_postmaster($old);
+$cluster->wait_until('postmaster killed: its worker and all others have ended',
+	sub { PgLeaderCluster::are_gone(@orphans) });
+$cluster->compare_state($old);
+like($cluster->log_of($old, $offset), qr/resigned in favour of node \d/,
+	'postmaster killed: its worker has handed over');
+($leader, $term) = $cluster->wait_for_leader('postmaster killed: the others have a leader');
+isnt($leader, $old, 'postmaster killed: it is another one');
+cmp_ok($term, '>', $old_term, 'postmaster killed: in a higher term');
+$cluster->start($old);
+$cluster->wait_for_leader('postmaster killed: back again, and all agree', $cluster->ids);
+
+# ---- the worker alone ----
+
+# SIGKILL: the server restarts all its processes, as after any such crash.
+($old, $old_term) = $cluster->wait_for_leader('ready for the next');
+$boot = $cluster->status($old)->{boot};
+$offset = $cluster->log_size($old);
+$cluster->remember($old);
+kill 'KILL', $cluster->worker($old);
+$cluster->wait_for_log($old, qr/all server processes terminated; reinitializing/, $offset);
+$cluster->wait_until('worker killed: its server answers, and the member has started again',
+	sub { my $s = $cluster->status($old); $s && ($s->{boot} // 0) > $boot });
+($leader, $term) = $cluster->wait_for_leader('worker killed: all have one leader');
+cmp_ok($term, '>', $old_term, 'worker killed: nobody leads the old term any more');
+$cluster->compare_state($old);
+
+# SIGTERM: the worker resigns and is started again, and the server runs on.
+($old, $old_term) = $cluster->wait_for_leader('ready for the next');
+$boot = $cluster->status($old)->{boot};
+$offset = $cluster->log_size($old);
+$cluster->remember($old);
+kill 'TERM', $cluster->worker($old);
+$cluster->wait_until('worker terminated: it has started again',
+	sub { my $s = $cluster->status($old); $s && ($s->{boot} // 0) > $boot });
+($leader, $term) = $cluster->wait_for_leader('worker terminated: all have one leader');
+cmp_ok($term, '>', $old_term, 'worker terminated: in a higher term');
+like($cluster->log_of($old, $offset), qr/resigned in favour of node \d/,
+	'worker terminated: it has handed over');
+unlike($cluster->log_of($old, $offset), qr/reinitializing/, 'worker terminated: the server ran on');
+
+# ---- two of three: no majority, no leader ----
+
+($leader, $term) = $cluster->wait_for_leader('ready for the next');
+my ($first, $last) = $cluster->others($leader);
+$cluster->kill_all($leader, $first);
+$cluster->wait_until('a minority: nobody leads',
+	sub { my $s = $cluster->status($last); $s && !defined $s->{leader_id} && !$s->{is_leader} });
+$cluster->stays('a minority: and nobody will', 2, sub { !$cluster->leads($last) });
+$cluster->start($leader);
+my (undef, $next_term) = $cluster->wait_for_leader('a majority again: one leader');
+cmp_ok($next_term, '>', $term, 'a majority again: in a higher term');
+
+$cluster->check_history;
+done_testing();
