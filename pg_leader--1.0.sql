@@ -74,6 +74,7 @@ CREATE FUNCTION pg_leader_get_status(
     OUT may_lead bool,
     OUT abstaining bool,
     OUT abstain_reason text,
+    OUT abstain_waits_for text,
     OUT promise_remaining interval,
     OUT min_timeout interval,
     OUT max_timeout interval,

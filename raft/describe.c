@@ -38,7 +38,7 @@ raft_abstain_name(RaftAbstain why)
 		case RAFT_ABSTAIN_OLD_COPY:
 			return "the state file is older than what a peer remembers";
 		case RAFT_ABSTAIN_TWIN:
-			return "another server has run with this node id";
+			return "a peer knows of another start with this node id: a second server, or a lost state file";
 		case RAFT_ABSTAIN_LIST:
 			return "the member list has changed";
 	}
@@ -77,10 +77,10 @@ raft_drop_name(RaftDrop drop)
 const char *
 raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 {
-	int32_t		peer = event->peer;
-	uint64_t	value = event->value;
-	uint64_t	ms = value / 1000;
-	int			n = 0;
+	int32_t	 peer = event->peer;
+	uint64_t value = event->value;
+	uint64_t ms = value / 1000;
+	int		 n = 0;
 
 	switch (event->reason)
 	{

@@ -21,7 +21,7 @@ open_ballots(Raft *r, uint64_t now)
 static uint32_t
 count_granted(const Raft *r)
 {
-	uint32_t	n = 1;
+	uint32_t n = 1;
 
 	for_each_peer(r, id)
 		n += r->peers[id].ballot == RAFT_BALLOT_GRANTED;
@@ -52,7 +52,7 @@ begin_round(Raft *r, uint64_t now, RaftOutput *out)
 void
 raft_start_pre_vote(Raft *r, uint64_t now, RaftOutput *out)
 {
-	int32_t		leader_id = r->leader_id;
+	int32_t leader_id = r->leader_id;
 
 	assert(raft_can_stand(r) && raft_promise_until(r) <= now);
 	assert(r->role == RAFT_FOLLOWER || r->role == RAFT_PRE_CANDIDATE);
@@ -78,7 +78,7 @@ bool
 raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term, int32_t replaced_leader,
 		   RaftReason reason, int32_t peer, RaftOutput *out)
 {
-	uint64_t	term = later_of(above, r->saved.term) + 1;
+	uint64_t term = later_of(above, r->saved.term) + 1;
 
 	if (!raft_can_stand(r) || term > RAFT_MAX_TERM)
 		return false;
@@ -120,7 +120,7 @@ raft_ask(Raft *r, uint64_t now, RaftOutput *out)
 		return;
 	for_each_peer(r, id)
 	{
-		RaftPeer   *peer = &r->peers[id];
+		RaftPeer *peer = &r->peers[id];
 
 		if (!is_open(r, peer) || now < peer->ask_at)
 			continue;
@@ -145,7 +145,7 @@ raft_ask(Raft *r, uint64_t now, RaftOutput *out)
 uint64_t
 raft_ask_deadline(const Raft *r)
 {
-	uint64_t	deadline = NEVER;
+	uint64_t deadline = NEVER;
 
 	for_each_peer(r, id)
 	{
@@ -183,8 +183,8 @@ raft_tick_asking(Raft *r, uint64_t now, RaftOutput *out)
 void
 raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	uint64_t	bound = raft_promise_until(r);
-	bool		free_vote;
+	uint64_t	 bound = raft_promise_until(r);
+	bool		 free_vote;
 	RaftMessage *answer;
 
 	if (m->asked_term != m->term + 1)
@@ -193,14 +193,14 @@ raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 		return;
 	}
 	free_vote = m->asked_term > r->saved.term ||
-		(m->asked_term == r->saved.term &&
-		 (r->saved.voted_for == RAFT_NONE || r->saved.voted_for == m->from));
+				(m->asked_term == r->saved.term &&
+				 (r->saved.voted_for == RAFT_NONE || r->saved.voted_for == m->from));
 
 	answer = raft_add_message(r, out, RAFT_PRE_VOTE_ANSWER, m->from);
 	answer->round = m->round;
 	answer->asked_term = m->asked_term;
 	answer->granted = free_vote && bound <= now && r->role != RAFT_LEADER &&
-		r->saved.abstaining == RAFT_VOTING && !raft_is_older(m->position, r->position);
+					  r->saved.abstaining == RAFT_VOTING && !raft_is_older(m->position, r->position);
 	if (answer->granted)
 	{
 		r->counters.pre_votes_given++;
@@ -227,7 +227,7 @@ note_refusal(RaftPeer *peer, uint64_t now, uint64_t promise)
 void
 raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	RaftPeer   *peer = &r->peers[m->from];
+	RaftPeer *peer = &r->peers[m->from];
 
 	if (r->role != RAFT_PRE_CANDIDATE || m->round != r->round ||
 		m->asked_term != r->saved.term + 1 || (m->granted && m->abstaining))
@@ -283,7 +283,7 @@ grant_vote(Raft *r, const RaftMessage *m, RaftOutput *out)
 static void
 adopt_term_of_asker(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	RaftRole	role = r->role;
+	RaftRole role = r->role;
 
 	if (role == RAFT_CANDIDATE)
 		r->counters.elections_lost++;
@@ -298,7 +298,7 @@ adopt_term_of_asker(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 void
 raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	uint64_t	bound;
+	uint64_t bound;
 
 	if (m->term == 0 || m->promise == 0 || m->promise > RAFT_MAX_PROMISE ||
 		(m->replaced_leader != RAFT_NONE && m->replaced_term >= m->term))
@@ -356,8 +356,8 @@ raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *ou
 void
 raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	RaftPeer   *peer = &r->peers[m->from];
-	bool		is_candidate = r->role == RAFT_CANDIDATE;
+	RaftPeer *peer = &r->peers[m->from];
+	bool	  is_candidate = r->role == RAFT_CANDIDATE;
 
 	/* A late vote still binds its voter to the leader that it helped to elect. */
 	if (m->asked_term != r->saved.term || (m->granted && m->abstaining) ||

@@ -30,7 +30,7 @@ probe_interval(const Raft *r)
 static void
 greet(Raft *r, uint64_t now, int32_t id, RaftOutput *out)
 {
-	RaftPeer   *peer = &r->peers[id];
+	RaftPeer	*peer = &r->peers[id];
 	RaftMessage *m = raft_add_message(r, out, RAFT_GREETING, id);
 
 	/* It acts on nothing, so it need not pretend to know whom it reaches. */
@@ -38,7 +38,7 @@ greet(Raft *r, uint64_t now, int32_t id, RaftOutput *out)
 	m->echo_incarnation = 0;
 	peer->greeted_at = now;
 	peer->greet_at = now + (peer->answered ? probe_interval(r) :
-							r->config.timeouts.heartbeat_interval);
+											 r->config.timeouts.heartbeat_interval);
 }
 
 /*
@@ -51,8 +51,8 @@ raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out)
 {
 	for_each_peer(r, id)
 	{
-		RaftPeer   *peer = &r->peers[id];
-		uint64_t	due;
+		RaftPeer *peer = &r->peers[id];
+		uint64_t  due;
 
 		if (now < peer->greet_at)
 			continue;
@@ -69,7 +69,7 @@ static void
 answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
 {
 	const RaftPeer *peer = &r->peers[m->from];
-	RaftMessage *answer = raft_add_message(r, out, RAFT_GREETING_ANSWER, m->from);
+	RaftMessage	   *answer = raft_add_message(r, out, RAFT_GREETING_ANSWER, m->from);
 
 	answer->echo_boot = m->boot;
 	answer->echo_incarnation = m->incarnation;
@@ -99,7 +99,7 @@ may_reply(const Raft *r, RaftPeer *peer, uint64_t now)
 bool
 raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	RaftPeer   *peer = &r->peers[m->from];
+	RaftPeer *peer = &r->peers[m->from];
 
 	if (m->type == RAFT_GREETING)
 	{
@@ -132,7 +132,7 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 		peer->incarnation = m->incarnation;
 		peer->sequence = 0;
 		if (peer->answered && r->saved.abstaining != RAFT_VOTING)
-			peer->greet_at = now;	/* its list may be another one now */
+			peer->greet_at = now; /* its list may be another one now */
 	}
 	peer->save_number = later_of(peer->save_number, m->save_number);
 	peer->heard_at = now;
@@ -185,7 +185,7 @@ what_is_remembered(const Raft *r, const RaftMessage *m)
 		return RAFT_ABSTAIN_OLD_COPY;
 	if (m->remembered_boot == r->saved.boot)
 		return m->remembered_incarnation == r->config.incarnation ? RAFT_VOTING :
-			RAFT_ABSTAIN_TWIN;
+																	RAFT_ABSTAIN_TWIN;
 	return m->remembered_save > r->loaded_save_number ? RAFT_ABSTAIN_OLD_COPY : RAFT_VOTING;
 }
 
@@ -213,40 +213,66 @@ raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	raft_ask(r, now, out);
 }
 
-/*
- * Whose answers are in?  true: all that can be expected are.  Members that never
- * answered are done without only on the operator's word; one that answers with
- * another list is alive, and nobody's word covers that.
- */
+/* Has it answered, with the list that we have? */
 static bool
-heard_enough(const Raft *r, uint64_t *heard)
+has_answered(const Raft *r, const RaftPeer *peer)
 {
-	bool		takes_list = r->saved.list_digest == r->config.list_digest ||
-		r->config.list_appended;
+	return peer->answered && peer->answer_digest == r->config.list_digest &&
+		   raft_same_list(r, peer);
+}
 
-	*heard = 0;
+/*
+ * Members that never answered are done without on the operator's word.  One that
+ * has another list and was heard of late is alive, and nobody's word covers that.
+ */
+bool
+raft_abstains_for(const Raft *r, uint64_t now, uint64_t *peers)
+{
+	bool takes_list = r->saved.list_digest == r->config.list_digest ||
+					  r->config.list_appended;
+	bool anybody = false;
+
+	*peers = 0;
 	for_each_peer(r, id)
 	{
 		const RaftPeer *peer = &r->peers[id];
+		bool			lives = peer->answered && now - peer->heard_at < 3 * probe_interval(r);
 
-		if (peer->answered && peer->answer_digest == r->config.list_digest &&
-			raft_same_list(r, peer))
-			*heard |= UINT64_C(1) << id;
-		else if (peer->answered || !r->admitted)
-			return false;
+		anybody = anybody || has_answered(r, peer);
+		if (!has_answered(r, peer) && (lives || !r->admitted))
+			*peers |= UINT64_C(1) << id;
 	}
-	/* Nobody to ask, or a change of the list that is more than an addition. */
-	return r->admitted || (takes_list && *heard != 0);
+
+	/* Nobody to ask, or a change of the list that is more than an addition? */
+	return !r->admitted && (!takes_list || (*peers == 0 && !anybody));
+}
+
+/* Whose answers count; 0 and false while others are still to come. */
+static bool
+heard_enough(const Raft *r, uint64_t now, uint64_t *heard)
+{
+	uint64_t missing;
+	bool	 needs_word = raft_abstains_for(r, now, &missing);
+
+	*heard = 0;
+	if (needs_word || missing != 0)
+		return false;
+	for_each_peer(r, id)
+	{
+		if (has_answered(r, &r->peers[id]))
+			*heard |= UINT64_C(1) << id;
+	}
+	return true;
 }
 
 /* Take over the highest term and the longest promise, and begin to wait. */
 static void
 begin_wait(Raft *r, uint64_t now, uint64_t heard, RaftOutput *out)
 {
-	uint64_t	term = r->saved.term;
-	uint64_t	promise = r->saved.promise;
-	uint64_t	max_timeout = r->config.timeouts.max_timeout;
-	uint64_t	wait;
+	uint64_t term = r->saved.term;
+	uint64_t promise = r->saved.promise;
+	uint64_t max_timeout = r->config.timeouts.max_timeout;
+	uint64_t wait;
 
 	for_each_peer(r, id)
 	{
@@ -274,11 +300,11 @@ begin_wait(Raft *r, uint64_t now, uint64_t heard, RaftOutput *out)
 void
 raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
 {
-	uint64_t	heard;
+	uint64_t heard;
 
 	if (r->saved.abstaining == RAFT_VOTING)
 		return;
-	if (!heard_enough(r, &heard))
+	if (!heard_enough(r, now, &heard))
 	{
 		r->abstain_until = 0;
 		return;

@@ -67,44 +67,44 @@ raft_same_list(const Raft *r, const RaftPeer *peer)
 }
 
 /* raft.c */
-extern void raft_mark_save(Raft *r, RaftOutput *out);
-extern void raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value);
-extern void raft_drop(Raft *r, RaftDrop why);
+extern void			raft_mark_save(Raft *r, RaftOutput *out);
+extern void			raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value);
+extern void			raft_drop(Raft *r, RaftDrop why);
 extern RaftMessage *raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to);
-extern void raft_raise_term(Raft *r, uint64_t term, RaftOutput *out);
-extern void raft_set_role(Raft *r, uint64_t now, RaftRole role);
-extern void raft_follow_nobody(Raft *r, uint64_t now);
-extern void raft_start_timer(Raft *r, uint64_t now);
-extern bool raft_can_stand(const Raft *r);
-extern uint64_t raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n);
+extern void			raft_raise_term(Raft *r, uint64_t term, RaftOutput *out);
+extern void			raft_set_role(Raft *r, uint64_t now, RaftRole role);
+extern void			raft_follow_nobody(Raft *r, uint64_t now);
+extern void			raft_start_timer(Raft *r, uint64_t now);
+extern bool			raft_can_stand(const Raft *r);
+extern uint64_t		raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n);
 
 /* promise.c */
 extern uint64_t raft_lease_length(const Raft *r, uint64_t promise);
 extern uint64_t raft_bound_until(const Raft *r, uint64_t replaced_term, int32_t replaced_leader);
-extern void raft_lift_promise(Raft *r, uint64_t replaced_term, int32_t replaced_leader);
-extern void raft_give_promise(Raft *r, uint64_t now, uint64_t term, int32_t leader,
-							  uint64_t promise, RaftOutput *out);
+extern void		raft_lift_promise(Raft *r, uint64_t replaced_term, int32_t replaced_leader);
+extern void		raft_give_promise(Raft *r, uint64_t now, uint64_t term, int32_t leader,
+								  uint64_t promise, RaftOutput *out);
 
 /* election.c */
-extern void raft_start_pre_vote(Raft *r, uint64_t now, RaftOutput *out);
-extern bool raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term,
-					   int32_t replaced_leader, RaftReason reason, int32_t peer,
-					   RaftOutput *out);
-extern void raft_ask(Raft *r, uint64_t now, RaftOutput *out);
+extern void		raft_start_pre_vote(Raft *r, uint64_t now, RaftOutput *out);
+extern bool		raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term,
+						   int32_t replaced_leader, RaftReason reason, int32_t peer,
+						   RaftOutput *out);
+extern void		raft_ask(Raft *r, uint64_t now, RaftOutput *out);
 extern uint64_t raft_ask_deadline(const Raft *r);
-extern void raft_tick_asking(Raft *r, uint64_t now, RaftOutput *out);
-extern void raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void		raft_tick_asking(Raft *r, uint64_t now, RaftOutput *out);
+extern void		raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void		raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void		raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void		raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
 
 /* leader.c */
-extern void raft_become_leader(Raft *r, uint64_t now, RaftOutput *out);
-extern void raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out);
+extern void		raft_become_leader(Raft *r, uint64_t now, RaftOutput *out);
+extern void		raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out);
 extern uint64_t raft_quorum_deadline(const Raft *r);
-extern void raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void raft_on_transfer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void		raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void		raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void		raft_on_transfer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
 
 /* greeting.c */
 extern bool raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
@@ -112,4 +112,4 @@ extern void raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m,
 extern void raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out);
 extern void raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out);
 
-#endif							/* PG_LEADER_RAFT_INTERNAL_H */
+#endif /* PG_LEADER_RAFT_INTERNAL_H */

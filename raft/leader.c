@@ -15,9 +15,9 @@
 static void
 send_round(Raft *r, uint64_t now, RaftOutput *out)
 {
-	uint64_t	promise = r->config.timeouts.min_timeout;
-	uint64_t	number = ++r->heartbeat_round;
-	RaftRound  *round = &r->rounds[number % RAFT_ROUNDS];
+	uint64_t   promise = r->config.timeouts.min_timeout;
+	uint64_t   number = ++r->heartbeat_round;
+	RaftRound *round = &r->rounds[number % RAFT_ROUNDS];
 
 	assert(r->role == RAFT_LEADER);
 	round->number = number;
@@ -56,7 +56,7 @@ raft_become_leader(Raft *r, uint64_t now, RaftOutput *out)
 	memset(r->rounds, 0, sizeof(r->rounds));
 	for_each_peer(r, id)
 	{
-		RaftPeer   *peer = &r->peers[id];
+		RaftPeer *peer = &r->peers[id];
 
 		peer->acked_round = 0;
 		peer->acked_at = peer->ballot == RAFT_BALLOT_GRANTED ? now : 0;
@@ -89,9 +89,9 @@ counts_in_quorum(const Raft *r, const RaftPeer *peer)
 uint64_t
 raft_quorum_deadline(const Raft *r)
 {
-	uint64_t	acked[RAFT_MAX_NODES];
-	uint32_t	n = 0;
-	uint64_t	newest;
+	uint64_t acked[RAFT_MAX_NODES];
+	uint32_t n = 0;
+	uint64_t newest;
 
 	acked[n++] = NEVER;
 	for_each_peer(r, id)
@@ -109,14 +109,14 @@ raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out)
 	assert(r->role == RAFT_LEADER);
 	if (now >= raft_quorum_deadline(r))
 	{
-		uint64_t	answered = 1;
+		uint64_t answered = 1;
 
 		for_each_peer(r, id)
 		{
 			const RaftPeer *peer = &r->peers[id];
 
 			answered += counts_in_quorum(r, peer) &&
-				now < peer->acked_at + r->config.timeouts.max_timeout;
+						now < peer->acked_at + r->config.timeouts.max_timeout;
 		}
 		r->counters.quorum_losses++;
 		stop_leading(r, now, out, RAFT_QUORUM_LOST, RAFT_NONE, answered);
@@ -143,7 +143,7 @@ answer_heartbeat(Raft *r, const RaftMessage *m, bool granted, RaftOutput *out)
 void
 raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	bool		is_news;
+	bool is_news;
 
 	if (m->term == 0 || m->round == 0 || m->promise == 0 || m->promise > RAFT_MAX_PROMISE)
 	{
@@ -199,7 +199,7 @@ follow_member_ahead(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 void
 raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	RaftPeer   *peer = &r->peers[m->from];
+	RaftPeer		*peer = &r->peers[m->from];
 	const RaftRound *round = &r->rounds[m->round % RAFT_ROUNDS];
 
 	if (r->role != RAFT_LEADER || m->asked_term != r->saved.term)
@@ -225,7 +225,7 @@ raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 
 	peer->position = m->position;
 	if (m->abstaining || m->list_digest != r->config.list_digest)
-		return;					/* heard, and counted nowhere */
+		return; /* heard, and counted nowhere */
 	peer->acked_at = now;
 	peer->acked_round = later_of(peer->acked_round, m->round);
 	if (round->number == m->round)
@@ -256,16 +256,17 @@ is_live(const RaftPeer *peer, uint64_t now, uint64_t limit)
 	return peer->acked_at != 0 && now - peer->acked_at <= limit;
 }
 
+/* Could it lead in our place?  RAFT_TRANSFER_STARTED: yes. */
 static RaftTransferResult
 check_target(const Raft *r, uint64_t now, const RaftPeer *peer)
 {
-	/* Abstaining members and those with another list are never counted as live. */
-	if (!counts_in_quorum(r, peer) || (peer->answered && !peer->may_lead))
-		return peer->answered ? RAFT_TRANSFER_CANNOT_LEAD : RAFT_TRANSFER_UNREACHABLE;
+	if (!peer->answered)
+		return RAFT_TRANSFER_UNREACHABLE;
+	if (!counts_in_quorum(r, peer) || !peer->may_lead)
+		return RAFT_TRANSFER_CANNOT_LEAD;
 	if (!is_live(peer, now, r->config.timeouts.min_timeout))
 		return RAFT_TRANSFER_UNREACHABLE;
-	return raft_is_older(peer->position, r->position) ? RAFT_TRANSFER_BEHIND :
-		RAFT_TRANSFER_STARTED;
+	return raft_is_older(peer->position, r->position) ? RAFT_TRANSFER_BEHIND : RAFT_TRANSFER_STARTED;
 }
 
 /*
@@ -276,12 +277,12 @@ check_target(const Raft *r, uint64_t now, const RaftPeer *peer)
 static int32_t
 pick_target(const Raft *r, uint64_t now, bool resigning)
 {
-	int32_t		best = RAFT_NONE;
+	int32_t best = RAFT_NONE;
 
 	for_each_peer(r, id)
 	{
-		const RaftPeer *peer = &r->peers[id];
-		const RaftPeer *than = best == RAFT_NONE ? NULL : &r->peers[best];
+		const RaftPeer	  *peer = &r->peers[id];
+		const RaftPeer	  *than = best == RAFT_NONE ? NULL : &r->peers[best];
 		RaftTransferResult result = check_target(r, now, peer);
 
 		if (result != RAFT_TRANSFER_STARTED && !(resigning && result == RAFT_TRANSFER_BEHIND))

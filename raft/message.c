@@ -9,21 +9,21 @@
 
 #include "raft.h"
 
-#define FLAG_ABSTAINING		0x01
-#define FLAG_MAY_LEAD		0x02
-#define FLAG_GRANTED		0x04
-#define FLAGS_KNOWN			(FLAG_ABSTAINING | FLAG_MAY_LEAD | FLAG_GRANTED)
+#define FLAG_ABSTAINING 0x01
+#define FLAG_MAY_LEAD	0x02
+#define FLAG_GRANTED	0x04
+#define FLAGS_KNOWN		(FLAG_ABSTAINING | FLAG_MAY_LEAD | FLAG_GRANTED)
 
 /* Body fields, as a set: which of them a type may use. */
-#define USES_ROUND			0x001
-#define USES_ASKED_TERM		0x002
-#define USES_PROMISE		0x004
-#define USES_POSITION		0x008
-#define USES_REPLACED		0x010
-#define USES_LEADER			0x020
-#define USES_MAX_TIMEOUT	0x040
-#define USES_REMEMBERED		0x080
-#define USES_GRANTED		0x100
+#define USES_ROUND		 0x001
+#define USES_ASKED_TERM	 0x002
+#define USES_PROMISE	 0x004
+#define USES_POSITION	 0x008
+#define USES_REPLACED	 0x010
+#define USES_LEADER		 0x020
+#define USES_MAX_TIMEOUT 0x040
+#define USES_REMEMBERED	 0x080
+#define USES_GRANTED	 0x100
 
 static unsigned
 fields_of(RaftMessageType type)
@@ -71,7 +71,7 @@ put64(uint8_t *at, uint64_t value)
 static uint32_t
 take32(const uint8_t **at)
 {
-	uint32_t	value = 0;
+	uint32_t value = 0;
 
 	for (int i = 0; i < 4; i++)
 		value = value << 8 | *(*at)++;
@@ -81,7 +81,7 @@ take32(const uint8_t **at)
 static uint64_t
 take64(const uint8_t **at)
 {
-	uint64_t	high = take32(at);
+	uint64_t high = take32(at);
 
 	return high << 32 | take32(at);
 }
@@ -90,7 +90,7 @@ take64(const uint8_t **at)
 static int32_t
 take_id(const uint8_t **at)
 {
-	uint32_t	value = take32(at);
+	uint32_t value = take32(at);
 
 	return value <= INT32_MAX ? (int32_t) value : -1 - (int32_t) (UINT32_MAX - value);
 }
@@ -98,7 +98,7 @@ take_id(const uint8_t **at)
 void
 message_encode(const RaftMessage *message, const MessageEnvelope *envelope, uint8_t *buffer)
 {
-	uint8_t    *at = buffer;
+	uint8_t *at = buffer;
 
 	assert(message->type >= RAFT_GREETING && message->type < RAFT_MESSAGE_TYPES);
 	assert(message->boot > 0 && message->sequence > 0);
@@ -161,7 +161,7 @@ header_is_possible(const RaftMessage *m)
 static bool
 body_is_possible(const RaftMessage *m)
 {
-	unsigned	uses = fields_of(m->type);
+	unsigned uses = fields_of(m->type);
 
 	if (!(uses & USES_ROUND) && m->round != 0)
 		return false;
@@ -216,8 +216,8 @@ message_decode(const uint8_t *buffer, size_t length, MessageEnvelope *envelope,
 			   RaftMessage *message)
 {
 	const uint8_t *at = buffer;
-	unsigned	type;
-	unsigned	flags;
+	unsigned	   type;
+	unsigned	   flags;
 
 	memset(message, 0, sizeof(*message));
 	if (length < MESSAGE_HEADER_SIZE)

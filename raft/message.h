@@ -50,7 +50,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MESSAGE_MAGIC		UINT32_C(0x50474C44)	/* "PGLD" */
+#define MESSAGE_MAGIC		UINT32_C(0x50474C44) /* "PGLD" */
 #define MESSAGE_VERSION		1
 #define MESSAGE_HEADER_SIZE 88
 #define MESSAGE_TAG_OFFSET	176
@@ -63,88 +63,88 @@
  */
 typedef enum RaftMessageType
 {
-	RAFT_GREETING = 1,			/* I started: who are you?  Acts on nothing. */
-	RAFT_GREETING_ANSWER,		/* promise, max_timeout, remembered_* */
-	RAFT_GREETING_CONFIRM,		/* now you know my start as well */
-	RAFT_PRE_VOTE_REQUEST,		/* round, asked_term, position */
-	RAFT_PRE_VOTE_ANSWER,		/* round, asked_term, granted; a refusal:
+	RAFT_GREETING = 1,	   /* I started: who are you?  Acts on nothing. */
+	RAFT_GREETING_ANSWER,  /* promise, max_timeout, remembered_* */
+	RAFT_GREETING_CONFIRM, /* now you know my start as well */
+	RAFT_PRE_VOTE_REQUEST, /* round, asked_term, position */
+	RAFT_PRE_VOTE_ANSWER,  /* round, asked_term, granted; a refusal:
 								 * promise (what is left), leader_id */
-	RAFT_VOTE_REQUEST,			/* promise, position, replaced_* */
-	RAFT_VOTE_ANSWER,			/* asked_term, granted; a refusal: promise
+	RAFT_VOTE_REQUEST,	   /* promise, position, replaced_* */
+	RAFT_VOTE_ANSWER,	   /* asked_term, granted; a refusal: promise
 								 * (what is left), leader_id */
-	RAFT_HEARTBEAT,				/* round, promise, position */
-	RAFT_HEARTBEAT_ANSWER,		/* round, asked_term, granted, position; a
+	RAFT_HEARTBEAT,		   /* round, promise, position */
+	RAFT_HEARTBEAT_ANSWER, /* round, asked_term, granted, position; a
 								 * refusal: leader_id */
-	RAFT_TRANSFER,				/* stand for election at once, in my place */
-	RAFT_MESSAGE_TYPES			/* one more than the last */
+	RAFT_TRANSFER,		   /* stand for election at once, in my place */
+	RAFT_MESSAGE_TYPES	   /* one more than the last */
 } RaftMessageType;
 
 /* How new a member's data is: compared epoch first, then index. */
 typedef struct RaftPosition
 {
-	uint64_t	epoch;
-	uint64_t	index;
+	uint64_t epoch;
+	uint64_t index;
 } RaftPosition;
 
 typedef struct RaftMessage
 {
 	RaftMessageType type;
-	int32_t		from;			/* 0 .. RAFT_MAX_NODES - 1 */
-	int32_t		to;				/* 0 .. RAFT_MAX_NODES - 1 */
-	bool		abstaining;		/* the sender abstains: count it in no quorum */
-	bool		may_lead;		/* the sender could lead */
-	bool		granted;		/* answers only: yes */
-	uint64_t	list_digest;	/* of the sender's member list */
-	uint64_t	boot;			/* the sender's, at least 1 */
-	uint64_t	incarnation;	/* the sender's */
-	uint64_t	echo_boot;		/* the receiver's as known; 0: not known */
-	uint64_t	echo_incarnation;
-	uint64_t	sequence;		/* at least 1 */
-	uint64_t	save_number;	/* of the sender's newest durable record */
-	uint64_t	term;			/* the sender's, at most INT64_MAX */
+	int32_t			from;		 /* 0 .. RAFT_MAX_NODES - 1 */
+	int32_t			to;			 /* 0 .. RAFT_MAX_NODES - 1 */
+	bool			abstaining;	 /* the sender abstains: count it in no quorum */
+	bool			may_lead;	 /* the sender could lead */
+	bool			granted;	 /* answers only: yes */
+	uint64_t		list_digest; /* of the sender's member list */
+	uint64_t		boot;		 /* the sender's, at least 1 */
+	uint64_t		incarnation; /* the sender's */
+	uint64_t		echo_boot;	 /* the receiver's as known; 0: not known */
+	uint64_t		echo_incarnation;
+	uint64_t		sequence;	 /* at least 1 */
+	uint64_t		save_number; /* of the sender's newest durable record */
+	uint64_t		term;		 /* the sender's, at most INT64_MAX */
 
-	uint64_t	round;			/* of pre-votes or of heartbeats */
-	uint64_t	asked_term;
-	uint64_t	promise;		/* microseconds, at most RAFT_MAX_PROMISE */
+	uint64_t	 round; /* of pre-votes or of heartbeats */
+	uint64_t	 asked_term;
+	uint64_t	 promise; /* microseconds, at most RAFT_MAX_PROMISE */
 	RaftPosition position;
-	uint64_t	replaced_term;	/* with replaced_leader: the leadership that a
+	uint64_t	 replaced_term; /* with replaced_leader: the leadership that a
 								 * transfer ends; 0 with -1: none */
-	int32_t		leader_id;		/* whom the refuser takes for the leader; -1 */
-	int32_t		replaced_leader;
-	uint64_t	max_timeout;	/* microseconds */
-	uint64_t	remembered_boot;	/* the newest start of the receiver that the
+	int32_t		 leader_id;		/* whom the refuser takes for the leader; -1 */
+	int32_t		 replaced_leader;
+	uint64_t	 max_timeout;	  /* microseconds */
+	uint64_t	 remembered_boot; /* the newest start of the receiver that the
 									 * sender has seen; 0: none */
-	uint64_t	remembered_incarnation;
-	uint64_t	remembered_save;
+	uint64_t	 remembered_incarnation;
+	uint64_t	 remembered_save;
 } RaftMessage;
 
 /* Why a datagram is not one of ours; MESSAGE_OK is 0. */
 typedef enum MessageError
 {
 	MESSAGE_OK = 0,
-	MESSAGE_SHORT,				/* too short for a header, or not MESSAGE_SIZE */
-	MESSAGE_FOREIGN,			/* another magic number */
+	MESSAGE_SHORT,	 /* too short for a header, or not MESSAGE_SIZE */
+	MESSAGE_FOREIGN, /* another magic number */
 	MESSAGE_OTHER_VERSION,
 	MESSAGE_OTHER_CLUSTER,
 	MESSAGE_UNKNOWN_TYPE,
-	MESSAGE_IMPOSSIBLE			/* a value that no member can have sent */
+	MESSAGE_IMPOSSIBLE /* a value that no member can have sent */
 } MessageError;
 
 /* What travels around a message and is none of the election's business. */
 typedef struct MessageEnvelope
 {
-	uint64_t	cluster_digest;
-	uint8_t		version;		/* filled in by decoding */
-	uint8_t		key_id;			/* 0: not authenticated */
+	uint64_t cluster_digest;
+	uint8_t	 version; /* filled in by decoding */
+	uint8_t	 key_id;  /* 0: not authenticated */
 } MessageEnvelope;
 
 /*
  * Lay out one message.  buffer has MESSAGE_SIZE bytes; the tag is left zero for
  * the transport to fill in.
  */
-extern void message_encode(const RaftMessage *message,
+extern void message_encode(const RaftMessage	 *message,
 						   const MessageEnvelope *envelope,
-						   uint8_t *buffer);
+						   uint8_t				 *buffer);
 
 /*
  * Read one datagram of "length" bytes.  envelope->cluster_digest says which
@@ -154,7 +154,7 @@ extern void message_encode(const RaftMessage *message,
  */
 extern MessageError message_decode(const uint8_t *buffer, size_t length,
 								   MessageEnvelope *envelope,
-								   RaftMessage *message);
+								   RaftMessage	   *message);
 
 /* "vote request", for people; "unknown" for a number that is no type. */
 extern const char *message_type_name(RaftMessageType type);
@@ -162,4 +162,4 @@ extern const char *message_type_name(RaftMessageType type);
 /* "other version", for people. */
 extern const char *message_error_name(MessageError error);
 
-#endif							/* PG_LEADER_MESSAGE_H */
+#endif /* PG_LEADER_MESSAGE_H */

@@ -20,8 +20,8 @@
 uint64_t
 raft_lease_length(const Raft *r, uint64_t promise)
 {
-	uint64_t	drift = r->config.timeouts.max_drift_ppm;
-	uint64_t	length;
+	uint64_t drift = r->config.timeouts.max_drift_ppm;
+	uint64_t length;
 
 	assert(promise <= RAFT_MAX_PROMISE && drift <= 500000);
 	length = promise * (1000000 - drift) / (1000000 + drift);
@@ -67,7 +67,7 @@ void
 raft_give_promise(Raft *r, uint64_t now, uint64_t term, int32_t leader, uint64_t promise,
 				  RaftOutput *out)
 {
-	uint64_t	left;
+	uint64_t left;
 
 	assert(promise > 0 && promise <= RAFT_MAX_PROMISE);
 
@@ -111,8 +111,8 @@ raft_give_promise(Raft *r, uint64_t now, uint64_t term, int32_t leader, uint64_t
 uint64_t
 raft_lease_until(const Raft *r)
 {
-	uint64_t	bounds[RAFT_MAX_NODES];
-	uint32_t	n = 0;
+	uint64_t bounds[RAFT_MAX_NODES];
+	uint32_t n = 0;
 
 	if (r->role != RAFT_LEADER)
 		return 0;

@@ -15,8 +15,8 @@ const char *
 raft_check_config(const RaftConfig *config)
 {
 	const RaftTimeouts *t = &config->timeouts;
-	uint32_t	n = 0;
-	uint64_t	lease;
+	uint32_t			n = 0;
+	uint64_t			lease;
 
 	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
 		n += config->members >> id & 1;
@@ -103,7 +103,7 @@ raft_mark_save(Raft *r, RaftOutput *out)
 void
 raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value)
 {
-	RaftEvent  *event;
+	RaftEvent *event;
 
 	if (out->n_events == RAFT_MAX_EVENTS)
 		return;
@@ -191,7 +191,7 @@ raft_follow_nobody(Raft *r, uint64_t now)
 static uint64_t
 next_random(Raft *r)
 {
-	uint64_t	z = (r->random += UINT64_C(0x9E3779B97F4A7C15));
+	uint64_t z = (r->random += UINT64_C(0x9E3779B97F4A7C15));
 
 	z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
 	z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
@@ -223,14 +223,14 @@ raft_quorum(const Raft *r)
 uint64_t
 raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n)
 {
-	uint64_t	sorted[RAFT_MAX_NODES];
+	uint64_t sorted[RAFT_MAX_NODES];
 
 	assert(n_values <= RAFT_MAX_NODES && n > 0);
 	if (n > n_values)
 		return 0;
 	for (uint32_t i = 0; i < n_values; i++)
 	{
-		uint32_t	at = i;
+		uint32_t at = i;
 
 		for (; at > 0 && sorted[at - 1] < values[i]; at--)
 			sorted[at] = sorted[at - 1];
@@ -250,7 +250,7 @@ tick_follower(Raft *r, uint64_t now, RaftOutput *out)
 		raft_start_pre_vote(r, now, out);
 	else
 	{
-		int32_t		leader_id = r->leader_id;
+		int32_t leader_id = r->leader_id;
 
 		raft_follow_nobody(r, now);
 		if (leader_id != RAFT_NONE)
@@ -262,8 +262,7 @@ static void
 do_what_is_due(Raft *r, uint64_t now, RaftOutput *out)
 {
 	raft_tick_greetings(r, now, out);
-	if (r->abstain_until != 0 && now >= r->abstain_until)
-		raft_tick_abstaining(r, now, out);
+	raft_tick_abstaining(r, now, out);
 	switch (r->role)
 	{
 		case RAFT_FOLLOWER:
@@ -297,7 +296,7 @@ raft_tick(Raft *r, uint64_t now, RaftOutput *out)
 uint64_t
 raft_deadline(const Raft *r)
 {
-	uint64_t	deadline = NEVER;
+	uint64_t deadline = NEVER;
 
 	for_each_peer(r, id)
 		deadline = sooner_of(deadline, r->peers[id].greet_at);

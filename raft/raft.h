@@ -27,29 +27,29 @@
 
 #include "message.h"
 
-#define RAFT_MAX_NODES		64
-#define RAFT_NONE			(-1)	/* no node */
-#define RAFT_UNKNOWN		(-2)	/* voted, nobody knows for whom */
+#define RAFT_MAX_NODES 64
+#define RAFT_NONE	   (-1) /* no node */
+#define RAFT_UNKNOWN   (-2) /* voted, nobody knows for whom */
 
-#define RAFT_MAX_TERM		((uint64_t) INT64_MAX)
-#define RAFT_MAX_PROMISE	UINT64_C(600000000) /* 10 minutes */
+#define RAFT_MAX_TERM	 ((uint64_t) INT64_MAX)
+#define RAFT_MAX_PROMISE UINT64_C(600000000) /* 10 minutes */
 
 /* A leader remembers the send times of this many rounds of heartbeats. */
-#define RAFT_ROUNDS			128
+#define RAFT_ROUNDS 128
 
 /*
  * The most that one call can have to send: a greeting and a request to every
  * member when it does what is due, another request to every member on what it
  * received, and an answer.
  */
-#define RAFT_MAX_MESSAGES	(4 * RAFT_MAX_NODES)
-#define RAFT_MAX_EVENTS		16
+#define RAFT_MAX_MESSAGES (4 * RAFT_MAX_NODES)
+#define RAFT_MAX_EVENTS	  16
 
 /*
  * Lease lost on purpose: a lease of P microseconds is shown for
  * P * (1 - drift) / (1 + drift) - RAFT_LEASE_MARGIN.
  */
-#define RAFT_LEASE_MARGIN	UINT64_C(1000)
+#define RAFT_LEASE_MARGIN UINT64_C(1000)
 
 /*
  * FOLLOWER		Listens to a leader, or waits for its timer.  Everyone starts
@@ -74,12 +74,12 @@ typedef enum RaftRole
  */
 typedef enum RaftAbstain
 {
-	RAFT_VOTING = 0,			/* it does not abstain */
-	RAFT_ABSTAIN_NEW,			/* this start created the store */
-	RAFT_ABSTAIN_DAMAGED,		/* one of the store's two slots is bad */
-	RAFT_ABSTAIN_OLD_COPY,		/* a peer remembers a later save */
-	RAFT_ABSTAIN_TWIN,			/* another process has started as this member */
-	RAFT_ABSTAIN_LIST,			/* the member list is not the stored one */
+	RAFT_VOTING = 0,	   /* it does not abstain */
+	RAFT_ABSTAIN_NEW,	   /* this start created the store */
+	RAFT_ABSTAIN_DAMAGED,  /* one of the store's two slots is bad */
+	RAFT_ABSTAIN_OLD_COPY, /* a peer remembers a later save */
+	RAFT_ABSTAIN_TWIN,	   /* another process has started as this member */
+	RAFT_ABSTAIN_LIST,	   /* the member list is not the stored one */
 	RAFT_ABSTAIN_LAST = RAFT_ABSTAIN_LIST
 } RaftAbstain;
 
@@ -90,34 +90,34 @@ typedef enum RaftAbstain
  */
 typedef struct RaftSaved
 {
-	uint64_t	save_number;	/* rises by at least one with each save */
-	uint64_t	boot;			/* rises with each start */
+	uint64_t	save_number; /* rises by at least one with each save */
+	uint64_t	boot;		 /* rises with each start */
 	uint64_t	term;
-	int32_t		voted_for;		/* a node id, RAFT_NONE or RAFT_UNKNOWN */
-	uint64_t	promise;		/* longest promise that may be running, in us */
-	uint64_t	list_digest;	/* of the list that this member last took over */
+	int32_t		voted_for;	 /* a node id, RAFT_NONE or RAFT_UNKNOWN */
+	uint64_t	promise;	 /* longest promise that may be running, in us */
+	uint64_t	list_digest; /* of the list that this member last took over */
 	uint32_t	list_size;
 	RaftAbstain abstaining;
 } RaftSaved;
 
 typedef struct RaftTimeouts
 {
-	uint64_t	min_timeout;	/* us; also the promise asked for as leader */
-	uint64_t	max_timeout;	/* us; above min_timeout */
-	uint64_t	heartbeat_interval; /* us; at most half of min_timeout */
-	uint32_t	max_drift_ppm;	/* how far clocks may be off, 0 .. 500000 */
+	uint64_t min_timeout;		 /* us; also the promise asked for as leader */
+	uint64_t max_timeout;		 /* us; above min_timeout */
+	uint64_t heartbeat_interval; /* us; at most half of min_timeout */
+	uint32_t max_drift_ppm;		 /* how far clocks may be off, 0 .. 500000 */
 } RaftTimeouts;
 
 typedef struct RaftConfig
 {
-	int32_t		node_id;
-	uint64_t	members;		/* bit i: node id i is in the list */
-	uint64_t	list_digest;
-	uint32_t	list_size;		/* number of members */
-	bool		list_appended;	/* the stored list is the head of this one */
-	uint64_t	incarnation;	/* random, drawn for this start */
-	uint64_t	seed;			/* of the timeouts' generator */
-	bool		may_lead;
+	int32_t		 node_id;
+	uint64_t	 members; /* bit i: node id i is in the list */
+	uint64_t	 list_digest;
+	uint32_t	 list_size;		/* number of members */
+	bool		 list_appended; /* the stored list is the head of this one */
+	uint64_t	 incarnation;	/* random, drawn for this start */
+	uint64_t	 seed;			/* of the timeouts' generator */
+	bool		 may_lead;
 	RaftTimeouts timeouts;
 } RaftConfig;
 
@@ -125,36 +125,36 @@ typedef struct RaftConfig
 typedef enum RaftReason
 {
 	RAFT_STARTED = 0,
-	RAFT_TIMED_OUT,				/* peer: who was last heard; value: us ago */
+	RAFT_TIMED_OUT, /* peer: who was last heard; value: us ago */
 	RAFT_PRE_VOTE_WON,
 	RAFT_VOTE_WON,
-	RAFT_NOT_ELECTED,			/* value: us of asking in vain */
-	RAFT_VOTE_GIVEN,			/* peer: to whom */
-	RAFT_HIGHER_TERM,			/* peer: who has it */
-	RAFT_LEADER_FOUND,			/* peer: the leader */
-	RAFT_LEADER_LOST,			/* peer: who led; value: us since it was heard */
-	RAFT_QUORUM_LOST,			/* value: members that answered, self included */
-	RAFT_HANDED_OVER,			/* peer: to whom; RAFT_NONE: to nobody */
-	RAFT_RESIGNED,				/* peer: to whom; RAFT_NONE: to nobody */
-	RAFT_ASKED_TO_STAND,		/* peer: by whom */
-	RAFT_STANDS_ABOVE,			/* a member is ahead.  peer: who */
-	RAFT_STARTED_ABSTAINING,	/* value: RaftAbstain */
-	RAFT_HEARD_ALL,				/* waits before it votes again; value: us */
-	RAFT_ADMITTED,				/* the operator's word */
+	RAFT_NOT_ELECTED,		 /* value: us of asking in vain */
+	RAFT_VOTE_GIVEN,		 /* peer: to whom */
+	RAFT_HIGHER_TERM,		 /* peer: who has it */
+	RAFT_LEADER_FOUND,		 /* peer: the leader */
+	RAFT_LEADER_LOST,		 /* peer: who led; value: us since it was heard */
+	RAFT_QUORUM_LOST,		 /* value: members that answered, self included */
+	RAFT_HANDED_OVER,		 /* peer: to whom; RAFT_NONE: to nobody */
+	RAFT_RESIGNED,			 /* peer: to whom; RAFT_NONE: to nobody */
+	RAFT_ASKED_TO_STAND,	 /* peer: by whom */
+	RAFT_STANDS_ABOVE,		 /* a member is ahead.  peer: who */
+	RAFT_STARTED_ABSTAINING, /* value: RaftAbstain */
+	RAFT_HEARD_ALL,			 /* waits before it votes again; value: us */
+	RAFT_ADMITTED,			 /* the operator's word */
 	RAFT_STOPPED_ABSTAINING,
-	RAFT_SECOND_LEADER,			/* peer: who claims a term that has a leader */
+	RAFT_SECOND_LEADER, /* peer: who claims a term that has a leader */
 	RAFT_REASONS
 } RaftReason;
 
 /* One transition: the state after it, and what brought it about. */
 typedef struct RaftEvent
 {
-	RaftReason	reason;
-	RaftRole	role;
-	uint64_t	term;
-	int32_t		leader_id;
-	int32_t		peer;
-	uint64_t	value;
+	RaftReason reason;
+	RaftRole   role;
+	uint64_t   term;
+	int32_t	   leader_id;
+	int32_t	   peer;
+	uint64_t   value;
 } RaftEvent;
 
 /* Why a message was dropped by the core. */
@@ -174,19 +174,19 @@ typedef enum RaftDrop
 
 typedef struct RaftCounters
 {
-	uint64_t	pre_votes_started;	/* rounds of pre-votes */
-	uint64_t	elections_started;	/* candidacies */
-	uint64_t	elections_won;
-	uint64_t	elections_lost;
-	uint64_t	votes_given;	/* to others */
-	uint64_t	votes_refused;
-	uint64_t	pre_votes_given;	/* to others */
-	uint64_t	pre_votes_refused;
-	uint64_t	transfers;		/* told another to stand in our place */
-	uint64_t	quorum_losses;
-	uint64_t	received[RAFT_MESSAGE_TYPES];
-	uint64_t	sent[RAFT_MESSAGE_TYPES];
-	uint64_t	dropped[RAFT_DROPS];
+	uint64_t pre_votes_started; /* rounds of pre-votes */
+	uint64_t elections_started; /* candidacies */
+	uint64_t elections_won;
+	uint64_t elections_lost;
+	uint64_t votes_given; /* to others */
+	uint64_t votes_refused;
+	uint64_t pre_votes_given; /* to others */
+	uint64_t pre_votes_refused;
+	uint64_t transfers; /* told another to stand in our place */
+	uint64_t quorum_losses;
+	uint64_t received[RAFT_MESSAGE_TYPES];
+	uint64_t sent[RAFT_MESSAGE_TYPES];
+	uint64_t dropped[RAFT_DROPS];
 } RaftCounters;
 
 /* What a peer said to what this member asks of it at present. */
@@ -194,104 +194,104 @@ typedef enum RaftBallot
 {
 	RAFT_BALLOT_OPEN = 0,
 	RAFT_BALLOT_GRANTED,
-	RAFT_BALLOT_REFUSED			/* for good: not asked again in this round */
+	RAFT_BALLOT_REFUSED /* for good: not asked again in this round */
 } RaftBallot;
 
 typedef struct RaftPeer
 {
 	/* Who it is: taught only by datagrams that echo our own start. */
-	uint64_t	boot;			/* of its newest start; 0: not known */
-	uint64_t	incarnation;
-	uint64_t	save_number;	/* highest seen */
-	uint64_t	list_digest;	/* as of its last datagram */
-	uint64_t	term;			/* as of its last datagram */
-	bool		abstaining;
-	bool		may_lead;
-	RaftPosition position;		/* as of its last heartbeat answer */
-	uint64_t	heard_at;		/* last datagram that echoed our start; 0: none */
-	uint64_t	round_trip;		/* us, of the last answer to us; 0: not known */
+	uint64_t	 boot; /* of its newest start; 0: not known */
+	uint64_t	 incarnation;
+	uint64_t	 save_number; /* highest seen */
+	uint64_t	 list_digest; /* as of its last datagram */
+	uint64_t	 term;		  /* as of its last datagram */
+	bool		 abstaining;
+	bool		 may_lead;
+	RaftPosition position;	 /* as of its last heartbeat answer */
+	uint64_t	 heard_at;	 /* last datagram that echoed our start; 0: none */
+	uint64_t	 round_trip; /* us, of the last answer to us; 0: not known */
 
 	/* Its answer to the greeting of this start. */
-	bool		answered;
-	uint64_t	answer_digest;
-	uint64_t	answer_term;
-	uint64_t	answer_promise;
-	uint64_t	answer_max_timeout;
+	bool	 answered;
+	uint64_t answer_digest;
+	uint64_t answer_term;
+	uint64_t answer_promise;
+	uint64_t answer_max_timeout;
 
-	uint64_t	greet_at;		/* when to send it the next greeting */
-	uint64_t	greeted_at;		/* when the last one was sent; 0: never */
-	uint64_t	replied_at;		/* last reply to a datagram out of its time */
-	uint64_t	sequence;		/* highest seen of its newest start */
+	uint64_t greet_at;	 /* when to send it the next greeting */
+	uint64_t greeted_at; /* when the last one was sent; 0: never */
+	uint64_t replied_at; /* last reply to a datagram out of its time */
+	uint64_t sequence;	 /* highest seen of its newest start */
 
 	/* While asking for pre-votes or votes. */
-	RaftBallot	ballot;
-	uint64_t	ask_at;			/* when to ask (again) */
+	RaftBallot ballot;
+	uint64_t   ask_at; /* when to ask (again) */
 
 	/* While leading. */
-	uint64_t	acked_round;
-	uint64_t	acked_at;		/* when the last acknowledgement came */
-	uint64_t	bound_until;	/* its promise to us certainly runs until then */
+	uint64_t acked_round;
+	uint64_t acked_at;	  /* when the last acknowledgement came */
+	uint64_t bound_until; /* its promise to us certainly runs until then */
 } RaftPeer;
 
 typedef struct RaftRound
 {
-	uint64_t	number;
-	uint64_t	sent_at;
-	uint64_t	promise;
+	uint64_t number;
+	uint64_t sent_at;
+	uint64_t promise;
 } RaftRound;
 
 typedef struct Raft
 {
-	RaftConfig	config;
-	RaftSaved	saved;			/* what must be durable, see THE CONTRACT */
+	RaftConfig	 config;
+	RaftSaved	 saved; /* what must be durable, see THE CONTRACT */
 	RaftPosition position;
-	bool		may_lead;
-	uint64_t	random;			/* state of the generator */
-	uint64_t	sequence;		/* of the last datagram */
-	uint64_t	loaded_save_number; /* what the store held when it was read */
+	bool		 may_lead;
+	uint64_t	 random;			 /* state of the generator */
+	uint64_t	 sequence;			 /* of the last datagram */
+	uint64_t	 loaded_save_number; /* what the store held when it was read */
 
-	RaftRole	role;
-	uint64_t	role_since;
-	int32_t		leader_id;		/* who leads the present term, as far as known */
-	int32_t		term_leader;	/* who was seen to lead the present term */
-	uint64_t	leader_heard_at;
-	uint64_t	timer;			/* when the present waiting or asking ends */
+	RaftRole role;
+	uint64_t role_since;
+	int32_t	 leader_id;	  /* who leads the present term, as far as known */
+	int32_t	 term_leader; /* who was seen to lead the present term */
+	uint64_t leader_heard_at;
+	uint64_t timer; /* when the present waiting or asking ends */
 
 	/*
 	 * Promises.  Those to one leadership (promised_term, promised_leader) are
 	 * kept apart from all others, because a transfer lifts just these.
 	 */
-	uint64_t	promised_term;
-	int32_t		promised_leader;
-	uint64_t	promised_until;
-	uint64_t	promised_others_until;
-	uint64_t	longest_until;	/* saved.promise must not fall before this */
+	uint64_t promised_term;
+	int32_t	 promised_leader;
+	uint64_t promised_until;
+	uint64_t promised_others_until;
+	uint64_t longest_until; /* saved.promise must not fall before this */
 
 	/* Asking for pre-votes or votes. */
-	uint64_t	round;			/* of pre-votes, rises within this start */
-	uint64_t	asked_at;		/* first send of this round or candidacy */
-	uint64_t	asked_promise;	/* that the candidacy asks for */
-	uint64_t	replaced_term;	/* leadership that the candidacy replaces */
-	int32_t		replaced_leader;
+	uint64_t round;			/* of pre-votes, rises within this start */
+	uint64_t asked_at;		/* first send of this round or candidacy */
+	uint64_t asked_promise; /* that the candidacy asks for */
+	uint64_t replaced_term; /* leadership that the candidacy replaces */
+	int32_t	 replaced_leader;
 
 	/* Leading. */
-	uint64_t	heartbeat_at;	/* when the next round goes out */
-	uint64_t	heartbeat_round;
-	uint64_t	own_bound_until;	/* our own promise to ourselves */
-	RaftRound	rounds[RAFT_ROUNDS];
+	uint64_t  heartbeat_at; /* when the next round goes out */
+	uint64_t  heartbeat_round;
+	uint64_t  own_bound_until; /* our own promise to ourselves */
+	RaftRound rounds[RAFT_ROUNDS];
 
 	/* Abstaining. */
-	bool		admitted;		/* the operator's word was given */
-	uint64_t	heard_from;		/* bit i: i's answer is in what was adopted */
-	uint64_t	abstain_until;	/* end of the wait; 0: not waiting yet */
+	bool	 admitted;		/* the operator's word was given */
+	uint64_t heard_from;	/* bit i: i's answer is in what was adopted */
+	uint64_t abstain_until; /* end of the wait; 0: not waiting yet */
 
-	RaftPeer	peers[RAFT_MAX_NODES];
+	RaftPeer	 peers[RAFT_MAX_NODES];
 	RaftCounters counters;
 } Raft;
 
 typedef struct RaftOutput
 {
-	bool		save;			/* r->saved has changed */
+	bool		save; /* r->saved has changed */
 	uint32_t	n_messages;
 	uint32_t	n_events;
 	RaftMessage messages[RAFT_MAX_MESSAGES];
@@ -300,7 +300,7 @@ typedef struct RaftOutput
 
 typedef enum RaftTransferResult
 {
-	RAFT_TRANSFER_STARTED = 0,	/* the target was told to stand */
+	RAFT_TRANSFER_STARTED = 0, /* the target was told to stand */
 	RAFT_TRANSFER_NOT_LEADER,
 	RAFT_TRANSFER_TO_SELF,
 	RAFT_TRANSFER_UNKNOWN_NODE, /* not in the list */
@@ -365,6 +365,14 @@ extern void raft_resign(Raft *r, uint64_t now, RaftOutput *out);
  */
 extern bool raft_admit(Raft *r, uint64_t now, RaftOutput *out);
 
+/*
+ * What a member that abstains is waiting for, at time now: *peers gets a bit for
+ * each peer whose answer, with our member list, has to come first, and the
+ * result says whether the operator's word is needed as well.  With neither, only
+ * r->abstain_until has to pass.
+ */
+extern bool raft_abstains_for(const Raft *r, uint64_t now, uint64_t *peers);
+
 /* How new this member's data is.  Takes effect with the next vote. */
 extern void raft_set_position(Raft *r, RaftPosition position);
 
@@ -402,4 +410,4 @@ extern const char *raft_drop_name(RaftDrop drop);
 extern const char *raft_describe_event(const RaftEvent *event,
 									   char *buffer, size_t size);
 
-#endif							/* PG_LEADER_RAFT_H */
+#endif /* PG_LEADER_RAFT_H */

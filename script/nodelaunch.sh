@@ -192,14 +192,14 @@ create_extension()
 
 report_abstaining()
 {
-	local reason
+	local rows
 
-	reason=$(node_psql "$id" -c 'SELECT abstain_reason FROM pg_leader_status WHERE abstaining' \
-		2>/dev/null) || return 0
-	if [[ -n $reason ]]; then
-		warn "node $id abstains from voting: $reason"
-		say "It votes as soon as every other member has answered it.  If some never will,"
-		say "and are stopped for good: SELECT pg_leader_admit() on node $id."
+	rows=$(node_psql "$id" -c "SELECT abstain_reason || '; it waits for ' || abstain_waits_for
+		FROM pg_leader_status WHERE abstaining" 2>/dev/null) || return 0
+	if [[ -n $rows ]]; then
+		warn "node $id abstains from voting: $rows"
+		say "pg_leader_status shows how that goes on.  If it waits for a member that is stopped for"
+		say "good, or for pg_leader_admit(), see there: SELECT pg_leader_admit() on node $id."
 	fi
 }
 

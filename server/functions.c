@@ -298,6 +298,36 @@ address_of(const SharedDetail *detail, int32_t node_id)
 	return NULL;
 }
 
+/* "the answers of nodes 1, 2" or "pg_leader_admit()", or both, or the time. */
+static void
+add_abstain_waits_for(Row *row, const SharedStatus *status, uint64_t now)
+{
+	StringInfoData text;
+	bool		   is_first = true;
+	int			   id;
+
+	initStringInfo(&text);
+	if (status->abstain_word)
+		appendStringInfoString(&text, "pg_leader_admit()");
+	for (id = 0; id < RAFT_MAX_NODES; id++)
+	{
+		if (!(status->abstain_peers >> id & 1))
+			continue;
+		if (is_first)
+			appendStringInfo(&text, "%sthe answers, with the same member list, of nodes %d",
+							 status->abstain_word ? " and " : "", id);
+		else
+			appendStringInfo(&text, ", %d", id);
+		is_first = false;
+	}
+	if (text.len == 0)
+		appendStringInfo(&text, "%d ms to pass",
+						 status->abstain_until > now
+							 ? (int) ((status->abstain_until - now) / 1000)
+							 : 0);
+	add_text(row, text.data);
+}
+
 /* The columns that only a member that takes part has: role ... since. */
 static void
 add_membership(Row *row, const SharedStatus *status, const SharedDetail *detail,
@@ -320,9 +350,15 @@ add_membership(Row *row, const SharedStatus *status, const SharedDetail *detail,
 	add(row, BoolGetDatum(status->may_lead));
 	add(row, BoolGetDatum(status->abstaining != RAFT_VOTING));
 	if (status->abstaining != RAFT_VOTING)
+	{
 		add_text(row, raft_abstain_name(status->abstaining));
+		add_abstain_waits_for(row, status, now);
+	}
 	else
+	{
 		add_null(row);
+		add_null(row);
+	}
 	add_remaining(row, status->promise_until, now);
 	add(row, interval_datum((int64) status->timeouts.min_timeout));
 	add(row, interval_datum((int64) status->timeouts.max_timeout));
@@ -330,7 +366,7 @@ add_membership(Row *row, const SharedStatus *status, const SharedDetail *detail,
 	add(row, TimestampTzGetDatum(status->since));
 }
 
-#define MEMBERSHIP_COLUMNS 17
+#define MEMBERSHIP_COLUMNS 18
 #define IS_LEADER_COLUMN   7
 
 Datum

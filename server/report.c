@@ -161,8 +161,7 @@ report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *
 		ereport(WARNING,
 				(errmsg("pg_leader: node %d follows, but neither votes nor stands: %s",
 						config->node_id, raft_abstain_name(saved->abstaining)),
-				 errhint("It votes again after all other members have answered it; "
-						 "if some never will, see pg_leader_admit().")));
+				 errhint("pg_leader_status says in abstain_waits_for what it waits for.")));
 }
 
 void
@@ -238,6 +237,10 @@ fill_status(const Raft *raft)
 	status.quorum = raft_quorum(raft);
 	status.abstaining = raft->saved.abstaining;
 	status.abstain_until = raft->abstain_until;
+	status.abstain_word = false;
+	status.abstain_peers = 0;
+	if (raft->saved.abstaining != RAFT_VOTING)
+		status.abstain_word = raft_abstains_for(raft, clock_now(), &status.abstain_peers);
 	status.promise_until = raft_promise_until(raft);
 	status.boot = raft->saved.boot;
 	status.may_lead = raft->may_lead;

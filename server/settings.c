@@ -201,7 +201,7 @@ define_timing(void)
 							50, 1, 60000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomRealVariable("pg_leader.max_clock_drift",
-							 "Sets how far the rates of two members' clocks may be off.",
+							 "Sets how far the rate of each member's clock may be off from true time.",
 							 "A fraction; leases are shortened by it.",
 							 &settings.max_clock_drift,
 							 0.10, 0.0, 0.5,
