@@ -300,7 +300,7 @@ raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *ou
 {
 	uint64_t bound;
 
-	if (m->term == 0 || m->promise == 0 || m->promise > RAFT_MAX_PROMISE ||
+	if (m->term == 0 || m->promise == 0 ||
 		(m->replaced_leader != RAFT_NONE && m->replaced_term >= m->term))
 	{
 		raft_drop(r, RAFT_DROP_IMPOSSIBLE);

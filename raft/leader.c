@@ -145,7 +145,7 @@ raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
 	bool is_news;
 
-	if (m->term == 0 || m->round == 0 || m->promise == 0 || m->promise > RAFT_MAX_PROMISE)
+	if (m->term == 0 || m->round == 0 || m->promise == 0)
 	{
 		raft_drop(r, RAFT_DROP_IMPOSSIBLE);
 		return;

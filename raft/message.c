@@ -260,6 +260,13 @@ message_decode(const uint8_t *buffer, size_t length, MessageEnvelope *envelope,
 	return body_is_possible(message) ? MESSAGE_OK : MESSAGE_IMPOSSIBLE;
 }
 
+bool
+message_is_possible(const RaftMessage *message)
+{
+	return message->type >= RAFT_GREETING && message->type < RAFT_MESSAGE_TYPES &&
+		   header_is_possible(message) && body_is_possible(message);
+}
+
 const char *
 message_type_name(RaftMessageType type)
 {

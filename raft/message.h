@@ -156,6 +156,12 @@ extern MessageError message_decode(const uint8_t *buffer, size_t length,
 								   MessageEnvelope *envelope,
 								   RaftMessage	   *message);
 
+/*
+ * Can a member have sent this?  What decoding lets through is possible; the core
+ * asks again, for whoever hands it a message that was never decoded.
+ */
+extern bool message_is_possible(const RaftMessage *message);
+
 /* "vote request", for people; "unknown" for a number that is no type. */
 extern const char *message_type_name(RaftMessageType type);
 

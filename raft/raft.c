@@ -219,24 +219,25 @@ raft_quorum(const Raft *r)
 	return r->config.list_size / 2 + 1;
 }
 
-/* The n-th largest of the values, 1 .. ; 0 if there are fewer. */
+/* The n-th largest of the values, n from 1; 0 if there are fewer. */
 uint64_t
 raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n)
 {
-	uint64_t sorted[RAFT_MAX_NODES];
-
 	assert(n_values <= RAFT_MAX_NODES && n > 0);
-	if (n > n_values)
-		return 0;
 	for (uint32_t i = 0; i < n_values; i++)
 	{
-		uint32_t at = i;
+		uint32_t larger = 0;
+		uint32_t equal = 0;
 
-		for (; at > 0 && sorted[at - 1] < values[i]; at--)
-			sorted[at] = sorted[at - 1];
-		sorted[at] = values[i];
+		for (uint32_t j = 0; j < n_values; j++)
+		{
+			larger += values[j] > values[i];
+			equal += values[j] == values[i];
+		}
+		if (larger < n && n <= larger + equal)
+			return values[i];
 	}
-	return sorted[n - 1];
+	return 0;
 }
 
 /* ---- the calls ---- */
@@ -366,8 +367,7 @@ raft_receive(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 		raft_drop(r, RAFT_DROP_UNKNOWN_NODE);
 		return;
 	}
-	if (m->type < RAFT_GREETING || m->type >= RAFT_MESSAGE_TYPES || m->term > RAFT_MAX_TERM ||
-		m->boot == 0)
+	if (!message_is_possible(m))
 	{
 		raft_drop(r, RAFT_DROP_IMPOSSIBLE);
 		return;
