@@ -14,7 +14,7 @@
 # shellcheck source=script/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../script/lib.sh"
 
-PARTS=(lint pure build unit unit-asan sql tap)
+PARTS=(lint pure build unit unit-asan sql tap chaos)
 
 usage()
 {
@@ -37,6 +37,8 @@ DESCRIPTION
     unit-asan  the same under the address and undefined-behaviour sanitizers
     sql        the SQL interface, on a server of its own
     tap        elections of real servers on this machine
+    chaos      real servers killed in the middle of elections, and what they
+               sent compared with what they kept (as root)
 
     The last line is "N passed, N failed, N skipped".  With CI=true in the
     environment, a skipped test counts as failed.
@@ -49,6 +51,7 @@ OPTIONS
 ENVIRONMENT
     PG_CONFIG     the PostgreSQL to test with; else as PATH says
     PROVE_TESTS   the files in test/t to run, all of them by default
+    CHAOS_ROUNDS  how often servers are killed in chaos, 5 by default
     TMPDIR        where the temporary directory is made, /tmp by default
 
 EXIT STATUS
@@ -470,6 +473,16 @@ part_tap()
 		PERL5LIB="$pgxs/src/test/perl:$tree/test/t" PGPORT=65432 \
 		PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
 		perl -e "$REAPER" prove -v "${tests[@]}"
+}
+
+# Not as the tester: capturing datagrams is for root.  The servers run as the
+# tester all the same.
+part_chaos()
+{
+	need_build
+	env -C "$tree" PG_CONFIG="$PG_CONFIG" PATH="$PG_BIN:$PATH" TMPDIR="$scratch/tmp" \
+		PGLD_USER="$SERVER_USER" perl -e "$REAPER" prove -v test/chaos/kill_leader.pl \
+		test/chaos/kill_everyone.pl
 }
 
 # ---- main ----

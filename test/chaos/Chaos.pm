@@ -203,6 +203,13 @@ sub query
 sub wait_for_leader
 {
 	my ($self, @ids) = @_;
+	return $self->wait_for_leader_above(0, @ids);
+}
+
+# The same in a term above $term: the dead are named for a while.
+sub wait_for_leader_above
+{
+	my ($self, $term, @ids) = @_;
 	my $end = now() + 60;
 	my $seen;
 
@@ -219,7 +226,7 @@ sub wait_for_leader
 			$views{$view} = 1;
 		}
 		my ($view, @others) = keys %views;
-		return ($2, $1) if !@others && $view =~ /^(\d+) (\d+)$/;
+		return ($2, $1) if !@others && $view =~ /^(\d+) (\d+)$/ && $1 > $term;
 	}
 	die "no leader that all agree on within 60 s:$seen";
 }

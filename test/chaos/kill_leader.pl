@@ -30,7 +30,7 @@ foreach my $round (1 .. $rounds)
 	$cluster->read_events($_) foreach @all;
 
 	my $killed = $cluster->kill_nodes($leader);
-	my ($new, $new_term) = $cluster->wait_for_leader(@others);
+	my ($new, $new_term) = $cluster->wait_for_leader_above($term, @others);
 	my (%named, $leads);
 	foreach my $id (@others)
 	{

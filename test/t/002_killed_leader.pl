@@ -1,5 +1,6 @@
 # test/t/002_killed_leader.pl
-#	  SIGKILL hits the leader: all its processes, its postmaster, its worker.
+#	  A leader that goes without a word: all its processes, its postmaster or its
+#	  worker alone are killed, or its worker is paused.
 
 use strict;
 use warnings;
@@ -70,6 +71,21 @@ cmp_ok($term, '>', $old_term, 'worker terminated: in a higher term');
 like($cluster->log_of($old, $offset), qr/resigned in favour of node \d/,
 	'worker terminated: it has handed over');
 unlike($cluster->log_of($old, $offset), qr/reinitializing/, 'worker terminated: the server ran on');
+
+# SIGSTOP: the worker cannot even withdraw its lease, so the lease must end by
+# itself, before anyone else has one.
+($old, $old_term) = $cluster->wait_for_leader('ready for the next');
+$cluster->remember($old);
+my $worker = $cluster->worker($old);
+kill 'STOP', $worker;
+($leader, $term) = $cluster->wait_for_leader('worker paused: the others have a leader', $cluster->others($old));
+is($cluster->sql($old, "SELECT role, pg_leader_is_leader(), is_leader, (SELECT l.term FROM pg_leader_lease() l)
+		FROM pg_leader_status"), 'leader|f|f|', 'worker paused: it has not heard, and has no lease all the same');
+like($cluster->failure($old, 'SELECT pg_leader_transfer()'),
+	qr/ERROR:  the worker of pg_leader did not answer in time\nHINT:  /, 'worker paused: a request ends with an error');
+kill 'CONT', $worker;
+my ($same, $same_term) = $cluster->wait_for_leader('worker resumed: all agree', $cluster->ids);
+cmp_ok($same_term, '>', $old_term, 'worker resumed: nobody leads the old term any more');
 
 # ---- two of three: no majority, no leader ----
 

@@ -341,6 +341,43 @@ late_or_replayed_transfer(void **state)
 	assert_true(w->node[1].disk.term == 1);
 }
 
+/* No promise is in the way any more, and still it is for a term that is over,
+ * or from one who does not lead. */
+static void
+late_transfer_when_nothing_binds(void **state)
+{
+	RaftMessage m;
+
+	(void) state;
+	world_init_alone(w, 3);
+	m = world_heartbeat(w, 1, 0, 4, 1);
+	world_inject(w, &m);
+	m = world_heartbeat(w, 2, 0, 5, 1);
+	world_inject(w, &m);
+	world_advance(w, MS(201));
+	assert_true(raft_promise_until(&w->node[0].raft) <= w->now);
+	for (uint64_t term = 3; term <= 6; term++)
+		for (int from = 1; from < 3; from++)
+		{
+			if (term == 5 && from == 2)
+				continue;
+			world_set_timer(w, 0, MS(300));
+			m = world_message(w, RAFT_TRANSFER, from, 0);
+			m.term = term;
+			world_inject(w, &m);
+			assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+			assert_true(w->node[0].disk.term == 5);
+			assert_null(world_sent(w, 0, RAFT_VOTE_REQUEST, RAFT_NONE));
+		}
+
+	/* The one that may, however late. */
+	m = world_message(w, RAFT_TRANSFER, 2, 0);
+	m.term = 5;
+	world_inject(w, &m);
+	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_true(w->node[0].disk.term == 6);
+}
+
 /* The order arrives after its term's promise was renewed by a second leader. */
 static void
 late_transfer_after_another_election(void **state)
@@ -576,6 +613,7 @@ main(void)
 		cmocka_unit_test(transfer_target_paused),
 		cmocka_unit_test(transfer_then_isolate_old_leader),
 		cmocka_unit_test(late_or_replayed_transfer),
+		cmocka_unit_test(late_transfer_when_nothing_binds),
 		cmocka_unit_test(late_transfer_after_another_election),
 		cmocka_unit_test(a_target_that_may_not_lead_does_not_stand),
 		cmocka_unit_test(rule_8_resigning_hands_over_to_the_most_up_to_date),
