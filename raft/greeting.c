@@ -80,15 +80,11 @@ answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
 	answer->remembered_save = peer->save_number;
 }
 
-/* May we reply to a datagram that is out of its time?  Once an interval. */
+/* Was the last of something less than a heartbeat_interval ago?  0: never was. */
 static bool
-may_reply(const Raft *r, RaftPeer *peer, uint64_t now)
+is_recent(const Raft *r, uint64_t last, uint64_t now)
 {
-	if (peer->replied_at != 0 &&
-		now - peer->replied_at < r->config.timeouts.heartbeat_interval)
-		return false;
-	peer->replied_at = now;
-	return true;
+	return last != 0 && now - last < r->config.timeouts.heartbeat_interval;
 }
 
 /*
@@ -109,7 +105,7 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	if (m->echo_boot != r->saved.boot || m->echo_incarnation != r->config.incarnation)
 	{
 		raft_drop(r, RAFT_DROP_ECHO);
-		if (may_reply(r, peer, now))
+		if (!is_recent(r, peer->greeted_at, now))
 			greet(r, now, m->from, out);
 		return false;
 	}
@@ -121,8 +117,11 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	if (m->boot == peer->boot && m->incarnation != peer->incarnation)
 	{
 		raft_drop(r, RAFT_DROP_TWIN);
-		if (may_reply(r, peer, now))
+		if (!is_recent(r, peer->told_at, now))
+		{
+			peer->told_at = now;
 			answer_greeting(r, m, out);
+		}
 		return false;
 	}
 

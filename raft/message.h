@@ -4,7 +4,8 @@
  *
  * One fixed layout serves every type, so that decoding never has to trust a
  * length: a datagram of version 1 is exactly MESSAGE_SIZE bytes, and a field
- * that its type does not use must be zero.  Numbers are in network byte order.
+ * that its type does not use must be zero (ids: -1).  Numbers are in network
+ * byte order.
  *
  *	  offset size field
  *	  0      4    magic "PGLD"

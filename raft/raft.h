@@ -220,7 +220,7 @@ typedef struct RaftPeer
 
 	uint64_t greet_at;	 /* when to send it the next greeting */
 	uint64_t greeted_at; /* when the last one was sent; 0: never */
-	uint64_t replied_at; /* last reply to a datagram out of its time */
+	uint64_t told_at;	 /* when a twin of it was told so last; 0: never */
 	uint64_t sequence;	 /* highest seen of its newest start */
 
 	/* While asking for pre-votes or votes. */

@@ -322,9 +322,7 @@ add_abstain_waits_for(Row *row, const SharedStatus *status, uint64_t now)
 	}
 	if (text.len == 0)
 		appendStringInfo(&text, "%d ms to pass",
-						 status->abstain_until > now
-							 ? (int) ((status->abstain_until - now) / 1000)
-							 : 0);
+						 status->abstain_until > now ? (int) ((status->abstain_until - now) / 1000) : 0);
 	add_text(row, text.data);
 }
 

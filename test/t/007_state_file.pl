@@ -221,7 +221,7 @@ $cluster->forget_state($id);
 abstains_then_votes('old copy', 'the state file is older than what a peer remembers');
 cmp_ok($cluster->status($id)->{boot}, '>', $boot, 'old copy: it goes on above what it had been');
 
-# A copy that is one start old looks like a second server with this id.
+# A copy that is one start old: the others know another start of that number.
 down('twin');
 $cluster->start($id);
 $cluster->wait_for_leader('twin: it has gone on', $cluster->ids);
@@ -229,7 +229,7 @@ $cluster->stop($id);
 $offset = $cluster->log_size($id);
 move($spare, $file) or die;
 $cluster->forget_state($id);
-abstains_then_votes('twin', 'another server has run with this node id');
+abstains_then_votes('twin', 'a peer knows of another start with this node id');
 
 # ---- while another one is down ----
 

@@ -48,7 +48,7 @@ sub takes_no_part
 	with($lines);
 	$cluster->wait_until("$what: the server runs, its status says what is wrong",
 		sub { my $s = $cluster->status(0); $s && $s->{state} =~ /^not taking part: .*$pattern/ });
-	is($cluster->sql(0, 'SELECT term, leader_id, is_leader FROM pg_leader_status'), '||', "$what: no term, no leader");
+	is($cluster->sql(0, 'SELECT term, leader_id, is_leader FROM pg_leader_status'), '||f', "$what: no term, no leader");
 	$log = $cluster->log_of(0, $offset);
 	is(scalar(() = $log =~ /$message/g), 1, "$what: one message in the log");
 	like($log, qr/$message[^\n]*\n[^\n]*HINT:  [^\n]*$hint/, "$what: with a hint");

@@ -17,7 +17,7 @@
 static uint64_t
 next_random(uint64_t *state)
 {
-	uint64_t	z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+	uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -47,10 +47,8 @@ remember_vote(World *w, int node, uint64_t term, int candidate)
 		return;
 	}
 	assert_true(w->n_votes < WORLD_HISTORY);
-	w->votes[w->n_votes++] = (WorldVote)
-	{
-		node, term, candidate
-	};
+	w->votes[w->n_votes++] = (WorldVote){
+		node, term, candidate};
 }
 
 static void
@@ -66,19 +64,17 @@ remember_leader(World *w, int node, uint64_t term)
 		return;
 	}
 	assert_true(w->n_leaders < WORLD_HISTORY);
-	w->leaders[w->n_leaders++] = (WorldVote)
-	{
-		node, term, RAFT_NONE
-	};
+	w->leaders[w->n_leaders++] = (WorldVote){
+		node, term, RAFT_NONE};
 }
 
 static bool
 same_saved(const RaftSaved *a, const RaftSaved *b)
 {
 	return a->save_number == b->save_number && a->boot == b->boot &&
-		a->term == b->term && a->voted_for == b->voted_for &&
-		a->promise == b->promise && a->list_digest == b->list_digest &&
-		a->list_size == b->list_size && a->abstaining == b->abstaining;
+		   a->term == b->term && a->voted_for == b->voted_for &&
+		   a->promise == b->promise && a->list_digest == b->list_digest &&
+		   a->list_size == b->list_size && a->abstaining == b->abstaining;
 }
 
 static bool
@@ -92,7 +88,8 @@ compare_positions(RaftPosition a, RaftPosition b)
 {
 	if (a.epoch != b.epoch)
 		return a.epoch < b.epoch ? -1 : 1;
-	return a.index == b.index ? 0 : a.index < b.index ? -1 : 1;
+	return a.index == b.index ? 0 : a.index < b.index ? -1 :
+														1;
 }
 
 /* F, P and A: what a message says must follow from what will be durable. */
@@ -100,7 +97,7 @@ static void
 check_message(World *w, int i, const RaftSaved *before, const RaftMessage *m,
 			  const RaftMessage *received)
 {
-	WorldNode  *node = &w->node[i];
+	WorldNode		*node = &w->node[i];
 	const RaftSaved *saved = &node->raft.saved;
 
 	assert_int_equal(m->from, i);
@@ -168,7 +165,7 @@ check_message(World *w, int i, const RaftSaved *before, const RaftMessage *m,
 static void
 check_record(World *w, int i)
 {
-	WorldNode  *node = &w->node[i];
+	WorldNode		*node = &w->node[i];
 	const RaftSaved *saved = &node->raft.saved;
 
 	if (!node->out.save && !same_saved(saved, &node->disk))
@@ -192,12 +189,12 @@ check_record(World *w, int i)
 static void
 check_world(World *w)
 {
-	int			holder = RAFT_NONE;
+	int holder = RAFT_NONE;
 
 	for (int i = 0; i < w->n; i++)
 	{
-		WorldNode  *node = &w->node[i];
-		uint64_t	lease = node->running ? raft_lease_until(&node->raft) : node->crashed_lease;
+		WorldNode *node = &w->node[i];
+		uint64_t   lease = node->running ? raft_lease_until(&node->raft) : node->crashed_lease;
 
 		if (node->running)
 		{
@@ -232,7 +229,7 @@ static void
 enqueue(World *w, const RaftMessage *m)
 {
 	MessageEnvelope envelope = {.cluster_digest = WORLD_CLUSTER};
-	WorldDatagram *d;
+	WorldDatagram  *d;
 
 	if (m->to >= w->n || w->cut[m->from][m->to])
 		return;
@@ -254,7 +251,7 @@ begin_call(World *w, int i)
 {
 	assert_true(w->node[i].running);
 	assert_false(w->node[i].paused);
-	memset(&w->node[i].out, 0xA5, sizeof(RaftOutput));	/* the core must fill it in */
+	memset(&w->node[i].out, 0xA5, sizeof(RaftOutput)); /* the core must fill it in */
 	w->node[i].out.save = false;
 	w->node[i].out.n_messages = w->node[i].out.n_events = 0;
 }
@@ -273,9 +270,9 @@ die_in_call(WorldNode *node)
 static void
 end_call(World *w, int i, const RaftMessage *received)
 {
-	WorldNode  *node = &w->node[i];
+	WorldNode		 *node = &w->node[i];
 	const RaftOutput *out = &node->out;
-	RaftSaved	before = node->disk;
+	RaftSaved		  before = node->disk;
 
 	assert_true(out->n_messages <= RAFT_MAX_MESSAGES);
 	assert_true(out->n_events <= RAFT_MAX_EVENTS);
@@ -344,7 +341,7 @@ world_prepare(World *w, int n)
 void
 world_new_store(World *w, int i)
 {
-	WorldNode  *node = &w->node[i];
+	WorldNode *node = &w->node[i];
 
 	memset(&node->disk, 0, sizeof(node->disk));
 	node->disk.save_number = 1;
@@ -358,8 +355,8 @@ world_new_store(World *w, int i)
 void
 world_start(World *w, int i)
 {
-	WorldNode  *node = &w->node[i];
-	RaftSaved	first;
+	WorldNode *node = &w->node[i];
+	RaftSaved  first;
 
 	assert_false(node->running);
 	memset(&first, 0xA5, sizeof(first));
@@ -416,8 +413,8 @@ world_init_blank(World *w, int n)
 void
 world_crash(World *w, int i)
 {
-	WorldNode  *node = &w->node[i];
-	uint64_t	lease;
+	WorldNode *node = &w->node[i];
+	uint64_t   lease;
 
 	assert_true(node->running);
 	lease = raft_lease_until(&node->raft);
@@ -484,7 +481,7 @@ world_tick(World *w, int i)
 void
 world_tick_at_deadline(World *w, int i)
 {
-	uint64_t	deadline = raft_deadline(&w->node[i].raft);
+	uint64_t deadline = raft_deadline(&w->node[i].raft);
 
 	if (deadline > w->now)
 		world_advance(w, deadline - w->now);
@@ -513,7 +510,7 @@ static void
 receive(World *w, int to, const uint8_t *bytes)
 {
 	MessageEnvelope envelope = {.cluster_digest = WORLD_CLUSTER};
-	RaftMessage message;
+	RaftMessage		message;
 
 	assert_int_equal(message_decode(bytes, MESSAGE_SIZE, &envelope, &message), MESSAGE_OK);
 	if (!w->node[to].running)
@@ -544,7 +541,7 @@ find_datagram(World *w, int from, int to)
 bool
 world_deliver(World *w, int from, int to)
 {
-	int			index = find_datagram(w, from, to);
+	int index = find_datagram(w, from, to);
 
 	if (index < 0)
 		return false;
@@ -555,7 +552,7 @@ world_deliver(World *w, int from, int to)
 void
 world_deliver_all(World *w)
 {
-	uint32_t	index = 0;
+	uint32_t index = 0;
 
 	for (int steps = 0; index < w->n_queue; steps++)
 	{
@@ -572,7 +569,7 @@ bool
 world_take(World *w, int from, int to, RaftMessage *message)
 {
 	MessageEnvelope envelope = {.cluster_digest = WORLD_CLUSTER};
-	int			index = find_datagram(w, from, to);
+	int				index = find_datagram(w, from, to);
 
 	if (index < 0)
 		return false;
@@ -600,7 +597,7 @@ void
 world_inject(World *w, const RaftMessage *message)
 {
 	MessageEnvelope envelope = {.cluster_digest = WORLD_CLUSTER};
-	uint8_t		bytes[MESSAGE_SIZE];
+	uint8_t			bytes[MESSAGE_SIZE];
 
 	message_encode(message, &envelope, bytes);
 	receive(w, message->to, bytes);
@@ -681,7 +678,7 @@ step_now(World *w)
 static uint64_t
 next_moment(World *w, uint64_t end)
 {
-	uint64_t	next = end;
+	uint64_t next = end;
 
 	for (uint32_t i = 0; i < w->n_queue; i++)
 		if (!w->node[w->queue[i].to].paused && w->queue[i].arrives_at < next)
@@ -693,9 +690,9 @@ next_moment(World *w, uint64_t end)
 }
 
 bool
-world_run_until(World *w, bool (*done) (World *w), uint64_t us)
+world_run_until(World *w, bool (*done)(World *w), uint64_t us)
 {
-	uint64_t	end = w->now + us;
+	uint64_t end = w->now + us;
 
 	for (int steps = 0;; steps++)
 	{
@@ -796,8 +793,9 @@ RaftMessage
 world_answer(World *w, const RaftMessage *request, bool granted)
 {
 	RaftMessageType type = request->type == RAFT_PRE_VOTE_REQUEST ? RAFT_PRE_VOTE_ANSWER :
-		request->type == RAFT_VOTE_REQUEST ? RAFT_VOTE_ANSWER : RAFT_HEARTBEAT_ANSWER;
-	RaftMessage m = world_message(w, type, request->to, request->from);
+						   request->type == RAFT_VOTE_REQUEST	  ? RAFT_VOTE_ANSWER :
+																	RAFT_HEARTBEAT_ANSWER;
+	RaftMessage		m = world_message(w, type, request->to, request->from);
 
 	m.round = request->round;
 	m.asked_term = type == RAFT_PRE_VOTE_ANSWER ? request->asked_term : request->term;
@@ -832,7 +830,7 @@ world_resign(World *w, int i)
 bool
 world_admit(World *w, int i)
 {
-	bool		admitted;
+	bool admitted;
 
 	begin_call(w, i);
 	admitted = raft_admit(&w->node[i].raft, w->now, &w->node[i].out);
@@ -843,10 +841,8 @@ world_admit(World *w, int i)
 void
 world_set_position(World *w, int i, uint64_t epoch, uint64_t index)
 {
-	raft_set_position(&w->node[i].raft, (RaftPosition)
-					  {
-						  epoch, index
-					  });
+	raft_set_position(&w->node[i].raft, (RaftPosition){
+											epoch, index});
 }
 
 /* ---- asking ---- */
@@ -893,19 +889,19 @@ world_dropped(World *w, int i, RaftDrop why)
 int
 world_under_way(World *w, RaftMessageType type, int from, int to)
 {
-	int			count = 0;
+	int count = 0;
 
 	for (uint32_t i = 0; i < w->n_queue; i++)
 		count += w->queue[i].bytes[5] == type &&
-			(from == RAFT_NONE || w->queue[i].from == from) &&
-			(to == RAFT_NONE || w->queue[i].to == to);
+				 (from == RAFT_NONE || w->queue[i].from == from) &&
+				 (to == RAFT_NONE || w->queue[i].to == to);
 	return count;
 }
 
 int
 world_leader(World *w)
 {
-	int			leader = RAFT_NONE;
+	int leader = RAFT_NONE;
 
 	for (int i = 0; i < w->n; i++)
 		if (w->node[i].running && w->node[i].raft.role == RAFT_LEADER &&
@@ -918,7 +914,7 @@ world_leader(World *w)
 bool
 world_is_stable(World *w)
 {
-	int			leader = world_leader(w);
+	int leader = world_leader(w);
 
 	if (leader == RAFT_NONE || !world_has_lease(w, leader))
 		return false;
@@ -939,7 +935,7 @@ world_has_lease(World *w, int i)
 uint64_t
 world_lease_length(World *w, int i, uint64_t promise)
 {
-	uint64_t	drift = w->node[i].config.timeouts.max_drift_ppm;
+	uint64_t drift = w->node[i].config.timeouts.max_drift_ppm;
 
 	return promise * (1000000 - drift) / (1000000 + drift) - RAFT_LEASE_MARGIN;
 }

@@ -24,91 +24,91 @@
 
 #include "../../raft/raft.h"
 
-#define WORLD_MAX_NODES		9
-#define WORLD_QUEUE			4096
-#define WORLD_HISTORY		8192
-#define WORLD_EVENTS		512
+#define WORLD_MAX_NODES 9
+#define WORLD_QUEUE		4096
+#define WORLD_HISTORY	8192
+#define WORLD_EVENTS	512
 
-#define MS(n)				((uint64_t) (n) * UINT64_C(1000))
-#define WORLD_START			UINT64_C(1000000000)	/* the clock at first */
-#define WORLD_CLUSTER		UINT64_C(0x636c7573746572)
-#define WORLD_LIST			UINT64_C(0x6c697374)
+#define MS(n)		  ((uint64_t) (n) *UINT64_C(1000))
+#define WORLD_START	  UINT64_C(1000000000) /* the clock at first */
+#define WORLD_CLUSTER UINT64_C(0x636c7573746572)
+#define WORLD_LIST	  UINT64_C(0x6c697374)
 
 /* What goes wrong with a node's next save. */
 typedef enum WorldFault
 {
 	WORLD_NO_FAULT = 0,
-	WORLD_SAVE_FAILS,			/* nothing reaches the disk; the process ends */
-	WORLD_DIES_BEFORE_SENDING	/* it does reach the disk; the process ends */
+	WORLD_SAVE_FAILS,		  /* nothing reaches the disk; the process ends */
+	WORLD_DIES_BEFORE_SENDING /* it does reach the disk; the process ends */
 } WorldFault;
 
 typedef struct WorldNode
 {
-	RaftConfig	config;
-	Raft		raft;
-	bool		running;
-	bool		paused;			/* neither reads nor ticks */
+	RaftConfig config;
+	Raft	   raft;
+	bool	   running;
+	bool	   paused; /* neither reads nor ticks */
 
-	bool		has_store;
-	bool		damaged;		/* one slot of the store is bad */
-	RaftSaved	disk;
-	WorldFault	fault;
+	bool	   has_store;
+	bool	   damaged; /* one slot of the store is bad */
+	RaftSaved  disk;
+	WorldFault fault;
 
-	RaftOutput	out;			/* of the last call */
-	uint32_t	n_events;		/* since world_forget() */
-	RaftEvent	events[WORLD_EVENTS];
-	uint32_t	n_saves;		/* since world_forget() */
-	uint32_t	n_sent[RAFT_MESSAGE_TYPES]; /* since world_forget() */
+	RaftOutput out;		 /* of the last call */
+	uint32_t   n_events; /* since world_forget() */
+	RaftEvent  events[WORLD_EVENTS];
+	uint32_t   n_saves;					   /* since world_forget() */
+	uint32_t   n_sent[RAFT_MESSAGE_TYPES]; /* since world_forget() */
 
-	uint64_t	last_sequence;
-	uint64_t	shown_lease;	/* as of its last call */
-	uint64_t	crashed_lease;	/* the lease it held when it crashed */
+	uint64_t last_sequence;
+	uint64_t shown_lease;	/* as of its last call */
+	uint64_t crashed_lease; /* the lease it held when it crashed */
 } WorldNode;
 
 typedef struct WorldDatagram
 {
-	int			from;
-	int			to;
-	uint64_t	arrives_at;
-	uint8_t		bytes[MESSAGE_SIZE];
+	int		 from;
+	int		 to;
+	uint64_t arrives_at;
+	uint8_t	 bytes[MESSAGE_SIZE];
 } WorldDatagram;
 
 typedef struct WorldVote
 {
-	int			node;
-	uint64_t	term;
-	int			candidate;
+	int		 node;
+	uint64_t term;
+	int		 candidate;
 } WorldVote;
 
 typedef struct World World;
-typedef void (*WorldObserver) (World *w, int node, const RaftSaved *before);
+typedef void (*WorldObserver)(World *w, int node, const RaftSaved *before);
 
 struct World
 {
-	int			n;
-	uint64_t	now;
-	uint64_t	random;
-	uint64_t	incarnations;
-	WorldNode	node[WORLD_MAX_NODES];
+	int		  n;
+	uint64_t  now;
+	uint64_t  random;
+	uint64_t  incarnations;
+	WorldNode node[WORLD_MAX_NODES];
 
 	/* The network; delay, jitter and loss count for world_run() only. */
-	bool		cut[WORLD_MAX_NODES][WORLD_MAX_NODES];	/* [from][to] */
-	uint64_t	delay;
-	uint64_t	jitter;
-	uint32_t	loss_percent;
+	bool			cut[WORLD_MAX_NODES][WORLD_MAX_NODES]; /* [from][to] */
+	uint64_t		delay;
+	uint64_t		jitter;
+	uint32_t		loss_percent;
 	RaftMessageType lose_type;	/* the next lose_count of this type are lost, */
-	uint32_t	lose_count;		/* in world_run() or not */
-	uint32_t	n_queue;
-	WorldDatagram queue[WORLD_QUEUE];
-	uint64_t	n_crafted;
+	uint32_t		lose_count; /* in world_run() or not */
+	uint32_t		n_queue;
+	WorldDatagram	queue[WORLD_QUEUE];
+	uint64_t		n_crafted;
 
 	/* History. */
-	uint32_t	n_votes;
-	WorldVote	votes[WORLD_HISTORY];
-	uint32_t	n_leaders;
-	WorldVote	leaders[WORLD_HISTORY]; /* .candidate is not used */
+	uint32_t  n_votes;
+	WorldVote votes[WORLD_HISTORY];
+	uint32_t  n_leaders;
+	WorldVote leaders[WORLD_HISTORY]; /* .candidate is not used */
 
-	WorldObserver observer;		/* told before anything is sent */
+	WorldObserver observer; /* told before anything is sent */
 };
 
 /* ---- making a world ---- */
@@ -142,7 +142,7 @@ extern void world_restore(World *w, int node, const RaftSaved *copy);
 /* ---- time ---- */
 
 extern void world_advance(World *w, uint64_t us);
-extern void world_tick(World *w, int node); /* now, whatever the deadline */
+extern void world_tick(World *w, int node);				/* now, whatever the deadline */
 extern void world_tick_at_deadline(World *w, int node); /* moves the clock */
 extern void world_set_timer(World *w, int node, uint64_t us_from_now);
 
@@ -153,7 +153,7 @@ extern void world_set_timer(World *w, int node, uint64_t us_from_now);
 extern void world_run(World *w, uint64_t us);
 
 /* The same until done(w) holds after a step; false: it never did. */
-extern bool world_run_until(World *w, bool (*done) (World *w), uint64_t us);
+extern bool world_run_until(World *w, bool (*done)(World *w), uint64_t us);
 
 /* ---- the network ---- */
 
@@ -200,9 +200,9 @@ extern RaftMessage world_answer(World *w, const RaftMessage *request, bool grant
 /* ---- calls ---- */
 
 extern RaftTransferResult world_transfer(World *w, int node, int target);
-extern void world_resign(World *w, int node);
-extern bool world_admit(World *w, int node);
-extern void world_set_position(World *w, int node, uint64_t epoch, uint64_t index);
+extern void				  world_resign(World *w, int node);
+extern bool				  world_admit(World *w, int node);
+extern void				  world_set_position(World *w, int node, uint64_t epoch, uint64_t index);
 
 /* ---- asking ---- */
 
@@ -219,10 +219,10 @@ extern const RaftMessage *world_sent(World *w, int node, RaftMessageType type, i
 extern uint64_t world_dropped(World *w, int node, RaftDrop why);
 
 /* How many datagrams of a type are under way (RAFT_NONE: from or to anyone). */
-extern int	world_under_way(World *w, RaftMessageType type, int from, int to);
+extern int world_under_way(World *w, RaftMessageType type, int from, int to);
 
 /* The running leader of the highest term, or RAFT_NONE. */
-extern int	world_leader(World *w);
+extern int world_leader(World *w);
 
 /* Every running member follows the leader, who has a lease. */
 extern bool world_is_stable(World *w);
@@ -246,4 +246,4 @@ extern void world_set_disk(World *w, int node, uint64_t term, int32_t voted_for)
 
 extern uint64_t world_random(World *w, uint64_t below);
 
-#endif							/* PG_LEADER_FIXTURE_H */
+#endif /* PG_LEADER_FIXTURE_H */

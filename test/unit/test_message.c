@@ -20,7 +20,7 @@ static uint64_t random_state;
 static uint64_t
 random_number(void)
 {
-	uint64_t	z = (random_state += UINT64_C(0x9E3779B97F4A7C15));
+	uint64_t z = (random_state += UINT64_C(0x9E3779B97F4A7C15));
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -153,11 +153,11 @@ every_type_survives_the_round_trip(void **state)
 	for (int type = RAFT_GREETING; type < RAFT_MESSAGE_TYPES; type++)
 		for (int i = 0; i < 500; i++)
 		{
-			MessageEnvelope out = {.cluster_digest = CLUSTER,.key_id = (uint8_t) i};
+			MessageEnvelope out = {.cluster_digest = CLUSTER, .key_id = (uint8_t) i};
 			MessageEnvelope in = {.cluster_digest = CLUSTER};
-			RaftMessage m = random_message((RaftMessageType) type);
-			RaftMessage back;
-			uint8_t		bytes[MESSAGE_SIZE];
+			RaftMessage		m = random_message((RaftMessageType) type);
+			RaftMessage		back;
+			uint8_t			bytes[MESSAGE_SIZE];
 
 			message_encode(&m, &out, bytes);
 			assert_int_equal(message_decode(bytes, MESSAGE_SIZE, &in, &back), MESSAGE_OK);
@@ -181,7 +181,7 @@ every_wrong_length_is_refused(void **state)
 		encode(&m, bytes);
 		for (size_t length = 0; length <= sizeof(bytes); length++)
 		{
-			uint8_t		copy[2048];
+			uint8_t copy[2048];
 
 			/* At the end of the buffer, so that a sanitizer sees an overrun. */
 			memcpy(copy + sizeof(copy) - length, bytes, length);
@@ -232,7 +232,7 @@ every_single_bit_flip_is_refused_or_possible(void **state)
 				{
 					assert_possible(&back);
 					encode(&back, again);
-					again[6] = bytes[6];	/* the key id is the envelope's */
+					again[6] = bytes[6]; /* the key id is the envelope's */
 					assert_memory_equal(bytes, again, MESSAGE_TAG_OFFSET);
 				}
 				bytes[bit / 8] ^= (uint8_t) (1 << bit % 8);
@@ -249,7 +249,7 @@ random_bytes_are_refused_or_possible(void **state)
 	(void) state;
 	for (int i = 0; i < 100000; i++)
 	{
-		size_t		length = i % 2 ? MESSAGE_SIZE : random_number() % (MESSAGE_SIZE + 1);
+		size_t length = i % 2 ? MESSAGE_SIZE : random_number() % (MESSAGE_SIZE + 1);
 
 		/* With a good start, or all of it would end at the magic number. */
 		m = random_message((RaftMessageType) (1 + i % (RAFT_MESSAGE_TYPES - 1)));
@@ -264,10 +264,10 @@ random_bytes_are_refused_or_possible(void **state)
 static void
 foreign_datagrams_are_told_apart(void **state)
 {
-	RaftMessage m = random_message(RAFT_HEARTBEAT);
-	RaftMessage back;
+	RaftMessage		m = random_message(RAFT_HEARTBEAT);
+	RaftMessage		back;
 	MessageEnvelope envelope = {.cluster_digest = CLUSTER};
-	uint8_t		bytes[MESSAGE_SIZE];
+	uint8_t			bytes[MESSAGE_SIZE];
 
 	(void) state;
 	encode(&m, bytes);
@@ -327,9 +327,9 @@ garbage_impossible_headers(void **state)
 	(void) state;
 	for (int t = RAFT_GREETING; t < RAFT_MESSAGE_TYPES; t++)
 	{
-		RaftMessageType type = (RaftMessageType) t;
+		RaftMessageType		  type = (RaftMessageType) t;
 		static const uint64_t ids[] = {RAFT_MAX_NODES, INT32_MAX, 0x80000000, UINT32_MAX,
-		UINT32_MAX - 1};
+									   UINT32_MAX - 1};
 
 		for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
 		{
@@ -343,7 +343,7 @@ garbage_impossible_headers(void **state)
 		for (int flag = 3; flag < 8; flag++)
 			refuse(type, 7, 1, UINT64_C(1) << flag);
 	}
-	refuse(RAFT_HEARTBEAT, 24, 8, UINT64_C(0x0000000100000001));	/* to itself */
+	refuse(RAFT_HEARTBEAT, 24, 8, UINT64_C(0x0000000100000001)); /* to itself */
 }
 
 static void
@@ -352,10 +352,10 @@ garbage_impossible_bodies(void **state)
 	/* offset, size, and the types that use it, by bit */
 	static const struct
 	{
-		size_t		offset;
-		int			size;
-		unsigned	types;
-	}			fields[] = {
+		size_t	 offset;
+		int		 size;
+		unsigned types;
+	} fields[] = {
 #define BIT(type) (1U << (type))
 		{88, 8, BIT(RAFT_PRE_VOTE_REQUEST) | BIT(RAFT_PRE_VOTE_ANSWER) | BIT(RAFT_HEARTBEAT) | BIT(RAFT_HEARTBEAT_ANSWER)},
 		{96, 8, BIT(RAFT_PRE_VOTE_REQUEST) | BIT(RAFT_PRE_VOTE_ANSWER) | BIT(RAFT_VOTE_ANSWER) | BIT(RAFT_HEARTBEAT_ANSWER)},
@@ -380,11 +380,11 @@ garbage_impossible_bodies(void **state)
 				refuse(type, fields[i].offset, fields[i].size, 1);
 		if (!(BIT(t) & (BIT(RAFT_PRE_VOTE_ANSWER) | BIT(RAFT_VOTE_ANSWER) | BIT(RAFT_HEARTBEAT_ANSWER))))
 		{
-			refuse(type, 136, 4, 1);	/* leader id */
-			refuse(type, 7, 1, 4);	/* granted */
+			refuse(type, 136, 4, 1); /* leader id */
+			refuse(type, 7, 1, 4);	 /* granted */
 		}
 		if (type != RAFT_VOTE_REQUEST)
-			refuse(type, 140, 4, 1);	/* replaced leader */
+			refuse(type, 140, 4, 1); /* replaced leader */
 
 		refuse(type, 136, 4, RAFT_MAX_NODES);
 		refuse(type, 136, 4, INT32_MAX);
@@ -427,12 +427,12 @@ layout_is_fixed(void **state)
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered boot */
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered incarnation */
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered save */
-		/* and a tag of zeros */
+														/* and a tag of zeros */
 	};
-	RaftMessage m;
-	RaftMessage back;
-	MessageEnvelope envelope = {.cluster_digest = CLUSTER,.key_id = 9};
-	uint8_t		bytes[MESSAGE_SIZE];
+	RaftMessage		m;
+	RaftMessage		back;
+	MessageEnvelope envelope = {.cluster_digest = CLUSTER, .key_id = 9};
+	uint8_t			bytes[MESSAGE_SIZE];
 
 	(void) state;
 	memset(&m, 0, sizeof(m));

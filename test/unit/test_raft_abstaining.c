@@ -15,7 +15,7 @@
 
 #include "fixture.h"
 
-static World world;
+static World		world;
 static World *const w = &world;
 
 static RaftAbstain
@@ -62,7 +62,7 @@ recovers(void)
 	assert_true(world_run_until(w, world_is_stable, MS(5000)));
 	for (int i = 0; i < 2; i++)
 	{
-		int			old = world_leader(w);
+		int old = world_leader(w);
 
 		world_crash(w, old);
 		assert_true(world_run_until(w, world_is_stable, MS(5000)));
@@ -88,9 +88,9 @@ tell(int from, uint64_t boot, uint64_t incarnation, uint64_t save)
 static void
 rule_11_first_record(void **state)
 {
-	RaftConfig	config;
-	RaftSaved	loaded;
-	RaftSaved	first;
+	RaftConfig config;
+	RaftSaved  loaded;
+	RaftSaved  first;
 
 	(void) state;
 	world_prepare(w, 3);
@@ -180,7 +180,7 @@ rule_11_it_does_not_stand(void **state)
 {
 	(void) state;
 	world_init_blank(w, 3);
-	world_crash(w, 2);			/* not everyone can answer */
+	world_crash(w, 2); /* not everyone can answer */
 	world_run(w, MS(20000));
 	for (int i = 0; i < 2; i++)
 	{
@@ -198,7 +198,7 @@ rule_11_it_does_not_stand(void **state)
 static void
 rule_11_the_way_back(void **state)
 {
-	uint64_t	heard_at;
+	uint64_t		 heard_at;
 	const RaftEvent *heard;
 
 	(void) state;
@@ -242,7 +242,7 @@ rule_11_the_way_back(void **state)
 static void
 rule_11_the_highest_term_and_the_longest_promise(void **state)
 {
-	RaftMessage m;
+	RaftMessage		 m;
 	const RaftEvent *heard;
 
 	(void) state;
@@ -335,19 +335,19 @@ rule_11_what_a_peer_remembers(void **state)
 	static const struct
 	{
 		int			boot;
-		int			save;		/* relative to what the store held */
+		int			save; /* relative to what the store held */
 		bool		same_incarnation;
 		RaftAbstain verdict;
-	}			cases[] = {
-		{0, 5, true, RAFT_VOTING},	/* itself */
-		{-1, 0, false, RAFT_VOTING},	/* the start before, with all its saves */
-		{-1, -3, false, RAFT_VOTING},	/* the same, not all of them seen */
+	} cases[] = {
+		{0, 5, true, RAFT_VOTING},	  /* itself */
+		{-1, 0, false, RAFT_VOTING},  /* the start before, with all its saves */
+		{-1, -3, false, RAFT_VOTING}, /* the same, not all of them seen */
 		{-5, 0, false, RAFT_VOTING},
-		{-1, 1, false, RAFT_ABSTAIN_OLD_COPY},	/* a save that is gone */
+		{-1, 1, false, RAFT_ABSTAIN_OLD_COPY}, /* a save that is gone */
 		{-3, 100, false, RAFT_ABSTAIN_OLD_COPY},
-		{1, 0, false, RAFT_ABSTAIN_OLD_COPY},	/* a start that is gone */
+		{1, 0, false, RAFT_ABSTAIN_OLD_COPY}, /* a start that is gone */
 		{1, -5, false, RAFT_ABSTAIN_OLD_COPY},
-		{0, 0, false, RAFT_ABSTAIN_TWIN},	/* another process with our number */
+		{0, 0, false, RAFT_ABSTAIN_TWIN}, /* another process with our number */
 		{0, -5, false, RAFT_ABSTAIN_TWIN},
 		{0, 5, false, RAFT_ABSTAIN_TWIN},
 	};
@@ -355,8 +355,8 @@ rule_11_what_a_peer_remembers(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		uint64_t	boot;
-		uint64_t	loaded;
+		uint64_t boot;
+		uint64_t loaded;
 
 		world_prepare(w, 3);
 		for (int n = 0; n < 3; n++)
@@ -407,7 +407,7 @@ state_wiped(void **state)
 static void
 state_wiped_while_the_leader_is_gone(void **state)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	(void) state;
 	lead(3);
@@ -433,7 +433,7 @@ wiped_twice(void **state)
 			lose_state(1);
 			world_run(w, MS(at) + 100);
 			if (keep)
-				world_restart(w, 1);	/* only a crash */
+				world_restart(w, 1); /* only a crash */
 			else
 				lose_state(1);
 			assert_int_equal(abstains(1), RAFT_ABSTAIN_NEW);
@@ -504,7 +504,7 @@ wiped_during_elections_of_all_kinds(void **state)
 	(void) state;
 	for (uint64_t seed = 1; seed <= 40; seed++)
 	{
-		int			n = seed % 2 ? 3 : 5;
+		int n = seed % 2 ? 3 : 5;
 
 		world_init(w, n);
 		w->random = seed;
@@ -512,8 +512,8 @@ wiped_during_elections_of_all_kinds(void **state)
 		w->jitter = MS(10);
 		for (int i = 0; i < 30; i++)
 		{
-			int			a = (int) world_random(w, (uint64_t) n);
-			int			b = (int) world_random(w, (uint64_t) n);
+			int a = (int) world_random(w, (uint64_t) n);
+			int b = (int) world_random(w, (uint64_t) n);
 
 			world_run(w, world_random(w, MS(300)));
 			if (a == b)
@@ -541,7 +541,7 @@ old_copy_restored(void **state)
 	for (int victim = 0; victim < 3; victim++)
 		for (int age = 0; age < 4; age++)
 		{
-			RaftSaved	copy;
+			RaftSaved copy;
 
 			world_init(w, 3);
 			w->delay = 200;
@@ -571,7 +571,7 @@ old_copy_restored(void **state)
 static void
 old_copy_restored_in_the_middle_of_an_election(void **state)
 {
-	RaftSaved	copy;
+	RaftSaved copy;
 
 	(void) state;
 	world_init(w, 3);
@@ -580,7 +580,7 @@ old_copy_restored_in_the_middle_of_an_election(void **state)
 	world_set_timer(w, 0, 0);
 	world_tick(w, 0);
 	assert_true(world_deliver(w, 0, 1) && world_deliver(w, 1, 0));
-	assert_true(world_deliver(w, 0, 1));	/* the vote */
+	assert_true(world_deliver(w, 0, 1)); /* the vote */
 	assert_int_equal(w->node[1].disk.voted_for, 0);
 	world_crash(w, 1);
 	world_restore(w, 1, &copy);
@@ -632,8 +632,8 @@ static void
 twins_that_meet_the_same_peer_abstain(void **state)
 {
 	static World other;
-	RaftSaved	copy;
-	RaftMessage m;
+	RaftSaved	 copy;
+	RaftMessage	 m;
 
 	(void) state;
 	lead(3);
@@ -672,16 +672,16 @@ admit_is_the_operators_word(void **state)
 {
 	(void) state;
 	lead(3);
-	assert_false(world_admit(w, 1));	/* it does not abstain */
+	assert_false(world_admit(w, 1)); /* it does not abstain */
 	assert_int_equal(w->node[1].out.n_messages, 0);
 	assert_false(w->node[1].out.save);
 
-	world_crash(w, 2);			/* for good */
+	world_crash(w, 2); /* for good */
 	lose_state(1);
 	world_run(w, MS(5000));
 	assert_int_equal(abstains(1), RAFT_ABSTAIN_NEW);
 	assert_true(world_admit(w, 1));
-	assert_int_equal(abstains(1), RAFT_ABSTAIN_NEW);	/* it still waits */
+	assert_int_equal(abstains(1), RAFT_ABSTAIN_NEW); /* it still waits */
 	world_run(w, MS(700));
 	assert_int_equal(abstains(1), RAFT_ABSTAIN_NEW);
 	world_run(w, MS(400));

@@ -13,15 +13,15 @@
 
 #include "fixture.h"
 
-static World world;
+static World		world;
 static World *const w = &world;
 
 static void
 rule_10_an_older_leader_is_told_the_term(void **state)
 {
-	RaftMessage m;
+	RaftMessage		   m;
 	const RaftMessage *answer;
-	uint64_t	timer;
+	uint64_t		   timer;
 
 	(void) state;
 	world_prepare(w, 3);
@@ -49,7 +49,7 @@ rule_10_an_older_leader_is_told_the_term(void **state)
 static void
 rule_10_answers_carry_what_they_answer(void **state)
 {
-	RaftMessage m;
+	RaftMessage		   m;
 	const RaftMessage *answer;
 
 	(void) state;
@@ -80,8 +80,7 @@ static void
 rule_10_answers_to_nothing_are_stale(void **state)
 {
 	static const RaftMessageType types[] = {
-		RAFT_PRE_VOTE_ANSWER, RAFT_VOTE_ANSWER, RAFT_HEARTBEAT_ANSWER
-	};
+		RAFT_PRE_VOTE_ANSWER, RAFT_VOTE_ANSWER, RAFT_HEARTBEAT_ANSWER};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
@@ -143,8 +142,7 @@ static void
 garbage_wrong_ids(void **state)
 {
 	static const int32_t ids[] = {
-		3, 5, 63, 64, 65, 1000, INT32_MAX, -1, -2, -64, INT32_MIN
-	};
+		3, 5, 63, 64, 65, 1000, INT32_MAX, -1, -2, -64, INT32_MIN};
 
 	(void) state;
 	for (int type = RAFT_GREETING; type < RAFT_MESSAGE_TYPES; type++)
@@ -263,7 +261,7 @@ garbage_within_the_layout(void **state)
 static void
 ticking_early_does_no_harm(void **state)
 {
-	RaftSaved	before;
+	RaftSaved before;
 
 	(void) state;
 	world_init(w, 3);
@@ -318,16 +316,21 @@ same_calls_same_output(void **state)
 static void
 bad_configurations_are_refused(void **state)
 {
-	RaftConfig	good;
-	RaftConfig	bad;
+	RaftConfig good;
+	RaftConfig bad;
 
 	(void) state;
 	world_prepare(w, 3);
 	good = w->node[0].config;
 	good.incarnation = 1;
 	assert_null(raft_check_config(&good));
-#define REFUSED(change) \
-	do { bad = good; change; assert_non_null(raft_check_config(&bad)); } while (0)
+#define REFUSED(change)                           \
+	do                                            \
+	{                                             \
+		bad = good;                               \
+		change;                                   \
+		assert_non_null(raft_check_config(&bad)); \
+	} while (0)
 	REFUSED(bad.node_id = 3);
 	REFUSED(bad.node_id = -1);
 	REFUSED(bad.node_id = 64);
@@ -348,15 +351,14 @@ bad_configurations_are_refused(void **state)
 static void
 words_for_everything(void **state)
 {
-	char		text[200];
-	char		small[8];
+	char text[200];
+	char small[8];
 
 	(void) state;
 	for (int reason = 0; reason < RAFT_REASONS; reason++)
 		for (int peer = RAFT_NONE; peer < 2; peer++)
 		{
-			RaftEvent	event = {.reason = (RaftReason) reason,.role = RAFT_FOLLOWER,.term = 3,
-			.leader_id = RAFT_NONE,.peer = peer,.value = 2};
+			RaftEvent event = {.reason = (RaftReason) reason, .role = RAFT_FOLLOWER, .term = 3, .leader_id = RAFT_NONE, .peer = peer, .value = 2};
 
 			memset(text, 'x', sizeof(text));
 			assert_ptr_equal(raft_describe_event(&event, text, sizeof(text)), text);
@@ -455,7 +457,7 @@ other_list_votes_do_not_count(void **state)
 static void
 list_changed_member_by_member_appending(void **state)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	(void) state;
 	world_prepare(w, 5);

@@ -13,7 +13,7 @@
 
 #include "fixture.h"
 
-static World world;
+static World		world;
 static World *const w = &world;
 
 static void
@@ -23,7 +23,7 @@ three_steps(void **state)
 
 	(void) state;
 	world_init(w, 2);
-	world_tick(w, 1);			/* its own greeting is lost */
+	world_tick(w, 1); /* its own greeting is lost */
 	world_drop_all(w);
 	world_tick(w, 0);
 	m = world_sent(w, 0, RAFT_GREETING, 1);
@@ -38,7 +38,7 @@ three_steps(void **state)
 	assert_true(m->echo_incarnation == w->node[0].config.incarnation);
 	assert_true(m->max_timeout == MS(400));
 	assert_true(m->remembered_boot == 0);
-	assert_true(w->node[1].raft.peers[0].boot == 0);	/* a greeting teaches nothing */
+	assert_true(w->node[1].raft.peers[0].boot == 0); /* a greeting teaches nothing */
 
 	assert_true(world_deliver(w, 1, 0));
 	m = world_sent(w, 0, RAFT_GREETING_CONFIRM, 1);
@@ -51,15 +51,15 @@ three_steps(void **state)
 	assert_true(world_deliver(w, 0, 1));
 	assert_true(w->node[1].raft.peers[0].boot == w->node[0].disk.boot);
 	assert_true(w->node[1].raft.peers[0].incarnation == w->node[0].config.incarnation);
-	assert_false(w->node[1].raft.peers[0].answered);	/* it has not asked yet */
+	assert_false(w->node[1].raft.peers[0].answered); /* it has not asked yet */
 }
 
 static void
 answer_says_what_it_remembers(void **state)
 {
 	const RaftMessage *m;
-	uint64_t	boot;
-	uint64_t	incarnation;
+	uint64_t		   boot;
+	uint64_t		   incarnation;
 
 	(void) state;
 	world_init(w, 3);
@@ -112,7 +112,7 @@ greeting_acts_on_nothing(void **state)
 static void
 greeting_repeats_until_answered(void **state)
 {
-	uint64_t	last = 0;
+	uint64_t last = 0;
 
 	(void) state;
 	world_init(w, 2);
@@ -138,7 +138,7 @@ greeting_repeats_until_answered(void **state)
 static void
 silent_peer_is_probed(void **state)
 {
-	uint64_t	start;
+	uint64_t start;
 
 	(void) state;
 	world_init_alone(w, 3);
@@ -156,15 +156,14 @@ static void
 greeting_lost_or_replayed_each_step_lost(void **state)
 {
 	static const RaftMessageType steps[] = {
-		RAFT_GREETING, RAFT_GREETING_ANSWER, RAFT_GREETING_CONFIRM
-	};
+		RAFT_GREETING, RAFT_GREETING_ANSWER, RAFT_GREETING_CONFIRM};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
 		for (uint32_t count = 1; count < 30; count++)
 		{
-			uint64_t	start;
-			uint64_t	term;
+			uint64_t start;
+			uint64_t term;
 
 			world_init(w, 3);
 			w->delay = MS(1);
@@ -210,12 +209,12 @@ greeting_lost_or_replayed_repeated(void **state)
 		world_tick(w, i);
 	for (int steps = 0; w->n_queue > 0; steps++)
 	{
-		int			from = w->queue[0].from;
+		int from = w->queue[0].from;
 
 		assert_true(steps < 200);
 		assert_true(world_take(w, from, w->queue[0].to, &m));
 		world_inject(w, &m);
-		if (steps < 60)			/* the answers to repetitions are repeated too */
+		if (steps < 60) /* the answers to repetitions are repeated too */
 			world_inject(w, &m);
 	}
 	for (int i = 0; i < 3; i++)
@@ -287,7 +286,7 @@ wrong_echo_is_dropped_and_greeted(void **state)
 	for (int type = RAFT_GREETING_CONFIRM; type < RAFT_MESSAGE_TYPES; type++)
 		for (int which = 0; which < 2; which++)
 		{
-			uint64_t	timer;
+			uint64_t timer;
 
 			world_init_alone(w, 3);
 			world_advance(w, MS(60));
@@ -352,7 +351,7 @@ peer_restarts(void **state)
 	(void) state;
 	for (int victim = 0; victim < 3; victim++)
 	{
-		uint64_t	term;
+		uint64_t term;
 
 		world_init(w, 3);
 		w->delay = MS(1);
@@ -377,7 +376,7 @@ peer_restarts(void **state)
 static void
 lossy_start(void **state)
 {
-	uint64_t	total = 0;
+	uint64_t total = 0;
 
 	(void) state;
 	for (uint64_t seed = 1; seed <= 100; seed++)
@@ -406,7 +405,7 @@ started_in_the_same_instant(void **state)
 	(void) state;
 	for (int n = 3; n <= 5; n++)
 	{
-		uint64_t	total = 0;
+		uint64_t total = 0;
 
 		for (uint64_t seed = 1; seed <= 100; seed++)
 		{

@@ -12,9 +12,9 @@
 #include "fixture.h"
 
 /* What a promise of 200 ms is worth with 10 % of drift: 200 * 0.9 / 1.1 - 1. */
-#define LENGTH		UINT64_C(162636)
+#define LENGTH UINT64_C(162636)
 
-static World world;
+static World		world;
 static World *const w = &world;
 
 /* Node 0's next round of heartbeats, and nothing else under way. */
@@ -61,7 +61,7 @@ lead(int n)
 static void
 rule_5_check_quorum(void **state)
 {
-	uint64_t	start;
+	uint64_t start;
 
 	(void) state;
 	lead(3);
@@ -83,7 +83,7 @@ rule_5_check_quorum(void **state)
 static void
 rule_5_one_of_five_is_no_quorum(void **state)
 {
-	uint64_t	start;
+	uint64_t start;
 
 	(void) state;
 	lead(5);
@@ -107,7 +107,7 @@ rule_5_one_of_five_is_no_quorum(void **state)
 static void
 rule_5_a_majority_that_answers_keeps_the_leader(void **state)
 {
-	uint64_t	start;
+	uint64_t start;
 
 	(void) state;
 	lead(5);
@@ -130,7 +130,7 @@ rule_5_a_majority_that_answers_keeps_the_leader(void **state)
 static void
 rule_5_a_refusal_is_no_acknowledgement(void **state)
 {
-	uint64_t	start;
+	uint64_t start;
 
 	(void) state;
 	lead(3);
@@ -196,7 +196,7 @@ rule_6_the_lease_runs_from_the_send_time(void **state)
 	sent = w->now;
 	m = heartbeat_to(1);
 	assert_true(m.promise == MS(200));
-	world_advance(w, MS(40));	/* the answer's way */
+	world_advance(w, MS(40)); /* the answer's way */
 	acknowledge(&m);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent + LENGTH);
 }
@@ -215,7 +215,7 @@ rule_6_the_lease_needs_a_majority(void **state)
 		m[peer] = heartbeat_to(peer);
 	acknowledge(&m[1]);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
-	acknowledge(&m[1]);			/* twice is once */
+	acknowledge(&m[1]); /* twice is once */
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
 	acknowledge(&m[2]);
 	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
@@ -242,7 +242,7 @@ rule_6_the_newest_round_that_a_majority_has_passed(void **state)
 	assert_true(raft_lease_until(&w->node[0].raft) == sent[1] + LENGTH);
 	acknowledge(&m[2][3]);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent[2] + LENGTH);
-	acknowledge(&m[1][3]);		/* late: takes nothing back */
+	acknowledge(&m[1][3]); /* late: takes nothing back */
 	acknowledge(&m[1][4]);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent[2] + LENGTH);
 	acknowledge(&m[3][4]);
@@ -253,9 +253,9 @@ static void
 rule_6_the_promise_travels_with_the_round(void **state)
 {
 	RaftTimeouts t;
-	RaftMessage first[3];
-	RaftMessage second[3];
-	uint64_t	sent;
+	RaftMessage	 first[3];
+	RaftMessage	 second[3];
+	uint64_t	 sent;
 
 	(void) state;
 	lead(3);
@@ -286,8 +286,8 @@ static void
 longer_promise_then_shorter_at_the_leader(void **state)
 {
 	RaftTimeouts t;
-	RaftMessage m;
-	uint64_t	before;
+	RaftMessage	 m;
+	uint64_t	 before;
 
 	(void) state;
 
@@ -376,7 +376,7 @@ acknowledgements_that_cannot_be(void **state)
 	heartbeat = heartbeat_to(1);
 	before = raft_lease_until(&w->node[0].raft);
 
-	m = world_answer(w, &heartbeat, true);	/* of a round that was not sent */
+	m = world_answer(w, &heartbeat, true); /* of a round that was not sent */
 	m.round = heartbeat.round + 1;
 	world_inject(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
@@ -384,17 +384,17 @@ acknowledgements_that_cannot_be(void **state)
 	world_inject(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
 
-	m = world_answer(w, &heartbeat, true);	/* of another term */
+	m = world_answer(w, &heartbeat, true); /* of another term */
 	m.asked_term = heartbeat.term - 1;
 	world_inject(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
 
-	m = world_answer(w, &heartbeat, true);	/* of another list */
+	m = world_answer(w, &heartbeat, true); /* of another list */
 	m.list_digest ^= 1;
 	world_inject(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
 
-	m = world_answer(w, &heartbeat, true);	/* abstaining */
+	m = world_answer(w, &heartbeat, true); /* abstaining */
 	m.abstaining = true;
 	world_inject(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
@@ -406,6 +406,31 @@ acknowledgements_that_cannot_be(void **state)
 	m = world_answer(w, &heartbeat, true);
 	world_inject(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+}
+
+/* Whoever turns out to abstain, or to have another list, holds up no lease, not
+ * even by what it acknowledged before. */
+static void
+what_was_acknowledged_before_abstaining_does_not_count(void **state)
+{
+	(void) state;
+	for (int other_list = 0; other_list < 2; other_list++)
+		for (int both = 0; both < 2; both++)
+		{
+			lead(3);
+			assert_true(world_has_lease(w, 0));
+			for (int peer = 1; peer <= 1 + both; peer++)
+			{
+				RaftMessage m = world_message(w, RAFT_GREETING_CONFIRM, peer, 0);
+
+				if (other_list)
+					m.list_digest ^= 1;
+				else
+					m.abstaining = true;
+				world_inject(w, &m);
+			}
+			assert_int_equal(world_has_lease(w, 0), !both);
+		}
 }
 
 static void
@@ -492,14 +517,14 @@ candidate_restarts_in_its_term(void **state)
 static void
 minority_leader_and_a_wiped_voter(void **state)
 {
-	uint64_t	lease;
-	uint64_t	start;
+	uint64_t lease;
+	uint64_t start;
 
 	(void) state;
 	world_init(w, 3);
 	w->delay = 100;
 	world_elect(w, 0);
-	world_isolate(w, 2);		/* it may elect with whoever comes back */
+	world_isolate(w, 2); /* it may elect with whoever comes back */
 	start = w->now;
 	world_crash(w, 1);
 	world_wipe(w, 1);
@@ -534,8 +559,8 @@ lease_after_partition(void **state)
 		assert_true(world_run_until(w, world_is_stable, MS(5000)));
 		for (int i = 0; i < 5; i++)
 		{
-			int			old = world_leader(w);
-			uint64_t	cut_at = w->now;
+			int		 old = world_leader(w);
+			uint64_t cut_at = w->now;
 
 			world_isolate(w, old);
 			while ((world_leader(w) == old || world_leader(w) == RAFT_NONE) &&
@@ -553,7 +578,7 @@ lease_after_partition(void **state)
 static void
 leader_paused(void **state)
 {
-	int			other;
+	int other;
 
 	(void) state;
 	world_init(w, 3);
@@ -608,6 +633,7 @@ main(void)
 		cmocka_unit_test(rule_6_a_single_member_renews_its_own),
 		cmocka_unit_test(rule_6_a_lost_lease_does_not_come_back_by_itself),
 		cmocka_unit_test(acknowledgements_that_cannot_be),
+		cmocka_unit_test(what_was_acknowledged_before_abstaining_does_not_count),
 		cmocka_unit_test(replayed_acknowledgement_extends_nothing),
 		cmocka_unit_test(leader_restarts_in_its_term),
 		cmocka_unit_test(candidate_restarts_in_its_term),

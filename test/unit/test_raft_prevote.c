@@ -11,7 +11,7 @@
 
 #include "fixture.h"
 
-static World world;
+static World		world;
 static World *const w = &world;
 
 /* Node 0's timer runs out; returns its request to a peer. */
@@ -205,7 +205,7 @@ stale_pre_vote_answer(void **state)
 	first = world_answer(w, &first, true);
 	world_drop_all(w);
 	world_advance(w, MS(1000));
-	world_tick(w, 0);			/* the first round has ended */
+	world_tick(w, 0); /* the first round has ended */
 	world_drop_all(w);
 	m = ask(1);
 	assert_true(m.round != first.round);
@@ -263,8 +263,8 @@ pre_vote_answers_count_once_and_need_a_majority(void **state)
 static void
 pre_vote_won_then_partitioned(void **state)
 {
-	uint64_t	term;
-	int			leader;
+	uint64_t term;
+	int		 leader;
 
 	(void) state;
 	for (uint64_t seed = 1; seed <= 20; seed++)
@@ -303,7 +303,7 @@ pre_vote_won_then_partitioned(void **state)
 static void
 pre_vote_checks_position(void **state)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	(void) state;
 	world_init(w, 3);
@@ -319,7 +319,7 @@ pre_vote_checks_position(void **state)
 	world_heal(w);
 
 	/* With the leader gone it asks, and its refusal costs no term. */
-	world_run(w, MS(10));		/* its last heartbeats arrive */
+	world_run(w, MS(10)); /* its last heartbeats arrive */
 	world_set_timer(w, 1, MS(5000));
 	world_run(w, MS(3000));
 	assert_true(w->node[2].raft.counters.pre_votes_started > 3);
@@ -333,7 +333,7 @@ pre_vote_checks_position(void **state)
 static void
 returning_follower_does_not_depose(void **state)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	(void) state;
 	world_init(w, 5);
@@ -356,12 +356,12 @@ returning_follower_does_not_depose(void **state)
 static void
 equal_timers(void **state)
 {
-	uint64_t	total = 0;
+	uint64_t total = 0;
 
 	(void) state;
 	for (uint64_t seed = 1; seed <= 100; seed++)
 	{
-		uint64_t	start;
+		uint64_t start;
 
 		world_prepare(w, 5);
 		w->delay = MS(1);
@@ -412,7 +412,7 @@ older_term_newer_position_and_reverse(void **state)
 static void
 talks_but_never_hears(void **state)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	(void) state;
 	world_init(w, 3);

@@ -11,7 +11,7 @@
 
 #include "fixture.h"
 
-static World world;
+static World		world;
 static World *const w = &world;
 
 static void
@@ -124,7 +124,7 @@ rule_4_lengthening_the_stored_promise_is_a_save(void **state)
 	world_forget(w);
 	world_advance(w, MS(50));
 	heartbeat(1, 4, 2, MS(200));
-	assert_int_equal(w->node[0].n_saves, 0);	/* an ordinary round is none */
+	assert_int_equal(w->node[0].n_saves, 0); /* an ordinary round is none */
 	world_advance(w, MS(50));
 	heartbeat(1, 4, 3, MS(201));
 	assert_int_equal(w->node[0].n_saves, 1);
@@ -342,7 +342,7 @@ longer_promise_then_shorter(void **state)
 	for (int i = 0; i < 3; i++)
 		raft_set_timeouts(&w->node[i].raft, &shorter);
 	assert_true(raft_lease_until(&w->node[0].raft) == w->now + world_lease_length(w, 0, MS(2000)));
-	world_tick_at_deadline(w, 0);	/* a round of the shorter promise */
+	world_tick_at_deadline(w, 0); /* a round of the shorter promise */
 	world_drop_all(w);
 	world_isolate(w, 0);
 	world_run(w, MS(1500));
@@ -419,7 +419,7 @@ requests_repeat_to_those_who_have_not_answered(void **state)
 	world_inject(w, &m);
 	for (int i = 0; i < 3; i++)
 	{
-		uint64_t	before = w->now;
+		uint64_t before = w->now;
 
 		do
 			world_tick_at_deadline(w, 0);

@@ -14,17 +14,17 @@
 #include "../../node/store.h"
 #include "fixture.h"
 
-static World world;
-static World *const w = &world;
-static uint8_t image[STORE_FILE_SIZE];
+static World		 world;
+static World *const	 w = &world;
+static uint8_t		 image[STORE_FILE_SIZE];
 static StoreIdentity identity;
 
 /* Node 0's file: the older record says nothing, the newer that it voted. */
 static void
 write_file(void)
 {
-	RaftSaved	older;
-	RaftSaved	newer;
+	RaftSaved older;
+	RaftSaved newer;
 
 	world_prepare(w, 3);
 	world_set_disk(w, 0, 4, RAFT_NONE);
@@ -34,10 +34,8 @@ write_file(void)
 	newer.term = 5;
 	newer.voted_for = 1;
 	newer.promise = MS(200);
-	identity = (StoreIdentity)
-	{
-		.cluster_digest = WORLD_CLUSTER,.node_id = 0
-	};
+	identity = (StoreIdentity){
+		.cluster_digest = WORLD_CLUSTER, .node_id = 0};
 	memset(image, 0, sizeof(image));
 	store_encode(&identity, &older, image);
 	store_encode(&identity, &newer, image + STORE_SLOT_STRIDE);
@@ -47,10 +45,10 @@ write_file(void)
 static StoreVerdict
 start_from_file(void)
 {
-	RaftSaved	saved;
+	RaftSaved	  saved;
 	StoreIdentity found;
-	int			slot;
-	StoreVerdict verdict = store_choose(image, sizeof(image), &identity, &saved, &slot, &found);
+	int			  slot;
+	StoreVerdict  verdict = store_choose(image, sizeof(image), &identity, &saved, &slot, &found);
 
 	if (verdict == STORE_GOOD || verdict == STORE_ONE_SLOT_BAD)
 	{
@@ -95,7 +93,7 @@ state_torn(void **state)
 	(void) state;
 	for (size_t length = 0; length < STORE_SLOT_SIZE; length++)
 	{
-		uint8_t		slot[STORE_SLOT_SIZE];
+		uint8_t slot[STORE_SLOT_SIZE];
 
 		write_file();
 		memcpy(slot, image + STORE_SLOT_STRIDE, sizeof(slot));
@@ -131,10 +129,10 @@ newer_slot_rots(void **state)
 				world_advance(w, MS(300));
 				assert_false(votes_for(2, 5));
 				break;
-			case STORE_GOOD:	/* a byte that no field uses */
+			case STORE_GOOD: /* a byte that no field uses */
 				assert_int_equal(w->node[0].disk.voted_for, 1);
 				break;
-			default:			/* it does not take part */
+			default: /* it does not take part */
 				assert_false(w->node[0].running);
 				break;
 		}
@@ -155,9 +153,9 @@ state_corrupt(void **state)
 static void
 copy_of_another_node(void **state)
 {
-	RaftSaved	saved;
+	RaftSaved	  saved;
 	StoreIdentity found;
-	int			slot;
+	int			  slot;
 
 	(void) state;
 	write_file();

@@ -11,7 +11,7 @@
 
 #include "fixture.h"
 
-static World world;
+static World		world;
 static World *const w = &world;
 
 static void
@@ -20,7 +20,7 @@ lead(int n)
 	world_init(w, n);
 	w->delay = 200;
 	world_elect(w, 0);
-	world_run(w, MS(200));		/* everyone has acknowledged */
+	world_run(w, MS(200)); /* everyone has acknowledged */
 	assert_true(world_is_stable(w));
 	world_run(w, MS(1));
 	world_drop_all(w);
@@ -30,7 +30,7 @@ lead(int n)
 static void
 rule_7_hand_over_takes_no_timeout(void **state)
 {
-	uint64_t	start;
+	uint64_t start;
 
 	(void) state;
 	lead(3);
@@ -73,12 +73,11 @@ rule_7_only_that_promise_is_lifted(void **state)
 {
 	static const struct
 	{
-		uint64_t	term;
-		int32_t		leader;
-		bool		granted;
-	}			cases[] = {
-		{4, 1, true}, {4, 3, false}, {3, 1, false}, {5, 1, false}, {0, RAFT_NONE, false}
-	};
+		uint64_t term;
+		int32_t	 leader;
+		bool	 granted;
+	} cases[] = {
+		{4, 1, true}, {4, 3, false}, {3, 1, false}, {5, 1, false}, {0, RAFT_NONE, false}};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -247,15 +246,15 @@ transfer_target_paused(void **state)
 	lead(3);
 	w->node[1].paused = true;
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_STARTED);
-	world_run(w, MS(3000));		/* another leads by then, in term 2 */
+	world_run(w, MS(3000)); /* another leads by then, in term 2 */
 	assert_true(world_leader(w) == 0 || world_leader(w) == 2);
 	assert_true(world_has_lease(w, world_leader(w)));
 	{
-		int			leader = world_leader(w);
-		uint64_t	term = w->node[leader].disk.term;
+		int		 leader = world_leader(w);
+		uint64_t term = w->node[leader].disk.term;
 
 		w->node[1].paused = false;
-		world_deliver_all(w);	/* the order to stand first of all */
+		world_deliver_all(w); /* the order to stand first of all */
 		world_run(w, MS(2000));
 		assert_true(world_is_stable(w));
 		assert_int_equal(world_leader(w), leader);
@@ -391,8 +390,8 @@ late_transfer_after_another_election(void **state)
 	assert_true(world_run_until(w, world_is_stable, MS(3000)));
 	for (int i = 0; i < 3; i++)
 	{
-		int			leader = world_leader(w);
-		uint64_t	term = w->node[leader].disk.term;
+		int		 leader = world_leader(w);
+		uint64_t term = w->node[leader].disk.term;
 
 		order.sequence++;
 		world_inject(w, &order);
@@ -426,7 +425,7 @@ rule_8_resigning_hands_over_to_the_most_up_to_date(void **state)
 	world_set_position(w, 2, 1, 9);
 	world_set_position(w, 3, 1, 8);
 	world_set_position(w, 4, 2, 0);
-	world_crash(w, 4);			/* the most up to date is dead */
+	world_crash(w, 4); /* the most up to date is dead */
 	world_run(w, MS(300));
 	world_resign(w, 0);
 	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
@@ -494,7 +493,7 @@ static void
 rule_9_a_leader_stands_above_a_member_that_is_ahead(void **state)
 {
 	const RaftMessage *request;
-	RaftMessage m;
+	RaftMessage		   m;
 
 	(void) state;
 	lead(5);
@@ -529,7 +528,7 @@ rule_9_only_by_an_answer_to_its_own_heartbeat(void **state)
 	while (world_under_way(w, RAFT_HEARTBEAT, 0, 4) == 0)
 		world_tick_at_deadline(w, 0);
 	m = *world_sent(w, 0, RAFT_HEARTBEAT, 4);
-	m.term = 0;					/* of a leadership before */
+	m.term = 0; /* of a leadership before */
 	m = world_answer(w, &m, false);
 	m.term = 9;
 	world_inject(w, &m);
@@ -549,9 +548,9 @@ member_comes_back_ahead(void **state)
 	(void) state;
 	for (uint64_t ahead = 1; ahead < 50; ahead += 12)
 	{
-		uint64_t	term;
-		uint64_t	start;
-		RaftSaved	record;
+		uint64_t  term;
+		uint64_t  start;
+		RaftSaved record;
 
 		lead(3);
 		term = w->node[0].disk.term;
@@ -587,8 +586,8 @@ member_comes_back_ahead_after_a_lost_candidacy(void **state)
 	world_run(w, MS(3000));
 	assert_true(world_leader(w) == 0 || world_leader(w) == 1);
 	{
-		int			leader = world_leader(w);
-		uint64_t	term = w->node[leader].disk.term;
+		int		 leader = world_leader(w);
+		uint64_t term = w->node[leader].disk.term;
 
 		world_heal(w);
 		world_run(w, MS(3000));

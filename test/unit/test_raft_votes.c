@@ -12,14 +12,14 @@
 
 #include "fixture.h"
 
-static World world;
+static World		world;
 static World *const w = &world;
 
 /* Node 0 is asked for its vote; true: given. */
 static bool
 asked_by(int candidate, uint64_t term)
 {
-	RaftMessage m = world_vote_request(w, candidate, 0, term);
+	RaftMessage		   m = world_vote_request(w, candidate, 0, term);
 	const RaftMessage *answer;
 
 	world_inject(w, &m);
@@ -112,12 +112,11 @@ rule_2_a_vote_needs_a_position_as_new(void **state)
 {
 	static const struct
 	{
-		uint64_t	epoch,
-					index;
-		bool		granted;
-	}			cases[] = {
-		{3, 99, false}, {4, 9, false}, {4, 10, true}, {4, 11, true}, {5, 0, true}
-	};
+		uint64_t epoch,
+			index;
+		bool granted;
+	} cases[] = {
+		{3, 99, false}, {4, 9, false}, {4, 10, true}, {4, 11, true}, {5, 0, true}};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -141,13 +140,13 @@ rule_2_a_vote_needs_a_position_as_new(void **state)
 static void
 duplicate_vote_request(void **state)
 {
-	uint64_t	saves;
+	uint64_t saves;
 
 	(void) state;
 	world_init_alone(w, 3);
 	assert_true(asked_by(1, 5));
 	saves = w->node[0].disk.save_number;
-	world_advance(w, MS(50));	/* well inside the promise that it gave */
+	world_advance(w, MS(50)); /* well inside the promise that it gave */
 	assert_true(asked_by(1, 5));
 	assert_int_equal(w->node[0].disk.voted_for, 1);
 	assert_true(w->node[0].disk.save_number <= saves + 1);
@@ -215,11 +214,11 @@ vote_of_an_earlier_term_is_not_counted(void **state)
 	world_drop_all(w);
 	world_advance(w, MS(1000));
 	world_set_timer(w, 0, 0);
-	make_candidate();			/* one term later */
+	make_candidate(); /* one term later */
 	assert_true(w->node[0].disk.term == m.term + 1);
 	m.to = 1;
 	m = world_answer(w, &m, true);
-	m.term = w->node[0].disk.term;	/* the voter has followed since */
+	m.term = w->node[0].disk.term; /* the voter has followed since */
 	world_inject(w, &m);
 	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
 	assert_true(world_dropped(w, 0, RAFT_DROP_STALE) == 1);
@@ -247,7 +246,7 @@ step_down_keeps_vote_candidate(void **state)
 static void
 step_down_keeps_vote_leader(void **state)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	(void) state;
 	world_init_alone(w, 3);
@@ -279,7 +278,7 @@ step_down_keeps_vote_leader(void **state)
 static void
 losing_an_election_keeps_vote(void **state)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	(void) state;
 	world_init_alone(w, 3);
@@ -370,7 +369,7 @@ voter_with_lower_term_needed_for_quorum(void **state)
 			world_start(w, 0);
 			world_start(w, 1);
 			world_greet_all(w);
-			world_run(w, MS(200));	/* the stored promise */
+			world_run(w, MS(200)); /* the stored promise */
 			world_set_timer(w, first, 0);
 			assert_true(world_run_until(w, world_is_stable, MS(2000)));
 			assert_true(w->node[0].disk.term > 7);
@@ -472,7 +471,7 @@ crash_around_the_save_of_a_candidacy(void **state)
 		w->node[0].fault = (WorldFault) fault;
 		world_set_timer(w, 0, 0);
 		world_tick(w, 0);
-		world_deliver_all(w);	/* pre-votes; the candidacy is saved, or not */
+		world_deliver_all(w); /* pre-votes; the candidacy is saved, or not */
 		assert_false(w->node[0].running);
 		assert_int_equal(w->node[1].n_sent[RAFT_VOTE_ANSWER], 0);
 		world_start(w, 0);
@@ -497,7 +496,7 @@ crash_around_the_save_in_elections(void **state)
 		w->jitter = MS(3);
 		for (int i = 0; i < 60; i++)
 		{
-			int			victim = (int) world_random(w, 5);
+			int victim = (int) world_random(w, 5);
 
 			if (!w->node[victim].running)
 				world_start(w, victim);

@@ -17,18 +17,18 @@
 
 #include "fixture.h"
 
-#define MAX_WORDS	16
+#define MAX_WORDS 16
 
-static World world;
+static World		world;
 static World *const w = &world;
-static bool messages_shown = true;
-static int	line_number;
-static uint64_t drops[WORLD_MAX_NODES][RAFT_DROPS];
+static bool			messages_shown = true;
+static int			line_number;
+static uint64_t		drops[WORLD_MAX_NODES][RAFT_DROPS];
 
 static void
-give_up(const char *format,...)
+give_up(const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	printf("line %d: ", line_number);
@@ -54,10 +54,10 @@ number(uint64_t value)
 /* ---- what a message says ---- */
 
 static size_t
-add(char *text, size_t used, size_t size, const char *format,...)
+add(char *text, size_t used, size_t size, const char *format, ...)
 {
-	va_list		args;
-	int			n;
+	va_list args;
+	int		n;
 
 	va_start(args, format);
 	n = vsnprintf(text + used, size - used, format, args);
@@ -83,7 +83,7 @@ add_answer(const RaftMessage *m, char *text, size_t used, size_t size)
 static void
 describe_message(const RaftMessage *m, char *text, size_t size)
 {
-	size_t		used = add(text, 0, size, "%s", message_type_name(m->type));
+	size_t used = add(text, 0, size, "%s", message_type_name(m->type));
 
 	switch (m->type)
 	{
@@ -199,7 +199,7 @@ static void
 observe(World *unused, int node, const RaftSaved *before)
 {
 	const RaftOutput *out = &w->node[node].out;
-	char		text[256];
+	char			  text[256];
 
 	(void) unused;
 	print_drops(node);
@@ -249,8 +249,8 @@ show(void)
 static int
 node_argument(const char *word)
 {
-	char	   *end;
-	long		node = strtol(word, &end, 10);
+	char *end;
+	long  node = strtol(word, &end, 10);
 
 	if (*end != '\0' || node < 0 || node >= w->n)
 		give_up("no such node: %s", word);
@@ -260,7 +260,7 @@ node_argument(const char *word)
 static uint64_t
 number_argument(const char *word)
 {
-	char	   *end;
+	char		 *end;
 	unsigned long value = strtoul(word, &end, 10);
 
 	if (*end != '\0')
@@ -271,7 +271,7 @@ number_argument(const char *word)
 static int
 running_argument(const char *word)
 {
-	int			node = node_argument(word);
+	int node = node_argument(word);
 
 	if (!w->node[node].running)
 		give_up("node %d is down", node);
@@ -281,7 +281,7 @@ running_argument(const char *word)
 static int
 down_argument(const char *word)
 {
-	int			node = node_argument(word);
+	int node = node_argument(word);
 
 	if (w->node[node].running)
 		give_up("node %d is running", node);
@@ -320,7 +320,7 @@ start_several(char **words, int n_words, bool fresh)
 {
 	for (int i = 0; i < w->n; i++)
 	{
-		bool		meant = n_words == 1;
+		bool meant = n_words == 1;
 
 		for (int word = 1; word < n_words; word++)
 			meant = meant || node_argument(words[word]) == i;
@@ -399,8 +399,8 @@ greet(void)
 typedef struct Command
 {
 	const char *name;
-	int			n_arguments;	/* -1: any number */
-	void		(*simple) (char **words, int n_words);
+	int			n_arguments; /* -1: any number */
+	void (*simple)(char **words, int n_words);
 } Command;
 
 static void
@@ -525,7 +525,7 @@ c_crash(char **a, int n)
 static void
 c_restart(char **a, int n)
 {
-	int			node = node_argument(a[1]);
+	int node = node_argument(a[1]);
 
 	(void) n;
 	if (w->node[node].running)
@@ -615,8 +615,8 @@ static const Command commands[] = {
 static void
 play(char *line)
 {
-	char	   *words[MAX_WORDS];
-	int			n_words = 0;
+	char *words[MAX_WORDS];
+	int	  n_words = 0;
 
 	for (char *word = strtok(line, " \t\n"); word != NULL; word = strtok(NULL, " \t\n"))
 	{
@@ -643,8 +643,8 @@ play(char *line)
 int
 main(int argc, char **argv)
 {
-	FILE	   *script;
-	char		line[256];
+	FILE *script;
+	char  line[256];
 
 	if (argc != 2)
 	{
