@@ -33,7 +33,11 @@ foreach my $id (0, 1)
 	like($cluster->log_of($id), qr/WARNING:  pg_leader: node $id [^\n]*: no state file was found, so one was created\n[^\n]*HINT:  \S/,
 		"node $id says so in its log");
 }
-$cluster->wait_until('they hear each other', sub { $cluster->peers(0)->{1}{reachable} && $cluster->peers(1)->{0}{reachable} });
+foreach my $id (0, 1)
+{
+	$cluster->wait_until("node $id has heard the other one, and says whom it waits for",
+		sub { ($cluster->status($id)->{abstain_waits_for} // '') =~ /^the answers.* of nodes? 2$/ });
+}
 $cluster->stays('two of three blank members: nobody elects', 3, sub { is_waiting(0) && is_waiting(1) });
 like($cluster->failure(0, "SELECT pg_leader_wait_for_leader('100ms')"),
 	qr/ERROR:  timed out while waiting for a leader/, 'and waiting for a leader ends with an error');
@@ -83,6 +87,7 @@ $cluster = PgLeaderCluster->new('blank_alone', 1, blank => 1);
 $cluster->start(0);
 $cluster->wait_until('alone and blank: it abstains', sub { is_waiting(0) });
 $cluster->stays('alone and blank: it does not lead', 2, sub { is_waiting(0) });
+is($cluster->status(0)->{abstain_waits_for}, 'pg_leader_admit()', 'alone and blank: it says what it waits for');
 is($cluster->sql(0, 'SELECT pg_leader_admit()'), '', 'alone and blank: the word');
 $cluster->wait_for_leader('alone and blank: it leads');
 $cluster->check_history;

@@ -31,6 +31,8 @@ sub nobody_yet
 		sub { !grep { !is_abstaining($_) || defined $cluster->status($_)->{leader_id} } @ids });
 	$cluster->stays("$what: and stay like this without the operator's word", 3,
 		sub { !$cluster->leads($cluster->running) && !grep { !is_abstaining($_) } @ids });
+	like($cluster->status($_)->{abstain_waits_for}, qr/^pg_leader_admit\(\)/, "$what: node $_ says what it waits for")
+		foreach @ids;
 	return;
 }
 
