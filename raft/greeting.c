@@ -164,6 +164,7 @@ go_above(Raft *r, uint64_t now, const RaftMessage *m, RaftAbstain why, RaftOutpu
 
 	if (r->role != RAFT_FOLLOWER)
 		raft_follow_nobody(r, now);
+	r->gone_above_at = now;
 	r->admitted = false;
 	r->abstain_until = 0;
 	for_each_peer(r, id)
@@ -196,7 +197,9 @@ raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 
 	if (why != RAFT_VOTING)
 	{
-		go_above(r, now, m, why, out);
+		/* Two that outbid each other must not write a file with every datagram. */
+		if (r->gone_above_at == 0 || now - r->gone_above_at >= probe_interval(r))
+			go_above(r, now, m, why, out);
 		return;
 	}
 	peer->answered = true;

@@ -127,13 +127,14 @@ raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out)
 }
 
 static void
-answer_heartbeat(Raft *r, const RaftMessage *m, bool granted, RaftOutput *out)
+answer_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, bool granted, RaftOutput *out)
 {
 	RaftMessage *answer = raft_add_message(r, out, RAFT_HEARTBEAT_ANSWER, m->from);
 
 	answer->round = m->round;
 	answer->asked_term = m->term;
 	answer->granted = granted;
+	answer->bound = raft_bound_until(r, m->term, m->from) > now;
 	answer->position = r->position;
 	if (!granted)
 		answer->leader_id = r->leader_id;
@@ -152,7 +153,7 @@ raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	}
 	if (m->term < r->saved.term)
 	{
-		answer_heartbeat(r, m, false, out);
+		answer_heartbeat(r, now, m, false, out);
 		return;
 	}
 	if (m->term == r->saved.term && r->term_leader != RAFT_NONE && r->term_leader != m->from)
@@ -175,7 +176,7 @@ raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	raft_give_promise(r, now, m->term, m->from, m->promise, out);
 	if (is_news)
 		raft_note(r, out, RAFT_LEADER_FOUND, m->from, 0);
-	answer_heartbeat(r, m, true, out);
+	answer_heartbeat(r, now, m, true, out);
 }
 
 /*
@@ -224,6 +225,7 @@ raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 	}
 
 	peer->position = m->position;
+	peer->bound = m->bound;
 	if (m->abstaining || m->list_digest != r->config.list_digest)
 		return; /* heard, and counted nowhere */
 	peer->acked_at = now;
@@ -266,7 +268,9 @@ check_target(const Raft *r, uint64_t now, const RaftPeer *peer)
 		return RAFT_TRANSFER_CANNOT_LEAD;
 	if (!is_live(peer, now, r->config.timeouts.min_timeout))
 		return RAFT_TRANSFER_UNREACHABLE;
-	return raft_is_older(peer->position, r->position) ? RAFT_TRANSFER_BEHIND : RAFT_TRANSFER_STARTED;
+	if (raft_is_older(peer->position, r->position))
+		return RAFT_TRANSFER_BEHIND;
+	return peer->bound ? RAFT_TRANSFER_BOUND : RAFT_TRANSFER_STARTED;
 }
 
 /*
@@ -293,6 +297,18 @@ pick_target(const Raft *r, uint64_t now, bool resigning)
 			best = id;
 	}
 	return best;
+}
+
+/* Would somebody be fit but for a promise that soon runs out? */
+static bool
+is_anyone_bound(const Raft *r, uint64_t now)
+{
+	for_each_peer(r, id)
+	{
+		if (check_target(r, now, &r->peers[id]) == RAFT_TRANSFER_BOUND)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -322,7 +338,7 @@ raft_transfer(Raft *r, uint64_t now, int32_t target, RaftOutput *out)
 	{
 		target = pick_target(r, now, false);
 		if (target == RAFT_NONE)
-			return RAFT_TRANSFER_NO_TARGET;
+			return is_anyone_bound(r, now) ? RAFT_TRANSFER_BOUND : RAFT_TRANSFER_NO_TARGET;
 	}
 	if (target == r->config.node_id)
 		return RAFT_TRANSFER_TO_SELF;

@@ -12,7 +12,8 @@
 #define FLAG_ABSTAINING 0x01
 #define FLAG_MAY_LEAD	0x02
 #define FLAG_GRANTED	0x04
-#define FLAGS_KNOWN		(FLAG_ABSTAINING | FLAG_MAY_LEAD | FLAG_GRANTED)
+#define FLAG_BOUND		0x08
+#define FLAGS_KNOWN		(FLAG_ABSTAINING | FLAG_MAY_LEAD | FLAG_GRANTED | FLAG_BOUND)
 
 /* Body fields, as a set: which of them a type may use. */
 #define USES_ROUND		 0x001
@@ -109,7 +110,8 @@ message_encode(const RaftMessage *message, const MessageEnvelope *envelope, uint
 	*at++ = envelope->key_id;
 	*at++ = (uint8_t) ((message->abstaining ? FLAG_ABSTAINING : 0) |
 					   (message->may_lead ? FLAG_MAY_LEAD : 0) |
-					   (message->granted ? FLAG_GRANTED : 0));
+					   (message->granted ? FLAG_GRANTED : 0) |
+					   (message->bound ? FLAG_BOUND : 0));
 	at = put64(at, envelope->cluster_digest);
 	at = put64(at, message->list_digest);
 	at = put32(at, (uint32_t) message->from);
@@ -183,11 +185,14 @@ body_is_possible(const RaftMessage *m)
 	if (!(uses & USES_GRANTED) && m->granted)
 		return false;
 
+	if (m->bound && m->type != RAFT_HEARTBEAT_ANSWER)
+		return false;
 	if (m->asked_term > RAFT_MAX_TERM || m->replaced_term > RAFT_MAX_TERM)
 		return false;
 	if (m->promise > RAFT_MAX_PROMISE || m->max_timeout > RAFT_MAX_PROMISE)
 		return false;
-	if (m->remembered_boot >= RAFT_MAX_TERM || m->remembered_save >= RAFT_MAX_TERM)
+	/* Whoever is told goes on from above: leave it more room than it can use. */
+	if (m->remembered_boot > RAFT_MAX_TERM / 2 || m->remembered_save > RAFT_MAX_TERM / 2)
 		return false;
 	if (m->leader_id != RAFT_NONE && !is_node_id(m->leader_id))
 		return false;
@@ -256,6 +261,7 @@ message_decode(const uint8_t *buffer, size_t length, MessageEnvelope *envelope,
 	message->abstaining = (flags & FLAG_ABSTAINING) != 0;
 	message->may_lead = (flags & FLAG_MAY_LEAD) != 0;
 	message->granted = (flags & FLAG_GRANTED) != 0;
+	message->bound = (flags & FLAG_BOUND) != 0;
 	take_body(at, message);
 	return body_is_possible(message) ? MESSAGE_OK : MESSAGE_IMPOSSIBLE;
 }

@@ -74,8 +74,8 @@ typedef enum RaftMessageType
 	RAFT_VOTE_ANSWER,	   /* asked_term, granted; a refusal: promise
 								 * (what is left), leader_id */
 	RAFT_HEARTBEAT,		   /* round, promise, position */
-	RAFT_HEARTBEAT_ANSWER, /* round, asked_term, granted, position; a
-								 * refusal: leader_id */
+	RAFT_HEARTBEAT_ANSWER, /* round, asked_term, granted, bound,
+								 * position; a refusal: leader_id */
 	RAFT_TRANSFER,		   /* stand for election at once, in my place */
 	RAFT_MESSAGE_TYPES	   /* one more than the last */
 } RaftMessageType;
@@ -95,6 +95,7 @@ typedef struct RaftMessage
 	bool			abstaining;	 /* the sender abstains: count it in no quorum */
 	bool			may_lead;	 /* the sender could lead */
 	bool			granted;	 /* answers only: yes */
+	bool			bound;		 /* heartbeat answers only: by a promise to somebody else */
 	uint64_t		list_digest; /* of the sender's member list */
 	uint64_t		boot;		 /* the sender's, at least 1 */
 	uint64_t		incarnation; /* the sender's */

@@ -207,6 +207,7 @@ typedef struct RaftPeer
 	uint64_t	 term;		  /* as of its last datagram */
 	bool		 abstaining;
 	bool		 may_lead;
+	bool		 bound;		 /* by a promise to somebody else; as of its last heartbeat answer */
 	RaftPosition position;	 /* as of its last heartbeat answer */
 	uint64_t	 heard_at;	 /* last datagram that echoed our start; 0: none */
 	uint64_t	 round_trip; /* us, of the last answer to us; 0: not known */
@@ -281,6 +282,7 @@ typedef struct Raft
 	RaftRound rounds[RAFT_ROUNDS];
 
 	/* Abstaining. */
+	uint64_t gone_above_at; /* when it last found its state to be old; 0: never */
 	bool	 admitted;		/* the operator's word was given */
 	uint64_t heard_from;	/* bit i: i's answer is in what was adopted */
 	uint64_t abstain_until; /* end of the wait; 0: not waiting yet */
@@ -306,6 +308,7 @@ typedef enum RaftTransferResult
 	RAFT_TRANSFER_UNKNOWN_NODE, /* not in the list */
 	RAFT_TRANSFER_UNREACHABLE,	/* has not answered for min_timeout */
 	RAFT_TRANSFER_CANNOT_LEAD,	/* abstains, may not lead, or has another list */
+	RAFT_TRANSFER_BOUND,		/* for a while: by a promise to somebody else */
 	RAFT_TRANSFER_BEHIND,		/* its position is older than ours */
 	RAFT_TRANSFER_NO_TARGET		/* none was named, and nobody is fit */
 } RaftTransferResult;

@@ -34,8 +34,9 @@ OPTIONS
     --foreground  become the server, with its log on standard error, for use
                   under a supervisor; creates no extension
     --new         also write a first state file.  For a member that has never
-                  run, and for nothing else: a member that ran and forgot its
-                  votes can make a second leader.  Refused where there is a
+                  run, of a cluster that is created now, and for nothing else: a
+                  member that ran and forgot its votes, or several that join a
+                  cluster that runs, can make a second leader.  Refused where there is a
                   state file.  Without it, a member that finds no state file
                   abstains from voting until every other member has answered
                   it, or until SELECT pg_leader_admit().

@@ -760,6 +760,12 @@ refuse_transfer(RaftTransferResult result, int32_t target)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the data of node %d is older than this member's", target)));
 			break;
+		case RAFT_TRANSFER_BOUND:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 target == RAFT_NONE ? errmsg("the members that could lead are still bound by a promise to an earlier leader") : errmsg("node %d is still bound by a promise to an earlier leader", target),
+					 errhint("That lasts for pg_leader.min_timeout after a restart or an election: wait a little longer.")));
+			break;
 		case RAFT_TRANSFER_NO_TARGET:
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -788,7 +794,14 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 	deadline = wait_deadline(PG_GETARG_INTERVAL_P(1));
 
 	/* a short wait is for the new leader, not for the worker's answer */
-	request(SHARED_TRANSFER, target, clock_now() + ANSWER_WAIT, &answer);
+	for (;;)
+	{
+		request(SHARED_TRANSFER, target, clock_now() + ANSWER_WAIT, &answer);
+		if (answer.verdict != SHARED_REFUSED || answer.result != RAFT_TRANSFER_BOUND ||
+			clock_now() >= deadline)
+			break;
+		shared_nap(POLL_MS);
+	}
 	if (answer.verdict == SHARED_REFUSED)
 		refuse_transfer(answer.result, target);
 

@@ -49,6 +49,7 @@ static uint64_t election_logged[RAFT_DROPS];
 static uint64_t list_logged[RAFT_MAX_NODES];
 static uint64_t send_logged;
 static uint64_t second_leader_noted;
+static uint64_t abstaining_logged[RAFT_REASONS];
 
 static TransportCounters door_seen;
 static bool				 other_version[RAFT_MAX_NODES];
@@ -353,6 +354,10 @@ report_log(const Raft *raft, const RaftOutput *output)
 
 		if (event->reason == RAFT_SECOND_LEADER)
 			continue; /* report_dropped_by_election() has it */
+		/* two servers with one node id can make these events all the time */
+		if (is_about_abstaining(event->reason) && event->reason != RAFT_ADMITTED &&
+			!may_log(&abstaining_logged[event->reason]))
+			continue;
 		if (event->role == logged_role && event->leader_id == logged_leader &&
 			(event->term == logged_term || event->leader_id == RAFT_NONE) &&
 			!is_about_abstaining(event->reason) && event->reason != RAFT_STANDS_ABOVE)

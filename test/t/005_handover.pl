@@ -10,7 +10,7 @@ use lib $FindBin::RealBin;
 use PgLeaderCluster;
 use Test::More;
 
-my $cluster = PgLeaderCluster->new('handover', 3);
+my $cluster = PgLeaderCluster->new('handover', 3, settings => \%PgLeaderCluster::STEADY);
 my ($leader, $term, $old, $old_term, $target, $third, $address);
 
 $cluster->start_all;
@@ -57,7 +57,7 @@ is_deeply([ $cluster->wait_for_leader('after all refusals: all agree') ], [ $lea
 ($target, $third) = $cluster->others($leader);
 $cluster->kill_all($target);
 $cluster->wait_until("node $target has not been heard for long",
-	sub { $cluster->sql($leader, "SELECT last_heard > '1s' FROM pg_leader_peers WHERE node_id = $target") eq 't' });
+	sub { $cluster->sql($leader, "SELECT last_heard > '2s' FROM pg_leader_peers WHERE node_id = $target") eq 't' });
 like($cluster->failure($leader, "SELECT pg_leader_transfer($target)"),
 	qr/ERROR:  node $target does not answer\nHINT:  Choose another member/, 'to a dead member');
 is($cluster->sql($leader, 'SELECT pg_leader_transfer()'), $third, 'to the best one, which is not the dead one');
@@ -88,7 +88,6 @@ foreach my $mode ('smart', 'fast', 'immediate')
 ($old, $old_term) = $cluster->wait_for_leader('candidate off: one leader', $cluster->ids);
 $cluster->set($old, candidate => 'off');
 $cluster->server($old)->reload;
-($leader, $term) = (-1, 0);
 $cluster->wait_until('candidate off: another one leads',
 	sub { my @found = $cluster->agreed($cluster->ids); return @found && $found[0] != $old; });
 ($leader, $term) = $cluster->wait_for_leader('candidate off: all agree');

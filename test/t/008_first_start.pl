@@ -59,7 +59,7 @@ $cluster->stop_all;
 
 # ---- the operator's word ----
 
-$cluster = PgLeaderCluster->new('admitted', 3, blank => 1);
+$cluster = PgLeaderCluster->new('admitted', 3, blank => 1, settings => \%PgLeaderCluster::STEADY);
 $cluster->start(0, 1);
 $cluster->wait_until("node $_ abstains", sub { is_waiting($_) }) foreach 0, 1;
 is($cluster->sql(0, 'SELECT pg_leader_admit()'), '', 'the word for node 0');

@@ -174,6 +174,13 @@ $named->stop_all;
 
 # A name that becomes known: for that, this file has to be what the resolver
 # takes for /etc/hosts.
+sub name_of
+{
+	my ($members, $id) = @_;
+
+	return "node-$id-of-" . $members->member($id)->{port} . '.invalid';
+}
+
 SKIP:
 {
 	my $hosts = $ENV{PG_LEADER_ETC_HOSTS};
@@ -185,7 +192,7 @@ SKIP:
 	$before = PostgreSQL::Test::Utils::slurp_file($hosts);
 	$late = PgLeaderCluster->new('late', 3, blank => 1);
 	$late->{list} = '0=' . $late->address(0) . ', '
-		. join ', ', map { "$_=node-$_.pg-leader.invalid:" . $late->member($_)->{port} } 1, 2;
+		. join ', ', map { "$_=" . name_of($late, $_) . ':' . $late->member($_)->{port} } 1, 2;
 	foreach my $id ($late->ids)
 	{
 		$late->set($id, cluster => $late->{list});
@@ -197,13 +204,13 @@ SKIP:
 	});
 	$late->stays('names unknown: nobody leads', 2, sub { !$late->leads($late->ids) });
 
-	PostgreSQL::Test::Utils::append_to_file($hosts, "127.0.0.1 node-1.pg-leader.invalid\n");
+	PostgreSQL::Test::Utils::append_to_file($hosts, '127.0.0.1 ' . name_of($late, 1) . "\n");
 	$late->wait_for_leader('one name known: the two have a leader', 0, 1);
 	$late->wait_until('one name known: its address is shown',
 		sub { ($late->peers(0)->{1}{resolved} // '') eq $late->address(1) });
 	is($late->peers(0)->{2}{resolved}, undef, 'one name known: the other one is not');
 
-	PostgreSQL::Test::Utils::append_to_file($hosts, "127.0.0.1 node-2.pg-leader.invalid\n");
+	PostgreSQL::Test::Utils::append_to_file($hosts, '127.0.0.1 ' . name_of($late, 2) . "\n");
 	$late->wait_for_leader('both names known: all have a leader', $late->ids);
 	$late->check_history;
 	$late->stop_all;

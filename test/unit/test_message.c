@@ -77,6 +77,8 @@ random_message(RaftMessageType type)
 		m.leader_id = (int32_t) (random_number() % (RAFT_MAX_NODES + 1)) - 1;
 	if (type == RAFT_PRE_VOTE_ANSWER || type == RAFT_VOTE_ANSWER || type == RAFT_HEARTBEAT_ANSWER)
 		m.granted = random_number() & 1;
+	if (type == RAFT_HEARTBEAT_ANSWER)
+		m.bound = random_number() & 1;
 	if (type == RAFT_PRE_VOTE_REQUEST || type == RAFT_VOTE_REQUEST ||
 		type == RAFT_HEARTBEAT || type == RAFT_HEARTBEAT_ANSWER)
 	{
@@ -91,9 +93,9 @@ random_message(RaftMessageType type)
 	if (type == RAFT_GREETING_ANSWER)
 	{
 		m.max_timeout = random_up_to(RAFT_MAX_PROMISE);
-		m.remembered_boot = random_up_to(RAFT_MAX_TERM - 1);
+		m.remembered_boot = random_up_to(RAFT_MAX_TERM / 2);
 		m.remembered_incarnation = random_number();
-		m.remembered_save = random_up_to(RAFT_MAX_TERM - 1);
+		m.remembered_save = random_up_to(RAFT_MAX_TERM / 2);
 	}
 	return m;
 }
@@ -107,6 +109,7 @@ assert_same(const RaftMessage *a, const RaftMessage *b)
 	assert_int_equal(a->abstaining, b->abstaining);
 	assert_int_equal(a->may_lead, b->may_lead);
 	assert_int_equal(a->granted, b->granted);
+	assert_int_equal(a->bound, b->bound);
 	assert_true(a->list_digest == b->list_digest);
 	assert_true(a->boot == b->boot);
 	assert_true(a->incarnation == b->incarnation);
@@ -340,7 +343,7 @@ garbage_impossible_headers(void **state)
 		refuse(type, 64, 8, 0); /* no sequence number */
 		refuse(type, 80, 8, RAFT_MAX_TERM + 1);
 		refuse(type, 80, 8, UINT64_MAX);
-		for (int flag = 3; flag < 8; flag++)
+		for (int flag = 4; flag < 8; flag++)
 			refuse(type, 7, 1, UINT64_C(1) << flag);
 	}
 	refuse(RAFT_HEARTBEAT, 24, 8, UINT64_C(0x0000000100000001)); /* to itself */
@@ -383,6 +386,8 @@ garbage_impossible_bodies(void **state)
 			refuse(type, 136, 4, 1); /* leader id */
 			refuse(type, 7, 1, 4);	 /* granted */
 		}
+		if (type != RAFT_HEARTBEAT_ANSWER)
+			refuse(type, 7, 1, 8); /* bound */
 		if (type != RAFT_VOTE_REQUEST)
 			refuse(type, 140, 4, 1); /* replaced leader */
 

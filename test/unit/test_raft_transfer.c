@@ -239,6 +239,38 @@ transfer_to_dead_or_stale_node(void **state)
 	assert_int_not_equal(world_leader(w), 2);
 }
 
+/*
+ * A peer that has just restarted is bound by the promises of its earlier start.
+ * The leader knows, and gives up nothing for a target that could not stand.
+ */
+static void
+rule_7_a_bound_target_is_not_asked(void **state)
+{
+	(void) state;
+	lead(3);
+	world_restart(w, 1);
+	world_run(w, MS(60));
+	assert_true(w->node[0].raft.peers[1].bound);
+	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_BOUND);
+	assert_true(world_has_lease(w, 0));
+
+	/* Asked for the fittest one, it finds the other; resigning does so too. */
+	assert_int_equal(world_transfer(w, 0, RAFT_NONE), RAFT_TRANSFER_STARTED);
+	assert_int_equal(world_sent(w, 0, RAFT_TRANSFER, RAFT_NONE)->to, 2);
+
+	/* Nobody else is there: the answer is the same, until the promise ends. */
+	lead(3);
+	world_crash(w, 2);
+	world_run(w, MS(260));
+	world_restart(w, 1);
+	world_run(w, MS(60));
+	assert_int_equal(world_transfer(w, 0, RAFT_NONE), RAFT_TRANSFER_BOUND);
+	world_run(w, MS(250));
+	assert_int_equal(world_transfer(w, 0, RAFT_NONE), RAFT_TRANSFER_STARTED);
+	world_run(w, MS(5));
+	assert_int_equal(world_leader(w), 1);
+}
+
 static void
 transfer_target_paused(void **state)
 {
@@ -608,6 +640,7 @@ main(void)
 		cmocka_unit_test(rule_7_late_acknowledgements_change_nothing),
 		cmocka_unit_test(rule_7_if_the_target_fails_the_next_term_has_a_leader),
 		cmocka_unit_test(rule_7_who_may_be_the_target),
+		cmocka_unit_test(rule_7_a_bound_target_is_not_asked),
 		cmocka_unit_test(transfer_to_dead_or_stale_node),
 		cmocka_unit_test(transfer_target_paused),
 		cmocka_unit_test(transfer_then_isolate_old_leader),

@@ -1,0 +1,221 @@
+/*
+ * test/explore/normalise.c
+ *	  Make two states that the election cannot tell apart the same bytes.
+ *
+ * Boot counters, incarnations, save numbers, sequence numbers and rounds are
+ * only ever compared with others of their kind and raised by one.  So each kind
+ * is renumbered 1, 2, 3, ... in its order, over all places where it occurs; 0
+ * stays 0.  Sequence numbers are compared within one link only, and are renumbered
+ * by link.  Terms stay as they are.  Datagrams on their way are sorted.
+ *
+ * Left alone on purpose: whatever the code does not read at present (ballots of
+ * a follower, say).  The code under test may have a bug and read it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "world.h"
+
+/* Places that hold numbers of one kind. */
+typedef struct Places
+{
+	int		 n;
+	uint64_t seen[4]; /* numbers that occur, as bits */
+	uint8_t *at[64];
+} Places;
+
+static void
+start_places(Places *p)
+{
+	p->n = 0;
+	memset(p->seen, 0, sizeof(p->seen));
+}
+
+static inline void
+add_place(Places *p, uint8_t *at)
+{
+	p->at[p->n++] = at;
+	p->seen[*at >> 6] |= UINT64_C(1) << (*at & 63);
+}
+
+/* The place of a number among those that occur, from 1. */
+static uint8_t
+rank(const Places *p, uint8_t number)
+{
+	uint64_t below = 0;
+	int		 word = number >> 6;
+
+	for (int k = 0; k < word; k++)
+		below += (uint64_t) __builtin_popcountll(p->seen[k]);
+	below += (uint64_t) __builtin_popcountll(p->seen[word] & ((UINT64_C(1) << (number & 63)) - 1));
+	return (uint8_t) (below - (p->seen[0] & 1) + 1);
+}
+
+static void
+renumber(Places *p)
+{
+	for (int k = 0; k < p->n; k++)
+	{
+		if (*p->at[k] != 0)
+			*p->at[k] = rank(p, *p->at[k]);
+	}
+}
+
+static void
+renumber_starts(World *w, int i)
+{
+	WorldNode *n = &w->node[i];
+	Places	   boots;
+	Places	   incarnations;
+	Places	   saves;
+
+	start_places(&boots);
+	start_places(&incarnations);
+	start_places(&saves);
+	add_place(&boots, &n->boot);
+	add_place(&incarnations, &n->incarnation);
+	add_place(&saves, &n->save_number);
+	add_place(&saves, &n->loaded_save_number);
+	for (int j = 0; j < world_limits.nodes; j++)
+	{
+		WorldPeer *view = &w->node[j].peers[i];
+
+		if (j == i)
+			continue;
+		add_place(&boots, &view->boot);
+		add_place(&incarnations, &view->incarnation);
+		add_place(&saves, &view->save_number);
+	}
+	for (int k = 0; k < w->n_flight; k++)
+	{
+		WorldMessage *m = &w->flight[k];
+
+		if (m->from == i)
+		{
+			add_place(&boots, &m->boot);
+			add_place(&incarnations, &m->incarnation);
+			add_place(&saves, &m->save_number);
+		}
+		else if (m->to == i)
+		{
+			add_place(&boots, &m->echo_boot);
+			add_place(&incarnations, &m->echo_incarnation);
+		}
+	}
+	renumber(&boots);
+	renumber(&incarnations);
+	renumber(&saves);
+}
+
+/* The sender counts over all its links: it goes on from the highest of them. */
+static void
+renumber_sequences(World *w, int i)
+{
+	uint8_t highest = 0;
+
+	for (int j = 0; j < world_limits.nodes; j++)
+	{
+		Places places;
+
+		if (j == i)
+			continue;
+		start_places(&places);
+		add_place(&places, &w->node[j].peers[i].sequence);
+		for (int k = 0; k < w->n_flight; k++)
+		{
+			if (w->flight[k].from == i && w->flight[k].to == j)
+				add_place(&places, &w->flight[k].sequence);
+		}
+		renumber(&places);
+		for (int k = 0; k < places.n; k++)
+			highest = *places.at[k] > highest ? *places.at[k] : highest;
+	}
+	w->node[i].sequence = w->node[i].up ? highest : 0;
+}
+
+static void
+renumber_pre_votes(World *w, int i)
+{
+	Places places;
+
+	start_places(&places);
+	add_place(&places, &w->node[i].round);
+	for (int k = 0; k < w->n_flight; k++)
+	{
+		WorldMessage *m = &w->flight[k];
+
+		if ((m->type == RAFT_PRE_VOTE_REQUEST && m->from == i) ||
+			(m->type == RAFT_PRE_VOTE_ANSWER && m->to == i))
+			add_place(&places, &m->round);
+	}
+	renumber(&places);
+}
+
+/* With the rounds go their send times, of those that may still be answered. */
+static void
+renumber_heartbeats(World *w, int i)
+{
+	WorldNode *n = &w->node[i];
+	uint8_t	   sent_at[WORLD_ROUNDS];
+	uint8_t	   answerable[WORLD_ROUNDS + 1] = {0};
+	Places	   places;
+
+	start_places(&places);
+	add_place(&places, &n->heartbeat_round);
+	for (int j = 0; j < world_limits.nodes; j++)
+	{
+		if (j != i)
+			add_place(&places, &n->peers[j].acked_round);
+	}
+	for (int k = 0; k < w->n_flight; k++)
+	{
+		WorldMessage *m = &w->flight[k];
+
+		if ((m->type == RAFT_HEARTBEAT && m->from == i) ||
+			(m->type == RAFT_HEARTBEAT_ANSWER && m->to == i))
+		{
+			add_place(&places, &m->round);
+			if (m->round <= WORLD_ROUNDS)
+				answerable[m->round] = 1;
+		}
+	}
+	memcpy(sent_at, n->sent_at, sizeof(sent_at));
+	memset(n->sent_at, 0, sizeof(n->sent_at));
+	for (uint8_t old = 1; old <= WORLD_ROUNDS; old++)
+	{
+		if (answerable[old])
+			n->sent_at[rank(&places, old) - 1] = sent_at[old - 1];
+	}
+	renumber(&places);
+}
+
+/* Few, and nearly sorted: insertion. */
+static void
+sort_flight(World *w)
+{
+	for (int k = 1; k < w->n_flight; k++)
+	{
+		WorldMessage m = w->flight[k];
+		int			 at = k;
+
+		while (at > 0 && memcmp(&w->flight[at - 1], &m, sizeof(m)) > 0)
+		{
+			w->flight[at] = w->flight[at - 1];
+			at--;
+		}
+		w->flight[at] = m;
+	}
+}
+
+void
+world_normalise(World *w)
+{
+	for (int i = 0; i < world_limits.nodes; i++)
+	{
+		renumber_starts(w, i);
+		renumber_sequences(w, i);
+		renumber_pre_votes(w, i);
+		renumber_heartbeats(w, i);
+	}
+	sort_flight(w);
+}

@@ -1,0 +1,369 @@
+#!/usr/bin/perl
+#
+# test/mutants/run.pl
+#	  Plants one bug at a time, and sees whether the tests notice.
+#
+# Each *.patch here is a small bug in raft/ or node/.  The patched tree is a copy;
+# the real one is never touched.  A mutant is killed when a unit test, a transcript
+# or the simulator fails on it.  A mutant that survives, a patch that no longer
+# applies and a mutant that does not compile are failures.  See README.md.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(basename dirname);
+use File::Temp qw(tempdir);
+use Getopt::Long qw(:config no_auto_abbrev no_ignore_case);
+use IO::Handle;
+use IO::Select;
+use Time::HiRes qw(time);
+
+my $USAGE = <<'TEXT';
+NAME
+    run.pl - plant one bug at a time, and see whether the tests notice
+
+SYNOPSIS
+    run.pl [--unit-only | --sim-only] [--jobs N] [--random N] [--from SEED] [NAME...]
+
+DESCRIPTION
+    Without names, all mutants.  TAP on standard output, a line for each mutant;
+    then a table of what killed which, and how long that took.  The simulator is
+    asked about what the unit tests let live, if test/sim is there.
+
+OPTIONS
+    --unit-only   unit tests and transcripts alone
+    --sim-only    the simulator alone, to see what it finds without them
+    --jobs N      mutants at a time (2)
+    --random N    random runs of the simulator before it gives up (500)
+    --from SEED   the first of them (1)
+    --timeout S   seconds for one program; one that takes longer counts as a kill (120)
+    --list        names, and what each breaks
+    --help        this text
+
+EXIT STATUS
+    0 all were killed, 1 at least one was not, 2 called wrongly
+TEXT
+
+my $HERE = abs_path(dirname(__FILE__));
+my $ROOT = abs_path("$HERE/../..");
+my %option = (jobs => 2, random => 500, from => 1, timeout => 120);
+my $work;       # where the copies are
+my @workers;    # process ids
+my $main_pid = $$;
+
+sub usage_error
+{
+	my ($text) = @_;
+	print STDERR "run.pl: $text\nTry run.pl --help.\n";
+	exit 2;
+}
+
+sub slurp
+{
+	my ($path) = @_;
+	open(my $in, '<', $path) or die "$path: $!\n";
+	local $/ = undef;
+	return scalar <$in>;
+}
+
+# The first line of a patch says what it breaks.
+sub headline
+{
+	my ($name) = @_;
+	my ($line) = slurp("$HERE/$name.patch") =~ /\A([^\n]+)/;
+	return $line;
+}
+
+# Run a command with a limit.  Its status as of system(), and what it printed;
+# 124 << 8 when it took too long, as timeout(1) says it.
+sub run
+{
+	my ($directory, @command) = @_;
+	my $pid = open(my $from, '-|');
+	die "fork: $!\n" unless defined $pid;
+	if ($pid == 0)
+	{
+		chdir $directory or die "$directory: $!\n";
+		open(STDERR, '>&', \*STDOUT);
+		$ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';
+		exec('timeout', '-k', '5', $option{timeout}, @command) or exit 127;
+	}
+	my $output = do { local $/ = undef; <$from> };
+	close $from;
+	return ($?, $output // '');
+}
+
+# ---- one copy of the tree, and what runs in it ----
+
+sub make_copy
+{
+	my ($tree) = @_;
+	my @parts = grep { -e "$ROOT/$_" } qw(raft node test/unit test/sim);
+	mkdir $tree or die "$tree: $!\n";
+	chdir $ROOT or die "$ROOT: $!\n";
+	my $status = system('cp', '-p', '-r', '--parents', '-t', $tree, '--', @parts);
+	die "could not copy the tree\n" if $status != 0;
+
+	# Objects that a build has left beside the sources are no part of it.
+	unlink glob("$tree/raft/*.o $tree/raft/*.bc $tree/node/*.o $tree/node/*.bc");
+	return;
+}
+
+sub make
+{
+	my ($tree, $part, @targets) = @_;
+	return run("$tree/test/$part", 'make', '-s', "BUILD=$tree/build/$part", 'SANITIZE=', @targets);
+}
+
+# Programs most likely to notice come first; all of them are run in the end.
+sub unit_programs
+{
+	my ($tree, $patched) = @_;
+	my @programs = map { basename($_, '.c') } sort glob("$tree/test/unit/test_*.c");
+	my ($subject) = $patched =~ m{/(\w+)\.[ch]$};
+	return (
+		(grep { $_ eq "test_$subject" } @programs),
+		(grep { $_ ne "test_$subject" && /^test_raft_/ } @programs),
+		(grep { $_ ne "test_$subject" && !/^test_raft_/ } @programs));
+}
+
+# What a program's output says about its failure, in a few words.
+sub reason
+{
+	my ($program, $status, $output) = @_;
+	my $by = $program =~ s/^test_//r;
+
+	return "$by: took too long" if $status >> 8 == 124 || $status >> 8 == 137;
+	return "$by: $1" if $output =~ /^not ok \d+ - (\S+)/m;
+	return "$by: assert($1)" if $output =~ /Assertion `(.*?)' failed/;
+	return "$by: " . ($status & 127 ? 'signal ' . ($status & 127) : 'status ' . ($status >> 8));
+}
+
+# What killed it, '' if nothing did, or an error: "! ...".
+sub try_unit
+{
+	my ($tree, $patched) = @_;
+
+	foreach my $program (unit_programs($tree, $patched))
+	{
+		my ($built, $errors) = make($tree, 'unit', "$tree/build/unit/$program");
+		return "! does not compile: " . ($errors =~ /error: (.*)/ ? $1 : 'make failed') if $built != 0;
+		my ($status, $output) = run("$tree/test/unit", "$tree/build/unit/$program");
+		return 'unit ' . reason($program, $status, $output) if $status != 0;
+	}
+	my ($status, $output) = make($tree, 'unit', 'check-transcripts');
+	return '' if $status == 0;
+	return "unit transcript: $1" if $output =~ /^not ok \d+ - transcript (\S+)/m;
+	return '! the transcripts could not be run';
+}
+
+# The scenarios by name, then random runs until one fails.
+sub try_sim
+{
+	my ($tree) = @_;
+	my ($built, $errors) = make($tree, 'sim', 'all');
+	return "! does not compile: " . ($errors =~ /error: (.*)/ ? $1 : 'make failed') if $built != 0;
+
+	foreach my $call (
+		[ '--scenario', 'all' ],
+		[ '--random', $option{random}, '--from', $option{from} ])
+	{
+		my ($status, $output) = run("$tree/test/sim", "$tree/build/sim/sim", @$call);
+		next if $status == 0;
+		return '! the simulator was called wrongly' if $status >> 8 == 2;
+		my ($steps) = $output =~ /\bsteps?[ =:]+(\d+)/i;
+		my ($seed) = $output =~ /\bseed[ =:]+(\d+)/i;
+		my ($name) = $output =~ /^not ok \d+ - (.*\S)/m;
+		my $what = $call->[0] eq '--random' && defined $seed ? "seed $seed" : $name;
+		my ($invariant) = $output =~ /\binvariant[ =:]+(\w+)/i;
+		$what //= reason('simulator', $status, $output) =~ s/^simulator: //r;
+		return "sim $what" . (defined $invariant ? ", $invariant" : '')
+		  . (defined $steps ? ", step $steps" : '');
+	}
+	return '';
+}
+
+sub try_all
+{
+	my ($tree, $patched) = @_;
+	my $killer = '';
+	$killer = try_unit($tree, $patched) unless $option{'sim-only'};
+	$killer = try_sim($tree) if $killer eq '' && !$option{'unit-only'} && -d "$tree/test/sim";
+	return $killer;
+}
+
+sub try_mutant
+{
+	my ($tree, $name) = @_;
+	my $patch = "$HERE/$name.patch";
+	my @files = slurp($patch) =~ m{^\+\+\+ b/(\S+)}mg;
+	my $killer;
+
+	return '! names no file' unless @files;
+	my ($status) = run($tree, 'patch', '-p1', '-s', '-f', '-F1', '--no-backup-if-mismatch', '-i', $patch);
+	$killer = $status == 0 ? try_all($tree, $files[0]) : '! does not apply any more';
+
+	# Back to what it was.  The new time of the file makes "make" look again.
+	foreach my $file (@files)
+	{
+		system('cp', '--', "$ROOT/$file", "$tree/$file") == 0 or die "could not restore $file\n";
+		unlink "$tree/$file.rej", "$tree/$file.orig";
+	}
+	return $killer;
+}
+
+# ---- the workers ----
+
+# Tries its share of the names and writes "name TAB seconds TAB killer" lines.
+sub work
+{
+	my ($number, $out, @names) = @_;
+	my $tree = "$work/$number";
+
+	setpgrp(0, 0);
+	$out->autoflush(1);
+	make_copy($tree);
+	if ($number == 0)
+	{
+		my $killer = try_all($tree, 'raft/raft.c');
+		print $out "\t0\t$killer\n";
+		exit 1 if $killer ne '';
+	}
+	foreach my $name (@names)
+	{
+		my $started = time;
+		my $killer = try_mutant($tree, $name);
+		printf $out "%s\t%.1f\t%s\n", $name, time - $started, $killer =~ s/\s+/ /gr;
+	}
+	exit 0;
+}
+
+sub start_workers
+{
+	my (@names) = @_;
+	my $select = IO::Select->new;
+	my $jobs = $option{jobs} < @names ? $option{jobs} : @names;
+
+	foreach my $number (0 .. $jobs - 1)
+	{
+		my @share = map { $names[$_] } grep { $_ % $jobs == $number } 0 .. $#names;
+		pipe(my $in, my $out) or die "pipe: $!\n";
+		my $pid = fork // die "fork: $!\n";
+		if ($pid == 0)
+		{
+			close $in;
+			work($number, $out, @share);
+		}
+		close $out;
+		push @workers, $pid;
+		$select->add($in);
+	}
+	return $select;
+}
+
+sub stop_workers
+{
+	return if $$ != $main_pid;
+	kill 'TERM', map { -$_ } @workers;
+	waitpid $_, 0 foreach @workers;
+	@workers = ();
+	return;
+}
+
+# ---- what is printed ----
+
+sub report
+{
+	my ($results, $seconds) = @_;
+	my ($width) = sort { $b <=> $a } map { length $_->[0] } @$results;
+
+	print "#\n# mutants and what killed them\n#\n";
+	foreach my $result (sort { $a->[0] cmp $b->[0] } @$results)
+	{
+		printf "# %-*s  %6.1f s  %s\n", $width, $result->[0], $result->[1],
+		  $result->[2] eq '' ? 'SURVIVED' : $result->[2];
+	}
+	printf "#\n# %d mutants, %d killed, %.0f s\n", scalar @$results,
+	  scalar(grep { $_->[2] =~ /^[us]/ } @$results), $seconds;
+	return;
+}
+
+sub collect
+{
+	my ($select, $expected) = @_;
+	my @results;
+
+	while (my @ready = $select->can_read)
+	{
+		foreach my $in (@ready)
+		{
+			my $line = readline $in;
+			if (!defined $line)
+			{
+				$select->remove($in);
+				next;
+			}
+			chomp $line;
+			my ($name, $seconds, $killer) = split /\t/, $line, 3;
+			if ($name eq '')
+			{
+				next if $killer eq '';
+				print "Bail out! The tests fail without any mutant: $killer\n";
+				stop_workers();
+				exit 1;
+			}
+			push @results, [ $name, $seconds, $killer ];
+			my $killed = $killer =~ /^(?:unit|sim) /;
+			printf "%sok %d - %s%s\n", $killed ? '' : 'not ', scalar @results, $name,
+			  $killed ? '' : $killer eq '' ? ' survived' : ' ' . $killer =~ s/^! //r;
+			print "# $1\n" if !$killed && headline($name) =~ /(.*)/;
+		}
+	}
+	printf "not ok %d - a worker has died\n", @results + 1 if @results < $expected;
+	return @results;
+}
+
+sub chosen_names
+{
+	my @all = map { basename($_, '.patch') } sort glob("$HERE/*.patch");
+	my %is_known = map { $_ => 1 } @all;
+
+	foreach my $name (@ARGV)
+	{
+		usage_error("there is no mutant \"$name\" here") unless $is_known{$name};
+	}
+	return @ARGV ? @ARGV : @all;
+}
+
+GetOptions(\%option, 'unit-only', 'sim-only', 'jobs=i', 'random=i', 'from=i', 'timeout=i', 'list', 'help')
+  or usage_error('wrong options');
+if ($option{help})
+{
+	print $USAGE;
+	exit 0;
+}
+usage_error('--unit-only or --sim-only, not both') if $option{'unit-only'} && $option{'sim-only'};
+usage_error('--sim-only needs test/sim') if $option{'sim-only'} && !-d "$ROOT/test/sim";
+foreach my $name (qw(jobs random timeout))
+{
+	usage_error("--$name must be above zero") if $option{$name} < 1;
+}
+
+my @names = chosen_names();
+if ($option{list})
+{
+	printf "%-36s %s\n", $_, headline($_) foreach @names;
+	exit 0;
+}
+
+my $started = time;
+STDOUT->autoflush(1);
+$work = tempdir('pg_leader_mutants.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 1 };
+END { my $status = $?; stop_workers(); $? = $status; }
+
+printf "1..%d\n", scalar @names;
+my @results = collect(start_workers(@names), scalar @names);
+report(\@results, time - $started) if @results;
+exit(@results == @names && !grep({ $_->[2] !~ /^(?:unit|sim) / } @results) ? 0 : 1);

@@ -1,0 +1,838 @@
+/*
+ * test/sim/world.c
+ *	  Virtual time, clocks, processes, and the host's loop around a core.
+ *
+ * act_on() does what act_on() of server/worker.c does: save, show, send.  See
+ * world.h for what is simulated where.  Must not use floating point, pointers
+ * or anything else that differs between machines in what it decides.
+ */
+#include "checker.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- chance: splitmix64 (S. Vigna, public domain) ---- */
+
+uint64_t
+draw(World *w)
+{
+	uint64_t z = (w->random += UINT64_C(0x9E3779B97F4A7C15));
+
+	z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+	z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+	return z ^ z >> 31;
+}
+
+uint64_t
+between(World *w, uint64_t low, uint64_t high)
+{
+	assert(low <= high);
+	return low == high ? low : low + draw(w) % (high - low + 1);
+}
+
+bool
+chance(World *w, uint32_t ppm)
+{
+	return ppm != 0 && draw(w) % PER_MILLION < ppm;
+}
+
+static void
+mix(World *w, uint64_t value)
+{
+	w->hash = (w->hash ^ value) * UINT64_C(0x100000001B3);
+	w->hash ^= w->hash >> 29;
+}
+
+/* ---- events: a heap, ordered by time and then by order of scheduling ---- */
+
+static bool
+is_sooner(const Event *a, const Event *b)
+{
+	return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
+
+void
+world_schedule(World *w, uint64_t at, int type, int node, uint32_t arg)
+{
+	Event	 event = {at, ++w->order, (uint8_t) type, (uint8_t) node, arg};
+	uint32_t i;
+
+	assert(w->n_events < SIM_EVENTS && at >= w->now);
+	i = w->n_events++;
+	while (i > 0 && is_sooner(&event, &w->heap[(i - 1) / 2]))
+	{
+		w->heap[i] = w->heap[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	w->heap[i] = event;
+}
+
+static Event
+next_event(World *w)
+{
+	Event	 first = w->heap[0];
+	Event	 last = w->heap[--w->n_events];
+	uint32_t i = 0;
+
+	for (;;)
+	{
+		uint32_t child = 2 * i + 1;
+
+		if (child >= w->n_events)
+			break;
+		if (child + 1 < w->n_events && is_sooner(&w->heap[child + 1], &w->heap[child]))
+			child++;
+		if (!is_sooner(&w->heap[child], &last))
+			break;
+		w->heap[i] = w->heap[child];
+		i = child;
+	}
+	w->heap[i] = last;
+	return first;
+}
+
+/* ---- clocks ---- */
+
+static uint64_t
+local_at(const Clock *c, uint64_t now)
+{
+	return c->local_base + (now - c->true_base) * c->rate / PER_MILLION;
+}
+
+uint64_t
+clock_local(const World *w, const Node *n)
+{
+	return local_at(&n->clock, w->now);
+}
+
+/* The first moment at which the clock shows "local" or later. */
+uint64_t
+clock_true(const Clock *c, uint64_t local)
+{
+	if (local <= c->local_base)
+		return c->true_base;
+	return c->true_base + ((local - c->local_base) * PER_MILLION + c->rate - 1) / c->rate;
+}
+
+static void
+arm(World *w, Node *n)
+{
+	uint64_t at;
+
+	if (!n->up || n->saving || n->paused)
+		return;
+	at = clock_true(&n->clock, raft_deadline(&n->raft));
+	if (at < w->now)
+		at = w->now;
+	if (at >= n->timer_event)
+		return; /* looked at again then */
+	n->timer_event = at;
+	world_schedule(w, at, EVENT_TIMER, (int) (n - w->node), 0);
+}
+
+void
+clock_set_rate(World *w, int i, uint64_t rate)
+{
+	Node *n = &w->node[i];
+
+	n->clock.local_base = clock_local(w, n);
+	n->clock.true_base = w->now;
+	n->clock.rate = rate;
+	TRACE(w, BIT(i), "clock now runs at %llu ppm", (unsigned long long) rate);
+	checker_lease(w, n);
+	arm(w, n);
+}
+
+/* ---- the world ---- */
+
+static const RaftTimeouts default_timeouts = {
+	.min_timeout = 200000,
+	.max_timeout = 400000,
+	.heartbeat_interval = 50000,
+	.max_drift_ppm = 100000,
+};
+
+static uint64_t
+list_digest(uint64_t members)
+{
+	return members * UINT64_C(0x9E3779B97F4A7C15) | 1;
+}
+
+void
+node_set_list(Node *n, uint64_t members)
+{
+	n->config.members = members;
+	n->config.list_digest = list_digest(members);
+	n->config.list_size = (uint32_t) __builtin_popcountll(members);
+}
+
+static void
+reset_node(World *w, int i)
+{
+	Node *n = &w->node[i];
+
+	memset(n, 0, sizeof(*n));
+	n->id = i;
+	n->version = MESSAGE_VERSION;
+	n->timer_event = SIM_NEVER;
+	n->clock.local_base = between(w, 1, SECONDS(1000000));
+	n->clock.rate = PER_MILLION;
+	n->config.node_id = i;
+	n->config.may_lead = true;
+	n->config.timeouts = default_timeouts;
+	node_set_list(n, BIT(w->n_members) - 1);
+	disk_init(w, n);
+}
+
+void
+world_reset(World *w, int n, uint64_t seed)
+{
+	assert(n >= 1 && n < SIM_NODES);
+	memset(w->leader_of, -1, (w->max_term + 1) * sizeof(w->leader_of[0]));
+	memset(w->vote_of, -1, (w->max_term + 1) * sizeof(w->vote_of[0]));
+	w->now = w->steps = w->order = w->max_term = w->sent = 0;
+	w->other_version = w->no_member = 0;
+	w->seed = w->random = seed;
+	w->hash = UINT64_C(0xCBF29CE484222325);
+	w->n = w->n_members = n;
+	w->crash_ppm = 0;
+	w->down_max = SECONDS(1);
+	w->on_chaos = NULL;
+	w->on_send = NULL;
+	w->on_step = NULL;
+	w->lost = w->b_leader = -1;
+	w->n_events = 0;
+	network_init(w);
+	for (int i = 0; i < n + 1 && i < SIM_NODES; i++)
+		reset_node(w, i);
+}
+
+void
+world_trace(World *w, uint64_t nodes, const char *format, ...)
+{
+	char   *line = w->lines[w->n_lines % SIM_TRACE].text;
+	int		length;
+	va_list args;
+
+	length = snprintf(line, SIM_LINE, "%10llu.%06llu #%-7llu ",
+					  (unsigned long long) (w->now / PER_MILLION),
+					  (unsigned long long) (w->now % PER_MILLION), (unsigned long long) w->steps);
+	for (int i = 0; i < w->n; i++)
+	{
+		if (nodes >> i & 1)
+		{
+			length += snprintf(line + length, SIM_LINE - (size_t) length, "%d: ", i);
+			break;
+		}
+	}
+	va_start(args, format);
+	(void) vsnprintf(line + length, SIM_LINE - (size_t) length, format, args);
+	va_end(args);
+	w->lines[w->n_lines++ % SIM_TRACE].nodes = nodes;
+	if (w->tracing == 2)
+		printf("%s\n", line);
+}
+
+/* ---- save, show, send ---- */
+
+static void
+trace_output(World *w, const Node *n, const RaftOutput *out)
+{
+	char text[128];
+
+	for (uint32_t i = 0; i < out->n_events; i++)
+	{
+		const RaftEvent *e = &out->events[i];
+
+		world_trace(w, BIT(n - w->node), "%s in term %llu: %s", raft_role_name(e->role),
+					(unsigned long long) e->term, raft_describe_event(e, text, sizeof(text)));
+	}
+}
+
+static void
+count_events(World *w, const RaftOutput *out)
+{
+	for (uint32_t i = 0; i < out->n_events; i++)
+	{
+		switch (out->events[i].reason)
+		{
+			case RAFT_STANDS_ABOVE:
+				w->coverage[COVER_STANDS_ABOVE]++;
+				break;
+			case RAFT_STARTED_ABSTAINING:
+				w->coverage[COVER_ABSTAIN_BEGUN]++;
+				break;
+			case RAFT_STOPPED_ABSTAINING:
+				w->coverage[COVER_ABSTAIN_ENDED]++;
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+static void
+show(World *w, Node *n, uint64_t lease)
+{
+	if (n->lease_end != 0 && n->lease_end <= w->now && lease != n->shown)
+	{
+		w->coverage[COVER_LEASES_EXPIRED]++;
+		n->lease_end = 0;
+	}
+	n->shown = lease;
+	checker_lease(w, n);
+}
+
+/* The second half of act_on(), after what had to be saved is saved. */
+static void
+show_and_send(World *w, Node *n, const RaftOutput *out, CrashPoint point)
+{
+	uint32_t n_sent = out->n_messages;
+	int		 i = (int) (n - w->node);
+
+	show(w, n, raft_lease_until(&n->raft));
+	checker_shown(w, n);
+	mix(w, w->now);
+	mix(w, (uint64_t) i | (uint64_t) n->raft.role << 8 | (uint64_t) out->n_messages << 16 |
+			   (uint64_t) (uint32_t) n->durable.voted_for << 32);
+	mix(w, n->durable.term);
+	mix(w, n->shown);
+	count_events(w, out);
+	if (__builtin_expect(w->tracing, 0))
+		trace_output(w, n, out);
+
+	if (point == CRASH_MID_SEND && n_sent > 0)
+		n_sent = (uint32_t) between(w, 0, n_sent - 1);
+	for (uint32_t k = 0; k < n_sent; k++)
+	{
+		checker_sent(w, n, &out->messages[k]);
+		network_send(w, n, &out->messages[k]);
+	}
+	if (point == CRASH_MID_SEND && out->n_messages > 0)
+	{
+		TRACE(w, BIT(i), "dies after %u of %u datagrams", n_sent, out->n_messages);
+		w->coverage[COVER_CRASH_MID_SEND]++;
+		node_crash(w, i, false);
+	}
+	if (w->on_step != NULL)
+		w->on_step(w, n);
+}
+
+static void
+die(World *w, Node *n, CoverageItem how, const char *text)
+{
+	TRACE(w, BIT(n - w->node), "dies %s", text);
+	w->coverage[how]++;
+	node_crash(w, (int) (n - w->node), false);
+}
+
+static void
+saved(World *w, Node *n, const RaftOutput *out, CrashPoint point)
+{
+	disk_write(w, n, &n->raft.saved);
+	checker_saved(w, n);
+	if (point == CRASH_BEFORE_SHOW)
+		die(w, n, COVER_CRASH_BEFORE_SHOW, "between save and show");
+	else
+		show_and_send(w, n, out, point);
+}
+
+static void
+pend(World *w, Node *n, const RaftOutput *out, CrashPoint point, uint64_t latency)
+{
+	n->saving = true;
+	n->pending.save = true;
+	n->pending.n_messages = out->n_messages;
+	n->pending.n_events = out->n_events;
+	memcpy(n->pending.messages, out->messages, out->n_messages * sizeof(out->messages[0]));
+	memcpy(n->pending.events, out->events, out->n_events * sizeof(out->events[0]));
+	n->plan = point;
+	world_schedule(w, w->now + latency, EVENT_SAVED, (int) (n - w->node), n->life);
+}
+
+static void
+act_on(World *w, Node *n, const RaftOutput *out)
+{
+	CrashPoint point = CRASH_NONE;
+	uint64_t   latency;
+
+	w->steps++;
+	if (n->plan != CRASH_NONE && (out->save || (n->plan == CRASH_MID_SEND && out->n_messages > 0)))
+	{
+		point = n->plan;
+		n->plan = CRASH_NONE;
+	}
+	if (!out->save)
+	{
+		show_and_send(w, n, out, point);
+		return;
+	}
+	if (point == CRASH_NONE && chance(w, w->crash_ppm))
+		point = (CrashPoint) between(w, CRASH_BEFORE_SAVE, CRASH_MID_SEND);
+	if (point == CRASH_BEFORE_SAVE)
+	{
+		die(w, n, COVER_CRASH_BEFORE_SAVE, "before the save");
+		return;
+	}
+	if (point == CRASH_TORN_SAVE)
+	{
+		disk_tear(w, n, &n->raft.saved);
+		die(w, n, COVER_CRASH_TORN_SAVE, "with a save half done");
+		return;
+	}
+	if (disk_fails(w, n))
+	{
+		disk_fail(w, n, &n->raft.saved);
+		die(w, n, COVER_SAVES_FAILED, "because a save failed");
+		return;
+	}
+	latency = disk_latency(w, n);
+	if (latency == 0)
+		saved(w, n, out, point);
+	else
+		pend(w, n, out, point, latency);
+}
+
+/* ---- what wakes a process ---- */
+
+bool
+node_is_free(const World *w, int i)
+{
+	return w->node[i].up && !w->node[i].saving && !w->node[i].paused;
+}
+
+void
+node_read(World *w, int i, int32_t p)
+{
+	Node	   *n = &w->node[i];
+	RaftMessage m;
+
+	if (packet_read(w, &w->packet[p], &m))
+	{
+		packet_free(w, p);
+		raft_receive(&n->raft, clock_local(w, n), &m, &w->out);
+		checker_received(w, n, &m, &w->out);
+		act_on(w, n, &w->out);
+	}
+	else
+		packet_free(w, p);
+	arm(w, n);
+}
+
+/* Awake again: first what waits in the buffer, then what is due. */
+static void
+drain(World *w, int i)
+{
+	Node	*n = &w->node[i];
+	uint32_t life = n->life;
+	uint32_t k = 0;
+
+	while (k < n->n_inbox && node_is_free(w, i) && n->life == life)
+	{
+		int32_t p = n->inbox[k++];
+
+		n->inbox[k - 1] = -1;
+		node_read(w, i, p);
+	}
+	if (n->n_inbox >= k)
+	{
+		n->n_inbox -= k;
+		memmove(n->inbox, n->inbox + k, n->n_inbox * sizeof(n->inbox[0]));
+	}
+	arm(w, n);
+}
+
+static void
+deliver(World *w, int i, int32_t p)
+{
+	Node *n = &w->node[i];
+
+	if (!n->up)
+		packet_free(w, p);
+	else if (!n->saving && !n->paused)
+		node_read(w, i, p);
+	else if (n->n_inbox < SIM_INBOX)
+	{
+		w->coverage[COVER_READ_LATE]++;
+		n->inbox[n->n_inbox++] = p;
+	}
+	else
+	{
+		w->coverage[COVER_OVERFLOWS]++;
+		packet_free(w, p);
+	}
+}
+
+static void
+ring(World *w, int i, uint64_t at)
+{
+	Node *n = &w->node[i];
+
+	if (n->timer_event != at)
+		return;
+	n->timer_event = SIM_NEVER;
+	if (!node_is_free(w, i))
+		return;
+	if (raft_deadline(&n->raft) <= clock_local(w, n))
+	{
+		raft_tick(&n->raft, clock_local(w, n), &w->out);
+		if (raft_deadline(&n->raft) <= clock_local(w, n))
+			checker_fail(w, 'A', BIT(i), "node %d: a tick leaves its deadline in the past", i);
+		act_on(w, n, &w->out);
+	}
+	arm(w, n);
+}
+
+static void
+save_done(World *w, int i, uint32_t life)
+{
+	Node	  *n = &w->node[i];
+	CrashPoint point = n->plan;
+
+	if (!n->up || n->life != life || !n->saving)
+		return;
+	if (n->paused)
+	{
+		/* the disk is ready, the process is not */
+		world_schedule(w, w->now + MS(1), EVENT_SAVED, i, life);
+		return;
+	}
+	n->saving = false;
+	n->plan = CRASH_NONE;
+	saved(w, n, &n->pending, point);
+	drain(w, i);
+}
+
+bool
+world_event(World *w, uint64_t until)
+{
+	Event e;
+
+	if (w->n_events == 0 || w->heap[0].at > until)
+	{
+		w->now = until;
+		return false;
+	}
+	e = next_event(w);
+	w->now = e.at;
+	switch (e.type)
+	{
+		case EVENT_DELIVER:
+			deliver(w, e.node, (int32_t) e.arg);
+			break;
+		case EVENT_TIMER:
+			ring(w, e.node, e.at);
+			break;
+		case EVENT_SAVED:
+			save_done(w, e.node, e.arg);
+			break;
+		case EVENT_START:
+			if (!w->node[e.node].up && w->node[e.node].life == e.arg)
+				node_start(w, e.node);
+			break;
+		case EVENT_RESUME:
+			if (w->node[e.node].life == e.arg)
+				node_resume(w, e.node);
+			break;
+		default:
+			if (w->on_chaos != NULL)
+				w->on_chaos(w);
+			break;
+	}
+	return true;
+}
+
+void
+world_run(World *w, uint64_t us)
+{
+	uint64_t until = w->now + us;
+
+	while (world_event(w, until))
+		;
+}
+
+/* ---- processes ---- */
+
+static bool
+is_appended(const Node *n, const RaftSaved *stored)
+{
+	uint64_t members = n->config.members;
+	uint64_t head = 0;
+
+	if (stored->list_size < 1 || stored->list_size >= n->config.list_size)
+		return false;
+	for (uint32_t k = 0; k < stored->list_size; k++)
+	{
+		head |= members & -members;
+		members &= members - 1;
+	}
+	return list_digest(head) == stored->list_digest;
+}
+
+/* Start the process; a state file that cannot be used keeps it from taking part. */
+void
+node_start(World *w, int i)
+{
+	Node	 *n = &w->node[i];
+	RaftSaved loaded;
+	RaftSaved first;
+	bool	  exists = n->disk.exists;
+
+	assert(!n->up);
+	n->life++;
+	w->coverage[COVER_STARTS]++;
+	n->verdict = exists ? disk_open(w, n, &loaded) : STORE_GOOD;
+	if (n->verdict != STORE_GOOD && n->verdict != STORE_ONE_SLOT_BAD)
+	{
+		TRACE(w, BIT(i), "takes no part: its state file is %s", store_verdict_name(n->verdict));
+		return;
+	}
+	n->config.list_appended = exists && is_appended(n, &loaded);
+	raft_first_record(exists ? &loaded : NULL, n->verdict == STORE_ONE_SLOT_BAD, &n->config,
+					  &first);
+	if (first.abstaining != RAFT_VOTING && (!exists || loaded.abstaining == RAFT_VOTING))
+		w->coverage[COVER_ABSTAIN_BEGUN]++;
+	if (exists)
+		disk_write(w, n, &first);
+	else
+		disk_create(w, n, &first);
+	n->config.incarnation = draw(w) | 1;
+	n->config.seed = draw(w);
+	n->up = true;
+	n->saving = n->paused = false;
+	n->n_inbox = 0;
+	n->timer_event = SIM_NEVER;
+	raft_init(&n->raft, &n->config, &first, clock_local(w, n));
+	raft_set_position(&n->raft, n->position);
+	checker_saved(w, n);
+	show(w, n, 0);
+	mix(w, w->now ^ n->config.incarnation);
+	TRACE(w, BIT(i), "starts: boot %llu, term %llu, vote %d, %s", (unsigned long long) first.boot,
+		  (unsigned long long) first.term, first.voted_for,
+		  first.abstaining == RAFT_VOTING ? "votes" : raft_abstain_name(first.abstaining));
+	arm(w, n);
+}
+
+void
+node_new(World *w, int i)
+{
+	Node	 *n = &w->node[i];
+	RaftSaved first = {.save_number = 1, .voted_for = RAFT_NONE};
+
+	first.list_digest = n->config.list_digest;
+	first.list_size = n->config.list_size;
+	disk_create(w, n, &first);
+}
+
+/* The core's counters, before they are gone. */
+void
+node_harvest(World *w, Node *n)
+{
+	const RaftCounters *c = &n->raft.counters;
+
+	w->coverage[COVER_ELECTIONS_WON] += c->elections_won;
+	w->coverage[COVER_ELECTIONS_LOST] += c->elections_lost;
+	w->coverage[COVER_VOTES_REFUSED] += c->votes_refused;
+	w->coverage[COVER_PRE_VOTES_REFUSED] += c->pre_votes_refused;
+	w->coverage[COVER_QUORUM_LOST] += c->quorum_losses;
+	w->coverage[COVER_TRANSFERS] += c->transfers;
+	w->coverage[COVER_DROPPED_ECHO] += c->dropped[RAFT_DROP_ECHO];
+	w->coverage[COVER_DROPPED_STALE] += c->dropped[RAFT_DROP_STALE];
+	memset(&n->raft.counters, 0, sizeof(n->raft.counters));
+}
+
+static void
+end_process(World *w, int i)
+{
+	Node *n = &w->node[i];
+
+	node_harvest(w, n);
+	for (uint32_t k = 0; k < n->n_inbox; k++)
+	{
+		if (n->inbox[k] >= 0)
+			packet_free(w, n->inbox[k]);
+	}
+	n->n_inbox = 0;
+	n->up = n->saving = n->paused = false;
+	n->plan = CRASH_NONE;
+	n->life++;
+	show(w, n, 0);
+	n->lease_end = 0;
+}
+
+/*
+ * SIGKILL, or with "power" the machine's end: then its clock starts anew, and a
+ * disk that lies forgets.  While crashes are part of the world it starts again.
+ */
+void
+node_crash(World *w, int i, bool power)
+{
+	Node *n = &w->node[i];
+
+	if (!n->up)
+		return;
+	if (n->saving && chance(w, 333333))
+		disk_tear(w, n, &n->raft.saved);
+	else if (n->saving && chance(w, 500000))
+		disk_write(w, n, &n->raft.saved);
+	end_process(w, i);
+	TRACE(w, BIT(i), power ? "is down: power lost" : "is down");
+	if (power)
+	{
+		w->coverage[COVER_REBOOTS]++;
+		n->clock.true_base = w->now;
+		n->clock.local_base = between(w, 1, SECONDS(60));
+		if (n->disk.lies)
+		{
+			memcpy(n->disk.image, n->disk.kept, STORE_FILE_SIZE);
+			TRACE(w, BIT(i), "loses saves that its disk had acknowledged");
+		}
+	}
+	if (w->on_chaos != NULL || w->crash_ppm != 0)
+		world_schedule(w, w->now + between(w, 0, w->down_max), EVENT_START, i, n->life);
+}
+
+/* SIGTERM, or the postmaster's death: resign, then leave. */
+void
+node_stop(World *w, int i)
+{
+	Node *n = &w->node[i];
+
+	if (!node_is_free(w, i))
+	{
+		node_crash(w, i, false);
+		return;
+	}
+	w->coverage[COVER_STOPS]++;
+	TRACE(w, BIT(i), "is asked to stop");
+	raft_resign(&n->raft, clock_local(w, n), &w->out);
+	act_on(w, n, &w->out);
+	if (n->up)
+		node_crash(w, i, false);
+}
+
+void
+node_pause(World *w, int i, uint64_t us)
+{
+	Node *n = &w->node[i];
+
+	if (!n->up || n->paused)
+		return;
+	w->coverage[COVER_PAUSES]++;
+	TRACE(w, BIT(i), "is paused");
+	n->paused = true;
+	if (us != SIM_NEVER)
+		world_schedule(w, w->now + us, EVENT_RESUME, i, n->life);
+}
+
+void
+node_resume(World *w, int i)
+{
+	Node *n = &w->node[i];
+
+	if (!n->up || !n->paused)
+		return;
+	TRACE(w, BIT(i), "is resumed");
+	n->paused = false;
+	drain(w, i);
+}
+
+void
+node_reload(World *w, int i, const RaftTimeouts *t)
+{
+	Node	  *n = &w->node[i];
+	RaftConfig wanted = n->config;
+
+	wanted.timeouts = *t;
+	if (raft_check_config(&wanted) != NULL)
+		return;
+	w->coverage[COVER_RELOADS]++;
+	TRACE(w, BIT(i), "reloads: timeouts %llu to %llu us, heartbeat %llu us",
+		  (unsigned long long) t->min_timeout, (unsigned long long) t->max_timeout,
+		  (unsigned long long) t->heartbeat_interval);
+	n->config.timeouts = *t;
+	if (node_is_free(w, i))
+	{
+		raft_set_timeouts(&n->raft, t);
+		arm(w, n);
+	}
+}
+
+void
+node_may_lead(World *w, int i, bool may_lead)
+{
+	Node *n = &w->node[i];
+
+	n->config.may_lead = may_lead;
+	if (!node_is_free(w, i) || n->raft.may_lead == may_lead)
+		return;
+	w->coverage[COVER_CANDIDATE]++;
+	TRACE(w, BIT(i), may_lead ? "may lead" : "may not lead any more");
+	raft_set_may_lead(&n->raft, may_lead);
+	if (!may_lead)
+	{
+		raft_resign(&n->raft, clock_local(w, n), &w->out);
+		act_on(w, n, &w->out);
+	}
+	arm(w, n);
+}
+
+RaftTransferResult
+node_transfer(World *w, int i, int32_t target)
+{
+	Node			  *n = &w->node[i];
+	RaftTransferResult result;
+
+	if (!node_is_free(w, i))
+		return RAFT_TRANSFER_NOT_LEADER;
+	result = raft_transfer(&n->raft, clock_local(w, n), target, &w->out);
+	TRACE(w, BIT(i), "transfer to %d: %s", target,
+		  result == RAFT_TRANSFER_STARTED ? "started" : "refused");
+	act_on(w, n, &w->out);
+	arm(w, n);
+	return result;
+}
+
+void
+node_admit(World *w, int i)
+{
+	Node *n = &w->node[i];
+
+	if (!node_is_free(w, i))
+		return;
+	TRACE(w, BIT(i), "the operator admits it");
+	if (raft_admit(&n->raft, clock_local(w, n), &w->out))
+		act_on(w, n, &w->out);
+	arm(w, n);
+}
+
+void
+world_start_all(World *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		node_new(w, i);
+		node_start(w, i);
+	}
+}
+
+bool
+node_has_lease(const World *w, int i)
+{
+	const Node *n = &w->node[i];
+
+	return n->up && n->shown > clock_local(w, n);
+}
+
+int
+world_lease(const World *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		if (node_has_lease(w, i))
+			return i;
+	}
+	return -1;
+}
