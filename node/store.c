@@ -131,6 +131,7 @@ store_decode(const uint8_t *slot, StoreIdentity *identity, RaftSaved *saved)
 	read.list_digest = get64(slot + 64);
 	if (node_id < 0 || node_id >= RAFT_MAX_NODES ||
 		read.term > RAFT_MAX_TERM ||
+		read.save_number > RAFT_MAX_TERM || read.boot > RAFT_MAX_TERM ||
 		read.voted_for < RAFT_UNKNOWN || read.voted_for >= RAFT_MAX_NODES ||
 		read.list_size > RAFT_MAX_NODES ||
 		read.promise > RAFT_MAX_PROMISE ||

@@ -162,6 +162,12 @@ raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 		raft_note(r, out, RAFT_SECOND_LEADER, m->from, 0);
 		return;
 	}
+	if (m->term == r->saved.term && m->round <= r->heard_round)
+	{
+		/* Late or sent again by somebody: it must not pass for a sign of life. */
+		raft_drop(r, RAFT_DROP_STALE);
+		return;
+	}
 	assert(m->term > r->saved.term || r->role != RAFT_LEADER);
 
 	is_news = r->role != RAFT_FOLLOWER || r->leader_id != m->from || m->term > r->saved.term;
@@ -171,6 +177,7 @@ raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	if (m->term > r->saved.term)
 		raft_raise_term(r, m->term, out);
 	r->leader_id = r->term_leader = m->from;
+	r->heard_round = m->round;
 	r->leader_heard_at = now;
 	raft_start_timer(r, now);
 	raft_give_promise(r, now, m->term, m->from, m->promise, out);
@@ -224,12 +231,19 @@ raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 		return;
 	}
 
-	peer->position = m->position;
-	peer->bound = m->bound;
 	if (m->abstaining || m->list_digest != r->config.list_digest)
 		return; /* heard, and counted nowhere */
+
+	/* Each round counts once, so that one sent again is no sign of life either. */
+	if (m->round <= peer->acked_round)
+	{
+		raft_drop(r, RAFT_DROP_STALE);
+		return;
+	}
+	peer->acked_round = m->round;
+	peer->position = m->position;
+	peer->bound = m->bound;
 	peer->acked_at = now;
-	peer->acked_round = later_of(peer->acked_round, m->round);
 	if (round->number == m->round)
 	{
 		peer->round_trip = now - round->sent_at;

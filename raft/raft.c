@@ -161,6 +161,7 @@ raft_raise_term(Raft *r, uint64_t term, RaftOutput *out)
 	r->saved.term = term;
 	r->saved.voted_for = r->saved.abstaining == RAFT_VOTING ? RAFT_NONE : RAFT_UNKNOWN;
 	r->leader_id = r->term_leader = RAFT_NONE;
+	r->heard_round = 0;
 	raft_mark_save(r, out);
 }
 

@@ -255,6 +255,7 @@ typedef struct Raft
 	uint64_t role_since;
 	int32_t	 leader_id;	  /* who leads the present term, as far as known */
 	int32_t	 term_leader; /* who was seen to lead the present term */
+	uint64_t heard_round; /* newest heartbeat of the present term */
 	uint64_t leader_heard_at;
 	uint64_t timer; /* when the present waiting or asking ends */
 

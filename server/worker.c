@@ -84,6 +84,10 @@ worker_register(void)
 {
 	BackgroundWorker worker;
 
+	/* pg_upgrade runs two servers with one set of settings: no members, those */
+	if (IsBinaryUpgrade)
+		return;
+
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
 	worker.bgw_start_time = BgWorkerStart_PostmasterStart;

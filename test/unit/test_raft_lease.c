@@ -363,6 +363,48 @@ rule_6_a_lost_lease_does_not_come_back_by_itself(void **state)
 	assert_false(world_has_lease(w, 0));
 }
 
+/*
+ * A leader that is gone for good, and one of its heartbeats that somebody sends
+ * again and again; a leader that is cut off, and its peers' last answers.
+ */
+static void
+replayed_heartbeat_or_acknowledgement(void **state)
+{
+	RaftMessage heartbeat;
+	RaftMessage answer;
+	uint64_t	end;
+
+	(void) state;
+	lead(3);
+	next_round();
+	heartbeat = heartbeat_to(1);
+	world_deliver_all(w);
+	world_crash(w, 0);
+	world_cut_both(w, 1, 2);
+	end = w->now + MS(1000);
+	while (w->now < end)
+	{
+		world_run(w, MS(40));
+		world_inject(w, &heartbeat);
+	}
+	assert_int_not_equal(w->node[1].raft.role, RAFT_FOLLOWER);
+	assert_true(raft_promise_until(&w->node[1].raft) < w->now);
+
+	lead(3);
+	next_round();
+	heartbeat = heartbeat_to(1);
+	answer = world_answer(w, &heartbeat, true);
+	world_deliver_all(w);
+	world_isolate(w, 0);
+	end = w->now + MS(1000);
+	while (w->now < end)
+	{
+		world_run(w, MS(40));
+		world_inject(w, &answer);
+	}
+	assert_int_not_equal(w->node[0].raft.role, RAFT_LEADER);
+}
+
 static void
 acknowledgements_that_cannot_be(void **state)
 {
@@ -632,6 +674,7 @@ main(void)
 		cmocka_unit_test(rule_6_no_drift_no_discount),
 		cmocka_unit_test(rule_6_a_single_member_renews_its_own),
 		cmocka_unit_test(rule_6_a_lost_lease_does_not_come_back_by_itself),
+		cmocka_unit_test(replayed_heartbeat_or_acknowledgement),
 		cmocka_unit_test(acknowledgements_that_cannot_be),
 		cmocka_unit_test(what_was_acknowledged_before_abstaining_does_not_count),
 		cmocka_unit_test(replayed_acknowledgement_extends_nothing),
