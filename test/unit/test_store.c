@@ -117,8 +117,8 @@ every_value_comes_back(void **state)
 	(void) state;
 	values[1].voted_for = RAFT_UNKNOWN;
 	values[2].voted_for = RAFT_NONE;
-	values[3].save_number = UINT64_MAX;
-	values[3].boot = UINT64_MAX;
+	values[3].save_number = RAFT_MAX_TERM;
+	values[3].boot = RAFT_MAX_TERM;
 	values[3].term = RAFT_MAX_TERM;
 	values[3].voted_for = RAFT_MAX_NODES - 1;
 	values[3].promise = RAFT_MAX_PROMISE;
