@@ -630,12 +630,20 @@ pg_leader_get_stat_drops(PG_FUNCTION_ARGS)
 
 /* ---- requests ---- */
 
-/* How long to wait, as a moment of the election's clock. */
+/* How long argument n says to wait, as a moment of the election's clock. */
 static uint64_t
-wait_deadline(const Interval *wait)
+wait_deadline(FunctionCallInfo fcinfo, int n)
 {
-	int64 days = (int64) wait->month * DAYS_PER_MONTH + wait->day;
-	int64 microseconds;
+	const Interval *wait;
+	int64			days;
+	int64			microseconds;
+
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the time to wait must not be null")));
+	wait = PG_GETARG_INTERVAL_P(n);
+	days = (int64) wait->month * DAYS_PER_MONTH + wait->day;
 
 	/* multiply only what cannot overflow */
 	if (days > WAIT_MAX / USECS_PER_DAY)
@@ -785,13 +793,9 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 	SharedAnswer answer;
 
 	require_library();
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("the time to wait must not be null")));
 	if (!PG_ARGISNULL(0) && target < 0)
 		refuse_transfer(RAFT_TRANSFER_UNKNOWN_NODE, target);
-	deadline = wait_deadline(PG_GETARG_INTERVAL_P(1));
+	deadline = wait_deadline(fcinfo, 1);
 
 	/* a short wait is for the new leader, not for the worker's answer */
 	for (;;)
@@ -836,7 +840,7 @@ pg_leader_wait_for_leader(PG_FUNCTION_ARGS)
 	uint64_t deadline;
 
 	require_library();
-	deadline = wait_deadline(PG_GETARG_INTERVAL_P(0));
+	deadline = wait_deadline(fcinfo, 0);
 	for (;;)
 	{
 		SharedStatus status;

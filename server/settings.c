@@ -246,7 +246,7 @@ settings_config(RaftConfig *config, char *why, char *hint)
 
 	if (settings.node_id < 0 || cluster == NULL)
 	{
-		snprintf(why, STORE_ERROR_SIZE, "%s is not set",
+		snprintf(why, STORE_ERROR_SIZE, "%s is not set, or was refused",
 				 cluster == NULL ? "pg_leader.cluster" : "pg_leader.node_id");
 		snprintf(hint, STORE_ERROR_SIZE,
 				 "Set pg_leader.node_id and pg_leader.cluster and restart the server; "

@@ -56,8 +56,8 @@
 typedef enum Readiness
 {
 	NOTHING_READY = 0,
-	STORE_READY, /* this start's first record is durable */
-	SOCKET_READY
+	SOCKET_READY,
+	STORE_READY /* this start's first record is durable */
 } Readiness;
 
 /* Big, and needed as long as the process lives. */
@@ -277,12 +277,10 @@ get_ready(char *why, char *hint)
 	/* timeouts may have been reloaded, all else is fixed */
 	if (!settings_config(&config, why, hint))
 		return false;
-	if (readiness < STORE_READY)
-	{
-		if (!ready_store(why, hint))
-			return false;
-		readiness = STORE_READY;
-	}
+	/*
+	 * The socket first: what this start makes durable, it makes durable only
+	 * for a list that this machine can be a member of.
+	 */
 	if (readiness < SOCKET_READY)
 	{
 		if (!transport_open(&transport, settings_cluster(), config.node_id,
@@ -290,6 +288,12 @@ get_ready(char *why, char *hint)
 							cluster_text_digest(settings.cluster_name), why, hint))
 			return false;
 		readiness = SOCKET_READY;
+	}
+	if (readiness < STORE_READY)
+	{
+		if (!ready_store(why, hint))
+			return false;
+		readiness = STORE_READY;
 	}
 	return true;
 }

@@ -468,6 +468,13 @@ part_tap()
 			mount -t tmpfs -o "size=64k,mode=700,uid=$(id -u "$SERVER_USER")" tmpfs "$scratch/small_disk" 2>/dev/null; then
 		export PG_LEADER_SMALL_DISK=$scratch/small_disk
 	fi
+	# Names that a test can give to addresses while servers run.
+	if [[ ${PGLD_PRIVATE_MOUNTS:-} == yes && -e /etc/hosts ]]; then
+		cp /etc/hosts "$scratch/hosts"
+		chown "$SERVER_USER": "$scratch/hosts"
+		mount --bind "$scratch/hosts" /etc/hosts
+		export PG_LEADER_ETC_HOSTS=$scratch/hosts
+	fi
 	# What PGXS sets for "make installcheck".
 	as_tester env TESTDIR="$tree" TESTDATADIR="$scratch/tmp/tap" TESTLOGDIR="$scratch/tmp/tap/log" \
 		PERL5LIB="$pgxs/src/test/perl:$tree/test/t" PGPORT=65432 \
@@ -486,6 +493,14 @@ part_chaos()
 }
 
 # ---- main ----
+
+# With a view of the mounts of its own, where that may be had: what a test mounts
+# is seen by nobody else, and goes with it.
+if is_root && [[ -z ${PGLD_PRIVATE_MOUNTS:-} ]] &&
+		unshare -m --propagation private true 2>/dev/null; then
+	PGLD_PRIVATE_MOUNTS=yes exec unshare -m --propagation private \
+		"$(readlink -f "${BASH_SOURCE[0]}")" "$@"
+fi
 
 install=yes
 keep=no

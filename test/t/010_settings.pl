@@ -115,7 +115,7 @@ foreach my $case (
 	refused($what, $lines, $name, $detail);
 	like($cluster->log_of(0, $offset), qr/HINT:  \S/, "$what: with a hint");
 	$cluster->wait_until("$what: takes no part",
-		sub { $cluster->status(0)->{state} eq 'not taking part: pg_leader.cluster is not set' });
+		sub { $cluster->status(0)->{state} eq 'not taking part: pg_leader.cluster is not set, or was refused' });
 }
 foreach my $case (
 	[ 'node_id too high', 'pg_leader.node_id = 64', 'pg_leader.node_id', qr/64 is outside the valid range/ ],
@@ -172,8 +172,7 @@ foreach my $id (0, 1)
 $named->check_history;
 $named->stop_all;
 
-# A name that becomes known: for that, this file has to be what the resolver
-# takes for /etc/hosts.
+# A name that nobody else uses, whatever an earlier run has left behind.
 sub name_of
 {
 	my ($members, $id) = @_;
@@ -181,6 +180,8 @@ sub name_of
 	return "node-$id-of-" . $members->member($id)->{port} . '.invalid';
 }
 
+# A name that becomes known: for that, this file has to be what the resolver
+# takes for /etc/hosts.
 SKIP:
 {
 	my $hosts = $ENV{PG_LEADER_ETC_HOSTS};
