@@ -259,6 +259,7 @@ my $twin = PostgreSQL::Test::Cluster->new('second');
 $twin->init_from_backup(PgLeaderCluster::template(), 'template');
 $twin->append_conf('postgresql.conf', join "\n", "shared_preload_libraries = 'pg_leader'",
 	"pg_leader.node_id = $leader", "pg_leader.cluster = '$cluster->{list}'",
+	"pg_leader.listen_address = '127.0.0.2'", # the port is free there
 	"pg_leader.state_directory = '$cluster->{members}{$leader}{state_directory}'");
 $twin->start;
 $cluster->wait_until('second server: takes no part, and says why', sub {

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use POSIX qw(mkfifo);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -45,6 +46,7 @@ is(-s $file, 8192, 'of a fixed size');
 command_like([ 'pg_leader_state', $file ],
 	qr/^node id: 1\n.*^verdict: good\n.*^term: 0\n.*^voted for: none\n.*^list size: 3\n.*^abstaining: no\n/ms,
 	'prints it');
+command_like([ 'pg_leader_state', '-h' ], qr/^Usage:$/m, '-h is --help, as in the scripts');
 refused(2, qr/exists/, 'never overwrites', '--new', $file, @new);
 command_like([ 'pg_leader_state', $file ], qr/^verdict: good$/m, 'and leaves what was there');
 
@@ -76,7 +78,26 @@ refused(2, qr/is not a node id/, 'no number',
 	'--new', "$dir/node-1.state", '--node-id', 'one', '--cluster', $list);
 refused(2, qr/member list is wrong/, 'a list that cannot be',
 	'--new', "$dir/node-1.state", '--node-id', 1, '--cluster', '10.0.0.1, 10.0.0.2:1');
+foreach my $name ('', 'x' x 64, "a\tb")
+{
+	refused(2, qr/name is 1 to 63 characters/, 'a name of the cluster that the server refuses',
+		"--new=$dir/node-1.state", @new, '--cluster-name', $name);
+}
 refused(2, qr/go with --new/, 'reading with the arguments of writing', $file, @new);
+refused(2, qr/no file given/, 'a first file without its name', '--new', @new);
+refused(2, qr/more than one file/, 'a first file with two names', '--new=a', 'b', @new);
 is_deeply([ glob "$dir/node-*" ], [], 'nothing was written');
+
+# what is no file is not read
+mkfifo("$dir/fifo", 0600) or die "$dir/fifo: $!";
+foreach my $other ("$dir/fifo", $dir, '/dev/zero')
+{
+	refused(2, qr/is not a regular file/, 'no regular file', $other);
+}
+
+# both ways of giving a value, and the longest name
+command_like([ 'pg_leader_state', "--new=$dir/node-1.state", '--node-id=1', "--cluster=$list",
+		'--cluster-name=' . 'x' x 63 ],
+	qr/wrote ".*node-1\.state" for node 1 of 3/, 'with "="');
 
 done_testing();
