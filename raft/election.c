@@ -252,7 +252,10 @@ raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 		 */
 		raft_raise_term(r, m->term, out);
 		raft_note(r, out, RAFT_HIGHER_TERM, m->from, 0);
-		begin_round(r, now, out);
+		if (raft_can_stand(r))
+			begin_round(r, now, out);
+		else
+			raft_follow_nobody(r, now);
 		return;
 	}
 	note_refusal(peer, now, m->promise);

@@ -75,9 +75,9 @@ answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
 	answer->echo_incarnation = m->incarnation;
 	answer->promise = r->saved.promise;
 	answer->max_timeout = r->config.timeouts.max_timeout;
-	answer->remembered_boot = peer->boot;
+	answer->remembered_boot = sooner_of(peer->boot, RAFT_MAX_REMEMBERED);
 	answer->remembered_incarnation = peer->incarnation;
-	answer->remembered_save = peer->save_number;
+	answer->remembered_save = sooner_of(peer->save_number, RAFT_MAX_REMEMBERED);
 }
 
 /* Was the last of something less than a heartbeat_interval ago?  0: never was. */
@@ -195,6 +195,15 @@ raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	RaftPeer   *peer = &r->peers[m->from];
 	RaftAbstain why = what_is_remembered(r, m);
 
+	/*
+	 * Overtaken by what the peer sent later, or sent again by somebody: what it
+	 * remembered then may have been of an earlier start, and be settled since.
+	 */
+	if (m->sequence < peer->sequence)
+	{
+		raft_drop(r, RAFT_DROP_STALE);
+		return;
+	}
 	if (why != RAFT_VOTING)
 	{
 		/* Two that outbid each other must not write a file with every datagram. */

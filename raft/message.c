@@ -192,7 +192,7 @@ body_is_possible(const RaftMessage *m)
 	if (m->promise > RAFT_MAX_PROMISE || m->max_timeout > RAFT_MAX_PROMISE)
 		return false;
 	/* Whoever is told goes on from above: leave it more room than it can use. */
-	if (m->remembered_boot > RAFT_MAX_TERM / 2 || m->remembered_save > RAFT_MAX_TERM / 2)
+	if (m->remembered_boot > RAFT_MAX_REMEMBERED || m->remembered_save > RAFT_MAX_REMEMBERED)
 		return false;
 	if (m->leader_id != RAFT_NONE && !is_node_id(m->leader_id))
 		return false;

@@ -31,8 +31,9 @@
 #define RAFT_NONE	   (-1) /* no node */
 #define RAFT_UNKNOWN   (-2) /* voted, nobody knows for whom */
 
-#define RAFT_MAX_TERM	 ((uint64_t) INT64_MAX)
-#define RAFT_MAX_PROMISE UINT64_C(600000000) /* 10 minutes */
+#define RAFT_MAX_TERM		((uint64_t) INT64_MAX)
+#define RAFT_MAX_PROMISE	UINT64_C(600000000) /* 10 minutes */
+#define RAFT_MAX_REMEMBERED (RAFT_MAX_TERM / 2) /* of boot and save numbers */
 
 /* A leader remembers the send times of this many rounds of heartbeats. */
 #define RAFT_ROUNDS 128

@@ -93,9 +93,9 @@ random_message(RaftMessageType type)
 	if (type == RAFT_GREETING_ANSWER)
 	{
 		m.max_timeout = random_up_to(RAFT_MAX_PROMISE);
-		m.remembered_boot = random_up_to(RAFT_MAX_TERM / 2);
+		m.remembered_boot = random_up_to(RAFT_MAX_REMEMBERED);
 		m.remembered_incarnation = random_number();
-		m.remembered_save = random_up_to(RAFT_MAX_TERM / 2);
+		m.remembered_save = random_up_to(RAFT_MAX_REMEMBERED);
 	}
 	return m;
 }
