@@ -749,7 +749,7 @@ world_message(World *w, RaftMessageType type, int from, int to)
 	m.incarnation = w->node[from].config.incarnation;
 	m.echo_boot = w->node[to].disk.boot;
 	m.echo_incarnation = w->node[to].config.incarnation;
-	m.sequence = 1000000 + ++w->n_crafted;
+	m.sequence = ++w->node[from].raft.sequence;
 	m.save_number = w->node[from].disk.save_number;
 	m.term = w->node[from].disk.term;
 	m.leader_id = RAFT_NONE;

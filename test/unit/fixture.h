@@ -100,7 +100,6 @@ struct World
 	uint32_t		lose_count; /* in world_run() or not */
 	uint32_t		n_queue;
 	WorldDatagram	queue[WORLD_QUEUE];
-	uint64_t		n_crafted;
 
 	/* History. */
 	uint32_t  n_votes;
