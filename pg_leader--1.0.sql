@@ -241,7 +241,7 @@ COMMENT ON FUNCTION pg_leader_transfer(int4, interval) IS
 CREATE FUNCTION pg_leader_wait_for_leader(wait interval DEFAULT '30s')
 RETURNS int4
 AS 'MODULE_PATHNAME'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION pg_leader_wait_for_leader(interval) IS
 'wait until a leader is known, and return its id';

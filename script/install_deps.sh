@@ -71,8 +71,10 @@ wanted_packages()
 	postgres_packages
 	printf '%s\n' gcc libc6-dev make perl
 	if [[ $1 == test ]]; then
-		printf '%s\n' clang clang-format cppcheck libcmocka-dev libipc-run-perl \
-			shellcheck procps iproute2 ebtables
+		# libclang-rt is the runtime of the fuzzer and of sanitizers; netbase is what
+		# gives a bare system its /etc/hosts.
+		printf '%s\n' clang clang-format cppcheck libclang-rt-14-dev libcmocka-dev libipc-run-perl \
+			shellcheck procps iproute2 ebtables netbase
 	fi
 }
 

@@ -212,10 +212,13 @@ read_config()
 
 	# Try it in a shell of its own, where it can do no harm and be blamed.
 	# shellcheck disable=SC2016
-	text=$(bash -euc '. "$1"' bash "$CONFIG_FILE" 2>&1 >/dev/null) || {
+	text=$(bash -euc '. "$1" >/dev/null; echo "END OF IT" >&2' bash "$CONFIG_FILE" 2>&1) || {
 		text=${text%%$'\n'*}
 		config_error "cannot be read as shell: ${text:-a command in it fails}"
 	}
+	[[ $text == *"END OF IT" ]] ||
+		config_error "a command in it ends the shell, such as \"exit\"" \
+			"a configuration is nothing but lines of NAME=value"
 	while read -r name; do
 		[[ " ${PGLD_CONFIG_NAMES//[[:space:]]/ } " == *" $name "* ]] ||
 			warn "$CONFIG_FILE: there is no setting named $name"
@@ -266,14 +269,13 @@ check_config()
 	[[ -z $MASK ]] || config_number MASK 8 24
 }
 
-# What is not set is left to the module's defaults.
+# What is not set is left to postgresql.conf, or to the module's defaults.  The
+# ranges are those of the settings that these become, see server/settings.c.
 check_timeouts()
 {
-	local name
-
-	for name in MIN_TIMEOUT MAX_TIMEOUT HEARTBEAT_TIMEOUT; do
-		[[ -z ${!name} ]] || config_number "$name" 1 600000
-	done
+	[[ -z $MIN_TIMEOUT ]] || config_number MIN_TIMEOUT 5 600000
+	[[ -z $MAX_TIMEOUT ]] || config_number MAX_TIMEOUT 6 600000
+	[[ -z $HEARTBEAT_TIMEOUT ]] || config_number HEARTBEAT_TIMEOUT 1 60000
 	[[ -z $MIN_TIMEOUT || -z $MAX_TIMEOUT ]] || (( 10#$MIN_TIMEOUT < 10#$MAX_TIMEOUT )) ||
 		config_error "MIN_TIMEOUT ($MIN_TIMEOUT ms) must be less than MAX_TIMEOUT ($MAX_TIMEOUT ms)"
 	[[ -z $HEARTBEAT_TIMEOUT || -z $MIN_TIMEOUT ]] ||
@@ -281,18 +283,30 @@ check_timeouts()
 		config_error "HEARTBEAT_TIMEOUT ($HEARTBEAT_TIMEOUT ms) must be at most half of MIN_TIMEOUT ($MIN_TIMEOUT ms)"
 }
 
+IPV4_NUMBER='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+
 check_network()
 {
-	local octet='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
-
-	[[ $NETWORK =~ ^$octet\.$octet\.$octet$ ]] ||
+	[[ $NETWORK =~ ^$IPV4_NUMBER(\.$IPV4_NUMBER){2}$ ]] ||
 		config_error "NETWORK must be the first three parts of an IPv4 address, such as 192.168.10, not \"$NETWORK\""
+}
+
+# check_host HOST ENTRY: what looks like an IPv4 address must be that of a member.
+# Names and IPv6 addresses are left to the server, which knows all about them.
+check_host()
+{
+	[[ $1 =~ ^[0-9.]+$ ]] || return 0
+	[[ $1 =~ ^$IPV4_NUMBER(\.$IPV4_NUMBER){3}$ ]] ||
+		config_error "IPv4_CLUSTER: \"$1\" in \"$2\" is not an IPv4 address"
+	if [[ $1 == 0.0.0.0 || $1 == 255.255.255.255 || ${1%%.*} =~ ^2(2[4-9]|3[0-9])$ ]]; then
+		config_error "IPv4_CLUSTER: $1 is not the address of one member"
+	fi
 }
 
 # Take IPv4_CLUSTER apart, or make it up where it is empty.
 check_cluster()
 {
-	local entry id host port count=0
+	local entry id host port address with_ids='' count=0 addresses=' '
 	local -a entries=()
 
 	if [[ -z ${IPv4_CLUSTER//[[:space:]]/} ]]; then
@@ -302,18 +316,21 @@ check_cluster()
 			IPv4_CLUSTER+="${IPv4_CLUSTER:+, }$NETWORK.$((10 + id)):$PGLD_UDP_PORT"
 		done
 	fi
-	[[ $IPv4_CLUSTER != *$'\n'* ]] || IPv4_CLUSTER=${IPv4_CLUSTER//$'\n'/ }
-	IFS=, read -ra entries <<<"$IPv4_CLUSTER"
+	CLUSTER_LIST=${IPv4_CLUSTER//[[:space:]]/}
+	[[ $CLUSTER_LIST != *, ]] || config_error "IPv4_CLUSTER ends in a comma, with no entry behind it"
+	IFS=, read -ra entries <<<"$CLUSTER_LIST"
 	(( ${#entries[@]} == 10#$N_NODES )) ||
 		config_error "N_NODES is $N_NODES, but IPv4_CLUSTER has ${#entries[@]} entries"
 
 	NODE_IDS=()
 	NODE_HOST=()
 	NODE_UDP_PORT=()
+	[[ ${entries[0]} != *=* ]] || with_ids=yes
 	for entry in "${entries[@]}"; do
-		entry=${entry//[[:space:]]/}
 		[[ $entry =~ ^(([0-9]{1,2})=)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})$ ]] ||
 			config_error "IPv4_CLUSTER: \"$entry\" is not host:port"
+		[[ ${BASH_REMATCH[1]:+yes} == "$with_ids" ]] ||
+			config_error "IPv4_CLUSTER: all entries have an id, or none; see \"$entry\""
 		id=${BASH_REMATCH[2]:-$count}
 		host=${BASH_REMATCH[3]//[\[\]]/}
 		port=${BASH_REMATCH[4]}
@@ -322,12 +339,16 @@ check_cluster()
 		[[ -z ${NODE_HOST[id]:-} ]] || config_error "IPv4_CLUSTER: node id $id is there twice"
 		is_number "$port" 1 65535 ||
 			config_error "IPv4_CLUSTER: the port of \"$entry\" must be from 1 to 65535"
+		check_host "$host" "$entry"
 		NODE_HOST[id]=$host
 		NODE_UDP_PORT[id]=$((10#$port))
+		address=${host,,}:${NODE_UDP_PORT[id]}
+		[[ $addresses != *" $address "* ]] ||
+			config_error "IPv4_CLUSTER: the address ${entry#*=} is there twice"
+		addresses+="$address "
 		count=$((count + 1))
 	done
 	NODE_IDS=("${!NODE_HOST[@]}")
-	CLUSTER_LIST=${IPv4_CLUSTER//[[:space:]]/}
 	CLUSTER_LIST=${CLUSTER_LIST//,/, }
 }
 
@@ -367,9 +388,61 @@ node_exists()
 	as_server test -e "$(node_directory "$1")/PG_VERSION"
 }
 
+# Does its server run?  pg_ctl would take for it what a killed one leaves: a
+# process that nobody has buried yet, or another one that got its number.
 node_running()
 {
-	as_server "$PG_BIN/pg_ctl" -D "$(node_directory "$1")" -s status >/dev/null 2>&1
+	# shellcheck disable=SC2016
+	as_server sh -c 'read -r pid <"$1/postmaster.pid" && [ "/proc/$pid/cwd" -ef "$1" ]' \
+		sh "$(node_directory "$1")" 2>/dev/null
+}
+
+# Of a server that was killed: do its children, which need a moment to notice,
+# still live?
+node_has_children()
+{
+	# shellcheck disable=SC2016
+	as_server sh -c '
+		for process in /proc/[0-9]*; do
+			[ "$process/cwd" -ef "$1" ] && grep -qx postgres "$process/comm" && exit 0
+		done
+		exit 1' sh "$(node_directory "$1")" 2>/dev/null
+}
+
+# Of a server that was killed: is its process still to be buried by its parent?
+# PostgreSQL does not start beside it.
+node_is_unburied()
+{
+	# shellcheck disable=SC2016
+	as_server sh -c 'read -r pid <"$1/postmaster.pid" && grep -q "^State:[[:blank:]]*Z" "/proc/$pid/status"' \
+		sh "$(node_directory "$1")" 2>/dev/null
+}
+
+# wait_while COMMAND...: as long as it is true, 5 s at most; 1: it still is.
+wait_while()
+{
+	local tries
+
+	for (( tries = 0; tries < 50; tries++ )); do
+		"$@" || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+# A word or more about whether that node takes part: pg_leader_status.state, or
+# nothing where the server or the extension cannot be asked.  A member needs a
+# moment after its start, and gets 2 s.
+node_state()
+{
+	local state='' tries
+
+	for (( tries = 0; tries < 20; tries++ )); do
+		state=$(node_psql "$1" -c 'SELECT state FROM pg_leader_status' 2>/dev/null) || return 0
+		[[ $state != "taking part" ]] || break
+		sleep 0.1
+	done
+	printf '%s' "$state"
 }
 
 # node_psql ID ARGUMENT...: psql on that node, bare output, as its superuser.
@@ -391,7 +464,7 @@ node_psql_command()
 	if is_root; then
 		user="runuser -u $SERVER_USER -- "
 	fi
-	printf '%s%s/psql -h %s -p %s -U postgres postgres' "$user" "$PG_BIN" \
+	printf '%s%q -h %q -p %s -U postgres postgres' "$user" "$PG_BIN/psql" \
 		"$PGLD_SOCKET_DIRECTORY" "$(node_port "$1")"
 }
 

@@ -29,6 +29,10 @@ DESCRIPTION
     A changed configuration takes effect at the next launch.  Settings of your
     own belong into postgresql.conf; they are kept.
 
+    A server can run while its member cannot take part in elections, because of
+    a damaged state file or of settings that do not go together.  Then that is
+    printed, and the exit status is 1, though the server goes on running.
+
 OPTIONS
     -c CONFIG     the configuration, $PGLD_DEFAULT_CONFIG by default
     --foreground  become the server, with its log on standard error, for use
@@ -43,7 +47,8 @@ OPTIONS
     --help        this text
 
 EXIT STATUS
-    0 the node runs, 1 it does not, 2 called or configured wrongly
+    0 the node runs, 1 it does not, or it runs without taking part in elections,
+    2 called or configured wrongly
 TEXT
 }
 
@@ -121,6 +126,10 @@ write_settings()
 {
 	local data=$1 text before
 
+	# Not made up here: a server with another one than its own is another server.
+	as_server test -r "$data/postgresql.conf" ||
+		fail "node $id: there is no $data/postgresql.conf that can be read" \
+			"put it back; nodelaunch.sh only adds a line to it"
 	text=$(print_settings)
 	before=$(as_server cat -- "$data/pg_leader.conf" 2>/dev/null || true)
 	changed=no
@@ -191,6 +200,18 @@ create_extension()
 	fi
 }
 
+# Nothing is known of a standby whose primary has no extension: no complaint.
+check_participation()
+{
+	local state
+
+	state=$(node_state "$id")
+	if [[ -n $state && $state != "taking part" ]]; then
+		fail "node $id runs, but its member does not take part in elections: ${state#not taking part: }" \
+			"its log, $(node_log "$id"), says more"
+	fi
+}
+
 report_abstaining()
 {
 	local rows
@@ -246,7 +267,15 @@ if node_exists "$id" && node_running "$id"; then
 		as_server "$PG_BIN/pg_ctl" -D "$data" -s reload
 		say "node $id: its settings have changed; what needs a restart waits for the next launch"
 	fi
+	check_participation
 	exit 0
+fi
+# A server that was killed a moment ago is not gone yet; what stays is for
+# PostgreSQL to judge.
+if node_exists "$id"; then
+	wait_while node_has_children "$id" || true
+	wait_while node_is_unburied "$id" ||
+		warn "node $id: the process of its killed server is a zombie, which its parent has to bury"
 fi
 
 check_ports
@@ -269,6 +298,7 @@ if [[ $foreground == yes ]]; then
 fi
 start_node "$data"
 create_extension
+check_participation
 if [[ $has_state == yes ]]; then
 	report_abstaining
 fi

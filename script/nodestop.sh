@@ -16,7 +16,7 @@ NAME
     nodestop.sh - stop nodes
 
 SYNOPSIS
-    nodestop.sh [-c CONFIG] [-m MODE] [NODE_ID... | ALL]
+    nodestop.sh [-c CONFIG] [-m MODE] NODE_ID... | ALL
 
 DESCRIPTION
     Stops the servers of these nodes, or of all nodes that this machine has.  A
@@ -40,7 +40,12 @@ stop_node()
 	if ! node_exists "$1"; then
 		say "node $1: not on this machine"
 	elif ! node_running "$1"; then
-		say "node $1: does not run"
+		if wait_while node_has_children "$1"; then
+			say "node $1: does not run"
+		else
+			error "node $1 does not run, but processes of its server, which was killed, are still there"
+			status=1
+		fi
 	elif output=$(as_server "$PG_BIN/pg_ctl" -D "$(node_directory "$1")" -s -w -t 60 -m "$mode" stop 2>&1); then
 		say "node $1: stopped"
 	else
@@ -64,9 +69,10 @@ while (( $# > 0 )); do
 done
 [[ $mode =~ ^(smart|fast|immediate)$ ]] ||
 	usage_error "there is no mode \"$mode\"" "the modes are smart, fast and immediate"
+(( ${#ids[@]} > 0 )) || usage_error "which node?  NODE_ID is missing; ALL stops all of them"
 
 read_config "$config"
-if (( ${#ids[@]} == 0 )) || [[ ${ids[*]} =~ ^(ALL|all)$ ]]; then
+if [[ ${ids[*]} =~ ^(ALL|all)$ ]]; then
 	ids=("${NODE_IDS[@]}")
 fi
 for id in "${ids[@]}"; do

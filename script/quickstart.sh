@@ -31,12 +31,17 @@ DESCRIPTION
     packages, and to install the extension.  It builds in a directory of its
     own, so it leaves nothing in the source tree.
 
+    Where pg_leader is installed already, it is left alone if it is the same as
+    what was built; another one is replaced, which is said.
+
 OPTIONS
     -c CONFIG  the configuration, config/loopback.config by default
     --down     stop the servers and remove all that was made: database
                clusters, terms and votes, logs, sockets, and the extension if
-               it was installed by this script.  Debian's packages stay; it
-               prints how to remove those that it had installed.
+               it was installed by this script.  In the place of another one
+               it stays, for that one cannot be brought back.  Debian's
+               packages stay; it prints how to remove those that it had
+               installed.
     --help     this text
 
 EXIT STATUS
@@ -53,9 +58,13 @@ clean_up()
 	fi
 }
 
-# The note: what was built from which sources into which PostgreSQL, and which
-# packages were installed.  It belongs to the servers' user, so it is read with
-# suspicion.
+# The note.  It belongs to the servers' user, so it is read with suspicion.
+#
+#	built=DIGEST		the sources of what this script has installed where none was
+#	replaced=DIGEST		the same, where another one was
+#	found=DIGEST		the same, of what somebody else had installed
+#	installed=DIGEST	the installed files, when they were the same as those sources
+#	package=NAME		a package that was installed
 note_file()
 {
 	printf '%s/quickstart.note' "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
@@ -133,33 +142,90 @@ installing()
 	fi
 }
 
+# Each file that "make install" installs, and its place: "source|place" a line.
+installed_files()
+{
+	local library extension file
+
+	library=$("$PG_BIN/pg_config" --pkglibdir)
+	extension=$("$PG_BIN/pg_config" --sharedir)/extension
+	printf '%s\n' "pg_leader.so|$library/pg_leader.so" "pg_leader_state|$PG_BIN/pg_leader_state"
+	for file in "$PGLD_ROOT"/pg_leader.control "$PGLD_ROOT"/pg_leader--*.sql; do
+		printf '%s\n' "${file##*/}|$extension/${file##*/}"
+	done
+}
+
+# As one word; the word of other files if one is missing.
+installed_digest()
+{
+	installed_files | cut -d'|' -f2 | tr '\n' '\0' | xargs -0 cat 2>/dev/null |
+		sha256sum | cut -d' ' -f1
+}
+
+# Is what is installed the same as what was built?  Programs are compared without
+# what names the directory that they were built in.
+is_same_as_installed()
+{
+	local source place
+
+	while IFS='|' read -r source place; do
+		[[ -r $place ]] || return 1
+		if cmp -s -- "$scratch/tree/$source" "$place"; then
+			continue
+		fi
+		strip -R .note.gnu.build-id -o "$scratch/ours" "$scratch/tree/$source" 2>/dev/null &&
+			strip -R .note.gnu.build-id -o "$scratch/theirs" "$place" 2>/dev/null &&
+			cmp -s -- "$scratch/ours" "$scratch/theirs" || return 1
+	done < <(installed_files)
+}
+
+# Whose is what is installed: built (by this script), replaced (the same, where
+# another one was) or found (somebody else's).
+owner()
+{
+	if [[ -n $(note_values built) ]] || ! (check_installed) 2>/dev/null; then
+		printf 'built'
+	elif [[ -n $(note_values replaced) && $(note_values installed) == "$(installed_digest)" ]]; then
+		printf 'replaced'
+	else
+		printf 'found'
+	fi
+}
+
 build_and_install()
 {
-	local digest how ours=no
+	local digest how owner
 
 	digest=$(source_digest)
-	if [[ $(note_values built) == "$digest" ]] && (check_installed) 2>/dev/null; then
+	owner=$(owner)
+	if [[ $(note_values "$owner") == "$digest" && $(note_values installed) == "$(installed_digest)" ]]; then
 		say "pg_leader is built and installed"
 		return
 	fi
 	say "building pg_leader for $("$PG_BIN/postgres" -V)"
 	copy_sources
 	run_make make -s
-	say "installing it in $(dirname "$PG_BIN")"
-	how=$(installing)
-	# Noted before, so that --down removes what an interrupt leaves; an extension
-	# that somebody else has installed is not noted, and stays his.
-	if [[ -n $(note_values built) ]] || ! (check_installed) 2>/dev/null; then
-		ours=yes
-		note_set built unfinished
+	if is_same_as_installed; then
+		say "it is installed in $(dirname "$PG_BIN") already"
+	else
+		if [[ $owner == found ]]; then
+			warn "another pg_leader, not this script's, is installed there: it has to be replaced, and --down will not bring it back"
+		fi
+		how=$(installing)
+		say "installing it in $(dirname "$PG_BIN")"
+		if [[ $owner == found ]]; then
+			owner=replaced
+			note_set found
+		fi
+		# Noted before, so that --down knows what an interrupt leaves.
+		note_set "$owner" unfinished
+		run_make "$how" make -s install
+		if any_running; then
+			warn "nodes that run go on with the earlier build; nodestop.sh -c $CONFIG_FILE ALL and this script again change that"
+		fi
 	fi
-	run_make "$how" make -s install
-	if [[ $ours == yes ]]; then
-		note_set built "$digest"
-	fi
-	if any_running; then
-		warn "nodes that run go on with the earlier build; $here/nodestop.sh -c $CONFIG_FILE ALL and this script again change that"
-	fi
+	note_set "$owner" "$digest"
+	note_set installed "$(installed_digest)"
 }
 
 any_running()
@@ -220,13 +286,16 @@ print_status()
 	{
 		printf "$row" node role term leader lease port address
 		for id in "${NODE_IDS[@]}"; do
-			if output=$(node_psql "$id" -F ' ' -c "SELECT role, term, coalesce(leader_id::text, '-'),
-					CASE WHEN is_leader THEN 'yes' ELSE '-' END FROM pg_leader_status" 2>&1); then
+			if ! output=$(node_psql "$id" -c "SELECT CASE WHEN state <> 'taking part' THEN state
+					ELSE concat_ws(' ', 'row:', role, term, coalesce(leader_id::text, '-'),
+						CASE WHEN is_leader THEN 'yes' ELSE '-' END) END FROM pg_leader_status" 2>&1); then
+				printf '%-5s not reachable: %s\n' "$id" "${output%%$'\n'*}"
+			elif [[ $output == row:* ]]; then
 				# Four words of the row.
 				# shellcheck disable=SC2086
-				printf "$row" "$id" $output "$(node_port "$id")" "${NODE_HOST[id]}:${NODE_UDP_PORT[id]}"
+				printf "$row" "$id" ${output#row: } "$(node_port "$id")" "${NODE_HOST[id]}:${NODE_UDP_PORT[id]}"
 			else
-				printf '%-5s not reachable: %s\n' "$id" "${output%%$'\n'*}"
+				printf '%-5s %s\n' "$id" "$output"
 			fi
 		done
 	}
@@ -234,20 +303,23 @@ print_status()
 
 print_next_steps()
 {
-	local first=${NODE_IDS[0]} option="-c $CONFIG_FILE"
+	local first=${NODE_IDS[0]} option directory
 
+	# As a shell wants to read them.
+	printf -v option -- '-c %q' "$CONFIG_FILE"
+	printf -v directory '%q' "$here"
 	cat <<TEXT
 
 Look further:
-    $here/watchpsql.sh $option $first
+    $directory/watchpsql.sh $option $first
     $(node_psql_command "$first")
         SELECT * FROM pg_leader_status;
         SELECT * FROM pg_leader_peers;
 Stop the leader, see another one, and bring it back:
-    $here/nodestop.sh $option NODE_ID
-    $here/nodelaunch.sh $option NODE_ID
+    $directory/nodestop.sh $option NODE_ID
+    $directory/nodelaunch.sh $option NODE_ID
 Take it all down:
-    $here/quickstart.sh${given_config:+ $option} --down
+    $directory/quickstart.sh${given_config:+ $option} --down
 TEXT
 }
 
@@ -276,6 +348,9 @@ uninstall()
 {
 	local how
 
+	if [[ -n $(note_values replaced) ]]; then
+		warn "the pg_leader in $(dirname "$PG_BIN") stays: it is in the place of another one, which cannot be brought back"
+	fi
 	if [[ -z $(note_values built) ]]; then
 		return
 	fi
@@ -289,6 +364,20 @@ uninstall()
 	say "uninstalled pg_leader from $(dirname "$PG_BIN")"
 }
 
+# Is there anything that up() makes?
+is_anything_there()
+{
+	local id
+
+	for id in "${NODE_IDS[@]}"; do
+		if node_exists "$id" || as_server test -e "$(node_directory "$id").initdb" ||
+				as_server test -e "$(node_log "$id")" || as_server test -e "$(node_state_file "$id")"; then
+			return 0
+		fi
+	done
+	as_server test -e "$(note_file)"
+}
+
 # Only what was made, by name; directories only if that leaves them empty.
 remove_files()
 {
@@ -299,6 +388,9 @@ remove_files()
 	for id in "${NODE_IDS[@]}"; do
 		as_server rm -rf -- "$(node_directory "$id")" "$(node_directory "$id").initdb" \
 			"$(node_log "$id")" "$(node_state_file "$id")"
+		# Only a server that was killed leaves these.
+		as_server rm -f -- "$PGLD_SOCKET_DIRECTORY/.s.PGSQL.$(node_port "$id")" \
+			"$PGLD_SOCKET_DIRECTORY/.s.PGSQL.$(node_port "$id").lock"
 	done
 	as_server rm -f -- "$(note_file)"
 	# The outer directory last, and it only if it can be nobody else's.
@@ -318,6 +410,10 @@ down()
 	# Nothing to read it with means nothing was launched.
 	locate_postgres || fail "there is no PostgreSQL here, so nothing to take down"
 	read_config "$config"
+	if ! is_anything_there; then
+		say "there is nothing to take down"
+		return
+	fi
 	"$here/nodestop.sh" -c "$CONFIG_FILE" ALL
 	mapfile -t packages < <(note_values package)
 	uninstall

@@ -23,7 +23,8 @@ DESCRIPTION
     its lease still runs ("-": it has none), again and again until it is
     interrupted.  On a terminal a line is refreshed in place, and a new one is
     begun when role, term or leader change; elsewhere every reading is a line.
-    A node that goes down is waited for.
+    A node that goes down is waited for, and of a member that does not take
+    part in elections the reason is printed.
 
     Members can differ for a moment in whom they take for the leader; what
     counts is that only one has a lease.
@@ -42,7 +43,8 @@ TEXT
 query="SELECT node_id, role, term, coalesce(leader_id::text, '-'),
 	coalesce((extract(epoch FROM lease_remaining) * 1000)::int || ' ms', '-'),
 	CASE WHEN abstaining THEN 'abstains: ' || coalesce(abstain_reason, 'yes') ELSE '' END,
-	CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE '' END
+	CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE '' END,
+	CASE WHEN state = 'taking part' THEN '' ELSE state END
 	FROM pg_leader_status"
 
 # Turns what psql said into one line.
@@ -72,14 +74,17 @@ explain_failure()
 # Sets "line", and "key", which is the same as long as nothing has happened.
 read_node()
 {
-	local output node role term leader lease abstains standby
+	local output node role term leader lease abstains standby state
 
 	if output=$(node_psql "$id" -F '|' -c "$query" 2>&1) && [[ -n $output ]]; then
-		IFS='|' read -r node role term leader lease abstains standby <<<"$output"
+		IFS='|' read -r node role term leader lease abstains standby state <<<"$output"
 		printf -v line 'node %s  %-13s  term %s  leader %s  lease %s' \
 			"$node" "$role" "$term" "$leader" "$lease"
+		if [[ -n $state ]]; then
+			line="node $id  $state"
+		fi
 		line+="${standby:+  $standby}${abstains:+  $abstains}"
-		key="$node $role $term $leader $abstains"
+		key="$node $role $term $leader $abstains $state"
 		return 0
 	fi
 	line=$(explain_failure "${output:-no answer}")

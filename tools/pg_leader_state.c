@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../node/cluster.h"
 #include "../node/store.h"
@@ -24,6 +25,9 @@
 #define PROGRAM				 "pg_leader_state"
 #define PROGRAM_VERSION		 "1.0"
 #define DEFAULT_CLUSTER_NAME "pg_leader" /* as pg_leader.cluster_name */
+
+/* As pg_leader.cluster_name takes it, see server/settings.c. */
+#define CLUSTER_NAME_MAX 63
 
 #define EXIT_DAMAGED  1
 #define EXIT_UNUSABLE 2
@@ -54,7 +58,7 @@ print_help(void)
 		   "      --cluster=LIST       as pg_leader.cluster\n"
 		   "      --cluster-name=NAME  as pg_leader.cluster_name (default \"%s\")\n"
 		   "  -V, --version            print the version, then exit\n"
-		   "  -?, --help               print this help, then exit\n"
+		   "  -?, -h, --help           print this help, then exit\n"
 		   "\n"
 		   "Exit status: 0 if the file is good or was written, 1 if one of its two slots\n"
 		   "is bad, 2 if it cannot be used and after any other error.\n",
@@ -130,6 +134,11 @@ print_file(const char *path)
 	StoreIdentity identity;
 	RaftSaved	  saved;
 	int			  slot = 0;
+	struct stat	  kind;
+
+	/* What is not there, or closed to the caller, is worded below. */
+	if (stat(path, &kind) == 0 && !S_ISREG(kind.st_mode))
+		return complain("", "\"%s\" is not a regular file", path);
 
 	/* The member may be saving just now, so a bad file gets a second look. */
 	for (int attempt = 0; attempt < 2 && verdict != STORE_GOOD; attempt++)
@@ -193,6 +202,22 @@ split_path(const char *file, int32_t node_id, char *directory, size_t size)
 	return true;
 }
 
+/* Would pg_leader.cluster_name take it? */
+static bool
+is_cluster_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length < 1 || length > CLUSTER_NAME_MAX)
+		return false;
+	for (const char *c = name; *c != '\0'; c++)
+	{
+		if (*c < 0x20 || *c > 0x7e)
+			return false;
+	}
+	return true;
+}
+
 static int
 write_first(const Options *options)
 {
@@ -221,6 +246,10 @@ write_first(const Options *options)
 	if (cluster_member(&cluster, (int32_t) id) == NULL)
 		return complain("Ids are positions in the list, from 0, unless it gives them.",
 						"node %ld is not in the member list", id);
+	if (!is_cluster_name(options->cluster_name))
+		return complain("Give the value of pg_leader.cluster_name.",
+						"a cluster's name is 1 to %d characters of printable ASCII",
+						CLUSTER_NAME_MAX);
 	if (strlen(options->file) >= STORE_PATH_SIZE)
 		return complain("", "the path of the file is too long");
 	if (!split_path(options->file, (int32_t) id, directory, sizeof(directory)))
@@ -250,7 +279,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		{"new", no_argument, NULL, 'n'},
+		{"new", optional_argument, NULL, 'n'},
 		{"node-id", required_argument, NULL, 'i'},
 		{"cluster", required_argument, NULL, 'c'},
 		{"cluster-name", required_argument, NULL, 'N'},
@@ -269,12 +298,13 @@ main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":V", long_options, NULL)) != -1)
+	while ((option = getopt_long(argc, argv, ":Vh", long_options, NULL)) != -1)
 	{
 		switch (option)
 		{
 			case 'n':
 				options.new_file = true;
+				options.file = optarg; /* --new=FILE; else it is an argument */
 				break;
 			case 'i':
 				options.node_id = optarg;
@@ -300,9 +330,10 @@ main(int argc, char **argv)
 				return complain(try_help, "unknown option \"%s\"", argv[optind - 1]);
 		}
 	}
-	if (optind != argc - 1)
-		return complain(try_help, optind == argc ? "no file given" : "more than one file given");
-	options.file = argv[optind];
+	if (options.file == NULL && optind < argc)
+		options.file = argv[optind++];
+	if (options.file == NULL || optind != argc)
+		return complain(try_help, options.file == NULL ? "no file given" : "more than one file given");
 	if (options.new_file)
 		return write_first(&options);
 	if (for_new)

@@ -1,0 +1,159 @@
+# test/t/014_scripts.pl
+#	  The scripts refuse a configuration that cannot work, and say so when a
+#	  server runs whose member does not take part.
+
+use strict;
+use warnings;
+
+use FindBin;
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $scripts = "$FindBin::RealBin/../../script";
+my $dir = PostgreSQL::Test::Utils::tempdir_short;
+my $config = "$dir/test.config";
+my ($tcp, $udp) = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 2;
+my %good = (
+	N_NODES => 1,
+	IPv4_CLUSTER => "127.0.0.1:$udp",
+	CLUSTER_NAME => 'scripts',
+	PGLD_DB_PATHNAME_PREFIX => "$dir/node",
+	PGLD_STATE_DIRECTORY => "$dir/state",
+	PGLD_SOCKET_DIRECTORY => "$dir/s",
+	PGLD_START_PORT => $tcp,
+	PGLD_USER => 'postgres',
+	MIN_TIMEOUT => 200,
+	MAX_TIMEOUT => 400,
+	HEARTBEAT_TIMEOUT => 50,
+	ENABLE_LOG => 'off');
+my $launched = 0;
+
+sub write_config
+{
+	my ($more, %changed) = @_;
+	my %values = (%good, %changed);
+	open(my $file, '>', $config) or die "$config: $!";
+	print $file map { "$_=\"$values{$_}\"\n" } sort keys %values;
+	print $file "$more\n";
+	close $file;
+	return;
+}
+
+sub script
+{
+	my ($name, $status, $output, $errors, @arguments) = @_;
+	my $script = shift @arguments;
+	command_checks_all([ "$scripts/$script", '-c', $config, @arguments ],
+		$status, [$output], [$errors], $name);
+	return;
+}
+
+# a configuration that cannot work: refused, with the reason, and nothing launched
+sub refused
+{
+	my ($reason, $more, %changed) = @_;
+	write_config($more, %changed);
+	script("refused: $reason", 2, qr/^$/, qr/^nodelaunch\.sh: .*\Q$reason\E/, 'nodelaunch.sh', '--new', 0);
+	return;
+}
+
+refused('a command in it ends the shell', 'exit 0');
+refused('a command in it fails', 'false');
+refused('MIN_TIMEOUT must be a number from 5', '', MIN_TIMEOUT => 4);
+refused('MAX_TIMEOUT must be a number from 6', '', MIN_TIMEOUT => '', MAX_TIMEOUT => 600001);
+refused('HEARTBEAT_TIMEOUT must be a number from 1 to 60000', '', HEARTBEAT_TIMEOUT => 60001);
+refused('MIN_TIMEOUT (400 ms) must be less than', '', MIN_TIMEOUT => 400);
+refused('ends in a comma', '', IPv4_CLUSTER => '127.0.0.1:1,');
+refused('is not an IPv4 address', '', IPv4_CLUSTER => '127.0.0.999:1');
+refused('is not an IPv4 address', '', IPv4_CLUSTER => '127.1:1');
+refused('is not the address of one member', '', IPv4_CLUSTER => '0.0.0.0:1');
+refused('is not the address of one member', '', IPv4_CLUSTER => '239.0.0.1:1');
+refused('the address Host:1 is there twice', '', N_NODES => 2, IPv4_CLUSTER => 'host:1, Host:1');
+refused('all entries have an id, or none', '', N_NODES => 2, IPv4_CLUSTER => '0=a:1, b:1');
+refused('node id 1 is there twice', '', N_NODES => 2, IPv4_CLUSTER => '1=a:1, 1=b:1');
+refused('N_NODES is 2, but', '', N_NODES => 2);
+is_deeply([ glob "$dir/node* $dir/stat*" ], [], 'nothing was made');
+
+# a node
+write_config('');
+$launched = 1;
+script('launched', 0, qr/^node 0: runs, port $tcp,/m, qr/^$/, 'nodelaunch.sh', '--new', 0);
+script('watched', 0, qr/^node 0  \w+ .*term \d+  leader (0|-)  lease/, qr/^$/, 'watchpsql.sh', '--once', 0);
+script('launched again', 0, qr/runs already/, qr/^$/, 'nodelaunch.sh', 0);
+script('a half-typed command stops nothing', 2, qr/^$/, qr/NODE_ID is missing/, 'nodestop.sh');
+script('still there', 0, qr/^node 0/, qr/^$/, 'watchpsql.sh', '--once', 0);
+
+# killed: at once, when its process may not be buried yet, it does not run
+my ($postmaster) = split /\n/, slurp_file("$dir/node0/postmaster.pid");
+kill 'KILL', $postmaster;
+script('killed: does not run', 0, qr/^node 0: does not run$/, qr/^$/, 'nodestop.sh', 'ALL');
+script('killed: no answer', 1, qr/^node 0: not reachable/, qr/^$/, 'watchpsql.sh', '--once', 0);
+script('killed: launched', 0, qr/^node 0: runs, /m, qr/^$/, 'nodelaunch.sh', 0);
+
+# a server that runs without taking part
+sub damaged
+{
+	my ($name) = @_;
+	my $out = qr/does not take part in elections: the state file ".*" is damaged/;
+	script("damaged state file: $name", 1, qr/^node 0: runs/, $out, 'nodelaunch.sh', 0);
+	return;
+}
+
+script('stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 0);
+my $other = fork // die "fork: $!";
+if ($other == 0)
+{
+	exec('sleep', 60) or POSIX::_exit(1);
+}
+append_to_file("$dir/node0/postmaster.pid", "$other\n");
+script("killed, and its number is another process's: does not run", 0, qr/^node 0: does not run$/,
+	qr/^$/, 'nodestop.sh', 0);
+kill 'KILL', $other;
+waitpid $other, 0;
+is($?, 9, 'which goes on');
+unlink "$dir/node0/postmaster.pid";
+open(my $state, '+<:raw', "$dir/state/node-0.state") or die $!;
+my $kept = do { local $/ = undef; <$state> };
+foreach my $slot (0, 4096)
+{
+	seek $state, $slot + 20, 0;
+	print $state 'damage';
+}
+close $state;
+damaged('launched');
+damaged('launched again');
+script('damaged state file: watched', 0, qr/^node 0  not taking part: the state file .* is damaged/,
+	qr/^$/, 'watchpsql.sh', '--once', 0);
+script('stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 'ALL');
+open($state, '>:raw', "$dir/state/node-0.state") or die $!;
+print $state $kept;
+close $state;
+
+# a time that is not given is the module's default, and only the server knows it
+write_config('', MIN_TIMEOUT => 600, MAX_TIMEOUT => '');
+script('timeouts that contradict a default', 1, qr/^node 0: runs/,
+	qr/does not take part in elections: the minimum timeout/, 'nodelaunch.sh', 0);
+write_config('');
+script('mended by a reload', 0, qr/settings have changed/, qr/^$/, 'nodelaunch.sh', 0);
+script('stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 'ALL');
+
+# a server without its own configuration is not given another one
+rename "$dir/node0/postgresql.conf", "$dir/kept.conf" or die $!;
+script('no postgresql.conf', 1, qr/^$/, qr/there is no .*postgresql\.conf/, 'nodelaunch.sh', 0);
+ok(!-e "$dir/node0/postgresql.conf", 'no postgresql.conf: none is made up');
+rename "$dir/kept.conf", "$dir/node0/postgresql.conf" or die $!;
+
+done_testing();
+
+END
+{
+	if ($launched)
+	{
+		my $status = $?;
+		write_config('');
+		system("$scripts/nodestop.sh -c $config -m immediate ALL >/dev/null 2>&1");
+		$? = $status;
+	}
+}
