@@ -343,8 +343,7 @@ raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
 bool
 raft_admit(Raft *r, uint64_t now, RaftOutput *out)
 {
-	out->save = false;
-	out->n_messages = out->n_events = 0;
+	raft_clear_output(out);
 	if (r->saved.abstaining == RAFT_VOTING)
 		return false;
 	r->admitted = true;

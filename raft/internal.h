@@ -38,6 +38,15 @@ raft_is_member(const Raft *r, int32_t id)
 	return id >= 0 && id < RAFT_MAX_NODES && (r->config.members >> id & 1) != 0;
 }
 
+/* Every call of the caller's begins with an empty output. */
+static inline void
+raft_clear_output(RaftOutput *out)
+{
+	out->save = false;
+	out->n_messages = 0;
+	out->n_events = 0;
+}
+
 /* The next member after "id" that is not this one; RAFT_NONE: no more. */
 static inline int32_t
 raft_next_peer(const Raft *r, int32_t id)

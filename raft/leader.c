@@ -344,8 +344,7 @@ raft_transfer(Raft *r, uint64_t now, int32_t target, RaftOutput *out)
 {
 	RaftTransferResult result;
 
-	out->save = false;
-	out->n_messages = out->n_events = 0;
+	raft_clear_output(out);
 	if (r->role != RAFT_LEADER)
 		return RAFT_TRANSFER_NOT_LEADER;
 	if (target == RAFT_NONE)
@@ -367,8 +366,7 @@ raft_transfer(Raft *r, uint64_t now, int32_t target, RaftOutput *out)
 void
 raft_resign(Raft *r, uint64_t now, RaftOutput *out)
 {
-	out->save = false;
-	out->n_messages = out->n_events = 0;
+	raft_clear_output(out);
 	if (r->role == RAFT_LEADER)
 		hand_over(r, now, pick_target(r, now, true), RAFT_RESIGNED, out);
 	else if (r->role != RAFT_FOLLOWER)

@@ -280,18 +280,10 @@ do_what_is_due(Raft *r, uint64_t now, RaftOutput *out)
 	}
 }
 
-static void
-clear_output(RaftOutput *out)
-{
-	out->save = false;
-	out->n_messages = 0;
-	out->n_events = 0;
-}
-
 void
 raft_tick(Raft *r, uint64_t now, RaftOutput *out)
 {
-	clear_output(out);
+	raft_clear_output(out);
 	do_what_is_due(r, now, out);
 }
 
@@ -359,7 +351,7 @@ dispatch(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 void
 raft_receive(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
-	clear_output(out);
+	raft_clear_output(out);
 	if (now >= raft_deadline(r))
 		do_what_is_due(r, now, out);
 

@@ -184,8 +184,8 @@ shared_end_lease(void)
 /*
  * Nobody is there to answer what is still asked.
  */
-static void
-refuse_requests(void)
+void
+shared_refuse_requests(void)
 {
 	SharedRequest request;
 	SharedAnswer  answer;
@@ -221,7 +221,7 @@ shared_worker_start(int32_t node_id)
 	memset(&shared->detail, 0, sizeof(shared->detail));
 	end_write(&shared->detail_change);
 
-	refuse_requests();
+	shared_refuse_requests();
 	shared->worker_latch = MyLatch;
 }
 
@@ -231,7 +231,7 @@ shared_worker_stop(void)
 	shared_end_lease();
 	reset_status(SHARED_NOT_RUNNING, shared->status.node_id);
 	shared->worker_latch = NULL;
-	refuse_requests();
+	shared_refuse_requests();
 }
 
 void

@@ -165,6 +165,8 @@ extern void shared_add_event(SharedEvent *event);
 
 /* The request that waits for an answer, if there is one. */
 extern bool shared_next_request(SharedRequest *request);
+/* There is no member that could meet what is asked. */
+extern void shared_refuse_requests(void);
 extern void shared_answer_request(const SharedRequest *request, const SharedAnswer *answer);
 
 /* ---- backends ---- */

@@ -299,21 +299,6 @@ get_ready(char *why, char *hint)
 }
 
 /*
- * Requests cannot be met by a member that takes no part.
- */
-static void
-refuse_request(void)
-{
-	SharedRequest request;
-	SharedAnswer  answer;
-
-	memset(&answer, 0, sizeof(answer));
-	answer.verdict = SHARED_NO_MEMBER;
-	if (shared_next_request(&request))
-		shared_answer_request(&request, &answer);
-}
-
-/*
  * Wait until the member is ready to take part, however long that takes.
  */
 static void
@@ -338,7 +323,7 @@ wait_until_ready(void)
 			if (events & WL_POSTMASTER_DEATH)
 				leave();
 			ResetLatch(MyLatch);
-			refuse_request();
+			shared_refuse_requests();
 		}
 		if (ConfigReloadPending)
 		{
