@@ -511,14 +511,47 @@ struct ClusterLookup
 	struct addrinfo hints;
 	char			host[CLUSTER_HOST_SIZE];
 	char			service[8];
+	ClusterLookup  *next; /* in the list of abandoned ones */
 };
+
+/* Ended while the resolver's thread was at work on them: freed when it is done. */
+static ClusterLookup *abandoned = NULL;
+
+static void
+free_lookup(ClusterLookup *lookup)
+{
+	if (lookup->request.ar_result != NULL)
+		freeaddrinfo(lookup->request.ar_result);
+	free(lookup);
+}
+
+static void
+free_abandoned(void)
+{
+	ClusterLookup **at = &abandoned;
+
+	while (*at != NULL)
+	{
+		ClusterLookup *lookup = *at;
+
+		if (gai_error(&lookup->request) == EAI_INPROGRESS)
+			at = &lookup->next;
+		else
+		{
+			*at = lookup->next;
+			free_lookup(lookup);
+		}
+	}
+}
 
 ClusterLookup *
 cluster_lookup_start(const char *host, uint16_t port, int family)
 {
-	ClusterLookup *lookup = calloc(1, sizeof(ClusterLookup));
+	ClusterLookup *lookup;
 	struct gaicb  *list[1];
 
+	free_abandoned();
+	lookup = calloc(1, sizeof(ClusterLookup));
 	if (lookup == NULL)
 		return NULL;
 	(void) snprintf(lookup->host, sizeof(lookup->host), "%s", host);
@@ -593,8 +626,8 @@ cluster_lookup_wait(ClusterLookup *lookup, int milliseconds)
 
 /*
  * A look-up that the resolver's thread is at work on cannot be cancelled, and
- * the thread will write to it: then its few hundred bytes are left to it for
- * ever.  That happens when a member stops or gives up in the middle of one.
+ * the thread will write to it: it is kept until that is over.  That happens when
+ * a member stops or gives up in the middle of one.
  */
 void
 cluster_lookup_end(ClusterLookup *lookup)
@@ -602,14 +635,14 @@ cluster_lookup_end(ClusterLookup *lookup)
 	if (lookup == NULL)
 		return;
 	if (gai_error(&lookup->request) == EAI_INPROGRESS)
-	{
 		(void) gai_cancel(&lookup->request);
-		if (gai_error(&lookup->request) == EAI_INPROGRESS)
-			return;
+	if (gai_error(&lookup->request) != EAI_INPROGRESS)
+	{
+		free_lookup(lookup);
+		return;
 	}
-	if (lookup->request.ar_result != NULL)
-		freeaddrinfo(lookup->request.ar_result);
-	free(lookup);
+	lookup->next = abandoned;
+	abandoned = lookup;
 }
 
 /* ---- where the members are ---- */
