@@ -14,7 +14,7 @@
 # shellcheck source=script/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../script/lib.sh"
 
-PARTS=(lint pure build unit unit-asan sql tap chaos)
+PARTS=(lint pure build unit unit-asan explore sql tap chaos)
 
 usage()
 {
@@ -35,6 +35,8 @@ DESCRIPTION
     build      the module compiles without a warning and installs
     unit       the election, the state file and the network code by themselves
     unit-asan  the same under the address and undefined-behaviour sanitizers
+    explore    every order of events in worlds of two and three members, as
+               deep as a minute goes
     sql        the SQL interface, on a server of its own
     tap        elections of real servers on this machine
     chaos      real servers killed in the middle of elections, and what they
@@ -442,6 +444,11 @@ part_unit_asan()
 {
 	as_tester env ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		make -s -C test/unit check SANITIZE=1
+}
+
+part_explore()
+{
+	as_tester make -s -C test/explore check
 }
 
 part_sql()

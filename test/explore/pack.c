@@ -16,6 +16,17 @@
 #define LIST_DIGEST UINT64_C(5)
 #define POINT_NEVER 255
 
+/*
+ * A field more in one of these is a field more to pack, or to leave out for a
+ * reason: look at every function of this file before changing the numbers.
+ */
+#if UINTPTR_MAX > UINT32_MAX
+_Static_assert(sizeof(RaftSaved) == 56, "pack.c does not know all of RaftSaved");
+_Static_assert(sizeof(RaftPeer) == 192, "pack.c does not know all of RaftPeer");
+_Static_assert(sizeof(RaftMessage) == 168, "pack.c does not know all of RaftMessage");
+_Static_assert(offsetof(Raft, peers) == 3448, "pack.c does not know all of Raft");
+#endif
+
 WorldLimits world_limits;
 
 /* For how many milliseconds the past of each point matters. */
@@ -92,8 +103,11 @@ world_position(int i)
 	RaftPosition same = {1, 5};
 	RaftPosition behind = {0, 9};
 
-	/* Epochs count before indexes: the last node is behind with a higher index. */
-	return world_limits.different_positions && i == world_limits.nodes - 1 ? behind : same;
+	/*
+	 * Epochs count before indexes.  Two that are behind would elect each other,
+	 * so that what the first one must refuse comes about.
+	 */
+	return world_limits.different_positions && i > 0 ? behind : same;
 }
 
 const RaftConfig *
@@ -172,6 +186,7 @@ load_peer(const WorldPeer *p, int j, RaftPeer *peer)
 	peer->term = p->term;
 	peer->abstaining = (p->flags & PEER_ABSTAINING) != 0;
 	peer->may_lead = (p->flags & PEER_MAY_LEAD) != 0;
+	peer->bound = (p->flags & PEER_BOUND) != 0;
 	if (p->flags & PEER_POSITION)
 		peer->position = world_position(j);
 	peer->heard_at = p->flags & PEER_HEARD ? WORLD_NOW : 0;
@@ -202,7 +217,8 @@ store_peer(WorldPeer *p, const RaftPeer *peer)
 						  (peer->answered ? PEER_ANSWERED : 0) |
 						  (peer->list_digest != 0 ? PEER_SAME_LIST : 0) |
 						  (peer->position.index != 0 ? PEER_POSITION : 0) |
-						  (peer->heard_at != 0 ? PEER_HEARD : 0));
+						  (peer->heard_at != 0 ? PEER_HEARD : 0) |
+						  (peer->bound ? PEER_BOUND : 0));
 	p->answer_term = small(peer->answer_term, "a term");
 	p->answer_promise = pack_ms(peer->answer_promise, "an answered promise");
 	p->sequence = small(peer->sequence, "a sequence number");
@@ -231,6 +247,7 @@ world_load(const World *w, int i)
 	r->role_since = WORLD_NOW;
 	r->leader_id = n->leader_id;
 	r->term_leader = n->term_leader;
+	r->heard_round = n->heard_round;
 	r->leader_heard_at = WORLD_NOW;
 	r->timer = unpack_point(n->timer, past_timer);
 	r->promised_term = n->promised_term;
@@ -256,6 +273,7 @@ world_load(const World *w, int i)
 	}
 	r->admitted = false;
 	r->heard_from = n->heard_from;
+	r->gone_above_at = n->gone_above ? WORLD_NOW : 0;
 	r->abstain_until = unpack_point(n->abstain_until, 0);
 	for (int j = 0; j < world_limits.nodes; j++)
 	{
@@ -279,6 +297,7 @@ world_store(World *w, int i, const Raft *r)
 	n->role = (uint8_t) r->role;
 	n->leader_id = (int8_t) r->leader_id;
 	n->term_leader = (int8_t) r->term_leader;
+	n->heard_round = small(r->heard_round, "a round");
 	n->timer = pack_point(r->timer, past_timer);
 	n->promised_term = small(r->promised_term, "a term");
 	n->promised_leader = (int8_t) r->promised_leader;
@@ -301,6 +320,7 @@ world_store(World *w, int i, const Raft *r)
 		n->sent_at[k] = round->number == (uint64_t) k + 1 ? pack_point(round->sent_at, past_lease) : 0;
 	}
 	n->heard_from = small(r->heard_from, "a set of members");
+	n->gone_above = r->gone_above_at != 0;
 	n->abstain_until = pack_point(r->abstain_until, 0);
 	for (int j = 0; j < world_limits.nodes; j++)
 	{
@@ -322,7 +342,8 @@ world_pack_message(const RaftMessage *m, WorldMessage *p)
 	p->flags = (uint8_t) ((m->abstaining ? MESSAGE_ABSTAINING : 0) |
 						  (m->may_lead ? MESSAGE_MAY_LEAD : 0) |
 						  (m->granted ? MESSAGE_GRANTED : 0) |
-						  (m->position.index != 0 ? MESSAGE_POSITION : 0));
+						  (m->position.index != 0 ? MESSAGE_POSITION : 0) |
+						  (m->bound ? MESSAGE_BOUND : 0));
 	p->term = small(m->term, "a term");
 	p->round = small(m->round, "a round");
 	p->asked_term = small(m->asked_term, "a term");
@@ -348,6 +369,7 @@ world_unpack_message(const WorldMessage *p, RaftMessage *m)
 	m->abstaining = (p->flags & MESSAGE_ABSTAINING) != 0;
 	m->may_lead = (p->flags & MESSAGE_MAY_LEAD) != 0;
 	m->granted = (p->flags & MESSAGE_GRANTED) != 0;
+	m->bound = (p->flags & MESSAGE_BOUND) != 0;
 	m->list_digest = LIST_DIGEST;
 	m->boot = p->boot;
 	m->incarnation = p->incarnation;

@@ -25,7 +25,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "../../raft/raft.h"
+#include "raft.h"
 
 #define WORLD_NODES	  3	 /* at most */
 #define WORLD_TERMS	  8	 /* terms 0 .. 7 are remembered */
@@ -49,6 +49,7 @@ typedef struct WorldLimits
 	int	 wipes; /* state files lost */
 	int	 units; /* a promise lasts that many units of time */
 	bool different_positions;
+	bool exact; /* forget nothing, see normalise.c */
 } WorldLimits;
 
 /*
@@ -63,7 +64,8 @@ enum
 	PEER_ANSWERED = 4,
 	PEER_SAME_LIST = 8,
 	PEER_POSITION = 16,
-	PEER_HEARD = 32
+	PEER_HEARD = 32,
+	PEER_BOUND = 64
 };
 
 typedef struct WorldPeer
@@ -97,29 +99,31 @@ typedef struct WorldNode
 	uint8_t abstaining;
 
 	/* The rest is zero on a node that is down. */
-	uint8_t incarnation;
-	uint8_t loaded_save_number;
-	uint8_t sequence;
-	uint8_t role;
-	int8_t	leader_id;
-	int8_t	term_leader;
-	uint8_t timer; /* point; the earliest moment at which it may run out */
-	uint8_t promised_term;
-	int8_t	promised_leader;
-	uint8_t promised_until;		   /* end */
-	uint8_t promised_others_until; /* end */
-	uint8_t longest_until;		   /* end */
-	uint8_t round;
-	uint8_t asked_at;	   /* point */
-	uint8_t asked_promise; /* ms */
-	uint8_t replaced_term;
-	int8_t	replaced_leader;
-	uint8_t heartbeat_at; /* point */
-	uint8_t heartbeat_round;
-	uint8_t own_bound_until; /* end */
-	uint8_t heard_from;
-	uint8_t abstain_until;		   /* point */
-	uint8_t sent_at[WORLD_ROUNDS]; /* points, by round - 1 */
+	uint8_t	  incarnation;
+	uint8_t	  loaded_save_number;
+	uint8_t	  sequence;
+	uint8_t	  role;
+	int8_t	  leader_id;
+	int8_t	  term_leader;
+	uint8_t	  heard_round;
+	uint8_t	  timer; /* point; the earliest moment at which it may run out */
+	uint8_t	  promised_term;
+	int8_t	  promised_leader;
+	uint8_t	  promised_until;		 /* end */
+	uint8_t	  promised_others_until; /* end */
+	uint8_t	  longest_until;		 /* end */
+	uint8_t	  round;
+	uint8_t	  asked_at;		 /* point */
+	uint8_t	  asked_promise; /* ms */
+	uint8_t	  replaced_term;
+	int8_t	  replaced_leader;
+	uint8_t	  heartbeat_at; /* point */
+	uint8_t	  heartbeat_round;
+	uint8_t	  own_bound_until; /* end */
+	uint8_t	  heard_from;
+	uint8_t	  gone_above;			 /* lately: within the second that this world may last */
+	uint8_t	  abstain_until;		 /* point */
+	uint8_t	  sent_at[WORLD_ROUNDS]; /* points, by round - 1 */
 	WorldPeer peers[WORLD_NODES];
 } WorldNode;
 
@@ -128,10 +132,11 @@ enum
 	MESSAGE_ABSTAINING = 1,
 	MESSAGE_MAY_LEAD = 2,
 	MESSAGE_GRANTED = 4,
-	MESSAGE_POSITION = 8
+	MESSAGE_POSITION = 8,
+	MESSAGE_BOUND = 16
 };
 
-/* A datagram on its way; greetings never are, see world_start() in step.c. */
+/* A datagram on its way; greetings never are, see step.c. */
 typedef struct WorldMessage
 {
 	uint8_t type;
@@ -211,16 +216,16 @@ extern uint64_t	   world_sent[RAFT_MESSAGE_TYPES + 1]; /* datagrams put on their
 extern bool		   world_saved;						   /* has the last step saved? */
 
 /* pack.c */
-extern void	   world_prepare(void); /* after setting world_limits */
-extern Raft	  *world_load(const World *w, int i);
-extern void	   world_store(World *w, int i, const Raft *r);
-extern void	   world_store_saved(WorldNode *n, const RaftSaved *saved);
-extern void	   world_load_saved(const WorldNode *n, RaftSaved *saved);
-extern void	   world_unpack_message(const WorldMessage *p, RaftMessage *m);
-extern void	   world_pack_message(const RaftMessage *m, WorldMessage *p);
-extern void	   world_pass_time(World *w);
-extern uint8_t world_pack_end(uint64_t t);
-extern RaftPosition world_position(int i);
+extern void				 world_prepare(void); /* after setting world_limits */
+extern Raft				*world_load(const World *w, int i);
+extern void				 world_store(World *w, int i, const Raft *r);
+extern void				 world_store_saved(WorldNode *n, const RaftSaved *saved);
+extern void				 world_load_saved(const WorldNode *n, RaftSaved *saved);
+extern void				 world_unpack_message(const WorldMessage *p, RaftMessage *m);
+extern void				 world_pack_message(const RaftMessage *m, WorldMessage *p);
+extern void				 world_pass_time(World *w);
+extern uint8_t			 world_pack_end(uint64_t t);
+extern RaftPosition		 world_position(int i);
 extern const RaftConfig *world_config(int i);
 
 /* normalise.c */
@@ -241,11 +246,17 @@ world_size(const World *w)
  */
 extern WorldResult world_act(World *w, const WorldStep *step);
 
+/* Greetings of that type (0: all) between two nodes are lost; a < 0: none are. */
+extern void world_lose_greetings(int a, int b, int type);
+
 /* Keep the datagrams in the mask, and normalise. */
 extern void world_lose(World *w, uint32_t keep);
 
+/* starts.c */
+
 /* The state by that name, or false; world_start_names[] ends with NULL. */
 extern bool				 world_begin(World *w, const char *name);
+extern bool				 world_start_needs_three(const char *name);
 extern const char *const world_start_names[];
 
 /* check.c */
