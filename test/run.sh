@@ -14,7 +14,7 @@
 # shellcheck source=script/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../script/lib.sh"
 
-PARTS=(lint pure build unit unit-asan explore sql tap chaos)
+PARTS=(lint pure build unit unit-asan sim explore fuzz mutants sql tap chaos)
 
 usage()
 {
@@ -24,6 +24,7 @@ NAME
 
 SYNOPSIS
     run.sh [--no-install] [--keep] [PART...]
+    run.sh [--no-install] [--keep] soak [MINUTES]
 
 DESCRIPTION
     Installs what the tests need from Debian's packages, if it is missing, and
@@ -35,12 +36,20 @@ DESCRIPTION
     build      the module compiles without a warning and installs
     unit       the election, the state file and the network code by themselves
     unit-asan  the same under the address and undefined-behaviour sanitizers
+    sim        clusters in simulated time under every fault: all scenarios by
+               name, and 10,000 random runs
     explore    every order of events in worlds of two and three members, as
                deep as a minute goes
+    fuzz       random input for what reads datagrams, state files and member
+               lists, and for the election
+    mutants    one-line bugs planted in the sources: each must be noticed
     sql        the SQL interface, on a server of its own
     tap        elections of real servers on this machine
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
+
+    soak MINUTES, which is not one of them, goes on with random runs of the
+    simulator from a new seed, 30 minutes by default.
 
     The last line is "N passed, N failed, N skipped".  With CI=true in the
     environment, a skipped test counts as failed.
@@ -446,9 +455,30 @@ part_unit_asan()
 		make -s -C test/unit check SANITIZE=1
 }
 
+part_sim()
+{
+	as_tester make -s -C test/sim check RUNS=10000 JOBS=2
+}
+
+# Seeds that no earlier run has had, but for chance.
+part_soak()
+{
+	as_tester make -s -C test/sim soak SECONDS=$((minutes * 60)) FROM="$(date +%s)0000" JOBS=2
+}
+
 part_explore()
 {
 	as_tester make -s -C test/explore check
+}
+
+part_fuzz()
+{
+	as_tester make -s -C test/fuzz check
+}
+
+part_mutants()
+{
+	as_tester test/mutants/run.pl
 }
 
 part_sql()
@@ -511,6 +541,7 @@ fi
 
 install=yes
 keep=no
+minutes=30
 chosen=()
 while (( $# > 0 )); do
 	case $1 in
@@ -518,6 +549,15 @@ while (( $# > 0 )); do
 		--keep) keep=yes ;;
 		-h | --help) usage; exit 0 ;;
 		-*) usage_error "there is no option $1" ;;
+		soak)
+			chosen+=(soak)
+			if [[ $# -gt 1 && $2 != -* ]]; then
+				[[ $2 =~ ^[1-9][0-9]{0,4}$ ]] ||
+					usage_error "soak for how many minutes?  \"$2\" is not a number from 1 to 99999"
+				minutes=$2
+				shift
+			fi
+			;;
 		*)
 			[[ " ${PARTS[*]} " == *" $1 "* ]] ||
 				usage_error "there is no part \"$1\"" "the parts are ${PARTS[*]}"

@@ -35,7 +35,7 @@ OPTIONS
     --unit-only   unit tests and transcripts alone
     --sim-only    the simulator alone, to see what it finds without them
     --jobs N      mutants at a time (2)
-    --random N    random runs of the simulator before it gives up (500)
+    --random N    random runs of the simulator before it gives up (300)
     --from SEED   the first of them (1)
     --timeout S   seconds for one program; one that takes longer counts as a kill (120)
     --list        names, and what each breaks
@@ -47,7 +47,7 @@ TEXT
 
 my $HERE = abs_path(dirname(__FILE__));
 my $ROOT = abs_path("$HERE/../..");
-my %option = (jobs => 2, random => 500, from => 1, timeout => 120);
+my %option = (jobs => 2, random => 300, from => 1, timeout => 120);
 my $work;       # where the copies are
 my @workers;    # process ids
 my $main_pid = $$;
@@ -158,6 +158,20 @@ sub try_unit
 	return '! the transcripts could not be run';
 }
 
+# Which scenario or seed failed first, on what, and in which step.
+sub sim_reason
+{
+	my ($how, $status, $output) = @_;
+	my ($scenario) = $output =~ /^not ok \d+ - (.*\S)/m;
+	my ($seed) = $output =~ /\bseed (\d+) fails/;
+	my ($invariant, $step) = $output =~ /\binvariant (\w) broken in step (\d+)/;
+	my $where = $how eq '--random' && defined $seed ? "seed $seed" : $scenario;
+
+	return 'random runs: too quiet' if $how eq '--random' && !defined $seed && $output =~ /too quiet/;
+	return reason('simulator', $status, $output) unless defined $where;
+	return $where . (defined $step ? ": $invariant in step $step" : '');
+}
+
 # The scenarios by name, then random runs until one fails.
 sub try_sim
 {
@@ -172,14 +186,7 @@ sub try_sim
 		my ($status, $output) = run("$tree/test/sim", "$tree/build/sim/sim", @$call);
 		next if $status == 0;
 		return '! the simulator was called wrongly' if $status >> 8 == 2;
-		my ($steps) = $output =~ /\bsteps?[ =:]+(\d+)/i;
-		my ($seed) = $output =~ /\bseed[ =:]+(\d+)/i;
-		my ($name) = $output =~ /^not ok \d+ - (.*\S)/m;
-		my $what = $call->[0] eq '--random' && defined $seed ? "seed $seed" : $name;
-		my ($invariant) = $output =~ /\binvariant[ =:]+(\w+)/i;
-		$what //= reason('simulator', $status, $output) =~ s/^simulator: //r;
-		return "sim $what" . (defined $invariant ? ", $invariant" : '')
-		  . (defined $steps ? ", step $steps" : '');
+		return 'sim ' . sim_reason($call->[0], $status, $output);
 	}
 	return '';
 }
@@ -336,7 +343,8 @@ sub chosen_names
 	return @ARGV ? @ARGV : @all;
 }
 
-GetOptions(\%option, 'unit-only', 'sim-only', 'jobs=i', 'random=i', 'from=i', 'timeout=i', 'list', 'help')
+GetOptions(\%option, 'unit-only', 'sim-only', 'jobs=i', 'random=i', 'from=i', 'timeout=i',
+	'list', 'help')
   or usage_error('wrong options');
 if ($option{help})
 {

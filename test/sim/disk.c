@@ -135,6 +135,8 @@ disk_wipe(World *w, int i)
 	TRACE(w, BIT(i), "its state file is wiped");
 	w->coverage[COVER_WIPES]++;
 	w->node[i].disk.exists = false;
+	/* A copy of the life before cannot be told from a newer one: not promised. */
+	w->node[i].disk.has_copy = false;
 	checker_lost_state(w, i);
 }
 

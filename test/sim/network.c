@@ -137,6 +137,9 @@ network_send(World *w, Node *n, const RaftMessage *m)
 
 	TRACE(w, BIT(from), "sends %d %s%s, term %llu, round %llu", m->to, message_type_name(m->type),
 		  m->granted ? " yes" : "", (unsigned long long) m->term, (unsigned long long) m->round);
+	if (m->type == RAFT_GREETING_ANSWER)
+		TRACE(w, BIT(from), "  remembers of %d boot %llu, save %llu", m->to,
+			  (unsigned long long) m->remembered_boot, (unsigned long long) m->remembered_save);
 	w->sent++;
 	if (w->on_send != NULL && w->on_send(w, m) == SEND_NOT)
 		return;
@@ -201,7 +204,7 @@ packet_read(World *w, const Packet *p, RaftMessage *m)
 	{
 		/* Its own program understands its version, and no other. */
 		memcpy(bytes, p->bytes, sizeof(bytes));
-		bytes[4] = p->bytes[4] == n->version	? MESSAGE_VERSION :
+		bytes[4] = p->bytes[4] == n->version	  ? MESSAGE_VERSION :
 				   p->bytes[4] == MESSAGE_VERSION ? (uint8_t) n->version :
 													p->bytes[4];
 		error = message_decode(bytes, p->length, &envelope, m);
@@ -211,7 +214,11 @@ packet_read(World *w, const Packet *p, RaftMessage *m)
 	if (error == MESSAGE_OTHER_VERSION)
 		w->other_version++;
 	if (error != MESSAGE_OK || p->broken)
+	{
+		TRACE(w, BIT(p->to), "  drops a datagram from %d: %s", p->from,
+			  error != MESSAGE_OK ? message_error_name(error) : "broken");
 		return false;
+	}
 	if (m->from != w->node[p->from].id || w->node[p->from].at_wrong_address)
 	{
 		w->no_member++;

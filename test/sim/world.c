@@ -168,8 +168,8 @@ node_set_list(Node *n, uint64_t members)
 	n->config.list_size = (uint32_t) __builtin_popcountll(members);
 }
 
-static void
-reset_node(World *w, int i)
+void
+world_reset_node(World *w, int i)
 {
 	Node *n = &w->node[i];
 
@@ -198,6 +198,7 @@ world_reset(World *w, int n, uint64_t seed)
 	w->hash = UINT64_C(0xCBF29CE484222325);
 	w->n = w->n_members = n;
 	w->crash_ppm = 0;
+	w->restarts = false;
 	w->down_max = SECONDS(1);
 	w->on_chaos = NULL;
 	w->on_send = NULL;
@@ -206,7 +207,7 @@ world_reset(World *w, int n, uint64_t seed)
 	w->n_events = 0;
 	network_init(w);
 	for (int i = 0; i < n + 1 && i < SIM_NODES; i++)
-		reset_node(w, i);
+		world_reset_node(w, i);
 }
 
 void
@@ -369,7 +370,7 @@ act_on(World *w, Node *n, const RaftOutput *out)
 		show_and_send(w, n, out, point);
 		return;
 	}
-	if (point == CRASH_NONE && chance(w, w->crash_ppm))
+	if (point == CRASH_NONE && !world_is_guarded(w) && chance(w, w->crash_ppm))
 		point = (CrashPoint) between(w, CRASH_BEFORE_SAVE, CRASH_MID_SEND);
 	if (point == CRASH_BEFORE_SAVE)
 	{
@@ -382,7 +383,7 @@ act_on(World *w, Node *n, const RaftOutput *out)
 		die(w, n, COVER_CRASH_TORN_SAVE, "with a save half done");
 		return;
 	}
-	if (disk_fails(w, n))
+	if (!world_is_guarded(w) && disk_fails(w, n))
 	{
 		disk_fail(w, n, &n->raft.saved);
 		die(w, n, COVER_SAVES_FAILED, "because a save failed");
@@ -403,16 +404,37 @@ node_is_free(const World *w, int i)
 	return w->node[i].up && !w->node[i].saving && !w->node[i].paused;
 }
 
+static void
+trace_drops(World *w, const Node *n, const RaftMessage *m, const uint64_t *before)
+{
+	for (int why = 0; why < RAFT_DROPS; why++)
+	{
+		if (n->raft.counters.dropped[why] != before[why])
+			world_trace(w, BIT(n - w->node), "  drops a %s from %d: %s",
+						message_type_name(m->type), m->from, raft_drop_name((RaftDrop) why));
+	}
+}
+
 void
 node_read(World *w, int i, int32_t p)
 {
 	Node	   *n = &w->node[i];
 	RaftMessage m;
+	uint64_t	before[RAFT_DROPS];
 
 	if (packet_read(w, &w->packet[p], &m))
 	{
 		packet_free(w, p);
-		raft_receive(&n->raft, clock_local(w, n), &m, &w->out);
+		if (__builtin_expect(w->tracing, 0))
+		{
+			world_trace(w, BIT(i), "reads %s from %d, term %llu", message_type_name(m.type), m.from,
+						(unsigned long long) m.term);
+			memcpy(before, n->raft.counters.dropped, sizeof(before));
+			raft_receive(&n->raft, clock_local(w, n), &m, &w->out);
+			trace_drops(w, n, &m, before);
+		}
+		else
+			raft_receive(&n->raft, clock_local(w, n), &m, &w->out);
 		checker_received(w, n, &m, &w->out);
 		act_on(w, n, &w->out);
 	}
@@ -690,7 +712,7 @@ node_crash(World *w, int i, bool power)
 			TRACE(w, BIT(i), "loses saves that its disk had acknowledged");
 		}
 	}
-	if (w->on_chaos != NULL || w->crash_ppm != 0)
+	if (w->restarts)
 		world_schedule(w, w->now + between(w, 0, w->down_max), EVENT_START, i, n->life);
 }
 
@@ -816,6 +838,16 @@ world_start_all(World *w)
 		node_new(w, i);
 		node_start(w, i);
 	}
+}
+
+/*
+ * While it is not found out, random crashes would take away the memory of those
+ * who can.
+ */
+bool
+world_is_guarded(const World *w)
+{
+	return w->lost >= 0 && w->node[w->lost].durable.abstaining == RAFT_VOTING;
 }
 
 bool

@@ -59,57 +59,58 @@ typedef enum CrashPoint
  * are about a third of what was measured, so that they notice a fault that does
  * not happen any more, and not a mix that has shifted a little.
  */
-#define COVERAGE(ITEM)                                         \
-	ITEM(STEPS, "steps", 3000000)                              \
-	ITEM(ELECTIONS_WON, "elections won", 9000)                 \
-	ITEM(ELECTIONS_LOST, "elections lost", 1500)               \
-	ITEM(SPLIT_VOTES, "split votes", 30)                       \
-	ITEM(VOTES_REFUSED, "votes refused", 2000)                 \
-	ITEM(PRE_VOTES_REFUSED, "pre-votes refused", 20000)        \
-	ITEM(QUORUM_LOST, "leaders without a quorum", 300)         \
-	ITEM(LEASES_EXPIRED, "leases expired", 800)                \
-	ITEM(TRANSFERS, "transfers begun", 700)                    \
-	ITEM(STANDS_ABOVE, "members that came back ahead", 20)     \
-	ITEM(CRASH_IDLE, "crashes between steps", 500)             \
-	ITEM(CRASH_BEFORE_SAVE, "crashes before a save", 150)      \
-	ITEM(CRASH_TORN_SAVE, "crashes that tear a save", 150)     \
-	ITEM(CRASH_BEFORE_SHOW, "crashes between save and show", 150) \
-	ITEM(CRASH_MID_SEND, "crashes in the middle of sending", 100) \
-	ITEM(REBOOTS, "reboots", 300)                              \
-	ITEM(STARTS, "starts", 5000)                               \
-	ITEM(STOPS, "graceful stops", 150)                         \
-	ITEM(PAUSES, "pauses", 500)                                \
-	ITEM(SLOW_SAVES, "slow saves", 500)                        \
-	ITEM(SAVES_FAILED, "saves failed", 150)                    \
-	ITEM(READ_LATE, "datagrams that waited in a buffer", 3000) \
-	ITEM(OVERFLOWS, "datagrams that found a buffer full", 0)   \
-	ITEM(LOST, "datagrams lost", 20000)                        \
-	ITEM(CUT, "datagrams on a cut link", 50000)                \
-	ITEM(DUPLICATED, "datagrams duplicated", 5000)             \
-	ITEM(DELAYED, "datagrams delayed past others", 5000)       \
-	ITEM(CLOGGED, "datagrams on a clogged link", 1000)         \
-	ITEM(REPLAYED, "datagrams replayed", 3000)                 \
-	ITEM(FLIPPED, "datagrams with a bit flipped", 3000)        \
-	ITEM(DROPPED_ECHO, "drops: meant for another start", 1000) \
-	ITEM(DROPPED_STALE, "drops: stale answers", 3000)          \
-	ITEM(PARTITIONS, "partitions", 500)                        \
-	ITEM(WIPES, "state files wiped", 60)                       \
-	ITEM(OLD_COPIES, "old copies restored", 15)                \
-	ITEM(ROTS, "slots rotten", 40)                             \
-	ITEM(ABSTAIN_BEGUN, "abstainings begun", 300)              \
-	ITEM(ABSTAIN_ENDED, "abstainings ended", 250)              \
-	ITEM(RELOADS, "timeouts reloaded", 300)                    \
-	ITEM(CLOCKS, "clock rates changed", 500)                   \
-	ITEM(POSITIONS, "positions risen", 1000)                   \
-	ITEM(CANDIDATE, "may_lead switched", 300)                  \
-	ITEM(LISTS, "member lists appended", 100)                  \
-	ITEM(CALMS, "calm windows (L)", 2000)                      \
-	ITEM(EDGES, "windows of disturbance at the edge (B)", 500)
+#define COVERAGE(ITEM)                                           \
+	ITEM(STEPS, "steps", 4700000)                                \
+	ITEM(ELECTIONS_WON, "elections won", 1900)                   \
+	ITEM(ELECTIONS_LOST, "elections lost", 580)                  \
+	ITEM(SPLIT_VOTES, "split votes", 130)                        \
+	ITEM(VOTES_REFUSED, "votes refused", 3500)                   \
+	ITEM(PRE_VOTES_REFUSED, "pre-votes refused", 72000)          \
+	ITEM(QUORUM_LOST, "leaders without a quorum", 620)           \
+	ITEM(LEASES_EXPIRED, "leases expired", 2000)                 \
+	ITEM(TRANSFERS, "transfers begun", 610)                      \
+	ITEM(STANDS_ABOVE, "members that came back ahead", 16)       \
+	ITEM(CRASH_IDLE, "crashes between steps", 1500)              \
+	ITEM(CRASH_BEFORE_SAVE, "crashes before a save", 94)         \
+	ITEM(CRASH_TORN_SAVE, "crashes that tear a save", 93)        \
+	ITEM(CRASH_BEFORE_SHOW, "crashes between save and show", 93) \
+	ITEM(CRASH_MID_SEND, "crashes in the middle of sending", 85) \
+	ITEM(REBOOTS, "reboots", 750)                                \
+	ITEM(STARTS, "starts", 4900)                                 \
+	ITEM(STOPS, "graceful stops", 540)                           \
+	ITEM(PAUSES, "pauses", 2300)                                 \
+	ITEM(SLOW_SAVES, "slow saves", 320)                          \
+	ITEM(SAVES_FAILED, "saves failed", 120)                      \
+	ITEM(READ_LATE, "datagrams that waited in a buffer", 76000)  \
+	ITEM(OVERFLOWS, "datagrams that found a buffer full", 100)   \
+	ITEM(LOST, "datagrams lost", 160000)                         \
+	ITEM(CUT, "datagrams on a cut link", 1200000)                \
+	ITEM(DUPLICATED, "datagrams duplicated", 30000)              \
+	ITEM(DELAYED, "datagrams delayed past others", 30000)        \
+	ITEM(CLOGGED, "datagrams on a clogged link", 9400)           \
+	ITEM(REPLAYED, "datagrams replayed", 51000)                  \
+	ITEM(FLIPPED, "datagrams with a bit flipped", 10000)         \
+	ITEM(DROPPED_ECHO, "drops: meant for another start", 39000)  \
+	ITEM(DROPPED_STALE, "drops: stale answers", 100000)          \
+	ITEM(PARTITIONS, "partitions", 1200)                         \
+	ITEM(WIPES, "state files wiped", 240)                        \
+	ITEM(OLD_COPIES, "old copies restored", 33)                  \
+	ITEM(ROTS, "slots rotten", 230)                              \
+	ITEM(ABSTAIN_BEGUN, "abstainings begun", 1200)               \
+	ITEM(ABSTAIN_ENDED, "abstainings ended", 750)                \
+	ITEM(RELOADS, "timeouts reloaded", 680)                      \
+	ITEM(CLOCKS, "clock rates changed", 1800)                    \
+	ITEM(POSITIONS, "positions risen", 1900)                     \
+	ITEM(CANDIDATE, "may_lead switched", 360)                    \
+	ITEM(LISTS, "member lists appended", 190)                    \
+	ITEM(CALMS, "calm windows (L)", 1700)                        \
+	ITEM(EDGES, "windows of disturbance at the edge (B)", 310)
 
 #define COVERAGE_NAME(name, text, floor) COVER_##name,
 typedef enum CoverageItem
 {
-	COVERAGE(COVERAGE_NAME) COVER_ITEMS
+	COVERAGE(COVERAGE_NAME)
+	COVER_ITEMS
 } CoverageItem;
 
 /* A clock that runs at its own rate from its own origin. */
@@ -126,8 +127,8 @@ typedef struct Disk
 	int		 next_slot;
 	uint64_t save_min; /* how long a save takes */
 	uint64_t save_max;
-	uint32_t fail_ppm;	/* saves that fail */
-	uint32_t slow_ppm;	/* saves that take slow_max */
+	uint32_t fail_ppm; /* saves that fail */
+	uint32_t slow_ppm; /* saves that take slow_max */
 	uint64_t slow_max;
 	bool	 fail_next; /* by scenarios */
 	bool	 lies;		/* acknowledges, and keeps it in memory */
@@ -148,25 +149,26 @@ typedef struct Node
 	bool		 at_wrong_address;
 
 	/* The process. */
-	bool	   up;
-	bool	   saving; /* blocked in a save */
-	bool	   paused;
-	uint32_t   life; /* number of its starts */
+	bool		 up;
+	bool		 saving; /* blocked in a save */
+	bool		 paused;
+	uint32_t	 life;	  /* number of its starts */
 	StoreVerdict verdict; /* of its last start; not good: it takes no part */
-	CrashPoint plan; /* of its next step that saves (MID_SEND: that sends) */
-	uint64_t   timer_event;
-	int32_t	   inbox[SIM_INBOX];
-	uint32_t   n_inbox;
-	Raft	   raft;
-	RaftOutput pending; /* waits for the save */
-	RaftSaved  durable; /* what its disk holds, read back */
+	CrashPoint	 plan;	  /* of its next step that saves (MID_SEND: that sends) */
+	uint64_t	 timer_event;
+	int32_t		 inbox[SIM_INBOX];
+	uint32_t	 n_inbox;
+	Raft		 raft;
+	RaftOutput	 pending; /* waits for the save */
+	RaftSaved	 durable; /* what its disk holds, read back */
 
 	/* What others can see of it. */
 	uint64_t shown;		/* its lease, local; 0: none */
 	uint64_t lease_end; /* the same in true time */
 
 	/* The checker's. */
-	uint64_t max_term; /* that it ever saved; starts anew when state is lost */
+	uint64_t max_term;	/* that it ever saved; starts anew when state is lost */
+	bool	 abstained; /* by its last record */
 } Node;
 
 typedef struct Packet
@@ -236,28 +238,30 @@ typedef struct World
 	uint32_t n_archive;
 	SendVerdict (*on_send)(struct World *w, const RaftMessage *m); /* by scenarios */
 	void (*on_step)(struct World *w, Node *n);					   /* after a step was shown */
-	int		 arg;			   /* of these two */
-	uint64_t other_version;	   /* dropped: another wire version */
-	uint64_t no_member;		   /* dropped: wrong source, or no datagram of ours */
+	int		 arg;												   /* of these two */
+	uint64_t other_version;										   /* dropped: another wire version */
+	uint64_t no_member;											   /* dropped: wrong source, or no datagram of ours */
 	uint64_t sent;
 
 	/* Faults of processes, from random.c. */
 	uint32_t crash_ppm; /* a step that saves ends in a crash */
+	bool	 restarts;	/* who is down starts again by itself */
 	uint64_t down_max;
 	void (*on_chaos)(struct World *w);
 
 	/* Checker. */
-	int		lost; /* a node that lost state and does not vote yet; -1: none */
-	int8_t	leader_of[SIM_TERMS];
-	int8_t	vote_of[SIM_TERMS][SIM_NODES];
-	uint64_t max_term;
-	int		b_leader; /* -1, or who must go on leading */
-	uint64_t b_healthy; /* the members that it is connected to */
-	uint64_t b_term;  /* highest that it may reach */
-	uint64_t coverage[COVER_ITEMS];
-	Failure	 failure;
+	int			lost; /* a node that lost state and does not vote yet; -1: none */
+	int8_t		leader_of[SIM_TERMS];
+	int8_t		vote_of[SIM_TERMS][SIM_NODES];
+	uint64_t	max_term;
+	int			b_leader;  /* -1, or who must go on leading */
+	uint64_t	b_healthy; /* the members that it is connected to */
+	uint64_t	b_term;
+	uint64_t	b_budget; /* changes of its term that are still allowed */
+	uint64_t	coverage[COVER_ITEMS];
+	Failure		failure;
 	const char *wanted; /* violations that must be found; NULL: none */
-	jmp_buf	 escape;
+	jmp_buf		escape;
 
 	/* Tracing: 0 off, 1 into the ring, 2 to standard output. */
 	int		 tracing;
@@ -269,12 +273,12 @@ typedef struct World
 	} lines[SIM_TRACE];
 
 	/* Events, packets. */
-	uint64_t order;
-	uint32_t n_events;
-	Event	 heap[SIM_EVENTS];
-	int32_t	 free_packet;
-	uint32_t n_packets; /* ever used */
-	Packet	 packet[SIM_PACKETS];
+	uint64_t   order;
+	uint32_t   n_events;
+	Event	   heap[SIM_EVENTS];
+	int32_t	   free_packet;
+	uint32_t   n_packets; /* ever used */
+	Packet	   packet[SIM_PACKETS];
 	RaftOutput out;
 } World;
 
@@ -296,6 +300,7 @@ extern bool		chance(World *w, uint32_t ppm);
 
 /* An empty world of n members at default timings, on a LAN; nobody runs yet. */
 extern void world_reset(World *w, int n, uint64_t seed);
+extern void world_reset_node(World *w, int i); /* a process that has never run */
 extern void world_schedule(World *w, uint64_t at, int type, int node, uint32_t arg);
 extern bool world_event(World *w, uint64_t until); /* false: none until then */
 extern void world_run(World *w, uint64_t us);
@@ -305,31 +310,33 @@ extern uint64_t clock_true(const Clock *c, uint64_t local); /* when it shows tha
 extern void		clock_set_rate(World *w, int i, uint64_t rate);
 
 /* Member list: the first "size" ids, or any set. */
-extern void node_set_list(Node *n, uint64_t members);
-extern void node_start(World *w, int i);
-extern void node_new(World *w, int i); /* a first state file that does not abstain */
-extern void node_crash(World *w, int i, bool power);
-extern void node_stop(World *w, int i);
-extern void node_pause(World *w, int i, uint64_t us); /* SIM_NEVER: until resumed */
-extern void node_resume(World *w, int i);
-extern void node_read(World *w, int i, int32_t packet);
-extern void node_reload(World *w, int i, const RaftTimeouts *t);
-extern void node_may_lead(World *w, int i, bool may_lead);
+extern void				  node_set_list(Node *n, uint64_t members);
+extern void				  node_start(World *w, int i);
+extern void				  node_new(World *w, int i); /* a first state file that does not abstain */
+extern void				  node_crash(World *w, int i, bool power);
+extern void				  node_stop(World *w, int i);
+extern void				  node_pause(World *w, int i, uint64_t us); /* SIM_NEVER: until resumed */
+extern void				  node_resume(World *w, int i);
+extern void				  node_read(World *w, int i, int32_t packet);
+extern void				  node_reload(World *w, int i, const RaftTimeouts *t);
+extern void				  node_may_lead(World *w, int i, bool may_lead);
 extern RaftTransferResult node_transfer(World *w, int i, int32_t target);
-extern void node_admit(World *w, int i);
-extern bool node_is_free(const World *w, int i); /* up, not blocked */
+extern void				  node_admit(World *w, int i);
+extern bool				  node_is_free(const World *w, int i); /* up, not blocked */
+/* A node has lost state, and nobody has found that out yet. */
+extern bool world_is_guarded(const World *w);
 extern bool node_has_lease(const World *w, int i);
 extern void node_harvest(World *w, Node *n);
-extern void world_start_all(World *w); /* new state files, all start now */
+extern void world_start_all(World *w);	 /* new state files, all start now */
 extern int	world_lease(const World *w); /* who holds one; -1 */
 extern void world_trace(World *w, uint64_t nodes, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-#define TRACE(w, ...)                      \
-	do                                     \
-	{                                      \
+#define TRACE(w, ...)                          \
+	do                                         \
+	{                                          \
 		if (__builtin_expect((w)->tracing, 0)) \
-			world_trace((w), __VA_ARGS__); \
+			world_trace((w), __VA_ARGS__);     \
 	} while (0)
 #define BIT(i) (UINT64_C(1) << (i))
 
@@ -350,17 +357,17 @@ extern void	   network_inject(World *w, int to, const uint8_t *bytes, size_t len
 
 /* ---- disk.c ---- */
 
-extern void		disk_init(World *w, Node *n);
-extern uint64_t disk_latency(World *w, Node *n);
-extern bool		disk_fails(World *w, Node *n);
-extern void		disk_write(World *w, Node *n, const RaftSaved *saved);
-extern void		disk_create(World *w, Node *n, const RaftSaved *saved);
-extern void		disk_tear(World *w, Node *n, const RaftSaved *saved);
-extern void		disk_fail(World *w, Node *n, const RaftSaved *saved);
+extern void			disk_init(World *w, Node *n);
+extern uint64_t		disk_latency(World *w, Node *n);
+extern bool			disk_fails(World *w, Node *n);
+extern void			disk_write(World *w, Node *n, const RaftSaved *saved);
+extern void			disk_create(World *w, Node *n, const RaftSaved *saved);
+extern void			disk_tear(World *w, Node *n, const RaftSaved *saved);
+extern void			disk_fail(World *w, Node *n, const RaftSaved *saved);
 extern StoreVerdict disk_open(World *w, Node *n, RaftSaved *saved);
-extern void		disk_wipe(World *w, int i);
-extern void		disk_rot(World *w, int i);
-extern void		disk_keep_copy(World *w, int i);
-extern void		disk_restore_copy(World *w, int i);
+extern void			disk_wipe(World *w, int i);
+extern void			disk_rot(World *w, int i);
+extern void			disk_keep_copy(World *w, int i);
+extern void			disk_restore_copy(World *w, int i);
 
 #endif /* SIM_WORLD_H */

@@ -198,6 +198,35 @@ rule_11_the_highest_save_number_is_remembered(void **state)
 	assert_true(world_sent(w, 0, RAFT_GREETING_ANSWER, 1)->remembered_save == 10);
 }
 
+/*
+ * An answer to a greeting that was overtaken, or is sent again, remembers things
+ * that are settled since: it makes nobody abstain.
+ */
+static void
+rule_11_an_overtaken_answer_remembers_nothing(void **state)
+{
+	RaftMessage late;
+	RaftMessage newer;
+
+	(void) state;
+	world_init_alone(w, 3);
+	late = world_message(w, RAFT_GREETING_ANSWER, 1, 0);
+	late.max_timeout = MS(400);
+	late.remembered_boot = w->node[0].disk.boot + 5;
+	late.remembered_incarnation = 1;
+	newer = world_message(w, RAFT_GREETING_CONFIRM, 1, 0);
+	assert_true(newer.sequence > late.sequence);
+	world_inject(w, &newer);
+	world_inject(w, &late);
+	assert_int_equal(w->node[0].disk.abstaining, RAFT_VOTING);
+	assert_int_equal(world_dropped(w, 0, RAFT_DROP_STALE), 1);
+
+	/* The same one in its turn does. */
+	late.sequence = newer.sequence + 1;
+	world_inject(w, &late);
+	assert_int_equal(w->node[0].disk.abstaining, RAFT_ABSTAIN_OLD_COPY);
+}
+
 /* An answer that comes after the operator's word, during the wait, counts too. */
 static void
 rule_11_the_wait_begins_again_with_a_new_answer(void **state)
@@ -261,6 +290,7 @@ main(void)
 		cmocka_unit_test(rule_11_a_late_datagram_does_not_end_abstaining),
 		cmocka_unit_test(rule_7_a_later_candidacy_replaces_nobody),
 		cmocka_unit_test(rule_11_the_highest_save_number_is_remembered),
+		cmocka_unit_test(rule_11_an_overtaken_answer_remembers_nothing),
 		cmocka_unit_test(rule_11_the_wait_begins_again_with_a_new_answer),
 		cmocka_unit_test(rule_11_no_word_covers_a_living_member),
 	};

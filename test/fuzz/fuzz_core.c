@@ -1,0 +1,567 @@
+/*
+ * test/fuzz/fuzz_core.c
+ *	  Fuzz target: one core, fed whatever its peers could say, at any time.
+ *
+ * The input is a script: a few bytes of configuration, then steps (fuzz_core.h).
+ * Messages are those of peers that know this start and mostly keep the rules of
+ * the format, because a core that drops everything shows nothing; what its
+ * peers say need not make sense together.  The disk is a real state file image,
+ * written by store_encode() and read by store_choose().
+ *
+ * After every call: the contract of the output, V and M against the disk, what
+ * each message says, promises kept, and a lease and a leadership only on what a
+ * majority has really said (watch.c keeps that account).
+ */
+#include <string.h>
+
+#include "../../node/store.h"
+#include "fuzz.h"
+#include "fuzz_core.h"
+
+static World world;
+
+/* ---- the disk ---- */
+
+static void
+write_disk(World *w)
+{
+	StoreIdentity identity = {FUZZ_CLUSTER, w->config.node_id};
+
+	store_encode(&identity, &w->raft.saved, w->image + (size_t) w->next_slot * STORE_SLOT_STRIDE);
+	w->next_slot = 1 - w->next_slot;
+	w->disk = w->raft.saved;
+}
+
+/* Start from what the file holds, or, "wiped", from nothing. */
+static void
+start(World *w, bool wiped, bool damaged)
+{
+	StoreIdentity identity = {FUZZ_CLUSTER, w->config.node_id};
+	StoreIdentity found;
+	StoreVerdict  verdict;
+	RaftSaved	  loaded;
+	RaftSaved	  first;
+	int			  slot = 0;
+
+	if (!wiped)
+	{
+		verdict = store_choose(w->image, sizeof(w->image), &identity, &loaded, &slot, &found);
+		CHECK(verdict == (damaged ? STORE_ONE_SLOT_BAD : STORE_GOOD), "the store can be read");
+		w->next_slot = 1 - slot;
+	}
+	raft_first_record(wiped ? NULL : &loaded, damaged, &w->config, &first);
+	w->config.incarnation = w->config.incarnation * 5 + 1;
+	if (wiped)
+	{
+		store_encode(&identity, &first, w->image);
+		memcpy(w->image + STORE_SLOT_STRIDE, w->image, STORE_SLOT_SIZE);
+		w->next_slot = 1;
+	}
+	memset(&w->raft, 0xA5, sizeof(w->raft));
+	raft_init(&w->raft, &w->config, &first, w->now);
+	write_disk(w);
+	watch_start(w, wiped || damaged);
+}
+
+/* ---- one call of the core ---- */
+
+static void
+begin_call(World *w)
+{
+	w->before = w->raft;
+	if (w->n_calls++ % 16 == 0) /* the core must fill it in; it is large */
+		memset(&w->out, 0xA5, sizeof(w->out));
+	w->out.save = false;
+	w->out.n_messages = w->out.n_events = 0;
+}
+
+/* Save, show, send; "dies" says that the process ends before or after the save. */
+static void
+end_call(World *w, const RaftMessage *received, uint8_t dies)
+{
+	watch_call(w, received);
+	if (dies == DIES_BEFORE_SAVE && w->out.save)
+	{
+		start(w, false, false); /* nothing of it was shown or sent */
+		return;
+	}
+	if (w->out.save)
+		write_disk(w);
+	if (dies == DIES_AFTER_SAVE)
+	{
+		start(w, false, false);
+		return;
+	}
+	watch_sent(w, received);
+	for (uint32_t i = 0; i < w->out.n_messages; i++)
+	{
+		w->sent[w->n_sent % SENT_KEPT] = w->out.messages[i];
+		w->n_sent++;
+	}
+}
+
+static void
+tick(World *w, uint8_t dies)
+{
+	begin_call(w);
+	raft_tick(&w->raft, w->now, &w->out);
+	CHECK(raft_deadline(&w->raft) > w->now, "nothing is due after a tick");
+	end_call(w, NULL, dies);
+}
+
+static void
+receive(World *w, const RaftMessage *m, uint8_t dies)
+{
+	MessageEnvelope envelope = {.cluster_digest = FUZZ_CLUSTER};
+	RaftMessage		decoded;
+	uint8_t			bytes[MESSAGE_SIZE];
+	bool			possible = message_is_possible(m);
+
+	/* Past the codec as well: the core asks again whether it is possible. */
+	if (m->type >= RAFT_GREETING && m->type < RAFT_MESSAGE_TYPES && m->boot > 0 && m->sequence > 0)
+	{
+		message_encode(m, &envelope, bytes);
+		CHECK((message_decode(bytes, sizeof(bytes), &envelope, &decoded) == MESSAGE_OK) == possible,
+			  "the codec and message_is_possible() agree");
+	}
+	begin_call(w);
+	raft_receive(&w->raft, w->now, m, &w->out);
+	end_call(w, m, dies);
+}
+
+/* ---- what peers say ---- */
+
+/* Numbers at the edges, and small ones. */
+static uint64_t
+wild_number(uint8_t choice)
+{
+	static const uint64_t wild[] = {0, 1, 2, INT64_MAX, (uint64_t) INT64_MAX - 1, UINT64_MAX,
+									UINT64_C(1) << 63, RAFT_MAX_PROMISE, RAFT_MAX_PROMISE + 1};
+
+	return choice < 128 ? wild[choice % (sizeof(wild) / sizeof(wild[0]))] : (uint64_t) (choice - 128);
+}
+
+static uint64_t
+near(uint64_t number, uint8_t choice)
+{
+	switch (choice % 8)
+	{
+		case 0:
+			return number + 1;
+		case 1:
+			return number > 0 ? number - 1 : 0;
+		case 2:
+			return number + 2 + choice / 8;
+		default:
+			return number;
+	}
+}
+
+static uint64_t
+promise_of(const World *w, uint8_t choice)
+{
+	const RaftTimeouts *t = &w->config.timeouts;
+
+	switch (choice % 8)
+	{
+		case 0:
+			return 2 * t->min_timeout;
+		case 1:
+			return t->min_timeout / 2 + 1;
+		case 2:
+			return choice > 200 ? RAFT_MAX_PROMISE : 1;
+		default:
+			return t->min_timeout;
+	}
+}
+
+/* One deviation from what an honest peer says. */
+static void
+spoil(RaftMessage *m, uint8_t how, uint8_t choice)
+{
+	switch (how % 12)
+	{
+		case 0:
+			m->echo_boot = wild_number(choice);
+			break;
+		case 1:
+			m->echo_incarnation++;
+			break;
+		case 2:
+			m->boot = wild_number(choice);
+			break;
+		case 3:
+			m->incarnation++;
+			break;
+		case 4:
+			m->list_digest = choice;
+			break;
+		case 5:
+			m->term = wild_number(choice);
+			break;
+		case 6:
+			m->from = choice - 64;
+			break;
+		case 7:
+			m->to = choice - 64;
+			break;
+		case 8:
+			m->sequence = wild_number(choice);
+			break;
+		case 9:
+			m->round = wild_number(choice);
+			break;
+		case 10:
+			m->promise = wild_number(choice);
+			break;
+		default:
+			m->type = (RaftMessageType) (choice % 14);
+			break;
+	}
+}
+
+static void
+fill_request(World *w, RaftMessage *m, Input *input)
+{
+	const Raft *r = &w->raft;
+	uint8_t		choice = next_byte(input);
+
+	m->position = (RaftPosition){choice % 3, choice / 64};
+	switch (m->type)
+	{
+		case RAFT_PRE_VOTE_REQUEST:
+			m->round = choice;
+			m->asked_term = m->term + (choice < 240);
+			break;
+		case RAFT_VOTE_REQUEST:
+			m->promise = promise_of(w, next_byte(input));
+			if (choice % 2 != 0)
+			{
+				m->replaced_leader = choice % 4 == 1 ? r->promised_leader : m->from;
+				m->replaced_term = m->replaced_leader == RAFT_NONE ? 0 : near(r->promised_term, next_byte(input));
+			}
+			break;
+		default: /* a heartbeat */
+			m->promise = promise_of(w, next_byte(input));
+			m->round = near(w->peer[m->from].round, next_byte(input));
+			w->peer[m->from].round = m->round;
+			break;
+	}
+}
+
+static void
+fill_answer(World *w, RaftMessage *m, Input *input)
+{
+	const Raft *r = &w->raft;
+	uint8_t		choice = next_byte(input);
+
+	m->granted = choice % 4 != 0;
+	if (!m->granted)
+		m->leader_id = (int32_t) (choice / 4 % (w->config.list_size + 1)) - 1;
+	m->asked_term = near(r->saved.term + (m->type == RAFT_PRE_VOTE_ANSWER), next_byte(input));
+	switch (m->type)
+	{
+		case RAFT_PRE_VOTE_ANSWER:
+			m->round = near(r->round, next_byte(input));
+			break;
+		case RAFT_HEARTBEAT_ANSWER:
+			m->round = near(r->heartbeat_round, next_byte(input));
+			m->position = (RaftPosition){choice % 3, choice / 64};
+			return;
+		default:
+			break;
+	}
+	if (!m->granted)
+		m->promise = promise_of(w, next_byte(input));
+}
+
+static void
+fill_greeting_answer(World *w, RaftMessage *m, Input *input)
+{
+	uint8_t choice = next_byte(input);
+
+	m->max_timeout = w->config.timeouts.max_timeout * (1 + choice % 2);
+	m->promise = promise_of(w, choice);
+	if (choice < 160)
+		return; /* remembers nothing of this member */
+	m->remembered_boot = near(w->raft.saved.boot, next_byte(input));
+	m->remembered_incarnation = w->config.incarnation + (choice > 240);
+	m->remembered_save = near(w->raft.saved.save_number, next_byte(input));
+}
+
+/* A message as a peer would put it together that knows this start. */
+static RaftMessage
+make_message(World *w, RaftMessageType type, Input *input)
+{
+	const Raft *r = &w->raft;
+	RaftMessage m;
+	uint8_t		who = next_byte(input);
+	uint8_t		how = next_byte(input);
+
+	memset(&m, 0, sizeof(m));
+	m.type = type;
+	m.from = (int32_t) (who % w->config.list_size);
+	m.to = w->config.node_id;
+	m.abstaining = how % 16 == 15;
+	m.may_lead = how % 2 == 0;
+	m.list_digest = w->config.list_digest;
+	m.boot = w->peer[m.from].boot;
+	m.incarnation = w->peer[m.from].incarnation;
+	m.echo_boot = r->saved.boot;
+	m.echo_incarnation = w->config.incarnation;
+	m.sequence = ++w->sequence;
+	m.save_number = w->sequence;
+	m.term = near(r->saved.term, next_byte(input));
+	m.leader_id = m.replaced_leader = RAFT_NONE;
+	switch (type)
+	{
+		case RAFT_GREETING_ANSWER:
+			fill_greeting_answer(w, &m, input);
+			break;
+		case RAFT_PRE_VOTE_REQUEST:
+		case RAFT_VOTE_REQUEST:
+		case RAFT_HEARTBEAT:
+			fill_request(w, &m, input);
+			break;
+		case RAFT_PRE_VOTE_ANSWER:
+		case RAFT_VOTE_ANSWER:
+		case RAFT_HEARTBEAT_ANSWER:
+			fill_answer(w, &m, input);
+			break;
+		default:
+			break;
+	}
+	if (how >= 232)
+		spoil(&m, how - 232, next_byte(input));
+	return m;
+}
+
+/* An honest answer to something that this member has sent, late or not. */
+static bool
+make_answer(World *w, RaftMessage *m, Input *input)
+{
+	uint8_t			   choice = next_byte(input);
+	uint8_t			   back = next_byte(input);
+	const RaftMessage *asked = &w->sent[(w->n_sent - 1 - back % SENT_KEPT) % SENT_KEPT];
+
+	if (back % SENT_KEPT >= w->n_sent)
+		return false;
+	memset(m, 0, sizeof(*m));
+	switch (asked->type)
+	{
+		case RAFT_GREETING:
+			m->type = RAFT_GREETING_ANSWER;
+			m->max_timeout = w->config.timeouts.max_timeout;
+			break;
+		case RAFT_PRE_VOTE_REQUEST:
+			m->type = RAFT_PRE_VOTE_ANSWER;
+			break;
+		case RAFT_VOTE_REQUEST:
+			m->type = RAFT_VOTE_ANSWER;
+			break;
+		case RAFT_HEARTBEAT:
+			m->type = RAFT_HEARTBEAT_ANSWER;
+			break;
+		default:
+			return false;
+	}
+	m->from = asked->to;
+	m->to = asked->from;
+	m->may_lead = true;
+	m->abstaining = choice % 16 == 15;
+	m->list_digest = w->config.list_digest;
+	m->boot = w->peer[m->from].boot;
+	m->incarnation = w->peer[m->from].incarnation;
+	m->echo_boot = asked->boot;
+	m->echo_incarnation = asked->incarnation;
+	m->sequence = ++w->sequence;
+	m->save_number = w->sequence;
+	m->round = asked->round;
+	m->leader_id = m->replaced_leader = RAFT_NONE;
+	m->term = asked->term + (choice % 32 == 31);
+	if (asked->type != RAFT_GREETING)
+	{
+		m->asked_term = asked->type == RAFT_PRE_VOTE_REQUEST ? asked->asked_term : asked->term;
+		m->granted = choice % 8 != 7;
+	}
+	return true;
+}
+
+/* ---- the steps ---- */
+
+static void
+change_timeouts(World *w, uint8_t choice)
+{
+	RaftTimeouts t = w->config.timeouts;
+
+	t.min_timeout = LONGEST_MIN_TIMEOUT / 16 * (1 + choice % 16);
+	t.max_timeout = 2 * t.min_timeout;
+	t.heartbeat_interval = t.min_timeout / 4;
+	w->config.timeouts = t;
+	raft_set_timeouts(&w->raft, &t);
+}
+
+static void
+restart(World *w, uint8_t how)
+{
+	uint8_t *newest = w->image + (size_t) (1 - w->next_slot) * STORE_SLOT_STRIDE;
+
+	if (how % 8 == 7)
+		start(w, true, false);
+	else if (how % 8 == 6)
+	{
+		newest[how % STORE_SLOT_SIZE] ^= 0x10;
+		start(w, false, true);
+	}
+	else
+		start(w, false, false);
+}
+
+/* What the host and the operator can do. */
+static void
+step_host(World *w, uint8_t op, Input *input)
+{
+	uint8_t			   choice = next_byte(input);
+	RaftTransferResult result;
+	bool			   abstained = w->raft.saved.abstaining != RAFT_VOTING;
+
+	begin_call(w);
+	switch (op)
+	{
+		case STEP_TRANSFER:
+			result = raft_transfer(&w->raft, w->now, choice > 200 ? choice - 264 : choice % 8 - 1, &w->out);
+			CHECK((result == RAFT_TRANSFER_STARTED) == (w->out.n_messages == 1), "told to stand");
+			break;
+		case STEP_RESIGN:
+			raft_resign(&w->raft, w->now, &w->out);
+			CHECK(w->raft.role == RAFT_FOLLOWER, "has resigned");
+			break;
+		case STEP_ADMIT:
+			CHECK(raft_admit(&w->raft, w->now, &w->out) == abstained, "admitted only if it abstains");
+			break;
+		case STEP_MAY_LEAD:
+			raft_set_may_lead(&w->raft, choice % 2 != 0);
+			if (choice % 2 == 0)
+				raft_resign(&w->raft, w->now, &w->out);
+			break;
+		case STEP_POSITION:
+			raft_set_position(&w->raft, (RaftPosition){choice % 3, choice / 64});
+			return;
+		case STEP_TIMEOUTS:
+			change_timeouts(w, choice);
+			return;
+		case STEP_PEER_RESTARTS:
+			w->peer[choice % w->config.list_size].boot++;
+			w->peer[choice % w->config.list_size].incarnation += 7;
+			w->peer[choice % w->config.list_size].round = 1;
+			return;
+		default:
+			restart(w, choice);
+			return;
+	}
+	end_call(w, NULL, DIES_NOT);
+}
+
+static void
+step(World *w, Input *input)
+{
+	uint8_t		op = next_byte(input);
+	uint8_t		dies = op / STEPS == 7 ? DIES_BEFORE_SAVE : op / STEPS == 6 ? DIES_AFTER_SAVE :
+																			  DIES_NOT;
+	RaftMessage m;
+
+	op %= STEPS;
+	if (op < STEP_ANSWER)
+	{
+		m = make_message(w, (RaftMessageType) (RAFT_GREETING + op), input);
+		receive(w, &m, dies);
+	}
+	else if (op == STEP_ANSWER || op == STEP_ANSWER_AGAIN)
+	{
+		if (make_answer(w, &m, input))
+			receive(w, &m, dies);
+	}
+	else if (op == STEP_DEADLINE || op == STEP_DEADLINE_AGAIN)
+	{
+		if (raft_deadline(&w->raft) > w->now)
+			w->now = raft_deadline(&w->raft);
+		tick(w, dies);
+	}
+	else if (op == STEP_WAIT || op == STEP_WAIT_LONG)
+		w->now += (uint64_t) next_byte(input) * (op == STEP_WAIT ? 500 : 20000);
+	else if (op == STEP_TICK)
+		tick(w, dies);
+	else
+		step_host(w, op, input);
+}
+
+/* The first store, as the program that makes one for a new cluster writes it. */
+static void
+begin_world(World *w, Input *input)
+{
+	static const uint32_t sizes[] = {3, 1, 2, 4, 5, 7, RAFT_MAX_NODES, 3};
+	uint8_t				  choice = next_byte(input);
+	RaftConfig			 *c = &w->config;
+
+	memset(w, 0, sizeof(*w));
+	w->now = 1000000;
+	c->list_size = sizes[choice % 8];
+	c->node_id = (int32_t) (choice / 8 % c->list_size);
+	c->members = c->list_size == 64 ? UINT64_MAX : (UINT64_C(1) << c->list_size) - 1;
+	c->list_digest = FUZZ_LIST;
+	c->incarnation = 1;
+	c->seed = next_byte(input);
+	c->may_lead = true;
+	c->timeouts = (RaftTimeouts){200000, 400000, 50000, 100000};
+	CHECK(raft_check_config(c) == NULL, "the configuration");
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+	{
+		w->peer[i].boot = 1;
+		w->peer[i].incarnation = 100 + (uint64_t) i;
+		w->peer[i].round = 1;
+	}
+
+	w->raft.saved.save_number = 1;
+	w->raft.saved.voted_for = RAFT_NONE;
+	w->raft.saved.list_digest = c->list_digest;
+	w->raft.saved.list_size = c->list_size;
+	if (choice >= 192) /* near the end of all terms */
+		w->raft.saved.term = RAFT_MAX_TERM - choice % 4;
+	write_disk(w);
+	memcpy(w->image + STORE_SLOT_STRIDE, w->image, STORE_SLOT_SIZE);
+	start(w, choice >= 128 && choice < 160, false);
+}
+
+/* Greet everyone, so that the input need not spell it out. */
+static void
+greet_all(World *w)
+{
+	RaftMessage m;
+
+	for (uint32_t i = 0; i < w->config.list_size; i++)
+	{
+		static const uint8_t plain[8] = {0, 0, 3, 0, 0, 0, 0, 0};
+		Input				 input = {plain, sizeof(plain)};
+
+		if ((int32_t) i == w->config.node_id)
+			continue;
+		m = make_message(w, RAFT_GREETING_ANSWER, &input);
+		m.from = (int32_t) i;
+		m.boot = w->peer[i].boot;
+		m.incarnation = w->peer[i].incarnation;
+		receive(w, &m, DIES_NOT);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	Input input = {data, size};
+
+	begin_world(&world, &input);
+	if (next_byte(&input) % 4 != 0)
+		greet_all(&world);
+	for (int steps = 0; steps < 1000 && input.size > 0; steps++)
+		step(&world, &input);
+	return 0;
+}

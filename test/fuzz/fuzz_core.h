@@ -1,0 +1,104 @@
+/*
+ * test/fuzz/fuzz_core.h
+ *	  The script that fuzz_core.c plays, and the account that watch.c keeps.
+ *
+ * Included by fuzz_core.c, watch.c and make_corpus.c.
+ */
+#ifndef PG_LEADER_FUZZ_CORE_H
+#define PG_LEADER_FUZZ_CORE_H
+
+#include "../../node/store.h"
+#include "../../raft/raft.h"
+
+/*
+ * A step is a byte: what to do is its remainder by STEPS, and its quotient says
+ * whether the process dies in it (6: after its save, 7: before it).  Steps 0 to 9
+ * are messages of the type 1 to 10.
+ */
+enum
+{
+	STEP_ANSWER = 10, /* an honest answer to something sent: choice, how far back */
+	STEP_ANSWER_AGAIN,
+	STEP_DEADLINE, /* move the clock to the deadline, and tick */
+	STEP_DEADLINE_AGAIN,
+	STEP_WAIT,		/* move the clock: so many half milliseconds */
+	STEP_WAIT_LONG, /* so many times 20 ms */
+	STEP_TICK,
+	STEP_TRANSFER,
+	STEP_RESIGN,
+	STEP_ADMIT,
+	STEP_MAY_LEAD,
+	STEP_POSITION,
+	STEP_TIMEOUTS,
+	STEP_PEER_RESTARTS,
+	STEP_RESTART, /* 6 of 8: with one slot rotten, 7 of 8: wiped */
+	STEPS
+};
+
+enum
+{
+	DIES_NOT = 0,
+	DIES_AFTER_SAVE,
+	DIES_BEFORE_SAVE
+};
+
+/* Timeouts are changed to multiples of 50 ms, up to this one. */
+#define LONGEST_MIN_TIMEOUT UINT64_C(800000)
+
+#define SENT_KEPT 64
+#define ROUNDS	  256
+
+/* What a peer has said in the present term of this member's own candidacy. */
+typedef struct Watched
+{
+	uint64_t boot; /* how the peer presents itself */
+	uint64_t incarnation;
+	uint64_t round;
+	bool	 voted;
+	uint64_t bound; /* until when its promise is worth something to us */
+} Watched;
+
+typedef struct World
+{
+	RaftConfig config;
+	Raft	   raft;
+	Raft	   before; /* the call */
+	RaftOutput out;
+	uint64_t   now;
+	uint32_t   n_calls;
+
+	RaftSaved disk;
+	int		  next_slot;
+	uint8_t	  image[STORE_FILE_SIZE];
+
+	uint32_t	n_sent;
+	RaftMessage sent[SENT_KEPT];
+	uint64_t	sequence; /* of what peers send */
+	Watched		peer[RAFT_MAX_NODES];
+
+	/* The account of this start; watched_term is the term it speaks of. */
+	uint64_t last_sequence;
+	uint64_t watched_term;
+	uint64_t asked_at; /* first vote request of that term */
+	uint64_t asked_promise;
+	uint64_t own_bound;
+	struct
+	{
+		uint64_t number;
+		uint64_t sent_at;
+		uint64_t promise;
+	} rounds[ROUNDS];
+	uint64_t led_term;	  /* newest term that it has led */
+	uint64_t bound_until; /* its own promises, across restarts */
+} World;
+
+/* After raft_init(); "forgot": the store was lost or damaged. */
+extern void watch_start(World *w, bool forgot);
+
+/* After a call, before anything of it is saved; "received" may be NULL. */
+extern void watch_call(World *w, const RaftMessage *received);
+
+/* When its messages go out, after the save. */
+extern void watch_sent(World *w, const RaftMessage *received);
+
+#endif /* PG_LEADER_FUZZ_CORE_H */

@@ -1,0 +1,331 @@
+/*
+ * test/fuzz/make_corpus.c
+ *	  Writes the seeds: make_corpus DIRECTORY, as "make corpus" does.
+ *
+ * The seeds that this makes bear names; those in the same directories that are
+ * named by a hash were found by fuzzing, and are left alone.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../../node/store.h"
+#include "../../raft/raft.h"
+#include "fuzz.h"
+#include "fuzz_core.h"
+
+#define BYTES(...) (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
+
+static const char *directory;
+
+static void
+write_seed(const char *target, const char *name, const void *bytes, size_t size)
+{
+	char  path[1024];
+	FILE *file;
+
+	(void) snprintf(path, sizeof(path), "%s/%s", directory, target);
+	if (mkdir(path, 0777) != 0 && errno != EEXIST)
+	{
+		perror(path);
+		exit(1);
+	}
+	(void) snprintf(path, sizeof(path), "%s/%s/%s", directory, target, name);
+	file = fopen(path, "wb");
+	if (file == NULL || fwrite(bytes, 1, size, file) != size || fclose(file) != 0)
+	{
+		perror(path);
+		exit(1);
+	}
+}
+
+/* ---- datagrams ---- */
+
+static RaftMessage
+message(RaftMessageType type)
+{
+	RaftMessage m = {
+		.type = type,
+		.from = 1,
+		.to = 0,
+		.may_lead = true,
+		.list_digest = FUZZ_LIST,
+		.boot = 3,
+		.incarnation = 0x1234,
+		.echo_boot = 2,
+		.echo_incarnation = 0x5678,
+		.sequence = 7,
+		.save_number = 9,
+		.term = 5,
+		.leader_id = RAFT_NONE,
+		.replaced_leader = RAFT_NONE,
+	};
+
+	switch (type)
+	{
+		case RAFT_GREETING_ANSWER:
+			m.promise = 200000;
+			m.max_timeout = 400000;
+			m.remembered_boot = 2;
+			m.remembered_incarnation = 0x5678;
+			m.remembered_save = 11;
+			break;
+		case RAFT_PRE_VOTE_REQUEST:
+		case RAFT_PRE_VOTE_ANSWER:
+			m.round = 4;
+			m.asked_term = 6;
+			break;
+		case RAFT_VOTE_REQUEST:
+			m.replaced_term = 4;
+			m.replaced_leader = 2;
+			m.promise = 200000;
+			break;
+		case RAFT_VOTE_ANSWER:
+			m.asked_term = 5;
+			m.promise = 150000; /* a refusal */
+			m.leader_id = 2;
+			break;
+		case RAFT_HEARTBEAT:
+			m.round = 12;
+			m.promise = 200000;
+			break;
+		case RAFT_HEARTBEAT_ANSWER:
+			m.round = 12;
+			m.asked_term = 5;
+			break;
+		default:
+			break;
+	}
+	if (type == RAFT_PRE_VOTE_REQUEST || type == RAFT_VOTE_REQUEST || type == RAFT_HEARTBEAT ||
+		type == RAFT_HEARTBEAT_ANSWER)
+		m.position = (RaftPosition){1, 4096};
+	m.granted = type == RAFT_PRE_VOTE_ANSWER || type == RAFT_HEARTBEAT_ANSWER;
+	return m;
+}
+
+/* A heartbeat with one byte changed. */
+static void
+spoiled(const char *name, size_t size, size_t offset, uint8_t value)
+{
+	MessageEnvelope envelope = {.cluster_digest = FUZZ_CLUSTER};
+	RaftMessage		m = message(RAFT_HEARTBEAT);
+	uint8_t			bytes[MESSAGE_SIZE + 8] = {0};
+
+	message_encode(&m, &envelope, bytes);
+	bytes[offset] = value;
+	write_seed("fuzz_message", name, bytes, size);
+}
+
+static void
+make_messages(void)
+{
+	MessageEnvelope envelope = {.cluster_digest = FUZZ_CLUSTER};
+	uint8_t			bytes[MESSAGE_SIZE];
+	char			name[64];
+
+	for (int type = RAFT_GREETING; type < RAFT_MESSAGE_TYPES; type++)
+	{
+		RaftMessage m = message((RaftMessageType) type);
+
+		message_encode(&m, &envelope, bytes);
+		(void) snprintf(name, sizeof(name), "%s", message_type_name(m.type));
+		for (char *c = name; *c != '\0'; c++)
+			*c = *c == ' ' || *c == '-' ? '_' : *c;
+		write_seed("fuzz_message", name, bytes, sizeof(bytes));
+	}
+	spoiled("empty", 0, 0, 'P');
+	spoiled("truncated", MESSAGE_SIZE - 1, 0, 'P');
+	spoiled("overlong", MESSAGE_SIZE + 8, 0, 'P');
+	spoiled("foreign", MESSAGE_SIZE, 0, 'X');
+	spoiled("other_version", MESSAGE_HEADER_SIZE, 4, 9);
+	spoiled("unknown_type", MESSAGE_SIZE, 5, 77);
+	spoiled("unknown_flag", MESSAGE_SIZE, 7, 0x80);
+	spoiled("other_cluster", MESSAGE_SIZE, 8, 1);
+	spoiled("sender_out_of_range", MESSAGE_SIZE, 24, 0x7F);
+	spoiled("term_above_the_last", MESSAGE_SIZE, 80, 0xFF);
+	spoiled("promise_too_long", MESSAGE_SIZE, 104, 1);
+	spoiled("with_a_tag", MESSAGE_SIZE, MESSAGE_TAG_OFFSET, 0x5A);
+}
+
+/* ---- state files ---- */
+
+/* Options, two slots and what is behind them: see fuzz_store.c. */
+static void
+store_seed(const char *name, uint8_t options, const RaftSaved *first, const RaftSaved *second,
+		   int32_t node_id, size_t rot)
+{
+	StoreIdentity identity = {FUZZ_CLUSTER, node_id};
+	uint8_t		  bytes[1 + 2 * STORE_SLOT_SIZE];
+
+	bytes[0] = options;
+	store_encode(&identity, first, bytes + 1);
+	store_encode(&identity, second, bytes + 1 + STORE_SLOT_SIZE);
+	if (rot > 0)
+		bytes[1 + rot] ^= 0x11;
+	write_seed("fuzz_store", name, bytes, sizeof(bytes));
+}
+
+static void
+make_stores(void)
+{
+	RaftSaved older = {
+		.save_number = 41,
+		.boot = 3,
+		.term = 7,
+		.voted_for = 2,
+		.promise = 200000,
+		.list_digest = FUZZ_LIST,
+		.list_size = 3,
+	};
+	RaftSaved newer = older;
+	RaftSaved abstaining = older;
+	RaftSaved impossible = older;
+
+	newer.save_number++;
+	newer.term++;
+	newer.voted_for = RAFT_NONE;
+	abstaining.save_number += 2;
+	abstaining.voted_for = RAFT_UNKNOWN;
+	abstaining.abstaining = RAFT_ABSTAIN_TWIN;
+	impossible.save_number += 3;
+	impossible.term = UINT64_MAX;
+
+	store_seed("newer_second", 0, &older, &newer, FUZZ_NODE, 0);
+	store_seed("newer_first", 0, &newer, &older, FUZZ_NODE, 0);
+	store_seed("new_file", 0, &older, &older, FUZZ_NODE, 0);
+	store_seed("abstaining", 0, &newer, &abstaining, FUZZ_NODE, 0);
+	store_seed("rotten_first", 0, &older, &newer, FUZZ_NODE, 60);
+	store_seed("rotten_second", 0, &older, &newer, FUZZ_NODE, STORE_SLOT_SIZE + 60);
+	store_seed("no_magic", 0x03, &older, &newer, FUZZ_NODE, 3);
+	store_seed("other_format", 0x03, &older, &newer, FUZZ_NODE, 11);
+	store_seed("impossible_term", 0x03, &older, &impossible, FUZZ_NODE, 0);
+	store_seed("padding_not_zero", 0x03, &older, &newer, FUZZ_NODE, 100);
+	store_seed("another_node", 0, &older, &newer, FUZZ_NODE + 1, 0);
+	store_seed("another_cluster", 0x03, &older, &newer, FUZZ_NODE, 20);
+	store_seed("short_file", 0x10, &older, &newer, FUZZ_NODE, 0);
+	store_seed("long_file", 0x20, &older, &newer, FUZZ_NODE, 0);
+	store_seed("raw", 0x40, &older, &newer, FUZZ_NODE, 0);
+}
+
+/* ---- member lists ---- */
+
+static void
+make_lists(void)
+{
+	static const char *const lists[][2] = {
+		{"three", "10.0.0.10:3500, 10.0.0.11:3500, 10.0.0.12:3500"},
+		{"with_ids", "2=10.0.0.12:3500,0=10.0.0.10:3500 , 63=10.0.0.13:65535"},
+		{"ipv6", "[2001:db8::1]:3500, [::ffff:10.0.0.2]:3501, [FE80::1%lo]:3500"},
+		{"names", "Pg-One.example.org:3500, pg_two:3501, localhost.:1"},
+		{"one_host", "127.0.0.1:3500, 127.0.0.1:3501"},
+		{"empty", ""},
+		{"no_port", "10.0.0.10, 10.0.0.11:3500"},
+		{"port_out_of_range", "10.0.0.10:65536"},
+		{"id_twice", "1=a:1, 1=b:1"},
+		{"some_ids", "0=a:1, b:1"},
+		{"address_twice", "a:1, A:1"},
+		{"not_an_address", "256.1.1.1:1, 0x7f.1:1, 1.2.3:1"},
+		{"nobody", "0.0.0.0:1, [::]:1, 224.0.0.1:1"},
+		{"brackets", "[::1:3500, ::1]:1, []:1"},
+		{"commas", ",a:1,,b:1,"},
+	};
+	char   many[64 * 16] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		write_seed("fuzz_cluster", lists[i][0], lists[i][1], strlen(lists[i][1]));
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+		used += (size_t) snprintf(many + used, sizeof(many) - used, "h%d:%d,", i, 3500 + i);
+	write_seed("fuzz_cluster", "sixty_four", many, used - 1);
+}
+
+/* ---- scripts for a core ---- */
+
+/* Configuration, seed, greeted; the timer runs out, both pre-votes, both votes. */
+#define ELECT_OF_3                                            \
+	0, 1, 1, STEP_DEADLINE, STEP_DEADLINE, STEP_ANSWER, 0, 0, \
+		STEP_ANSWER, 0, 1, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1
+#define HEARTBEAT_OF_3		  STEP_DEADLINE, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1
+#define SAVED_THEN_DEAD(step) (6 * STEPS + (step))
+#define DEAD_THEN_SAVED(step) (7 * STEPS + (step))
+
+/* type, sender, flags, term as mine, then the body: see make_message(). */
+#define LED_LONG_BY(peer)  7, peer, 0, 0, 1, 0, 3
+#define LED_BY(peer)	   7, peer, 0, 0, 1, 3, 3
+#define LED_ON_BY(peer)	   7, peer, 0, 3, 1, 3, 0
+#define ASKED_BY(peer)	   5, peer, 0, 0, 2, 3
+#define PRE_ASKED_BY(peer) 3, peer, 0, 3, 1
+
+static void
+make_scripts(void)
+{
+	write_seed("fuzz_core", "elect", BYTES(ELECT_OF_3));
+	write_seed("fuzz_core", "duplicate_votes",
+			   BYTES(4, 1, 1, STEP_DEADLINE, STEP_DEADLINE, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 0,
+					 STEP_ANSWER, 0, 1, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 0,
+					 STEP_DEADLINE));
+	write_seed("fuzz_core", "lead",
+			   BYTES(ELECT_OF_3, HEARTBEAT_OF_3, STEP_WAIT, 60, HEARTBEAT_OF_3, HEARTBEAT_OF_3,
+					 STEP_WAIT_LONG, 30, STEP_TICK, STEP_DEADLINE));
+	write_seed("fuzz_core", "hand_over",
+			   BYTES(ELECT_OF_3, HEARTBEAT_OF_3, STEP_TRANSFER, 2, STEP_ANSWER, 0, 3, STEP_DEADLINE,
+					 LED_BY(1), LED_ON_BY(1), STEP_RESIGN, 0));
+	write_seed("fuzz_core", "resign", BYTES(ELECT_OF_3, HEARTBEAT_OF_3, STEP_RESIGN, 0, ASKED_BY(1)));
+	write_seed("fuzz_core", "member_ahead",
+			   BYTES(ELECT_OF_3, STEP_DEADLINE, STEP_ANSWER, 31, 0, STEP_ANSWER, 0, 0));
+	write_seed("fuzz_core", "follow",
+			   BYTES(8, 5, 1, LED_BY(0), LED_ON_BY(0), STEP_WAIT, 80, LED_ON_BY(0), PRE_ASKED_BY(2),
+					 ASKED_BY(2), STEP_WAIT_LONG, 40, ASKED_BY(2), STEP_DEADLINE));
+	write_seed("fuzz_core", "asked_to_stand",
+			   BYTES(8, 5, 1, LED_BY(0), 9, 0, 0, 3, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1,
+					 HEARTBEAT_OF_3));
+	write_seed("fuzz_core", "asked_to_stand_under_another_promise",
+			   BYTES(8, 5, 1, LED_LONG_BY(0), LED_BY(2), 9, 2, 0, 3, STEP_DEADLINE));
+	write_seed("fuzz_core", "vote_and_crash",
+			   BYTES(8, 5, 1, SAVED_THEN_DEAD(5), 0, 0, 0, 2, 3, 5, 2, 0, 3, 2, 3, STEP_RESTART, 0,
+					 DEAD_THEN_SAVED(5), 0, 0, 0, 2, 3, STEP_DEADLINE));
+	write_seed("fuzz_core", "crash_of_a_leader",
+			   BYTES(ELECT_OF_3, HEARTBEAT_OF_3, STEP_RESTART, 0, 1, 1, 0, 3, 0, 1, 2, 0, 3, 0,
+					 STEP_ANSWER, 0, 6, STEP_DEADLINE, STEP_DEADLINE, STEP_DEADLINE));
+	write_seed("fuzz_core", "wiped_and_back",
+			   BYTES(8, 5, 1, LED_BY(0), STEP_RESTART, 7, 1, 0, 0, 3, 0, 1, 2, 0, 3, 0, LED_BY(0),
+					 STEP_WAIT_LONG, 100, STEP_DEADLINE, STEP_DEADLINE, STEP_DEADLINE, STEP_DEADLINE));
+	write_seed("fuzz_core", "damaged_and_admitted",
+			   BYTES(8, 5, 1, LED_BY(0), STEP_RESTART, 6, 1, 0, 0, 3, 0, STEP_ADMIT, 0,
+					 STEP_WAIT_LONG, 200, STEP_TICK, 1, 2, 0, 3, 0, STEP_WAIT_LONG, 200, STEP_TICK));
+	write_seed("fuzz_core", "old_copy", BYTES(8, 5, 1, LED_BY(0), 1, 0, 0, 3, 161, 0, 3, STEP_DEADLINE));
+	write_seed("fuzz_core", "peer_restarts",
+			   BYTES(8, 5, 1, LED_BY(0), STEP_PEER_RESTARTS, 0, 0, 0, 0, 3, LED_ON_BY(0), STEP_DEADLINE));
+	write_seed("fuzz_core", "longer_promise_then_shorter",
+			   BYTES(ELECT_OF_3, STEP_TIMEOUTS, 15, HEARTBEAT_OF_3, STEP_TIMEOUTS, 1, HEARTBEAT_OF_3,
+					 HEARTBEAT_OF_3, STEP_RESTART, 0, STEP_DEADLINE));
+	write_seed("fuzz_core", "may_not_lead",
+			   BYTES(ELECT_OF_3, STEP_MAY_LEAD, 0, STEP_DEADLINE, STEP_POSITION, 65, STEP_MAY_LEAD, 1));
+	write_seed("fuzz_core", "end_of_terms", BYTES(200, 1, 1, STEP_DEADLINE, STEP_DEADLINE, ASKED_BY(1)));
+	write_seed("fuzz_core", "single_member", BYTES(1, 1, 1, STEP_DEADLINE, STEP_DEADLINE, STEP_RESTART, 0));
+	write_seed("fuzz_core", "sixty_four_members",
+			   BYTES(6, 1, 1, STEP_DEADLINE, STEP_DEADLINE, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1));
+	write_seed("fuzz_core", "new_member",
+			   BYTES(128, 1, 1, STEP_WAIT_LONG, 100, STEP_TICK, STEP_DEADLINE));
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc != 2)
+	{
+		fprintf(stderr, "usage: make_corpus DIRECTORY\n");
+		return 2;
+	}
+	directory = argv[1];
+	if (mkdir(directory, 0777) != 0 && errno != EEXIST)
+	{
+		perror(directory);
+		return 1;
+	}
+	make_messages();
+	make_stores();
+	make_lists();
+	make_scripts();
+	return 0;
+}

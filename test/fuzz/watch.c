@@ -1,0 +1,333 @@
+/*
+ * test/fuzz/watch.c
+ *	  What must hold of the one core that fuzz_core.c plays with.
+ *
+ * It keeps an account of its own of who voted and who promised, from the messages
+ * alone: the core may claim less than that, and never more.  Called by
+ * fuzz_core.c around every call of the core; changes nothing in it.
+ */
+#include <string.h>
+
+#include "fuzz.h"
+#include "fuzz_core.h"
+
+#define TOO_LATE (4 * RAFT_MAX_PROMISE)
+
+static uint64_t
+larger_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static bool
+same_saved(const RaftSaved *a, const RaftSaved *b)
+{
+	return a->save_number == b->save_number && a->boot == b->boot &&
+		   a->term == b->term && a->voted_for == b->voted_for &&
+		   a->promise == b->promise && a->list_digest == b->list_digest &&
+		   a->list_size == b->list_size && a->abstaining == b->abstaining;
+}
+
+/* What a promise is worth to its leader. */
+static uint64_t
+lease_length(const World *w, uint64_t promise)
+{
+	uint64_t drift = w->config.timeouts.max_drift_ppm;
+	uint64_t length = promise * (1000000 - drift) / (1000000 + drift);
+
+	return length > RAFT_LEASE_MARGIN ? length - RAFT_LEASE_MARGIN : 0;
+}
+
+static void
+forget_term(World *w, uint64_t term)
+{
+	w->watched_term = term;
+	w->asked_at = w->asked_promise = w->own_bound = 0;
+	memset(w->rounds, 0, sizeof(w->rounds));
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+	{
+		w->peer[i].voted = false;
+		w->peer[i].bound = 0;
+	}
+}
+
+void
+watch_start(World *w, bool forgot)
+{
+	uint64_t bound = raft_promise_until(&w->raft);
+
+	CHECK(forgot || bound >= w->bound_until, "X: a promise does not end with a restart");
+	if (forgot)
+	{
+		CHECK(w->raft.saved.abstaining != RAFT_VOTING, "a member that forgot abstains");
+		w->led_term = 0;
+	}
+	w->bound_until = bound;
+	w->last_sequence = 0;
+	forget_term(w, w->raft.saved.term);
+}
+
+/* ---- the account ---- */
+
+/* From the start of the peer that the core knows, to this start, of this list? */
+static bool
+is_heard(const World *w, const RaftMessage *m)
+{
+	const Raft	   *r = &w->before;
+	const RaftPeer *peer;
+
+	if (!message_is_possible(m) || m->to != w->config.node_id ||
+		(w->config.members >> m->from & 1) == 0)
+		return false;
+	peer = &r->peers[m->from];
+	return m->echo_boot == r->saved.boot && m->echo_incarnation == w->config.incarnation &&
+		   (m->boot > peer->boot || (m->boot == peer->boot && m->incarnation == peer->incarnation)) &&
+		   m->list_digest == w->config.list_digest;
+}
+
+static void
+account_sent(World *w, const RaftMessage *m)
+{
+	if (m->term != w->watched_term)
+		return;
+	if (m->type == RAFT_VOTE_REQUEST && w->asked_at == 0)
+	{
+		w->asked_at = w->now;
+		w->asked_promise = m->promise;
+		w->own_bound = w->now + lease_length(w, m->promise);
+	}
+	if (m->type == RAFT_HEARTBEAT && w->rounds[m->round % ROUNDS].number != m->round)
+	{
+		w->rounds[m->round % ROUNDS].number = m->round;
+		w->rounds[m->round % ROUNDS].sent_at = w->now;
+		w->rounds[m->round % ROUNDS].promise = m->promise;
+		w->own_bound = larger_of(w->own_bound, w->now + lease_length(w, m->promise));
+	}
+}
+
+static void
+account_received(World *w, const RaftMessage *m)
+{
+	Watched *peer;
+
+	if (!is_heard(w, m) || m->abstaining || !m->granted || m->asked_term != w->watched_term)
+		return;
+	peer = &w->peer[m->from];
+	if (m->type == RAFT_VOTE_ANSWER && w->asked_at != 0)
+	{
+		peer->voted = true;
+		peer->bound = larger_of(peer->bound, w->asked_at + lease_length(w, w->asked_promise));
+	}
+	if (m->type == RAFT_HEARTBEAT_ANSWER && w->rounds[m->round % ROUNDS].number == m->round)
+		peer->bound = larger_of(peer->bound, w->rounds[m->round % ROUNDS].sent_at +
+												 lease_length(w, w->rounds[m->round % ROUNDS].promise));
+}
+
+/* The longest lease that the account covers. */
+static uint64_t
+lease_limit(const World *w)
+{
+	uint32_t quorum = w->config.list_size / 2 + 1;
+	int		 members = (int) w->config.list_size;
+	uint64_t limit = 0;
+
+	if (w->config.list_size == 1)
+		return w->now + lease_length(w, LONGEST_MIN_TIMEOUT); /* asks nobody */
+	for (int i = -1; i < members; i++)
+	{
+		uint64_t bound = i < 0 ? w->own_bound : w->peer[i].bound;
+		uint32_t n = w->own_bound >= bound;
+
+		for (int j = 0; j < members; j++)
+			n += w->peer[j].bound >= bound && j != w->config.node_id;
+		if (n >= quorum)
+			limit = larger_of(limit, bound);
+	}
+	return limit;
+}
+
+static void
+check_leadership(const World *w)
+{
+	const Raft *r = &w->raft;
+	uint64_t	lease = raft_lease_until(r);
+	uint32_t	votes = 1;
+
+	if (r->role != RAFT_LEADER)
+	{
+		CHECK(lease == 0, "X: a lease without leading");
+		return;
+	}
+	CHECK(r->saved.voted_for == w->config.node_id && r->leader_id == w->config.node_id,
+		  "S: a leader has its own vote");
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+		votes += w->peer[i].voted;
+	CHECK(votes >= w->config.list_size / 2 + 1, "S: a majority has voted");
+	CHECK((w->before.role == RAFT_LEADER && w->before.saved.term == r->saved.term) ||
+			  r->saved.term > w->led_term,
+		  "X: never again leader of a term");
+	CHECK(lease <= lease_limit(w), "X: the lease is covered by promises");
+}
+
+/* ---- the record, and what a call may change ---- */
+
+static void
+check_record(const World *w)
+{
+	const RaftSaved *saved = &w->raft.saved;
+	const RaftSaved *disk = &w->disk;
+
+	CHECK(w->out.save || same_saved(saved, disk), "F: a change is saved");
+	CHECK(!w->out.save || saved->save_number > disk->save_number, "F: a save has a new number");
+	CHECK(saved->term >= disk->term && saved->term <= RAFT_MAX_TERM, "M: the term");
+	CHECK(saved->term > disk->term || disk->voted_for == RAFT_NONE ||
+			  saved->voted_for == disk->voted_for || saved->voted_for == RAFT_UNKNOWN,
+		  "V: one vote a term");
+	CHECK(saved->boot >= disk->boot, "M: the boot counter");
+	CHECK(saved->promise <= RAFT_MAX_PROMISE, "a possible promise");
+	CHECK(saved->abstaining == RAFT_VOTING || w->raft.role == RAFT_FOLLOWER,
+		  "A: who abstains neither stands nor leads");
+}
+
+/* A vote, for whomever, while a promise runs: only for what that promise allows. */
+static void
+check_withholding(const World *w, const RaftMessage *m)
+{
+	const Raft *before = &w->before;
+	const Raft *r = &w->raft;
+	bool		lifted = false;
+
+	if (r->saved.voted_for < 0 || raft_promise_until(before) <= w->now ||
+		(r->saved.term == before->saved.term && r->saved.voted_for == before->saved.voted_for))
+		return;
+	CHECK(before->promised_others_until <= w->now, "X: a vote under a promise to another");
+	if (m != NULL && m->type == RAFT_TRANSFER)
+		lifted = m->from == before->promised_leader && m->term == before->promised_term;
+	if (m != NULL && m->type == RAFT_VOTE_REQUEST)
+		lifted = m->replaced_leader == before->promised_leader &&
+				 m->replaced_term == before->promised_term;
+	if (m != NULL && m->type == RAFT_HEARTBEAT_ANSWER)
+		lifted = before->role == RAFT_LEADER && before->promised_leader == w->config.node_id;
+	CHECK(lifted, "X: a vote under a promise");
+}
+
+/* What must not move the timer, nor anything else. */
+static void
+check_effect(const World *w, const RaftMessage *m)
+{
+	const Raft *before = &w->before;
+	const Raft *r = &w->raft;
+	bool		same = same_saved(&r->saved, &before->saved) && r->role == before->role;
+
+	if (m == NULL || w->now >= raft_deadline(before))
+		return; /* something was due as well */
+	if (m->type == RAFT_PRE_VOTE_REQUEST)
+		CHECK(same && r->timer == before->timer, "a pre-vote request changes nothing");
+	if (m->type == RAFT_VOTE_REQUEST && same)
+		CHECK(r->timer == before->timer, "a refused vote keeps the timer");
+	if (m->type == RAFT_GREETING)
+		CHECK(memcmp(r->peers, before->peers, sizeof(r->peers)) == 0, "a greeting teaches nothing");
+	if (m->type == RAFT_GREETING || m->echo_boot != before->saved.boot ||
+		m->echo_incarnation != w->config.incarnation || !message_is_possible(m))
+		CHECK(same && r->timer == before->timer && r->leader_id == before->leader_id &&
+				  r->promised_until == before->promised_until &&
+				  r->promised_others_until == before->promised_others_until &&
+				  raft_lease_until(r) == raft_lease_until(before),
+			  "what does not echo this start acts on nothing");
+}
+
+void
+watch_call(World *w, const RaftMessage *received)
+{
+	char words[256];
+
+	CHECK(w->out.n_messages <= RAFT_MAX_MESSAGES, "messages");
+	CHECK(w->out.n_events <= RAFT_MAX_EVENTS, "events");
+	for (uint32_t i = 0; i < w->out.n_events; i++)
+	{
+		CHECK(w->out.events[i].reason < RAFT_REASONS, "a reason");
+		CHECK(raft_describe_event(&w->out.events[i], words, sizeof(words))[0] != '\0', "words");
+	}
+	CHECK(raft_deadline(&w->raft) <= w->now + TOO_LATE, "the deadline is finite");
+	CHECK(raft_promise_until(&w->raft) <= w->now + RAFT_MAX_PROMISE, "a promise ends");
+	check_record(w);
+	check_withholding(w, received);
+	check_effect(w, received);
+
+	if (w->raft.saved.term != w->watched_term)
+		forget_term(w, w->raft.saved.term);
+	for (uint32_t i = 0; i < w->out.n_messages; i++)
+		account_sent(w, &w->out.messages[i]);
+	if (received != NULL)
+		account_received(w, received);
+	check_leadership(w);
+}
+
+/* ---- what goes out ---- */
+
+static void
+check_says(const World *w, const RaftMessage *m, const RaftMessage *received)
+{
+	const RaftSaved *saved = &w->raft.saved;
+	bool			 is_now = m->term == saved->term;
+
+	switch (m->type)
+	{
+		case RAFT_VOTE_REQUEST:
+			CHECK(!is_now || saved->voted_for == w->config.node_id, "V: asks with its own vote");
+			CHECK(saved->promise >= m->promise, "F: stored what it asks for");
+			break;
+		case RAFT_HEARTBEAT:
+			CHECK(!is_now || saved->voted_for == w->config.node_id, "S: leads with its own vote");
+			CHECK(saved->promise >= m->promise, "F: stored what it asks for");
+			break;
+		case RAFT_VOTE_ANSWER:
+			CHECK(!m->granted || (saved->voted_for == m->to && saved->term == m->asked_term),
+				  "F: gives a vote that it stored");
+			break;
+		case RAFT_HEARTBEAT_ANSWER:
+			CHECK(!m->granted || (received != NULL && saved->promise >= received->promise),
+				  "F: stored what it promises");
+			break;
+		default:
+			break;
+	}
+	if (saved->abstaining != RAFT_VOTING && w->before.saved.abstaining != RAFT_VOTING)
+	{
+		CHECK(m->type != RAFT_VOTE_REQUEST && m->type != RAFT_PRE_VOTE_REQUEST &&
+				  m->type != RAFT_HEARTBEAT && m->type != RAFT_TRANSFER && m->abstaining,
+			  "A: who abstains does not stand, and says so");
+		CHECK(!m->granted || m->type == RAFT_HEARTBEAT_ANSWER, "A: who abstains does not vote");
+	}
+}
+
+static void
+check_sent(World *w, const RaftMessage *m, const RaftMessage *received)
+{
+	const RaftSaved *saved = &w->raft.saved;
+
+	CHECK(message_is_possible(m), "a possible message");
+	CHECK(m->from == w->config.node_id && m->to != m->from, "from and to");
+	CHECK((w->config.members >> m->to & 1) != 0, "to a member");
+	CHECK(m->incarnation == w->config.incarnation && m->list_digest == w->config.list_digest,
+		  "of this start");
+	CHECK(m->boot <= saved->boot && m->save_number <= saved->save_number && m->term <= saved->term,
+		  "F: durable");
+	CHECK(m->sequence > w->last_sequence, "sequence");
+	w->last_sequence = m->sequence;
+	if (m->type >= RAFT_PRE_VOTE_REQUEST)
+		CHECK(w->before.peers[m->to].answered || w->raft.peers[m->to].answered,
+			  "no word to who has not answered the greeting");
+	check_says(w, m, received);
+}
+
+void
+watch_sent(World *w, const RaftMessage *received)
+{
+	CHECK(same_saved(&w->raft.saved, &w->disk), "F: saved before anything is sent");
+	for (uint32_t i = 0; i < w->out.n_messages; i++)
+		check_sent(w, &w->out.messages[i], received);
+	w->bound_until = raft_promise_until(&w->raft);
+	if (w->raft.role == RAFT_LEADER)
+		w->led_term = larger_of(w->led_term, w->raft.saved.term);
+}
