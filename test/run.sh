@@ -14,7 +14,7 @@
 # shellcheck source=script/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../script/lib.sh"
 
-PARTS=(lint pure build unit unit-asan sim explore fuzz mutants sql tap chaos)
+PARTS=(lint pure build unit unit-asan sim sim-asan explore fuzz mutants sql tap chaos)
 
 usage()
 {
@@ -38,6 +38,7 @@ DESCRIPTION
     unit-asan  the same under the address and undefined-behaviour sanitizers
     sim        clusters in simulated time under every fault: all scenarios by
                name, and 10,000 random runs
+    sim-asan   the same, with 500 random runs, under the sanitizers
     explore    every order of events in worlds of two and three members, as
                deep as a minute goes
     fuzz       random input for what reads datagrams, state files and member
@@ -458,6 +459,12 @@ part_unit_asan()
 part_sim()
 {
 	as_tester make -s -C test/sim check RUNS=10000 JOBS=2
+}
+
+part_sim_asan()
+{
+	as_tester env UBSAN_OPTIONS=print_stacktrace=1 \
+		make -s -C test/sim check SANITIZE=1 RUNS=500 JOBS=2
 }
 
 # Seeds that no earlier run has had, but for chance.
