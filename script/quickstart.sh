@@ -395,7 +395,7 @@ remove_files()
 	as_server rm -f -- "$(note_file)"
 	# The outer directory last, and it only if it can be nobody else's.
 	directories=("$PGLD_STATE_DIRECTORY" "$PGLD_SOCKET_DIRECTORY" "$base")
-	if [[ ${base%/*} == */pg_leader ]]; then
+	if [[ ${base%/*} == */pg_leader_nodes ]]; then
 		directories+=("${base%/*}")
 	fi
 	for base in "${directories[@]}"; do
