@@ -202,6 +202,17 @@ store_choose(const uint8_t *image, size_t length, const StoreIdentity *identity,
 	return STORE_GOOD;
 }
 
+void
+store_number_new_life(RaftSaved *first, uint64_t wall_clock_ms)
+{
+	if (wall_clock_ms > RAFT_MAX_REMEMBERED)
+		return;
+	if (wall_clock_ms > first->boot)
+		first->boot = wall_clock_ms;
+	if (wall_clock_ms > first->save_number)
+		first->save_number = wall_clock_ms;
+}
+
 const char *
 store_verdict_name(StoreVerdict verdict)
 {

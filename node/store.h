@@ -79,6 +79,15 @@ extern StoreVerdict store_choose(const uint8_t *image, size_t length,
 								 const StoreIdentity *identity, RaftSaved *saved,
 								 int *slot, StoreIdentity *found);
 
+/*
+ * Number the first record of a store that takes the place of one that may have
+ * been lost: boot counter and save number begin at the wall clock, in
+ * milliseconds, so that peers and old copies with the numbers of an earlier life
+ * are older than this one.  Nothing rests on the clock being right: numbers that
+ * are too low are found out as those of an old copy are.
+ */
+extern void store_number_new_life(RaftSaved *first, uint64_t wall_clock_ms);
+
 /* "one slot is bad", for people. */
 extern const char *store_verdict_name(StoreVerdict verdict);
 

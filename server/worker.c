@@ -211,6 +211,16 @@ leave(void)
 
 /* ---- getting ready ---- */
 
+/* For numbering only; nothing here is timed by the wall clock. */
+static uint64_t
+wall_clock_ms(void)
+{
+	struct timespec ts;
+
+	(void) clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec < 0 ? 0 : (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+}
+
 /*
  * Open the state file and make this start's first record durable.
  */
@@ -253,6 +263,7 @@ ready_store(char *why, char *hint)
 		case STORE_MISSING:
 			config.list_appended = false;
 			raft_first_record(NULL, false, &config, &first_record);
+			store_number_new_life(&first_record, wall_clock_ms());
 			if (!store_create(&store, directory, &identity, &first_record, why, hint))
 				return false;
 			health = "was missing at start";

@@ -614,6 +614,8 @@ node_start(World *w, int i)
 	n->config.list_appended = exists && is_appended(n, &loaded);
 	raft_first_record(exists ? &loaded : NULL, n->verdict == STORE_ONE_SLOT_BAD, &n->config,
 					  &first);
+	if (!exists)
+		store_number_new_life(&first, SIM_WALL_CLOCK_MS + w->now / 1000);
 	if (first.abstaining != RAFT_VOTING && (!exists || loaded.abstaining == RAFT_VOTING))
 		w->coverage[COVER_ABSTAIN_BEGUN]++;
 	if (exists)

@@ -15,6 +15,7 @@
  *	  main.c		the program
  *
  * A core has no wall clock to jump: its only time is the local clock given here.
+ * Only a new store takes its numbers from one.
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
@@ -26,22 +27,23 @@
 #include "raft.h"
 #include "store.h"
 
-#define SIM_NODES	  32	/* processes: 31 members, and a twin */
-#define SIM_MAX_SIZE  31	/* members of the largest cluster */
-#define SIM_TERMS	  32768 /* a run that needs more is a failure */
-#define SIM_PACKETS	  65536
-#define SIM_EVENTS	  (2 * SIM_PACKETS)
-#define SIM_INBOX	  256 /* datagrams that a socket buffers */
-#define SIM_ARCHIVE	  512 /* recorded datagrams, for replaying */
-#define SIM_TRACE	  4096
-#define SIM_LINE	  200
-#define SIM_CLUSTER	  UINT64_C(0x706C6561646572)
-#define SIM_NEVER	  UINT64_MAX
-#define MS(n)		  ((uint64_t) (n) *1000)
-#define SECONDS(n)	  ((uint64_t) (n) *1000000)
-#define PER_MILLION	  1000000
-#define SIM_RESTART	  SECONDS(1) /* the server's interval for its worker */
-#define SIM_TEXT_SIZE 512
+#define SIM_WALL_CLOCK_MS UINT64_C(1000000) /* at the world's start; numbers new stores */
+#define SIM_NODES		  32				/* processes: 31 members, and a twin */
+#define SIM_MAX_SIZE	  31				/* members of the largest cluster */
+#define SIM_TERMS		  32768				/* a run that needs more is a failure */
+#define SIM_PACKETS		  65536
+#define SIM_EVENTS		  (2 * SIM_PACKETS)
+#define SIM_INBOX		  256 /* datagrams that a socket buffers */
+#define SIM_ARCHIVE		  512 /* recorded datagrams, for replaying */
+#define SIM_TRACE		  4096
+#define SIM_LINE		  200
+#define SIM_CLUSTER		  UINT64_C(0x706C6561646572)
+#define SIM_NEVER		  UINT64_MAX
+#define MS(n)			  ((uint64_t) (n) *1000)
+#define SECONDS(n)		  ((uint64_t) (n) *1000000)
+#define PER_MILLION		  1000000
+#define SIM_RESTART		  SECONDS(1) /* the server's interval for its worker */
+#define SIM_TEXT_SIZE	  512
 
 /* Where in a step a process dies. */
 typedef enum CrashPoint
