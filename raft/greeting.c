@@ -70,6 +70,7 @@ answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
 {
 	const RaftPeer *peer = &r->peers[m->from];
 	RaftMessage	   *answer = raft_add_message(r, out, RAFT_GREETING_ANSWER, m->from);
+	uint64_t		save = later_of(peer->save_number, peer->earlier_save);
 
 	answer->echo_boot = m->boot;
 	answer->echo_incarnation = m->incarnation;
@@ -77,7 +78,14 @@ answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
 	answer->max_timeout = r->config.timeouts.max_timeout;
 	answer->remembered_boot = sooner_of(peer->boot, RAFT_MAX_REMEMBERED);
 	answer->remembered_incarnation = peer->incarnation;
-	answer->remembered_save = sooner_of(peer->save_number, RAFT_MAX_REMEMBERED);
+
+	/*
+	 * What the greeter may have forgotten is what it did before its present
+	 * start, whether we have heard of that start already or not.
+	 */
+	if (m->boot == peer->boot && m->incarnation == peer->incarnation)
+		save = peer->earlier_save;
+	answer->remembered_save = sooner_of(save, RAFT_MAX_REMEMBERED);
 }
 
 /* Was the last of something less than a heartbeat_interval ago?  0: never was. */
@@ -130,6 +138,8 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 		peer->boot = m->boot;
 		peer->incarnation = m->incarnation;
 		peer->sequence = 0;
+		peer->earlier_save = later_of(peer->earlier_save, peer->save_number);
+		peer->save_number = 0;
 		if (peer->answered && r->saved.abstaining != RAFT_VOTING)
 			peer->greet_at = now; /* its list may be another one now */
 	}
@@ -183,9 +193,8 @@ what_is_remembered(const Raft *r, const RaftMessage *m)
 		return RAFT_VOTING;
 	if (m->remembered_boot > r->saved.boot)
 		return RAFT_ABSTAIN_OLD_COPY;
-	if (m->remembered_boot == r->saved.boot)
-		return m->remembered_incarnation == r->config.incarnation ? RAFT_VOTING :
-																	RAFT_ABSTAIN_TWIN;
+	if (m->remembered_boot == r->saved.boot && m->remembered_incarnation != r->config.incarnation)
+		return RAFT_ABSTAIN_TWIN;
 	return m->remembered_save > r->loaded_save_number ? RAFT_ABSTAIN_OLD_COPY : RAFT_VOTING;
 }
 

@@ -117,7 +117,7 @@ typedef struct RaftMessage
 	uint64_t	 remembered_boot; /* the newest start of the receiver that the
 									 * sender has seen; 0: none */
 	uint64_t	 remembered_incarnation;
-	uint64_t	 remembered_save;
+	uint64_t	 remembered_save; /* highest of its starts before the present one */
 } RaftMessage;
 
 /* Why a datagram is not one of ours; MESSAGE_OK is 0. */

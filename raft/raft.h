@@ -203,9 +203,10 @@ typedef struct RaftPeer
 	/* Who it is: taught only by datagrams that echo our own start. */
 	uint64_t	 boot; /* of its newest start; 0: not known */
 	uint64_t	 incarnation;
-	uint64_t	 save_number; /* highest seen */
-	uint64_t	 list_digest; /* as of its last datagram */
-	uint64_t	 term;		  /* as of its last datagram */
+	uint64_t	 save_number;  /* highest seen of its newest start */
+	uint64_t	 earlier_save; /* highest seen of all starts before that */
+	uint64_t	 list_digest;  /* as of its last datagram */
+	uint64_t	 term;		   /* as of its last datagram */
 	bool		 abstaining;
 	bool		 may_lead;
 	bool		 bound;		 /* by a promise to somebody else; as of its last heartbeat answer */

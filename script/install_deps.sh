@@ -74,7 +74,7 @@ wanted_packages()
 		# libclang-rt is the runtime of the fuzzer and of sanitizers; netbase is what
 		# gives a bare system its /etc/hosts.
 		printf '%s\n' clang clang-format cppcheck libclang-rt-14-dev libcmocka-dev libipc-run-perl \
-			shellcheck procps iproute2 ebtables netbase
+			shellcheck procps iproute2 ebtables netbase patch
 	fi
 }
 

@@ -97,6 +97,7 @@ renumber_starts(World *w, int i)
 		add_place(&boots, &view->boot);
 		add_place(&incarnations, &view->incarnation);
 		add_place(&saves, &view->save_number);
+		add_place(&saves, &view->earlier_save);
 	}
 	for (int k = 0; k < w->n_flight; k++)
 	{
@@ -241,7 +242,10 @@ forget_saves(World *w)
 		n->save_number = 2;
 		n->loaded_save_number = n->up;
 		for (int j = 0; j < world_limits.nodes; j++)
+		{
 			n->peers[j].save_number = n->peers[j].save_number != 0;
+			n->peers[j].earlier_save = 0;
+		}
 	}
 	for (int k = 0; k < w->n_flight; k++)
 		w->flight[k].save_number = 1;

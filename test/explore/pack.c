@@ -22,7 +22,7 @@
  */
 #if UINTPTR_MAX > UINT32_MAX
 _Static_assert(sizeof(RaftSaved) == 56, "pack.c does not know all of RaftSaved");
-_Static_assert(sizeof(RaftPeer) == 192, "pack.c does not know all of RaftPeer");
+_Static_assert(sizeof(RaftPeer) == 200, "pack.c does not know all of RaftPeer");
 _Static_assert(sizeof(RaftMessage) == 168, "pack.c does not know all of RaftMessage");
 _Static_assert(offsetof(Raft, peers) == 3448, "pack.c does not know all of Raft");
 #endif
@@ -182,6 +182,7 @@ load_peer(const WorldPeer *p, int j, RaftPeer *peer)
 	peer->boot = p->boot;
 	peer->incarnation = p->incarnation;
 	peer->save_number = p->save_number;
+	peer->earlier_save = p->earlier_save;
 	peer->list_digest = p->flags & PEER_SAME_LIST ? LIST_DIGEST : 0;
 	peer->term = p->term;
 	peer->abstaining = (p->flags & PEER_ABSTAINING) != 0;
@@ -211,6 +212,7 @@ store_peer(WorldPeer *p, const RaftPeer *peer)
 	p->boot = small(peer->boot, "a boot counter");
 	p->incarnation = small(peer->incarnation, "an incarnation");
 	p->save_number = small(peer->save_number, "a save number");
+	p->earlier_save = small(peer->earlier_save, "a save number");
 	p->term = small(peer->term, "a term");
 	p->flags = (uint8_t) ((peer->abstaining ? PEER_ABSTAINING : 0) |
 						  (peer->may_lead ? PEER_MAY_LEAD : 0) |

@@ -73,6 +73,7 @@ typedef struct WorldPeer
 	uint8_t boot;
 	uint8_t incarnation;
 	uint8_t save_number;
+	uint8_t earlier_save;
 	uint8_t term;
 	uint8_t flags;
 	uint8_t answer_term;

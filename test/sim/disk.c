@@ -150,6 +150,8 @@ disk_rot(World *w, int i)
 	assert(!n->up);
 	TRACE(w, BIT(i), "the newer slot of its state file rots");
 	w->coverage[COVER_ROTS]++;
+	/* What has rotted may be in the copy, and peers may never have heard of it. */
+	n->disk.has_copy = false;
 	n->disk.image[at + between(w, 0, STORE_SLOT_SIZE - 1)] ^= (uint8_t) between(w, 1, 255);
 	checker_lost_state(w, i);
 }

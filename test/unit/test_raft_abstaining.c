@@ -339,9 +339,11 @@ rule_11_what_a_peer_remembers(void **state)
 		bool		same_incarnation;
 		RaftAbstain verdict;
 	} cases[] = {
-		{0, 5, true, RAFT_VOTING},	  /* itself */
-		{-1, 0, false, RAFT_VOTING},  /* the start before, with all its saves */
-		{-1, -3, false, RAFT_VOTING}, /* the same, not all of them seen */
+		{0, 0, true, RAFT_VOTING}, /* itself, and all that it did before */
+		{0, -5, true, RAFT_VOTING},
+		{0, 1, true, RAFT_ABSTAIN_OLD_COPY}, /* itself, and more before than there is */
+		{-1, 0, false, RAFT_VOTING},		 /* the start before, with all its saves */
+		{-1, -3, false, RAFT_VOTING},		 /* the same, not all of them seen */
 		{-5, 0, false, RAFT_VOTING},
 		{-1, 1, false, RAFT_ABSTAIN_OLD_COPY}, /* a save that is gone */
 		{-3, 100, false, RAFT_ABSTAIN_OLD_COPY},
@@ -532,6 +534,47 @@ wiped_during_elections_of_all_kinds(void **state)
 		world_heal(w);
 		recovers();
 	}
+}
+
+/*
+ * The peer hears of the restored member's new start before that member hears the
+ * peer: what it remembers of the starts before must not be taken for its own.
+ */
+static void
+old_copy_restored_and_heard_first(void **state)
+{
+	RaftSaved	copy;
+	RaftMessage greeting;
+	RaftMessage m;
+
+	(void) state;
+	lead(3);
+	copy = w->node[2].disk;
+	world_crash(w, 0);
+	assert_true(world_run_until(w, world_is_stable, MS(2000)));
+	assert_true(w->node[2].disk.term > copy.term);
+	world_crash(w, 2);
+	world_restore(w, 2, &copy);
+	world_start(w, 2);
+	world_drop_all(w);
+
+	/* Node 1 greets, and learns the new start from the answer. */
+	greeting = world_message(w, RAFT_GREETING, 1, 2);
+	world_inject(w, &greeting);
+	assert_true(world_take(w, 2, 1, &m));
+	while (m.type != RAFT_GREETING_ANSWER)
+		assert_true(world_take(w, 2, 1, &m));
+	world_inject(w, &m);
+	assert_true(w->node[1].raft.peers[2].boot == w->node[2].disk.boot);
+	assert_int_equal(abstains(2), RAFT_VOTING);
+
+	/* Only now does node 2 ask. */
+	world_drop_all(w);
+	greeting = world_message(w, RAFT_GREETING, 2, 1);
+	world_inject(w, &greeting);
+	while (world_take(w, 1, 2, &m))
+		world_inject(w, &m);
+	assert_int_equal(abstains(2), RAFT_ABSTAIN_OLD_COPY);
 }
 
 static void
@@ -756,6 +799,7 @@ main(void)
 		cmocka_unit_test(wiped_during_an_election),
 		cmocka_unit_test(wiped_during_elections_of_all_kinds),
 		cmocka_unit_test(old_copy_restored),
+		cmocka_unit_test(old_copy_restored_and_heard_first),
 		cmocka_unit_test(old_copy_restored_in_the_middle_of_an_election),
 		cmocka_unit_test(damaged_store_abstains),
 		cmocka_unit_test(twin_is_not_heard),

@@ -193,6 +193,7 @@ rule_11_the_highest_save_number_is_remembered(void **state)
 	world_inject(w, &newer);
 	world_inject(w, &late);
 	greeting = world_message(w, RAFT_GREETING, 1, 0);
+	greeting.boot++; /* its next start, which asks what was before */
 	world_inject(w, &greeting);
 	assert_non_null(world_sent(w, 0, RAFT_GREETING_ANSWER, 1));
 	assert_true(world_sent(w, 0, RAFT_GREETING_ANSWER, 1)->remembered_save == 10);

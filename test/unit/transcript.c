@@ -90,7 +90,7 @@ describe_message(const RaftMessage *m, char *text, size_t size)
 		case RAFT_GREETING_ANSWER:
 			used = add(text, used, size, ", term %llu, promise %llu ms", number(m->term), ms(m->promise));
 			if (m->remembered_boot > 0)
-				used = add(text, used, size, ", I remember your start %llu and your save %llu",
+				used = add(text, used, size, ", I remember your start %llu and, of those before your present one, your save %llu",
 						   number(m->remembered_boot), number(m->remembered_save));
 			break;
 		case RAFT_PRE_VOTE_REQUEST:
