@@ -35,9 +35,13 @@ is_same(const RaftSaved *a, const RaftSaved *b)
 		   a->abstaining == b->abstaining;
 }
 
-/* A vote that is on disk is given, whether or not anyone hears of it. */
+/*
+ * A vote that is on disk is given, whether or not anyone hears of it.  An old copy
+ * that was put back has forgotten what came after it: what it may not do is act
+ * on that, so only its first record, which nobody has answered yet, is let pass.
+ */
 static void
-check_vote(World *w, const Node *n, int i)
+check_vote(World *w, const Node *n, int i, bool is_old_copy)
 {
 	const RaftSaved *s = &n->durable;
 	int8_t			*vote = &w->vote_of[s->term][i];
@@ -50,7 +54,7 @@ check_vote(World *w, const Node *n, int i)
 						 s->voted_for, (unsigned long long) s->term, *vote);
 		*vote = (int8_t) s->voted_for;
 	}
-	else if (s->voted_for == RAFT_NONE && *vote >= 0 && s->abstaining == RAFT_VOTING)
+	else if (s->voted_for == RAFT_NONE && *vote >= 0 && s->abstaining == RAFT_VOTING && !is_old_copy)
 		checker_fail(w, 'V', BIT(i) | BIT(*vote),
 					 "node %d forgets that it voted for %d in term %llu", i, *vote,
 					 (unsigned long long) s->term);
@@ -63,6 +67,8 @@ checker_saved(World *w, Node *n)
 	const RaftSaved *s = &n->durable;
 	int				 i = (int) (n - w->node);
 
+	bool is_old_copy = w->lost == i && n->max_term == 0;
+
 	if (!is_same(s, &n->raft.saved))
 		checker_fail(w, 'F', BIT(i), "node %d: the disk does not hold what was saved", i);
 	if (s->term < n->max_term)
@@ -73,7 +79,7 @@ checker_saved(World *w, Node *n)
 		checker_fail(w, 'L', BIT(i), "the terms run away: %llu", (unsigned long long) s->term);
 	if (s->term > w->max_term)
 		w->max_term = s->term;
-	check_vote(w, n, i);
+	check_vote(w, n, i, is_old_copy);
 	if (w->lost == i && n->abstained && s->abstaining == RAFT_VOTING)
 		w->lost = -1;
 	n->abstained = s->abstaining != RAFT_VOTING;
