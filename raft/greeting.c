@@ -342,6 +342,12 @@ raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
 	r->saved.list_digest = r->config.list_digest;
 	r->saved.list_size = r->config.list_size;
 	raft_mark_save(r, out);
+
+	/*
+	 * Whatever was lost is accounted for now.  A peer may hear only later, by a
+	 * datagram that was long under way, of a save from before: that is settled.
+	 */
+	r->loaded_save_number = r->saved.save_number;
 	r->abstain_until = 0;
 	r->admitted = false;
 	if (r->leader_id == RAFT_NONE)

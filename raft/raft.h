@@ -251,7 +251,7 @@ typedef struct Raft
 	bool		 may_lead;
 	uint64_t	 random;			 /* state of the generator */
 	uint64_t	 sequence;			 /* of the last datagram */
-	uint64_t	 loaded_save_number; /* what the store held when it was read */
+	uint64_t	 loaded_save_number; /* saves of earlier starts up to it are accounted for */
 
 	RaftRole role;
 	uint64_t role_since;

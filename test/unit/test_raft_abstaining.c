@@ -393,6 +393,33 @@ rule_11_what_a_peer_remembers(void **state)
 	}
 }
 
+/*
+ * A save of before that a peer comes to know of too late: node 0's newer slot had
+ * rotted, it has come back, and only then a datagram of the lost save arrives.
+ */
+static void
+rule_11_what_was_lost_is_settled_once_it_is_back(void **state)
+{
+	uint64_t lost;
+
+	(void) state;
+	lead(3);
+	/* The last save, and its datagrams are still under way. */
+	lost = w->node[0].disk.save_number + 1;
+	world_crash(w, 0);
+	w->node[0].damaged = true;
+	world_start(w, 0);
+	assert_int_equal(abstains(0), RAFT_ABSTAIN_DAMAGED);
+	assert_true(world_run_until(w, nobody_abstains, MS(10000)));
+
+	tell(1, w->node[0].disk.boot, w->node[0].config.incarnation, lost);
+	assert_int_equal(abstains(0), RAFT_VOTING);
+
+	/* What nobody here can have saved is another's all the same. */
+	tell(1, w->node[0].disk.boot, w->node[0].config.incarnation, lost + 100);
+	assert_int_equal(abstains(0), RAFT_ABSTAIN_OLD_COPY);
+}
+
 static void
 state_wiped(void **state)
 {
@@ -791,6 +818,7 @@ main(void)
 		cmocka_unit_test(rule_11_a_majority_of_answers_is_not_enough),
 		cmocka_unit_test(rule_11_an_answer_of_another_list_does_not_count),
 		cmocka_unit_test(rule_11_setting_it_ends_lease_and_leadership),
+		cmocka_unit_test(rule_11_what_was_lost_is_settled_once_it_is_back),
 		cmocka_unit_test(rule_11_what_a_peer_remembers),
 		cmocka_unit_test(state_wiped),
 		cmocka_unit_test(state_wiped_while_the_leader_is_gone),
