@@ -382,6 +382,30 @@ node_port()
 	printf '%d' "$((10#$PGLD_START_PORT + 10#$1))"
 }
 
+# ensure_directory PATH: there, and owned by the servers' user.
+ensure_directory()
+{
+	# The command is for the shell of the other user.
+	# shellcheck disable=SC2016
+	as_server sh -c 'umask 077; mkdir -p -- "$1"' sh "$1" ||
+		fail "user $SERVER_USER cannot make the directory $1" \
+			"choose another place in $CONFIG_FILE"
+	[[ $(as_server stat -L -c %U -- "$1") == "$SERVER_USER" ]] ||
+		fail "the directory $1 does not belong to user $SERVER_USER"
+}
+
+# The first state file of a member that has never run, see nodelaunch.sh --new.
+write_first_state()
+{
+	local file output
+
+	file=$(node_state_file "$1")
+	output=$(as_server "$PG_BIN/pg_leader_state" --new "$file" --node-id "$1" \
+		--cluster "$CLUSTER_LIST" ${CLUSTER_NAME:+--cluster-name "$CLUSTER_NAME"} 2>&1) ||
+		fail "no first state file could be written: $output"
+	say "node $1: wrote a first state file, $file"
+}
+
 # Is there a database cluster?  (Its directory can be closed to the caller.)
 node_exists()
 {

@@ -52,18 +52,6 @@ EXIT STATUS
 TEXT
 }
 
-# ensure_directory PATH: there, and owned by the servers' user.
-ensure_directory()
-{
-	# The command is for the shell of the other user.
-	# shellcheck disable=SC2016
-	as_server sh -c 'umask 077; mkdir -p -- "$1"' sh "$1" ||
-		fail "user $SERVER_USER cannot make the directory $1" \
-			"choose another place in $CONFIG_FILE"
-	[[ $(as_server stat -L -c %U -- "$1") == "$SERVER_USER" ]] ||
-		fail "the directory $1 does not belong to user $SERVER_USER"
-}
-
 # initdb beside its place and a rename: a half-made cluster is never taken for
 # a whole one.
 create_cluster()
@@ -144,17 +132,6 @@ write_settings()
 		as_server sh -c 'printf "\n%s\n" "$2" >>"$1"' sh "$data/postgresql.conf" \
 			"include 'pg_leader.conf'		# written by nodelaunch.sh; keep it last"
 	fi
-}
-
-write_first_state()
-{
-	local file output
-
-	file=$(node_state_file "$id")
-	output=$(as_server "$PG_BIN/pg_leader_state" --new "$file" --node-id "$id" \
-		--cluster "$CLUSTER_LIST" ${CLUSTER_NAME:+--cluster-name "$CLUSTER_NAME"} 2>&1) ||
-		fail "no first state file could be written: $output"
-	say "node $id: wrote a first state file, $file"
 }
 
 check_ports()
@@ -284,7 +261,7 @@ ensure_directory "$PGLD_STATE_DIRECTORY"
 ensure_directory "$PGLD_SOCKET_DIRECTORY"
 # The state file first: an interrupted launch then needs no second --new.
 if [[ $new == yes ]]; then
-	write_first_state
+	write_first_state "$id"
 elif [[ $has_state == no ]]; then
 	warn "node $id has no state file and was not launched with --new: it abstains until every other member has answered it, or until SELECT pg_leader_admit()"
 fi

@@ -1,0 +1,570 @@
+#!/bin/bash
+#
+# script/test_stand/ctl.sh
+#	  Control the test stand: start, stop, kill and pause its nodes, cut its links.
+#
+# For people at a terminal, and with commands from arguments, a file or a pipe for
+# the tests.  The network itself is net_init.sh's.
+
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=script/lib.sh
+. "$here/../lib.sh"
+# shellcheck source=script/test_stand/stand.sh
+. "$here/stand.sh"
+
+usage()
+{
+	cat <<TEXT
+NAME
+    ctl.sh - control the test stand
+
+SYNOPSIS
+    ctl.sh [--config CONFIG] [-c COMMAND]... [-f FILE | COMMAND WORD...]
+
+DESCRIPTION
+    Without a command it reads them: on a terminal with history and completion
+    by the tab key, elsewhere a line each ("#" begins a comment), up to the first
+    one that fails.  The servers go on running when it ends.
+
+OPTIONS
+    --config CONFIG  the configuration, $PGLD_DEFAULT_CONFIG by default
+    -c COMMAND       do this, and then the next -c
+    -f FILE          read commands from there; "-" is standard input
+    --help           this text
+
+COMMANDS
+$(command_help | sed 's/^/    /')
+
+EXIT STATUS
+    0 done, 1 a command failed, 2 called or configured wrongly
+TEXT
+}
+
+command_help()
+{
+	cat <<TEXT
+start [ALL | IDs]                st   launch nodes, all by default
+stop [smart|fast|immediate] [ALL | IDs]
+                                 sp   stop them; fast by default
+kill IDs                              SIGKILL for all of a node's processes
+pause IDs                             SIGSTOP for all of them
+resume [ALL | IDs]                    SIGCONT
+
+disconnect ONE ANOTHER [both]    d    nothing gets from ONE to ANOTHER
+reconnect ONE ANOTHER [both]     r    it does again
+isolate ID                            cut ID off from all others, both ways
+brainsplit GROUP ; GROUP ...     b    cut all links between groups of IDs;
+                                      a node in no group keeps its links
+brainjoin                        bj   all links are whole again
+loss ONE ANOTHER PERCENT [both]       lose that many of the packets from ONE to
+                                      ANOTHER at random; 0: none
+flush                            f    remove all cuts and losses
+
+transfer [ID]                         hand over, to that node if named
+status                           s    the nodes, and the links that are cut
+statistics                       stat the rules, and what they have dropped
+help                             h ?  this text
+exit                             q    leave; the servers go on running
+
+IDs are separated by spaces or commas.  Cuts add up, until they are joined.
+Address resolution (ARP, neighbour discovery) passes all cuts and losses.
+TEXT
+}
+
+# ---- arguments of commands ----
+
+# Errors of a command end the command: each runs in a shell of its own.
+
+wrong()
+{
+	usage_error "$1" "${2:-\"help\" says how}"
+}
+
+# take_ids WORD...: sets IDS; nothing or ALL: all of them.
+take_ids()
+{
+	local word
+
+	IDS=()
+	if (( $# == 0 )) || [[ ${*^^} == ALL ]]; then
+		IDS=("${NODE_IDS[@]}")
+		return
+	fi
+	# Commas are as good as spaces.
+	# shellcheck disable=SC2048,SC2086
+	set -- ${*//,/ }
+	for word in "$@"; do
+		check_node_id "$word"
+		word=$((10#$word))
+		[[ " ${IDS[*]:-} " == *" $word "* ]] || IDS+=("$word")
+	done
+}
+
+# need_ids COMMAND WORD...: the same, but somebody has to be named.
+need_ids()
+{
+	(( $# > 1 )) || wrong "$1: which node?" "the nodes are ${NODE_IDS[*]}, or ALL"
+	take_ids "${@:2}"
+}
+
+# take_link ONE ANOTHER [both]: sets PAIRS
+take_link()
+{
+	if (( $# < 2 || $# > 3 )) || [[ ${3:-both} != both ]]; then
+		wrong "two nodes are needed, and perhaps \"both\"" "as in: 0 1, or: 0 1 both"
+	fi
+	check_node_id "$1"
+	check_node_id "$2"
+	set -- "$((10#$1))" "$((10#$2))" "${3:-}"
+	[[ $1 != "$2" ]] || wrong "node $1 has no link to itself" "name two nodes"
+	PAIRS=("$1,$2")
+	[[ -z $3 ]] || PAIRS+=("$2,$1")
+}
+
+no_words()
+{
+	(( $# == 1 )) || wrong "$1 takes no argument, not even \"$2\""
+}
+
+# ---- nodes ----
+
+# A cluster of which nothing is there is created now, as a whole: then nobody can
+# have forgotten a vote.
+create_if_new()
+{
+	local id
+
+	for id in "${NODE_IDS[@]}"; do
+		! node_exists "$id" || return 0
+		! as_server test -e "$(node_state_file "$id")" || return 0
+	done
+	check_installed
+	ensure_directory "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
+	ensure_directory "$PGLD_STATE_DIRECTORY"
+	for id in "${NODE_IDS[@]}"; do
+		write_first_state "$id"
+	done
+}
+
+# for_each_id COMMAND: with each of IDS, side by side; what each says is printed
+# when it has ended, and it fails if one fails.
+for_each_id()
+{
+	local id outputs status=0
+	local -a pids=()
+
+	outputs=$(mktemp -d "${TMPDIR:-/tmp}/pg_leader_ctl.XXXXXX")
+	# shellcheck disable=SC2064
+	trap "rm -rf -- '$outputs'" EXIT
+	for id in "${IDS[@]}"; do
+		"$@" "$id" >"$outputs/$id" 2>&1 &
+		pids[id]=$!
+	done
+	for id in "${IDS[@]}"; do
+		wait "${pids[id]}" || status=1
+		cat -- "$outputs/$id"
+	done
+	return "$status"
+}
+
+launch_node()
+{
+	if node_exists "$1" && node_running "$1" && node_is_paused "$1"; then
+		say "node $1: runs, but is paused; \"resume $1\" lets it go on"
+		return
+	fi
+	in_namespace "$1" "$here/../nodelaunch.sh" -c "$CONFIG_FILE" "$1"
+}
+
+do_start()
+{
+	take_ids "$@"
+	create_if_new
+	for_each_id launch_node
+}
+
+# A paused server cannot stop.
+stop_node()
+{
+	signal_node "$2" CONT
+	"$here/../nodestop.sh" -c "$CONFIG_FILE" -m "$1" "$2"
+}
+
+do_stop()
+{
+	local mode=fast
+
+	if [[ ${1:-} =~ ^(smart|fast|immediate)$ ]]; then
+		mode=$1
+		shift
+	fi
+	take_ids "$@"
+	for_each_id stop_node "$mode"
+}
+
+has_processes()
+{
+	[[ -n $(node_processes "$1") ]] || node_is_unburied "$1"
+}
+
+# Leaves in IDS those that have processes, and says so of the others.
+skip_stopped()
+{
+	local id
+	local -a running=()
+
+	for id in "${IDS[@]}"; do
+		if [[ -n $(node_processes "$id") ]]; then
+			running+=("$id")
+		else
+			say "node $id: does not run"
+		fi
+	done
+	IDS=(${running[@]+"${running[@]}"})
+}
+
+do_kill()
+{
+	local id
+
+	need_ids kill "$@"
+	skip_stopped
+	for id in ${IDS[@]+"${IDS[@]}"}; do
+		signal_node "$id" KILL
+	done
+	for id in ${IDS[@]+"${IDS[@]}"}; do
+		wait_while has_processes "$id" || fail "node $id: processes outlive SIGKILL"
+		say "node $id: killed"
+	done
+}
+
+do_pause()
+{
+	local id
+
+	need_ids pause "$@"
+	skip_stopped
+	for id in ${IDS[@]+"${IDS[@]}"}; do
+		signal_node "$id" STOP
+		say "node $id: paused"
+	done
+}
+
+do_resume()
+{
+	local id
+
+	take_ids "$@"
+	for id in "${IDS[@]}"; do
+		if node_is_paused "$id"; then
+			signal_node "$id" CONT
+			say "node $id: resumed"
+		else
+			say "node $id: is not paused"
+		fi
+	done
+}
+
+do_transfer()
+{
+	local leader output
+
+	(( $# <= 1 )) || wrong "transfer takes one node, or none"
+	[[ -z ${1:-} ]] || check_node_id "$1"
+	leader=$(find_leader) || fail "there is no leader to hand over" "\"status\" shows what the nodes know"
+	output=$(node_psql "$leader" -c "SELECT pg_leader_transfer(${1:-NULL})" 2>&1) || {
+		output=${output#*ERROR:}
+		fail "node $leader did not hand over: ${output#"${output%%[![:space:]]*}"}"
+	}
+	say "node $leader has handed over to node $output"
+}
+
+# ---- links ----
+
+do_disconnect()
+{
+	take_link "$@"
+	change_links cut "${PAIRS[@]}"
+	say_pairs "is cut"
+}
+
+do_reconnect()
+{
+	take_link "$@"
+	change_links join "${PAIRS[@]}"
+	say_pairs "is whole"
+}
+
+say_pairs()
+{
+	local pair
+
+	for pair in "${PAIRS[@]}"; do
+		say "the link from ${pair%,*} to ${pair#*,} $1"
+	done
+}
+
+do_isolate()
+{
+	local id
+
+	(( $# == 1 )) || wrong "isolate takes one node" "the nodes are ${NODE_IDS[*]}"
+	check_node_id "$1"
+	PAIRS=()
+	for id in "${NODE_IDS[@]}"; do
+		if (( id != 10#$1 )); then
+			PAIRS+=("$((10#$1)),$id" "$id,$((10#$1))")
+		fi
+	done
+	change_links cut ${PAIRS[@]+"${PAIRS[@]}"}
+	say "node $((10#$1)) is cut off from all others"
+}
+
+do_brainsplit()
+{
+	local text group groups=0 one another
+	local -a group_of=()
+
+	text="$*"
+	[[ $text == *\;* ]] || wrong "brainsplit needs two groups or more, with \";\" between them" \
+		"as in: brainsplit ${NODE_IDS[0]} ; ${NODE_IDS[*]:1}"
+	while IFS= read -r group; do
+		[[ -n ${group//[[:space:],]/} ]] || wrong "brainsplit: a group has no node in it" \
+			"as in: brainsplit ${NODE_IDS[0]} ; ${NODE_IDS[*]:1}"
+		# shellcheck disable=SC2086
+		take_ids $group
+		for one in "${IDS[@]}"; do
+			[[ -z ${group_of[one]:-} ]] || wrong "brainsplit: node $one is in two groups"
+			group_of[one]=$groups
+		done
+		groups=$((groups + 1))
+	done <<<"${text//;/$'\n'}"
+
+	PAIRS=()
+	for one in "${!group_of[@]}"; do
+		for another in "${!group_of[@]}"; do
+			if [[ ${group_of[one]} != "${group_of[another]}" ]]; then
+				PAIRS+=("$one,$another")
+			fi
+		done
+	done
+	change_links cut "${PAIRS[@]}"
+	say "split into $groups groups: ${text//;/|}"
+}
+
+do_loss()
+{
+	local percent pair
+
+	(( $# >= 3 && $# <= 4 )) || wrong "loss needs two nodes and a percentage" "as in: loss 0 1 30, or: loss 0 1 30 both"
+	percent=${3%\%}
+	is_number "$percent" 0 100 || wrong "loss: \"$3\" is no percentage" "0 to 100"
+	take_link "$1" "$2" ${4:+"$4"}
+	for pair in "${PAIRS[@]}"; do
+		set_loss "${pair%,*}" "${pair#*,}" "$((10#$percent))"
+		say "from ${pair%,*} to ${pair#*,}, $((10#$percent)) % are lost"
+	done
+}
+
+do_brainjoin()
+{
+	no_words brainjoin "$@"
+	join_all_links
+	say "all links are whole; losses stay"
+}
+
+do_flush()
+{
+	no_words flush "$@"
+	join_all_links
+	clear_losses
+	say "all links are whole, and nothing is lost"
+}
+
+# ---- looking ----
+
+do_status()
+{
+	no_words status "$@"
+	read_nodes
+	read_cuts
+	read_losses
+	print_nodes
+	say
+	print_links
+}
+
+do_statistics()
+{
+	local id line
+
+	no_words statistics "$@"
+	say "rules of the chain $STAND_CHAIN in ebtables' FORWARD (the first two let address resolution pass):"
+	ebtables-nft -L "$STAND_CHAIN" --Lc | sed -n 's/^-/  -/p'
+	for id in "${NODE_IDS[@]}"; do
+		in_namespace "$id" nft list table inet "$STAND_TABLE" 2>/dev/null |
+			sed -nE "s/.*< ([0-9]+) counter (packets [0-9]+ bytes [0-9]+) .*comment \"from ([0-9]+)\".*/  from \3 to $id: \1 % lost, \2/p" || true
+	done
+}
+
+# ---- commands ----
+
+COMMAND_NAMES=(start stop kill pause resume disconnect reconnect isolate brainsplit brainjoin
+	loss flush transfer status statistics help exit quit)
+
+# Sets COMMAND to the full name of what a person typed.
+find_command()
+{
+	case $1 in
+		h | '?') COMMAND=help ;;
+		st) COMMAND=start ;;
+		sp) COMMAND=stop ;;
+		d) COMMAND=disconnect ;;
+		r) COMMAND=reconnect ;;
+		b) COMMAND=brainsplit ;;
+		bj) COMMAND=brainjoin ;;
+		s) COMMAND=status ;;
+		stat) COMMAND=statistics ;;
+		f) COMMAND=flush ;;
+		q | quit) COMMAND='exit' ;;
+		*) COMMAND=$1 ;;
+	esac
+	[[ " ${COMMAND_NAMES[*]} " == *" $COMMAND "* ]]
+}
+
+# run_line LINE: one command.  Errors end the subshell, and nothing else.
+run_line()
+{
+	local -a words=()
+
+	read -ra words <<<"${1%%#*}" || true
+	(( ${#words[@]} > 0 )) || return 0
+	find_command "${words[0]}" || {
+		error "there is no command \"${words[0]}\"" "\"help\" lists them"
+		return 2
+	}
+	case $COMMAND in
+		help) command_help ;;
+		exit) leaving=yes ;;
+		*)
+			(
+				require_stand "$config_shown"
+				"do_$COMMAND" "${words[@]:1}"
+			)
+			;;
+	esac
+}
+
+run_lines()
+{
+	local line
+
+	while IFS= read -r line || [[ -n $line ]]; do
+		run_line "$line" || exit $?
+		[[ $leaving == no ]] || exit 0
+	done
+}
+
+# ---- at a terminal ----
+
+# What could stand where the cursor is: commands first, then what belongs to them.
+complete_line()
+{
+	local before=${READLINE_LINE:0:READLINE_POINT} word common
+	local -a candidates=()
+
+	word=${before##*[[:space:]]}
+	if [[ $before == "$word" ]]; then
+		mapfile -t candidates < <(compgen -W "${COMMAND_NAMES[*]}" -- "$word")
+	else
+		find_command "${before%%[[:space:]]*}" || return 0
+		mapfile -t candidates < <(compgen -W "$(words_for "$COMMAND")" -- "$word")
+	fi
+	(( ${#candidates[@]} > 0 )) || return 0
+	if (( ${#candidates[@]} == 1 )); then
+		common="${candidates[0]} "
+	else
+		common=$(printf '%s\n' "${candidates[@]}" | sed -e '$!{N;s/^\(.*\).*\n\1.*$/\1\n\1/;D;}')
+		if [[ $common == "$word" ]]; then
+			printf '%s\n' "${candidates[*]}" >&2
+		fi
+	fi
+	READLINE_LINE="${before%"$word"}$common${READLINE_LINE:READLINE_POINT}"
+	READLINE_POINT=$((${#before} - ${#word} + ${#common}))
+}
+
+words_for()
+{
+	case $1 in
+		stop) printf '%s' "ALL smart fast immediate ${NODE_IDS[*]}" ;;
+		start | resume | kill | pause) printf '%s' "ALL ${NODE_IDS[*]}" ;;
+		disconnect | reconnect | loss) printf '%s' "both ${NODE_IDS[*]}" ;;
+		isolate | brainsplit | transfer) printf '%s' "${NODE_IDS[*]}" ;;
+	esac
+}
+
+run_terminal()
+{
+	local line history_file=${HOME:-/root}/.pg_leader_stand_history
+
+	# What "read -e" needs for history and completion in a script.
+	set -o emacs
+	bind -x '"\t": complete_line' 2>/dev/null
+	HISTFILE=$history_file
+	HISTCONTROL=ignoredups:ignorespace
+	history -r 2>/dev/null || true
+
+	stand_is_up || warn "the stand is not up; script/test_stand/net_init.sh makes it"
+	say "${#NODE_IDS[@]} nodes: ${NODE_IDS[*]}.  \"help\" lists the commands, \"exit\" leaves."
+	while [[ $leaving == no ]]; do
+		# Ctrl-C gives a command up, never this shell.
+		trap 'printf "\n"' INT
+		IFS= read -r -e -p "stand> " line || { (( $? > 128 )) && continue; printf '\n'; break; }
+		if [[ $line != *([[:space:]]) ]]; then
+			history -s -- "$line"
+			history -a 2>/dev/null || true
+		fi
+		run_line "$line" || true
+	done
+}
+
+config=$PGLD_DEFAULT_CONFIG
+config_shown=
+file=
+commands=()
+leaving=no
+while (( $# > 0 )); do
+	case $1 in
+		--config) config=$(option_value "$@"); config_shown=$config; shift ;;
+		-c) commands+=("$(option_value "$@")"); shift ;;
+		-f) file=$(option_value "$@"); shift ;;
+		--help) usage; exit 0 ;;
+		-h) [[ $# -eq 1 ]] && { usage; exit 0; }; usage_error "there is no option $1" ;;
+		-*) usage_error "there is no option $1" "ctl.sh --help says more; -c is for commands, --config for a configuration" ;;
+		*) break ;;
+	esac
+	shift
+done
+[[ -z $file || ( $# -eq 0 && ${#commands[@]} -eq 0 ) ]] ||
+	usage_error "commands come from -f, from -c or from the arguments, not from several of them"
+[[ $# -eq 0 || ${#commands[@]} -eq 0 ]] ||
+	usage_error "commands come from -c or from the arguments, not from both"
+[[ $# -eq 0 ]] || commands=("$*")
+
+read_stand_config "$config"
+find_postgres
+choose_colours
+shopt -s extglob
+
+if (( ${#commands[@]} > 0 )); then
+	for line in "${commands[@]}"; do
+		run_line "$line" || exit $?
+	done
+elif [[ -n $file && $file != - ]]; then
+	[[ -f $file && -r $file ]] || usage_error "\"$file\" is not a file that can be read"
+	run_lines <"$file"
+elif [[ -n $file || ! -t 0 ]]; then
+	run_lines
+else
+	run_terminal
+fi
