@@ -98,7 +98,8 @@ namespace_works()
 
 link_exists()
 {
-	[[ -e /sys/class/net/$1 ]]
+	# Not by /sys, which shows the namespace that it was mounted in.
+	ip link show dev "$1" >/dev/null 2>&1
 }
 
 chain_exists()
@@ -109,11 +110,15 @@ chain_exists()
 # Is the whole stand there, as configured?
 stand_is_up()
 {
-	local id
+	local id links
 
-	[[ -e $STAND_RECORD ]] && link_exists "$BRIDGE_NAME" && chain_exists "$STAND_CHAIN" || return 1
+	[[ -e $STAND_RECORD ]] || return 1
+	chain_exists "$STAND_CHAIN" || return 1
+	links=" $(ip -o link show | awk '{ sub(/[@:].*/, "", $2); printf "%s ", $2 }')"
+	[[ $links == *" $BRIDGE_NAME "* ]] || return 1
 	for id in "${NODE_IDS[@]}"; do
-		link_exists "$(node_cable "$id")" && namespace_exists "$(node_namespace "$id")" || return 1
+		[[ $links == *" $(node_cable "$id") "* ]] || return 1
+		namespace_exists "$(node_namespace "$id")" || return 1
 	done
 }
 
