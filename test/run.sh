@@ -14,7 +14,7 @@
 # shellcheck source=script/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../script/lib.sh"
 
-PARTS=(lint pure build unit unit-asan sim sim-asan explore fuzz mutants sql tap chaos)
+PARTS=(lint pure build unit unit-asan sim sim-asan explore fuzz mutants sql tap chaos stand nemesis)
 
 usage()
 {
@@ -25,6 +25,7 @@ NAME
 SYNOPSIS
     run.sh [--no-install] [--keep] [PART...]
     run.sh [--no-install] [--keep] soak [MINUTES]
+    run.sh [--no-install] [--keep] nemesis [MINUTES]
 
 DESCRIPTION
     Installs what the tests need from Debian's packages, if it is missing, and
@@ -48,6 +49,11 @@ DESCRIPTION
     tap        elections of real servers on this machine
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
+    stand      the test stand's scripts, and real servers in network namespaces
+               whose links are cut (as root)
+    nemesis    random faults of all kinds at once on five real servers for 2
+               minutes, or as many as are named, while an observer asks them
+               all and a checker reads what they said (as root)
 
     soak MINUTES, which is not one of them, goes on with random runs of the
     simulator from a new seed, 30 minutes by default.
@@ -64,6 +70,8 @@ ENVIRONMENT
     PG_CONFIG     the PostgreSQL to test with; else as PATH says
     PROVE_TESTS   the files in test/t to run, all of them by default
     CHAOS_ROUNDS  how often servers are killed in chaos, 5 by default
+    NEMESIS_NODES servers that the nemesis has, 5 by default
+    NEMESIS_SEED  its seed, from the clock by default; it is printed
     TMPDIR        where the temporary directory is made, /tmp by default
 
 EXIT STATUS
@@ -351,7 +359,7 @@ part_lint()
 	done
 	for file in "${scripts[@]}"; do
 		case $file in
-			script/lib.sh | script/*/lib.sh) ;;
+			script/lib.sh | script/test_stand/stand.sh) ;;
 			script/*.sh | test/run.sh) check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
@@ -536,6 +544,46 @@ part_chaos()
 		test/chaos/kill_everyone.pl
 }
 
+# run_on_stand COMMAND...: as root, with a network and processes of its own.
+run_on_stand()
+{
+	env -C "$tree" PG_CONFIG="$PG_CONFIG" PATH="$PG_BIN:$PATH" TMPDIR="$scratch/tmp" \
+		PGLD_USER="$SERVER_USER" test/stand/private_network "$@"
+}
+
+# Counted as one skipped test, and as a failure in CI.
+stand_is_impossible()
+{
+	if ! is_root; then
+		say "1..0 # SKIP network namespaces need root"
+	elif ! unshare --mount --net --pid --fork true 2>/dev/null; then
+		say "1..0 # SKIP this machine allows no namespaces"
+	else
+		return 1
+	fi
+}
+
+part_stand()
+{
+	local -a tests
+
+	! stand_is_impossible || return 0
+	need_build
+	as_tester make -s -C test/stand
+	mapfile -t tests < <(files '^test/stand/[^/]*\.pl$')
+	(( ${#tests[@]} > 0 )) || { say "there are no tests in test/stand"; return 1; }
+	run_on_stand prove -v "${tests[@]}"
+}
+
+part_nemesis()
+{
+	! stand_is_impossible || return 0
+	need_build
+	as_tester make -s -C test/stand
+	run_on_stand test/stand/nemesis --nodes "${NEMESIS_NODES:-5}" --minutes "$nemesis_minutes" \
+		${NEMESIS_SEED:+--seed "$NEMESIS_SEED"}
+}
+
 # ---- main ----
 
 # With a view of the mounts of its own, where that may be had: what a test mounts
@@ -549,6 +597,7 @@ fi
 install=yes
 keep=no
 minutes=30
+nemesis_minutes=2
 chosen=()
 while (( $# > 0 )); do
 	case $1 in
@@ -556,12 +605,12 @@ while (( $# > 0 )); do
 		--keep) keep=yes ;;
 		-h | --help) usage; exit 0 ;;
 		-*) usage_error "there is no option $1" ;;
-		soak)
-			chosen+=(soak)
-			if [[ $# -gt 1 && $2 != -* ]]; then
+		soak | nemesis)
+			chosen+=("$1")
+			if [[ $# -gt 1 && $2 =~ ^[0-9] ]]; then
 				[[ $2 =~ ^[1-9][0-9]{0,4}$ ]] ||
-					usage_error "soak for how many minutes?  \"$2\" is not a number from 1 to 99999"
-				minutes=$2
+					usage_error "$1 for how many minutes?  \"$2\" is not a number from 1 to 99999"
+				if [[ $1 == soak ]]; then minutes=$2; else nemesis_minutes=$2; fi
 				shift
 			fi
 			;;
