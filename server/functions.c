@@ -373,14 +373,15 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	SharedStatus  status;
 	SharedDetail *detail = palloc(sizeof(SharedDetail));
 	Row			  row = {0};
-	uint64_t	  lease_term;
 	uint64_t	  lease_until;
 	uint64_t	  now;
-	bool		  takes_part = read_status(&status);
+	bool		  takes_part;
 	int			  i;
 
+	require_library();
 	shared_read_detail(detail);
-	lease_until = shared_lease(&lease_term, &now);
+	lease_until = shared_read_status_and_lease(&status, &now);
+	takes_part = status.state == SHARED_TAKING_PART;
 
 	add_state(&row, &status);
 	add_node(&row, status.node_id);

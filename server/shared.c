@@ -337,6 +337,30 @@ shared_read_status(SharedStatus *status)
 	read_copy(&shared->status_change, status, &shared->status, sizeof(*status));
 }
 
+uint64_t
+shared_read_status_and_lease(SharedStatus *status, uint64_t *now)
+{
+	int i;
+
+	/*
+	 * A leader's status is shown before its lease, and its lease is withdrawn
+	 * before its status: one that is read after a status that knows nothing of
+	 * it was begun in between.
+	 */
+	for (i = 0; i < READS_AT_ALL; i++)
+	{
+		uint64_t term;
+		uint64_t until;
+
+		shared_read_status(status);
+		until = shared_lease(&term, now);
+		if (until == 0 || (status->role == RAFT_LEADER && status->term == term))
+			return until;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return 0;
+}
+
 void
 shared_read_detail(SharedDetail *detail)
 {

@@ -181,8 +181,14 @@ extern bool shared_available(void);
 extern uint64_t shared_lease(uint64_t *term, uint64_t *now);
 
 extern void shared_read_status(SharedStatus *status);
-extern void shared_read_detail(SharedDetail *detail);
-extern void shared_read_events(SharedEvents *events);
+
+/*
+ * Both as they were at the instant *now: who has a lease is shown as leader of
+ * the lease's term.  Returns until when the lease holds, 0: there is none.
+ */
+extern uint64_t shared_read_status_and_lease(SharedStatus *status, uint64_t *now);
+extern void		shared_read_detail(SharedDetail *detail);
+extern void		shared_read_events(SharedEvents *events);
 
 /* Hand a request to the worker and wait for its answer until "deadline". */
 extern void shared_request(SharedRequestKind kind, int32_t target,
