@@ -577,11 +577,21 @@ part_stand()
 
 part_nemesis()
 {
+	local history status=0
+
 	! stand_is_impossible || return 0
 	need_build
 	as_tester make -s -C test/stand
+	# It outlives the scratch directory if it shows something.
+	history=$(mktemp -u "${TMPDIR:-/tmp}/pg_leader_nemesis.XXXXXX")
 	run_on_stand test/stand/nemesis --nodes "${NEMESIS_NODES:-5}" --minutes "$nemesis_minutes" \
-		${NEMESIS_SEED:+--seed "$NEMESIS_SEED"}
+		--output "$history" ${NEMESIS_SEED:+--seed "$NEMESIS_SEED"} || status=$?
+	if (( status == 0 )); then
+		rm -rf -- "$history"*
+	else
+		say "# the history is kept: $history"
+	fi
+	return "$status"
 }
 
 # ---- main ----
