@@ -60,6 +60,10 @@ raft_drop_name(RaftDrop drop)
 			return "from an earlier start";
 		case RAFT_DROP_TWIN:
 			return "node id used twice";
+		case RAFT_DROP_SEEN:
+			return "seen before, or far too late";
+		case RAFT_DROP_GREETED:
+			return "greeted again too soon";
 		case RAFT_DROP_NOT_GREETED:
 			return "greeting not answered yet";
 		case RAFT_DROP_OTHER_LIST:

@@ -3,8 +3,22 @@
  *	  Who is who, and a member's way back into the votes (rule 11).
  *
  * Every start of a member has a boot counter and a random incarnation.  A
- * datagram acts only if it echoes the present start of its receiver: what was
- * sent to an earlier start, or recorded and sent again, acts on nothing.
+ * datagram acts only if it echoes the present start of its receiver, comes from
+ * the present start of its sender, and has not come before.  So one that somebody
+ * recorded and sends again acts on nothing:
+ *
+ *	  sent to an earlier start of ours		falls at the echo
+ *	  by an earlier start of the peer		falls at the start
+ *	  between these two starts				falls at the window: its number was seen,
+ *											or is RAFT_WINDOW or more behind
+ *
+ * The window lives in memory alone.  It need not outlive a start: after ours the
+ * echo is another one, after the peer's its numbers begin anew.
+ *
+ * Held back and delivered once is not the same as sent again: within the window
+ * datagrams still come late and overtake each other, as in any network.  Each
+ * rule looks after that itself (rounds that are counted once, answers that are
+ * overtaken); none of those checks is made superfluous by the window.
  *
  *	  1. greeting		here is my start.  Acts on nothing.
  *	  2. answer			echoes it, names the answerer's start, and says what the
@@ -15,6 +29,10 @@
  * A member that may have lost its state abstains until every other member has
  * answered: whatever it promised or voted before, one of them knows at least its
  * term.
+ *
+ * Two things are said to somebody who has proved nothing: the answer to a
+ * greeting, and the greeting that a wrong echo brings about.  Both are limited for
+ * each peer, so that recordings cannot make us talk.
  */
 #include "internal.h"
 
@@ -88,17 +106,106 @@ answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
 	answer->remembered_save = sooner_of(save, RAFT_MAX_REMEMBERED);
 }
 
-/* Was the last of something less than a heartbeat_interval ago?  0: never was. */
+/* Was the last of something less than "interval" ago?  0: never was. */
 static bool
-is_recent(const Raft *r, uint64_t last, uint64_t now)
+is_recent(uint64_t last, uint64_t now, uint64_t interval)
 {
-	return last != 0 && now - last < r->config.timeouts.heartbeat_interval;
+	return last != 0 && now - last < interval;
 }
 
 /*
- * Is this message from the present start of its sender to our present start?
- * Learns a new start of the sender.  Greetings are answered here.  False: the
- * message has had all the effect that it may have.
+ * Answer the start that "m" comes from, unless its kind was answered within half a
+ * heartbeat_interval.  Half: a start repeats its greeting every whole one, and the
+ * answer to each of these may be the first that is not lost.
+ *
+ * There are three kinds, so that none keeps another waiting.  The greeter repeats
+ * itself.  A newer start than that is answered at once: recordings are older than
+ * the real newest start, and fall under the rest.  The rest may still be real, an
+ * old copy or a twin that has to be told.  Whoever can forge greetings, which
+ * needs a network without authentication, can keep the last two kinds busy: a
+ * start then waits for its repetition to be the first of a half interval.  False:
+ * not answered.
+ */
+static bool
+answer_start(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
+{
+	RaftPeer *peer = &r->peers[m->from];
+	uint64_t *last = &peer->told_others_at;
+
+	if (m->boot > peer->greeter_boot)
+		last = &peer->told_new_start_at;
+	else if (m->boot == peer->greeter_boot && m->incarnation == peer->greeter_incarnation)
+		last = &peer->told_greeter_at;
+	if (is_recent(*last, now, r->config.timeouts.heartbeat_interval / 2))
+		return false;
+	*last = now;
+	if (m->boot > peer->greeter_boot)
+	{
+		peer->greeter_boot = m->boot;
+		peer->greeter_incarnation = m->incarnation;
+		peer->told_greeter_at = now;
+	}
+	answer_greeting(r, m, out);
+	return true;
+}
+
+/* ---- the replay window ---- */
+
+/* Has a datagram with this number come before, or can nobody tell any more? */
+static bool
+was_seen(const RaftPeer *peer, uint64_t sequence)
+{
+	if (sequence > peer->sequence)
+		return false;
+	return peer->sequence - sequence >= RAFT_WINDOW ||
+		   (peer->window >> (peer->sequence - sequence) & 1) != 0;
+}
+
+static void
+mark_seen(RaftPeer *peer, uint64_t sequence)
+{
+	assert(!was_seen(peer, sequence));
+	if (sequence > peer->sequence)
+	{
+		uint64_t ahead = sequence - peer->sequence;
+
+		peer->window = ahead < RAFT_WINDOW ? peer->window << ahead : 0;
+		peer->sequence = sequence;
+	}
+	peer->window |= UINT64_C(1) << (peer->sequence - sequence);
+}
+
+/* ---- who speaks ---- */
+
+/* An echo of our own start has come from a start that is newer than the known one. */
+static void
+learn_start(Raft *r, uint64_t now, const RaftMessage *m)
+{
+	RaftPeer *peer = &r->peers[m->from];
+
+	peer->boot = m->boot;
+	peer->incarnation = m->incarnation;
+	peer->sequence = 0;
+	peer->window = 0;
+	if (m->boot != peer->greeter_boot || m->incarnation != peer->greeter_incarnation)
+		peer->told_greeter_at = 0; /* that was another start */
+	peer->greeter_boot = m->boot;
+	peer->greeter_incarnation = m->incarnation;
+	peer->earlier_save = later_of(peer->earlier_save, peer->save_number);
+	peer->save_number = 0;
+	if (peer->answered && r->saved.abstaining != RAFT_VOTING)
+		peer->greet_at = now; /* its list may be another one now */
+}
+
+/*
+ * Is this message from the present start of its sender to our present start, and
+ * here for the first time?  Learns a new start of the sender.  Greetings are
+ * answered here.  False: the message has had all the effect that it may have.
+ *
+ * The window comes last: a number is marked only when the datagram is known to be
+ * the sender's own, to this start, so that nothing else can use numbers up.  What
+ * is dropped after this (not greeted yet, another list) is marked all the same: it
+ * has come, and taught what every datagram teaches.
  */
 bool
 raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
@@ -107,13 +214,14 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 
 	if (m->type == RAFT_GREETING)
 	{
-		answer_greeting(r, m, out);
+		if (!answer_start(r, now, m, out))
+			raft_drop(r, RAFT_DROP_GREETED);
 		return false;
 	}
 	if (m->echo_boot != r->saved.boot || m->echo_incarnation != r->config.incarnation)
 	{
 		raft_drop(r, RAFT_DROP_ECHO);
-		if (!is_recent(r, peer->greeted_at, now))
+		if (!is_recent(peer->greeted_at, now, r->config.timeouts.heartbeat_interval))
 			greet(r, now, m->from, out);
 		return false;
 	}
@@ -125,29 +233,24 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	if (m->boot == peer->boot && m->incarnation != peer->incarnation)
 	{
 		raft_drop(r, RAFT_DROP_TWIN);
-		if (!is_recent(r, peer->told_at, now))
-		{
-			peer->told_at = now;
-			answer_greeting(r, m, out);
-		}
+		(void) answer_start(r, now, m, out);
 		return false;
 	}
 
 	if (m->boot > peer->boot)
+		learn_start(r, now, m);
+	if (was_seen(peer, m->sequence))
 	{
-		peer->boot = m->boot;
-		peer->incarnation = m->incarnation;
-		peer->sequence = 0;
-		peer->earlier_save = later_of(peer->earlier_save, peer->save_number);
-		peer->save_number = 0;
-		if (peer->answered && r->saved.abstaining != RAFT_VOTING)
-			peer->greet_at = now; /* its list may be another one now */
+		raft_drop(r, RAFT_DROP_SEEN);
+		return false;
 	}
+	mark_seen(peer, m->sequence);
 	peer->save_number = later_of(peer->save_number, m->save_number);
 	peer->heard_at = now;
-	if (m->sequence > peer->sequence)
+
+	/* One that was overtaken by others knows less of its sender than they did. */
+	if (m->sequence == peer->sequence)
 	{
-		peer->sequence = m->sequence;
 		peer->list_digest = m->list_digest;
 		peer->term = m->term;
 		peer->abstaining = m->abstaining;
@@ -205,8 +308,8 @@ raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	RaftAbstain why = what_is_remembered(r, m);
 
 	/*
-	 * Overtaken by what the peer sent later, or sent again by somebody: what it
-	 * remembered then may have been of an earlier start, and be settled since.
+	 * Overtaken by what the peer sent later: what it remembered then may have been
+	 * of an earlier start, and be settled since.  The window lets it through.
 	 */
 	if (m->sequence < peer->sequence)
 	{

@@ -164,7 +164,7 @@ raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	}
 	if (m->term == r->saved.term && m->round <= r->heard_round)
 	{
-		/* Late or sent again by somebody: it must not pass for a sign of life. */
+		/* Overtaken by a later one: it must not pass for a sign of life. */
 		raft_drop(r, RAFT_DROP_STALE);
 		return;
 	}
@@ -234,7 +234,7 @@ raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 	if (m->abstaining || m->list_digest != r->config.list_digest)
 		return; /* heard, and counted nowhere */
 
-	/* Each round counts once, so that one sent again is no sign of life either. */
+	/* One that was overtaken by a later round's is no sign of life either. */
 	if (m->round <= peer->acked_round)
 	{
 		raft_drop(r, RAFT_DROP_STALE);

@@ -35,6 +35,12 @@
 #define RAFT_MAX_PROMISE	UINT64_C(600000000) /* 10 minutes */
 #define RAFT_MAX_REMEMBERED (RAFT_MAX_TERM / 2) /* of boot and save numbers */
 
+/*
+ * A datagram that is this far behind the newest one of its sender is dropped: of
+ * those nearer it is known which have come, of these it is not.
+ */
+#define RAFT_WINDOW 64
+
 /* A leader remembers the send times of this many rounds of heartbeats. */
 #define RAFT_ROUNDS 128
 
@@ -166,6 +172,8 @@ typedef enum RaftDrop
 	RAFT_DROP_ECHO,				/* does not echo this start of ours */
 	RAFT_DROP_OLD_START,		/* from an earlier start of the peer */
 	RAFT_DROP_TWIN,				/* from another process with the peer's id */
+	RAFT_DROP_SEEN,				/* has come before, or is too late to tell */
+	RAFT_DROP_GREETED,			/* a greeting of the kind was answered a moment ago */
 	RAFT_DROP_NOT_GREETED,		/* the peer has not answered our greeting */
 	RAFT_DROP_OTHER_LIST,		/* the peer's member list is not ours */
 	RAFT_DROP_STALE,			/* answers something that is over */
@@ -223,8 +231,25 @@ typedef struct RaftPeer
 
 	uint64_t greet_at;	 /* when to send it the next greeting */
 	uint64_t greeted_at; /* when the last one was sent; 0: never */
-	uint64_t told_at;	 /* when a twin of it was told so last; 0: never */
-	uint64_t sequence;	 /* highest seen of its newest start */
+
+	/*
+	 * The replay window: which numbers of its newest start were seen.  A new
+	 * start begins both anew.
+	 */
+	uint64_t sequence; /* the highest; 0: none */
+	uint64_t window;   /* bit k: sequence - k was seen, k < RAFT_WINDOW */
+
+	/*
+	 * Greetings can be recorded and forged.  Each kind of them is answered once in
+	 * half a heartbeat_interval; these are the moments of the last answers, 0:
+	 * none.  The greeter is the newest start that was answered, until a datagram
+	 * that echoes ours shows which one is real.
+	 */
+	uint64_t greeter_boot;
+	uint64_t greeter_incarnation;
+	uint64_t told_greeter_at;	/* the greeter itself */
+	uint64_t told_new_start_at; /* a start that is newer than the greeter was */
+	uint64_t told_others_at;	/* any other: an old copy, a twin, a recording */
 
 	/* While asking for pre-votes or votes. */
 	RaftBallot ballot;
@@ -250,7 +275,7 @@ typedef struct Raft
 	RaftPosition position;
 	bool		 may_lead;
 	uint64_t	 random;			 /* state of the generator */
-	uint64_t	 sequence;			 /* of the last datagram */
+	uint64_t	 sequence;			 /* of the last datagram, to whomever it went */
 	uint64_t	 loaded_save_number; /* saves of earlier starts up to it are accounted for */
 
 	RaftRole role;

@@ -120,6 +120,50 @@ renumber_starts(World *w, int i)
 	renumber(&saves);
 }
 
+static bool
+is_seen(const WorldPeer *view, uint8_t sequence)
+{
+	unsigned window = (unsigned) view->window[0] << 8 | view->window[1];
+	int		 behind = view->sequence - sequence;
+
+	return behind >= 0 && (behind >= 16 || (window >> behind & 1) != 0);
+}
+
+static void
+set_window(WorldPeer *view, unsigned window)
+{
+	view->window[0] = (uint8_t) (window >> 8);
+	view->window[1] = (uint8_t) window;
+}
+
+/*
+ * The replay window of a link goes with its numbers: of those that can still
+ * arrive it says whether they have come before, of all others nothing.  Numbers of
+ * the sender's earlier starts are not in it: they fall before the window.
+ */
+static void
+renumber_window(World *w, Places *places, int from, int to)
+{
+	WorldPeer *view = &w->node[to].peers[from];
+	bool	   seen[WORLD_BAG] = {false};
+	unsigned   window = view->sequence != 0;
+
+	for (int k = 0; k < w->n_flight; k++)
+	{
+		const WorldMessage *m = &w->flight[k];
+
+		seen[k] = m->from == from && m->to == to && m->boot == view->boot &&
+				  is_seen(view, m->sequence);
+	}
+	renumber(places);
+	for (int k = 0; k < w->n_flight; k++)
+	{
+		if (seen[k])
+			window |= 1u << (view->sequence - w->flight[k].sequence);
+	}
+	set_window(view, window);
+}
+
 /* The sender counts over all its links: it goes on from the highest of them. */
 static void
 renumber_sequences(World *w, int i)
@@ -139,7 +183,7 @@ renumber_sequences(World *w, int i)
 			if (w->flight[k].from == i && w->flight[k].to == j)
 				add_place(&places, &w->flight[k].sequence);
 		}
-		renumber(&places);
+		renumber_window(w, &places, i, j);
 		for (int k = 0; k < places.n; k++)
 			highest = *places.at[k] > highest ? *places.at[k] : highest;
 	}

@@ -22,7 +22,7 @@
  */
 #if UINTPTR_MAX > UINT32_MAX
 _Static_assert(sizeof(RaftSaved) == 56, "pack.c does not know all of RaftSaved");
-_Static_assert(sizeof(RaftPeer) == 200, "pack.c does not know all of RaftPeer");
+_Static_assert(sizeof(RaftPeer) == 240, "pack.c does not know all of RaftPeer");
 _Static_assert(sizeof(RaftMessage) == 168, "pack.c does not know all of RaftMessage");
 _Static_assert(offsetof(Raft, peers) == 3448, "pack.c does not know all of Raft");
 #endif
@@ -196,8 +196,12 @@ load_peer(const WorldPeer *p, int j, RaftPeer *peer)
 	peer->answer_term = p->answer_term;
 	peer->answer_promise = p->answer_promise * MS;
 	peer->answer_max_timeout = answered ? configs[j].timeouts.max_timeout : 0;
-	peer->greet_at = UINT64_MAX; /* greetings take no time here: step.c */
+
+	/* Greetings take no time here (step.c), so nobody greets too often. */
+	peer->greet_at = UINT64_MAX;
+	peer->told_greeter_at = peer->told_new_start_at = peer->told_others_at = 0;
 	peer->sequence = p->sequence;
+	peer->window = (uint64_t) p->window[0] << 8 | p->window[1];
 	peer->ballot = (RaftBallot) p->ballot;
 	peer->ask_at = unpack_point(p->ask_at, 0);
 	peer->acked_round = p->acked_round;
@@ -224,6 +228,9 @@ store_peer(WorldPeer *p, const RaftPeer *peer)
 	p->answer_term = small(peer->answer_term, "a term");
 	p->answer_promise = pack_ms(peer->answer_promise, "an answered promise");
 	p->sequence = small(peer->sequence, "a sequence number");
+	must_fit(peer->window <= UINT16_MAX, "a replay window");
+	p->window[0] = (uint8_t) (peer->window >> 8);
+	p->window[1] = (uint8_t) peer->window;
 	p->ballot = (uint8_t) peer->ballot;
 	p->ask_at = pack_point(peer->ask_at, 0);
 	p->acked_round = small(peer->acked_round, "a round");

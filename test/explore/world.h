@@ -79,6 +79,7 @@ typedef struct WorldPeer
 	uint8_t answer_term;
 	uint8_t answer_promise;
 	uint8_t sequence;
+	uint8_t window[2]; /* bit k: sequence - k was seen; high byte first */
 	uint8_t ballot;
 	uint8_t ask_at; /* point */
 	uint8_t acked_round;

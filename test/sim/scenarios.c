@@ -101,7 +101,7 @@ someone(const World *w, int not, int nor)
 RaftMessage
 forge(World *w, RaftMessageType type, int from, int to)
 {
-	const Node *a = &w->node[from];
+	Node	   *a = &w->node[from];
 	const Node *b = &w->node[to];
 	RaftMessage m = {.type = type, .from = a->id, .to = b->id};
 
@@ -111,7 +111,7 @@ forge(World *w, RaftMessageType type, int from, int to)
 	m.incarnation = a->raft.config.incarnation;
 	m.echo_boot = b->durable.boot;
 	m.echo_incarnation = b->raft.config.incarnation;
-	m.sequence = a->raft.sequence;
+	m.sequence = ++a->raft.sequence; /* a datagram of its own */
 	m.save_number = a->durable.save_number;
 	m.term = a->durable.term;
 	m.leader_id = m.replaced_leader = RAFT_NONE;

@@ -385,6 +385,108 @@ greeting_lost_or_replayed(World *w)
 	}
 }
 
+/* Any of what was ever said, over and over: "us" of it. */
+static void
+play_recordings(World *w, uint64_t us)
+{
+	uint64_t until = w->now + us;
+
+	while (w->now < until)
+	{
+		for (int k = 0; k < 20; k++)
+			network_replay(w, &w->archive[between(w, 0, w->n_archive - 1)]);
+		world_run(w, MS(2));
+	}
+}
+
+/* Elections, hand-overs and restarts, some of all that is said recorded. */
+static int
+record_a_life(World *w)
+{
+	int leader = begin_settled(w, 5);
+
+	w->record_ppm = 300000;
+	for (int k = 0; k < 6; k++)
+	{
+		int node = someone(w, leader, k % 5);
+
+		(void) node_transfer(w, leader, RAFT_NONE);
+		world_run(w, SECONDS(1));
+		node_crash(w, k % 2 ? node : world_lease(w), false);
+		world_run(w, MS(700));
+		for (int i = 0; i < 5; i++)
+		{
+			if (!w->node[i].up)
+				node_start(w, i);
+		}
+		leader = checker_await(w);
+		world_run(w, SECONDS(2));
+	}
+	w->record_ppm = 0;
+	EXPECT(w, w->n_archive == SIM_ARCHIVE);
+	return leader;
+}
+
+/*
+ * Replayed in quiet times: nobody saves anything, the leader stays.  A member that
+ * is down stays silent to all others; a leader that is cut off loses its lease, and
+ * another is elected, as if nothing were replayed.
+ */
+static void
+recordings_change_nothing(World *w)
+{
+	uint64_t saves[5];
+	uint64_t heard[5];
+	int		 leader = record_a_life(w);
+	int		 dead = someone(w, leader, -1);
+
+	for (int i = 0; i < 5; i++)
+		saves[i] = w->node[i].durable.save_number;
+	checker_begin_edge(w, leader, BIT(5) - 1, 0);
+	play_recordings(w, SECONDS(3));
+	checker_end_edge(w);
+	for (int i = 0; i < 5; i++)
+		EXPECT(w, w->node[i].durable.save_number == saves[i]);
+
+	node_crash(w, dead, false);
+	world_run(w, MS(10)); /* what it said last arrives */
+	for (int i = 0; i < 5; i++)
+		heard[i] = w->node[i].raft.peers[dead].heard_at;
+	play_recordings(w, SECONDS(3));
+	for (int i = 0; i < 5; i++)
+		EXPECT(w, i == dead || w->node[i].raft.peers[dead].heard_at == heard[i]);
+
+	network_isolate(w, leader);
+	play_recordings(w, MS(260));
+	EXPECT(w, !is_leading(w, leader));
+	play_recordings(w, checker_bound(w));
+	EXPECT(w, world_lease(w) >= 0 && world_lease(w) != leader);
+	EXPECT(w, w->node[leader].raft.role != RAFT_LEADER);
+}
+
+/* A start is greeted in time, whatever recordings of earlier ones say. */
+static void
+a_start_is_heard_among_recordings(World *w)
+{
+	int leader = begin_settled(w, 3);
+	int node = someone(w, leader, -1);
+
+	w->record_ppm = PER_MILLION;
+	for (int k = 0; k < 10; k++)
+	{
+		node_crash(w, node, false);
+		node_start(w, node);
+		world_run(w, MS(20));
+	}
+	w->record_ppm = 0;
+	world_run(w, SECONDS(1));
+	play_recordings(w, MS(300));
+	node_crash(w, node, false);
+	node_start(w, node);
+	play_recordings(w, MS(150));
+	EXPECT(w, follows(w, node) && world_lease(w) == leader);
+}
+
 static void
 lossy_start(World *w)
 {
@@ -415,5 +517,7 @@ const Scenario scenarios_network[] = {
 	{"mixed_wire_versions", mixed_wire_versions, NULL},
 	{"datagrams_read_late", datagrams_read_late, NULL},
 	{"greeting_lost_or_replayed", greeting_lost_or_replayed, NULL},
+	{"recordings_change_nothing", recordings_change_nothing, NULL},
+	{"a_start_is_heard_among_recordings", a_start_is_heard_among_recordings, NULL},
 	{"lossy_start", lossy_start, NULL},
 	{NULL, NULL, NULL}};

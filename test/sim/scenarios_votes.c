@@ -23,13 +23,16 @@ duplicate_vote_request(World *w)
 
 	if (w->node[voter].durable.voted_for != leader)
 		voter = someone(w, leader, voter);
-	m = forge(w, RAFT_VOTE_REQUEST, leader, voter);
-	m.promise = MS(200);
 	w->arg = leader;
 	w->on_send = count_grants;
 	n_seen = 0;
 	for (int k = 0; k < 3; k++)
+	{
+		m = forge(w, RAFT_VOTE_REQUEST, leader, voter);
+		m.promise = MS(200);
 		hand_over(w, &m);
+		hand_over(w, &m); /* its duplicate is not even answered */
+	}
 	EXPECT(w, n_seen == 3 && raft_promise_until(&w->node[voter].raft) > 0);
 	w->duplicate_ppm = PER_MILLION;
 	node_crash(w, leader, false);

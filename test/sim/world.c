@@ -664,6 +664,9 @@ node_harvest(World *w, Node *n)
 	w->coverage[COVER_TRANSFERS] += c->transfers;
 	w->coverage[COVER_DROPPED_ECHO] += c->dropped[RAFT_DROP_ECHO];
 	w->coverage[COVER_DROPPED_STALE] += c->dropped[RAFT_DROP_STALE];
+	w->coverage[COVER_DROPPED_SEEN] += c->dropped[RAFT_DROP_SEEN];
+	w->coverage[COVER_DROPPED_GREETED] += c->dropped[RAFT_DROP_GREETED];
+	w->coverage[COVER_DROPPED_OLD_START] += c->dropped[RAFT_DROP_OLD_START];
 	memset(&n->raft.counters, 0, sizeof(n->raft.counters));
 }
 

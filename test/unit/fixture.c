@@ -594,13 +594,31 @@ world_drop_all(World *w)
 }
 
 void
-world_inject(World *w, const RaftMessage *message)
+world_replay(World *w, const RaftMessage *message)
 {
 	MessageEnvelope envelope = {.cluster_digest = WORLD_CLUSTER};
 	uint8_t			bytes[MESSAGE_SIZE];
 
 	message_encode(message, &envelope, bytes);
 	receive(w, message->to, bytes);
+}
+
+void
+world_inject(World *w, const RaftMessage *message)
+{
+	uint64_t seen = world_dropped(w, message->to, RAFT_DROP_SEEN);
+
+	world_replay(w, message);
+	if (world_dropped(w, message->to, RAFT_DROP_SEEN) > seen)
+		fail_msg("%s %llu has come before, or comes far too late",
+				 message_type_name(message->type), (unsigned long long) message->sequence);
+}
+
+void
+world_say_again(World *w, RaftMessage *message)
+{
+	message->sequence = ++w->node[message->from].raft.sequence;
+	world_inject(w, message);
 }
 
 void

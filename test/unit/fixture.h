@@ -167,8 +167,18 @@ extern void world_drop_all(World *w);
 /* Take the oldest datagram off the network; false if there is none. */
 extern bool world_take(World *w, int from, int to, RaftMessage *message);
 
-/* Put a message into the hands of message->to, through the codec. */
+/*
+ * Put a message into the hands of message->to, through the codec, as a datagram of
+ * its own.  A test that injects one number twice to the same start fails: either
+ * it means a duplicate, world_replay(), or a repetition, world_say_again().
+ */
 extern void world_inject(World *w, const RaftMessage *message);
+
+/* The same bytes that came before, or that somebody recorded. */
+extern void world_replay(World *w, const RaftMessage *message);
+
+/* The same words once more: gives the message a new number and injects it. */
+extern void world_say_again(World *w, RaftMessage *message);
 
 /* The same past the codec, which would refuse some of them. */
 extern void world_inject_raw(World *w, int to, const RaftMessage *message);

@@ -66,6 +66,7 @@ answer_says_what_it_remembers(void **state)
 	world_elect(w, 0);
 	boot = w->node[2].disk.boot;
 	incarnation = w->node[2].config.incarnation;
+	world_advance(w, MS(25)); /* not in the instant of its first start */
 	world_restart(w, 2);
 	world_tick(w, 2);
 	while (world_sent(w, 0, RAFT_GREETING_ANSWER, 2) == NULL)
@@ -92,6 +93,7 @@ greeting_acts_on_nothing(void **state)
 	before = w->node[0].raft.peers[1];
 	record = w->node[0].raft.saved;
 	timer = w->node[0].raft.timer;
+	world_advance(w, MS(25));
 	m = world_message(w, RAFT_GREETING, 1, 0);
 	m.boot = 77;
 	m.incarnation = 88;
@@ -214,8 +216,14 @@ greeting_lost_or_replayed_repeated(void **state)
 		assert_true(steps < 200);
 		assert_true(world_take(w, from, w->queue[0].to, &m));
 		world_inject(w, &m);
-		if (steps < 60) /* the answers to repetitions are repeated too */
-			world_inject(w, &m);
+		if (steps < 60)
+		{
+			/* The answers to repetitions are repeated too, as often as is allowed. */
+			world_replay(w, &m);
+			if (steps % 10 == 0)
+				world_advance(w, MS(25));
+			world_say_again(w, &m);
+		}
 	}
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 3; j++)

@@ -385,7 +385,8 @@ replayed_heartbeat_or_acknowledgement(void **state)
 	while (w->now < end)
 	{
 		world_run(w, MS(40));
-		world_inject(w, &heartbeat);
+		world_replay(w, &heartbeat);
+		world_say_again(w, &heartbeat); /* past the window: the rounds count once */
 	}
 	assert_int_not_equal(w->node[1].raft.role, RAFT_FOLLOWER);
 	assert_true(raft_promise_until(&w->node[1].raft) < w->now);
@@ -400,7 +401,8 @@ replayed_heartbeat_or_acknowledgement(void **state)
 	while (w->now < end)
 	{
 		world_run(w, MS(40));
-		world_inject(w, &answer);
+		world_replay(w, &answer);
+		world_say_again(w, &answer);
 	}
 	assert_int_not_equal(w->node[0].raft.role, RAFT_LEADER);
 }
@@ -423,7 +425,7 @@ acknowledgements_that_cannot_be(void **state)
 	world_inject(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
 	m.round = UINT64_MAX;
-	world_inject(w, &m);
+	world_say_again(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
 
 	m = world_answer(w, &heartbeat, true); /* of another term */

@@ -247,7 +247,8 @@ pre_vote_answers_count_once_and_need_a_majority(void **state)
 	m = ask(1);
 	yes = world_answer(w, &m, true);
 	world_inject(w, &yes);
-	world_inject(w, &yes);
+	world_replay(w, &yes);
+	world_say_again(w, &yes);
 	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
 	m.to = 2;
 	yes = world_answer(w, &m, false);

@@ -332,20 +332,20 @@ late_or_replayed_transfer(void **state)
 	assert_true(w->node[1].disk.term == 2);
 
 	/* Again: to the candidate, to the leader, to the leader that handed on. */
-	order.sequence++;
-	world_inject(w, &order);
+	world_replay(w, &order);
+	world_say_again(w, &order);
 	assert_true(w->node[1].disk.term == 2);
 	assert_true(world_run_until(w, world_is_stable, MS(100)));
 	assert_int_equal(world_leader(w), 1);
-	order.sequence++;
-	world_inject(w, &order);
+	world_replay(w, &order);
+	world_say_again(w, &order);
 	assert_int_equal(w->node[1].raft.role, RAFT_LEADER);
 	assert_true(w->node[1].disk.term == 2);
 	world_run(w, MS(200));
 	assert_int_equal(world_transfer(w, 1, 2), RAFT_TRANSFER_STARTED);
 	assert_true(world_run_until(w, world_is_stable, MS(100)));
-	order.sequence++;
-	world_inject(w, &order);
+	world_replay(w, &order);
+	world_say_again(w, &order);
 	assert_int_equal(w->node[1].raft.role, RAFT_FOLLOWER);
 	assert_true(w->node[1].disk.term == 3);
 	assert_true(world_dropped(w, 1, RAFT_DROP_STALE) >= 3);
@@ -425,8 +425,8 @@ late_transfer_after_another_election(void **state)
 		int		 leader = world_leader(w);
 		uint64_t term = w->node[leader].disk.term;
 
-		order.sequence++;
-		world_inject(w, &order);
+		world_replay(w, &order); /* late; later a duplicate too */
+		world_say_again(w, &order);
 		world_run(w, MS(500));
 		assert_true(world_is_stable(w));
 		assert_int_equal(world_leader(w), leader);
