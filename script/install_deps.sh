@@ -17,12 +17,13 @@ NAME
     install_deps.sh - install the Debian packages that pg_leader needs
 
 SYNOPSIS
-    install_deps.sh [--check] [--record FILE] run | test
+    install_deps.sh [--check] [--record FILE] run | stand | test
 
 DESCRIPTION
-    "run" is what building pg_leader and running servers needs, "test" that and
-    what the tests need.  Only what is missing is installed.  A PostgreSQL that
-    PG_CONFIG or PATH names is used as it is.
+    "run" is what building pg_leader and running servers needs, "stand" that and
+    what the test stand in script/test_stand needs, "test" all that and what the
+    tests need.  Only what is missing is installed.  A PostgreSQL that PG_CONFIG
+    or PATH names is used as it is.
 
     Debian creates and starts a database cluster "main" when it installs a
     PostgreSQL server for the first time.  Nobody asked for that one here, so
@@ -70,11 +71,16 @@ wanted_packages()
 {
 	postgres_packages
 	printf '%s\n' gcc libc6-dev make perl
+	if [[ $1 != run ]]; then
+		# ebtables-nft, which the stand calls, is in iptables.
+		printf '%s\n' iproute2 iptables nftables util-linux
+	fi
 	if [[ $1 == test ]]; then
 		# libclang-rt is the runtime of the fuzzer and of sanitizers; netbase is what
-		# gives a bare system its /etc/hosts.
+		# gives a bare system its /etc/hosts; bsdutils has script(1), which is a
+		# terminal for programs that want one.
 		printf '%s\n' clang clang-format cppcheck libclang-rt-14-dev libcmocka-dev libipc-run-perl \
-			shellcheck procps iproute2 ebtables netbase patch
+			libpq-dev shellcheck procps bsdutils netbase patch
 	fi
 }
 
@@ -135,12 +141,12 @@ while (( $# > 0 )); do
 		--check) check=yes ;;
 		--record) record=$(option_value "$@"); shift ;;
 		-h | --help) usage; exit 0 ;;
-		run | test) list=$1 ;;
+		run | stand | test) list=$1 ;;
 		*) usage_error "there is no \"$1\" here" ;;
 	esac
 	shift
 done
-[[ -n $list ]] || usage_error "run or test?"
+[[ -n $list ]] || usage_error "run, stand or test?"
 
 # Elsewhere than on Debian and its kin, whoever called finds out what is missing.
 if ! type -P dpkg-query >/dev/null; then

@@ -147,24 +147,42 @@ create_if_new()
 }
 
 # for_each_id COMMAND: with each of IDS, side by side; what each says is printed
-# when it has ended, and it fails if one fails.
+# when it has ended, and it fails if one fails.  What has begun comes to its end,
+# also after an interruption: nothing is half-made, or goes on behind anybody's
+# back.
 for_each_id()
 {
-	local id outputs status=0
+	local id outputs signals='' status=0
 	local -a pids=()
 
 	outputs=$(mktemp -d "${TMPDIR:-/tmp}/pg_leader_ctl.XXXXXX")
 	# shellcheck disable=SC2064
 	trap "rm -rf -- '$outputs'" EXIT
+	trap 'signals+=x' INT TERM HUP
 	for id in "${IDS[@]}"; do
-		"$@" "$id" >"$outputs/$id" 2>&1 &
+		( trap '' INT TERM HUP; "$@" "$id" ) >"$outputs/$id" 2>&1 &
 		pids[id]=$!
 	done
 	for id in "${IDS[@]}"; do
-		wait "${pids[id]}" || status=1
+		wait_for_child "${pids[id]}" || status=1
 		cat -- "$outputs/$id"
 	done
+	[[ -z $signals ]] || fail "interrupted"
 	return "$status"
+}
+
+# The status of a child, once it has ended: a signal that is trapped ends "wait",
+# not the child.
+wait_for_child()
+{
+	local before status
+
+	while :; do
+		before=$signals
+		status=0
+		wait "$1" || status=$?
+		[[ $signals != "$before" ]] || return "$status"
+	done
 }
 
 launch_node()
@@ -173,7 +191,13 @@ launch_node()
 		say "node $1: runs, but is paused; \"resume $1\" lets it go on"
 		return
 	fi
-	in_namespace "$1" "$here/../nodelaunch.sh" -c "$CONFIG_FILE" "$1"
+	# One launch of a node at a time, also when a ctl.sh that was killed has left
+	# one behind.  The lock is flock's own, or the server would inherit it.  A
+	# session of its own, because Ctrl-C would make pg_ctl leave a server behind
+	# that is about to stop.
+	flock --close "$STAND_RECORDS/.launch-$(node_namespace "$1")" \
+		setsid --wait nsenter --net="/run/netns/$(node_namespace "$1")" -- \
+		"$here/../nodelaunch.sh" -c "$CONFIG_FILE" "$1"
 }
 
 do_start()
@@ -205,6 +229,26 @@ do_stop()
 has_processes()
 {
 	[[ -n $(node_processes "$1") ]] || node_is_unburied "$1"
+}
+
+# A process that has been told to stop runs until it is its turn, and may give
+# birth to another one until then: that is told, too.
+goes_on()
+{
+	has_running_processes "$1" || return 1
+	signal_node "$1" STOP
+}
+
+has_running_processes()
+{
+	local pid
+
+	for pid in $(node_processes "$1"); do
+		if grep -qE '^State:[[:blank:]]+[^TZX[:blank:]]' "/proc/$pid/status" 2>/dev/null; then
+			return 0
+		fi
+	done
+	return 1
 }
 
 # Leaves in IDS those that have processes, and says so of the others.
@@ -246,6 +290,7 @@ do_pause()
 	skip_stopped
 	for id in ${IDS[@]+"${IDS[@]}"}; do
 		signal_node "$id" STOP
+		wait_while goes_on "$id" || fail "node $id: processes go on in spite of SIGSTOP"
 		say "node $id: paused"
 	done
 }
@@ -267,14 +312,15 @@ do_resume()
 
 do_transfer()
 {
-	local leader output
+	local leader output hint=
 
 	(( $# <= 1 )) || wrong "transfer takes one node, or none"
 	[[ -z ${1:-} ]] || check_node_id "$1"
 	leader=$(find_leader) || fail "there is no leader to hand over" "\"status\" shows what the nodes know"
 	output=$(node_psql "$leader" -c "SELECT pg_leader_transfer(${1:-NULL})" 2>&1) || {
-		output=${output#*ERROR:}
-		fail "node $leader did not hand over: ${output#"${output%%[![:space:]]*}"}"
+		[[ ! $output =~ HINT:\ *([^$'\n']*) ]] || hint=${BASH_REMATCH[1]}
+		[[ ! $output =~ ERROR:\ *([^$'\n']*) ]] || output=${BASH_REMATCH[1]}
+		fail "node $leader did not hand over: $output" "$hint"
 	}
 	say "node $leader has handed over to node $output"
 }
@@ -327,7 +373,7 @@ do_brainsplit()
 
 	text="$*"
 	[[ $text == *\;* ]] || wrong "brainsplit needs two groups or more, with \";\" between them" \
-		"as in: brainsplit ${NODE_IDS[0]} ; ${NODE_IDS[*]:1}"
+		"as in: brainsplit ${NODE_IDS[0]} ; ${NODE_IDS[*]:1} (in quotes, if a shell reads it)"
 	while IFS= read -r group; do
 		[[ -n ${group//[[:space:],]/} ]] || wrong "brainsplit: a group has no node in it" \
 			"as in: brainsplit ${NODE_IDS[0]} ; ${NODE_IDS[*]:1}"
@@ -349,7 +395,7 @@ do_brainsplit()
 		done
 	done
 	change_links cut "${PAIRS[@]}"
-	say "split into $groups groups: ${text//;/|}"
+	say "no link is left between these groups: $(sed -E 's/[[:space:],]*;[[:space:],]*/ | /g' <<<"$text")"
 }
 
 do_loss()
@@ -370,7 +416,7 @@ do_brainjoin()
 {
 	no_words brainjoin "$@"
 	join_all_links
-	say "all links are whole; losses stay"
+	say "no link is cut any more; losses stay"
 }
 
 do_flush()
@@ -389,9 +435,11 @@ do_status()
 	read_nodes
 	read_cuts
 	read_losses
-	print_nodes
-	say
-	print_links
+	{
+		print_nodes
+		say
+		print_links
+	} | clip_lines
 }
 
 do_statistics()
@@ -403,7 +451,7 @@ do_statistics()
 	ebtables-nft -L "$STAND_CHAIN" --Lc | sed -n 's/^-/  -/p'
 	for id in "${NODE_IDS[@]}"; do
 		in_namespace "$id" nft list table inet "$STAND_TABLE" 2>/dev/null |
-			sed -nE "s/.*< ([0-9]+) counter (packets [0-9]+ bytes [0-9]+) .*comment \"from ([0-9]+)\".*/  from \3 to $id: \1 % lost, \2/p" || true
+			sed -nE "s/.* counter (packets [0-9]+ bytes [0-9]+) .*comment \"from ([0-9]+): ([0-9]+) %\".*/  from \2 to $id: \3 % lost, \1/p" || true
 	done
 }
 
@@ -432,35 +480,65 @@ find_command()
 	[[ " ${COMMAND_NAMES[*]} " == *" $COMMAND "* ]]
 }
 
-# run_line LINE: one command.  Errors end the subshell, and nothing else.
+# What a person may have meant: the commands that begin like this.
+guess_command()
+{
+	local guesses
+
+	guesses=$(compgen -W "${COMMAND_NAMES[*]}" -- "$1" | tr '\n' ' ') || true
+	if [[ -n $guesses ]]; then
+		printf 'commands are written out: %s' "${guesses% }"
+	else
+		printf '"help" lists them'
+	fi
+}
+
+# run_line LINE: one command; sets STATUS.  Errors end the subshell, and nothing
+# else.  Not to be called as a condition: then errors would end nothing.
 run_line()
 {
 	local -a words=()
 
+	STATUS=0
 	read -ra words <<<"${1%%#*}" || true
 	(( ${#words[@]} > 0 )) || return 0
 	find_command "${words[0]}" || {
-		error "there is no command \"${words[0]}\"" "\"help\" lists them"
-		return 2
+		error "there is no command \"${words[0]}\"" "$(guess_command "${words[0]}")"
+		STATUS=2
+		return 0
 	}
 	case $COMMAND in
 		help) command_help ;;
 		exit) leaving=yes ;;
 		*)
+			# A signal waits for the command's end, as the command may have to
+			# clean up.  Standard input may hold the commands to come.
+			trap 'interrupted=130' INT
+			trap 'interrupted=143' TERM HUP
+			set +e
 			(
+				set -e
 				require_stand "$config_shown"
 				"do_$COMMAND" "${words[@]:1}"
-			)
+			) </dev/null
+			STATUS=$?
+			set -e
+			trap - TERM HUP
+			# shellcheck disable=SC2064
+			trap "$between_commands" INT
 			;;
 	esac
 }
 
+# Up to the first line that fails, or to "exit".
 run_lines()
 {
 	local line
 
 	while IFS= read -r line || [[ -n $line ]]; do
-		run_line "$line" || exit $?
+		run_line "$line"
+		[[ -z $interrupted ]] || exit "$interrupted"
+		(( STATUS == 0 )) || exit "$STATUS"
 		[[ $leaving == no ]] || exit 0
 	done
 }
@@ -471,6 +549,8 @@ run_lines()
 complete_line()
 {
 	local before=${READLINE_LINE:0:READLINE_POINT} word common
+	# The "read" that waits meanwhile has none.
+	local IFS=$' \t\n'
 	local -a candidates=()
 
 	word=${before##*[[:space:]]}
@@ -484,13 +564,33 @@ complete_line()
 	if (( ${#candidates[@]} == 1 )); then
 		common="${candidates[0]} "
 	else
-		common=$(printf '%s\n' "${candidates[@]}" | sed -e '$!{N;s/^\(.*\).*\n\1.*$/\1\n\1/;D;}')
+		common=$(common_beginning "${candidates[@]}")
 		if [[ $common == "$word" ]]; then
 			printf '%s\n' "${candidates[*]}" >&2
 		fi
 	fi
 	READLINE_LINE="${before%"$word"}$common${READLINE_LINE:READLINE_POINT}"
 	READLINE_POINT=$((${#before} - ${#word} + ${#common}))
+}
+
+# Ctrl-C at the prompt.
+give_up_line()
+{
+	printf '%s%s^C\n' "stand> " "$READLINE_LINE" >&2
+	READLINE_LINE=
+	READLINE_POINT=0
+}
+
+common_beginning()
+{
+	local word common=$1
+
+	for word in "$@"; do
+		while [[ $word != "$common"* ]]; do
+			common=${common%?}
+		done
+	done
+	printf '%s' "$common"
 }
 
 words_for()
@@ -507,9 +607,15 @@ run_terminal()
 {
 	local line history_file=${HOME:-/root}/.pg_leader_stand_history
 
+	terminal_mode=$(stty -g)
+	trap 'stty "$terminal_mode" 2>/dev/null || true' EXIT
+	# A signal ends a command, never this shell.
+	between_commands=:
+	trap : INT
 	# What "read -e" needs for history and completion in a script.
 	set -o emacs
 	bind -x '"\t": complete_line' 2>/dev/null
+	bind -x '"\C-c": give_up_line' 2>/dev/null
 	HISTFILE=$history_file
 	HISTCONTROL=ignoredups:ignorespace
 	history -r 2>/dev/null || true
@@ -517,14 +623,18 @@ run_terminal()
 	stand_is_up || warn "the stand is not up; script/test_stand/net_init.sh makes it"
 	say "${#NODE_IDS[@]} nodes: ${NODE_IDS[*]}.  \"help\" lists the commands, \"exit\" leaves."
 	while [[ $leaving == no ]]; do
-		# Ctrl-C gives a command up, never this shell.
-		trap 'printf "\n"' INT
-		IFS= read -r -e -p "stand> " line || { (( $? > 128 )) && continue; printf '\n'; break; }
+		# While a line is read, Ctrl-C is a key like others: as a signal, "read"
+		# would keep what was typed so far.
+		stty intr undef
+		IFS= read -r -e -p "stand> " line || { printf '\n'; break; }
+		stty "$terminal_mode"
 		if [[ $line != *([[:space:]]) ]]; then
 			history -s -- "$line"
 			history -a 2>/dev/null || true
 		fi
-		run_line "$line" || true
+		run_line "$line"
+		(( ${interrupted:-0} <= 130 )) || exit "$interrupted"
+		interrupted=
 	done
 }
 
@@ -533,6 +643,9 @@ config_shown=
 file=
 commands=()
 leaving=no
+interrupted=
+between_commands=-
+terminal_mode=
 while (( $# > 0 )); do
 	case $1 in
 		--config) config=$(option_value "$@"); config_shown=$config; shift ;;
@@ -557,9 +670,7 @@ choose_colours
 shopt -s extglob
 
 if (( ${#commands[@]} > 0 )); then
-	for line in "${commands[@]}"; do
-		run_line "$line" || exit $?
-	done
+	run_lines < <(printf '%s\n' "${commands[@]}")
 elif [[ -n $file && $file != - ]]; then
 	[[ -f $file && -r $file ]] || usage_error "\"$file\" is not a file that can be read"
 	run_lines <"$file"

@@ -85,7 +85,7 @@ remove_chain()
 	chain_exists "$1" || return 0
 	{
 		# It hangs in FORWARD once, unless somebody has helped.
-		ebtables-nft -L FORWARD | grep -xF -- "-j $1" | sed 's/^/-D FORWARD /'
+		ebtables-nft -L FORWARD | awk -v rule="-j $1" '$0 == rule { print "-D FORWARD " rule }'
 		printf -- '-F %s\n-X %s\n' "$1" "$1"
 	} | ebtables_batch
 }
@@ -102,7 +102,10 @@ remove_network()
 	done < <(tac "$STAND_RECORD")
 	while read -r kind name; do
 		case $kind in
-			namespace) remove_namespace "$name" ;;
+			namespace)
+				remove_namespace "$name"
+				rm -f -- "$STAND_RECORDS/.launch-$name"
+				;;
 			chain) remove_chain "$name" ;;
 		esac
 	done <"$STAND_RECORD"
@@ -112,7 +115,7 @@ remove_network()
 # Only what nodelaunch.sh and the servers have made, by name.
 remove_nodes()
 {
-	local id
+	local id directory
 
 	for id in "${NODE_IDS[@]}"; do
 		[[ -z $(node_processes "$id") ]] || fail "node $id still runs, its files stay"
@@ -122,8 +125,8 @@ remove_nodes()
 		as_server rm -rf -- "$(node_directory "$id").initdb"
 		as_server rm -f -- "$(node_log "$id")" "$(node_state_file "$id")"
 	done
-	for id in "$PGLD_STATE_DIRECTORY" "$PGLD_SOCKET_DIRECTORY"; do
-		as_server rmdir -- "$id" 2>/dev/null || true
+	for directory in "$PGLD_STATE_DIRECTORY" "$PGLD_SOCKET_DIRECTORY" "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"; do
+		as_server rmdir -- "$directory" 2>/dev/null || true
 	done
 	say "the nodes' files are removed"
 }

@@ -114,8 +114,8 @@ write_record()
 		for id in "${NODE_IDS[@]}"; do
 			printf 'namespace %s\nlink %s\n' "$(node_namespace "$id")" "$(node_cable "$id")"
 		done
-	} >"$STAND_RECORD.new"
-	mv -T "$STAND_RECORD.new" "$STAND_RECORD"
+	} >"$STAND_RECORDS/.new"
+	mv -T "$STAND_RECORDS/.new" "$STAND_RECORD"
 }
 
 make_bridge()
@@ -124,7 +124,10 @@ make_bridge()
 	# No address, not even a link-local one: the machine is no part of the stand.
 	ip link set "$BRIDGE_NAME" addrgenmode none
 	ip link set "$BRIDGE_NAME" up
-	chain_exists "$STAND_CHAIN" || { print_chain; printf -- '-A FORWARD -j %s\n' "$STAND_CHAIN"; } | ebtables_batch
+	{
+		chain_exists "$STAND_CHAIN" || print_chain
+		chain_is_hooked "$STAND_CHAIN" || printf -- '-A FORWARD -j %s\n' "$STAND_CHAIN"
+	} | ebtables_batch
 }
 
 make_node()

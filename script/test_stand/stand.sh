@@ -71,7 +71,8 @@ node_mac()
 
 require_program()
 {
-	type -P "$1" >/dev/null || fail "the program $1 was not found" "apt-get install $2"
+	type -P "$1" >/dev/null ||
+		fail "the program $1 was not found" "apt-get install $2, or script/install_deps.sh stand for all that the stand needs"
 }
 
 # The tools, and the right to use them.
@@ -107,13 +108,22 @@ chain_exists()
 	ebtables-nft -L "$1" >/dev/null 2>&1
 }
 
+# Does everything that the bridge forwards pass through the chain?
+chain_is_hooked()
+{
+	local rules
+
+	rules=$'\n'$(ebtables-nft -L FORWARD 2>/dev/null)$'\n'
+	[[ $rules == *$'\n'"-j $1"$'\n'* ]]
+}
+
 # Is the whole stand there, as configured?
 stand_is_up()
 {
 	local id links
 
 	[[ -e $STAND_RECORD ]] || return 1
-	chain_exists "$STAND_CHAIN" || return 1
+	chain_exists "$STAND_CHAIN" && chain_is_hooked "$STAND_CHAIN" || return 1
 	links=" $(ip -o link show | awk '{ sub(/[@:].*/, "", $2); printf "%s ", $2 }')"
 	[[ $links == *" $BRIDGE_NAME "* ]] || return 1
 	for id in "${NODE_IDS[@]}"; do
@@ -162,9 +172,9 @@ read_losses()
 	declare -gA LOSS=()
 	for to in "${NODE_IDS[@]}"; do
 		while read -r line; do
-			[[ $line =~ random\ mod\ 100\ \<\ ([0-9]+)\ .*comment\ \"from\ ([0-9]+)\" ]] || continue
-			from=${BASH_REMATCH[2]}
-			LOSS[$from,$to]=${BASH_REMATCH[1]}
+			[[ $line =~ comment\ \"from\ ([0-9]+):\ ([0-9]+)\ %\" ]] || continue
+			from=${BASH_REMATCH[1]}
+			LOSS[$from,$to]=${BASH_REMATCH[2]}
 		done < <(in_namespace "$to" nft list table inet "$STAND_TABLE" 2>/dev/null || true)
 	done
 }
@@ -223,6 +233,17 @@ join_all_links()
 	} | ebtables_batch
 }
 
+# print_loss FROM PERCENT.  nft refuses a comparison that is always true.
+print_loss()
+{
+	local chance="numgen random mod 100 < $2"
+
+	if (( $2 > 0 )); then
+		(( $2 < 100 )) || chance=
+		printf '  ether saddr %s %s counter drop comment "from %d: %d %%"\n' "$(node_mac "$1")" "$chance" "$1" "$2"
+	fi
+}
+
 # set_loss FROM TO PERCENT: what TO receives from FROM; 0: nothing is lost.
 set_loss()
 {
@@ -235,9 +256,7 @@ set_loss()
 		printf 'table inet %s {\n chain loss {\n  type filter hook input priority 0;\n' "$STAND_TABLE"
 		printf '  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n'
 		for other in "${NODE_IDS[@]}"; do
-			(( ${LOSS[$other,$to]:-0} == 0 )) ||
-				printf '  ether saddr %s numgen random mod 100 < %d counter drop comment "from %d"\n' \
-					"$(node_mac "$other")" "${LOSS[$other,$to]}" "$other"
+			print_loss "$other" "${LOSS[$other,$to]:-0}"
 		done
 		printf ' }\n}\n'
 	} | in_namespace "$to" nft -f - 2>&1) || fail "nft refused: $output"
@@ -370,20 +389,53 @@ find_leader()
 
 # ---- what people see ----
 
+# Sets ROWS and COLUMNS to the size of the terminal on standard output.
+read_terminal_size()
+{
+	local size
+
+	ROWS=24
+	COLUMNS=80
+	{ size=$(stty size <&3 2>/dev/null) || return 0; } 3>&1
+	# A terminal that does not know its size says "0 0".
+	if [[ $size =~ ^([1-9][0-9]*)\ ([1-9][0-9]*)$ ]]; then
+		ROWS=${BASH_REMATCH[1]}
+		COLUMNS=${BASH_REMATCH[2]}
+	fi
+}
+
 # Colours on a terminal only, and not against the user's wish (no-color.org).
-# Lines are as wide as the terminal, or 79 columns.
+# WIDTH is what a line may have: all but the last column, where some terminals
+# break the line; elsewhere than on a terminal nothing is cut off.
 choose_colours()
 {
-	WIDTH=79
+	WIDTH=1000
 	RED='' GREEN='' YELLOW='' BOLD='' DIM='' PLAIN=''
-	if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
-		RED=$'\033[31m' GREEN=$'\033[32m' YELLOW=$'\033[33m'
-		BOLD=$'\033[1m' DIM=$'\033[2m' PLAIN=$'\033[0m'
-	fi
 	if [[ -t 1 ]]; then
-		WIDTH=$(tput cols 2>/dev/null || echo 80)
-		WIDTH=$((WIDTH < 79 ? 78 : WIDTH - 1))
+		read_terminal_size
+		WIDTH=$((COLUMNS - 1))
+		if [[ -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
+			RED=$'\033[31m' GREEN=$'\033[32m' YELLOW=$'\033[33m'
+			BOLD=$'\033[1m' DIM=$'\033[2m' PLAIN=$'\033[0m'
+		fi
 	fi
+}
+
+# Lines on standard input, cut off at WIDTH; colours have no width.
+clip_lines()
+{
+	awk -v width="$WIDTH" '{
+		line = ""
+		left = width
+		rest = $0
+		while (match(rest, /\033\[[0-9]*m/)) {
+			line = line substr(rest, 1, RSTART - 1 < left ? RSTART - 1 : left)
+			line = line substr(rest, RSTART, RLENGTH)
+			left -= RSTART - 1 < left ? RSTART - 1 : left
+			rest = substr(rest, RSTART + RLENGTH)
+		}
+		print line substr(rest, 1, left)
+	}'
 }
 
 # 340 ms, 12.3 s, 5 min, 3 h
@@ -400,6 +452,27 @@ format_age()
 	fi
 }
 
+# One line about the whole cluster, from what read_nodes has found.  Nodes are
+# asked one a moment after another: when a lease has just changed hands, two can
+# say that they had one, and the later term is right.
+print_leader()
+{
+	local id state role term lease leader='' leader_term=-1
+
+	for id in "${NODE_IDS[@]}"; do
+		IFS='|' read -r state role term _ lease _ <<<"${NODE_ROW[id]:-}" || true
+		if [[ $state == "taking part" && $lease != - ]] && (( term > leader_term )); then
+			leader=$id
+			leader_term=$term
+		fi
+	done
+	if [[ -n $leader ]]; then
+		printf '%snode %d holds the lease in term %d%s' "$GREEN" "$leader" "$leader_term" "$PLAIN"
+	else
+		printf '%sno leader%s' "$YELLOW" "$PLAIN"
+	fi
+}
+
 # One line for a node, from what read_nodes has found.
 print_node_row()
 {
@@ -407,11 +480,12 @@ print_node_row()
 
 	IFS='|' read -r state role term leader lease abstains age reason <<<"${NODE_ROW[id]:-}" || true
 	if [[ $condition != up ]]; then
-		printf '%s%-4d %-7s%s\n' "$DIM" "$id" "$condition" "$PLAIN"
+		[[ $condition == paused ]] && colour=$YELLOW || colour=$DIM
+		printf '%s%-4d %s%s\n' "$colour" "$id" "$condition" "$PLAIN"
 	elif [[ -z $state ]]; then
-		printf '%s%-4d %-7s does not answer%s\n' "$YELLOW" "$id" up "$PLAIN"
+		printf '%s%-4d %-6s does not answer%s\n' "$YELLOW" "$id" up "$PLAIN"
 	elif [[ $state != "taking part" ]]; then
-		printf '%s%-4d %-7s %.*s%s\n' "$YELLOW" "$id" up "$((WIDTH - 13))" "$state" "$PLAIN"
+		printf '%s%-4d %-6s %s%s\n' "$YELLOW" "$id" up "$state" "$PLAIN"
 	else
 		[[ $abstains == f ]] || role="$role*"
 		if [[ $lease != - ]]; then
@@ -420,53 +494,89 @@ print_node_row()
 		elif [[ $role != follower ]]; then
 			colour=$YELLOW
 		fi
-		reason="$(format_age "$age") ago: $reason"
-		printf '%s%-4d %-7s %-14s %-6s %-6s %-7s%s %.*s\n' "$colour" "$id" up "$role" "$term" \
-			"$leader" "$lease" "$PLAIN" "$((WIDTH - 50))" "$reason"
+		printf '%s%-4d %-6s %-14s %-5s %-6s %-6s%s %s ago: %s\n' "$colour" "$id" up "$role" "$term" \
+			"$leader" "$lease" "$PLAIN" "$(format_age "$age")" "$reason"
 	fi
 }
 
 print_nodes()
 {
-	local id
+	local id abstaining=''
 
-	printf '%s%-4s %-7s %-14s %-6s %-6s %-7s %s%s\n' "$BOLD" node server role term leader lease "last change" "$PLAIN"
+	printf '%s%-4s %-6s %-14s %-5s %-6s %-6s %s%s\n' "$BOLD" node server role term leader lease "last change" "$PLAIN"
 	for id in "${NODE_IDS[@]}"; do
 		print_node_row "$id"
+		[[ ! ${NODE_ROW[id]:-} =~ ^(taking\ part\|([^|]*\|){4}t\|) ]] || abstaining=yes
 	done
-	if [[ ${NODE_ROW[*]} == *'|t|'* ]]; then
-		printf '* abstains from voting\n'
+	[[ -z $abstaining ]] || printf '* abstains from voting\n'
+}
+
+# How a link is, for whoever receives: "." whole, "x" cut, or per cent lost.
+# shellcheck disable=SC2031
+link_mark()
+{
+	if [[ -n ${CUT[$1,$2]:-} ]]; then
+		MARK=x
+	else
+		MARK=${LOSS[$1,$2]:-.}
 	fi
 }
 
-# Rows send, columns receive: "." whole, "x" cut, a number: per cent lost.
-# shellcheck disable=SC2031
+# Rows send, columns receive; where that is wider than a line, only what is amiss.
 print_links()
 {
-	local from to cell
+	local to
 
+	# shellcheck disable=SC2031
 	if (( ${#CUT[@]} + ${#LOSS[@]} == 0 )); then
 		printf 'all links are whole\n'
-		return
+	elif (( 7 + 4 * ${#NODE_IDS[@]} > WIDTH )); then
+		print_link_list
+	else
+		printf '%sfrom\\to%s' "$BOLD" "$PLAIN"
+		for to in "${NODE_IDS[@]}"; do
+			printf '%4d' "$to"
+		done
+		printf '   x: cut, a number: per cent lost\n'
+		print_link_rows
 	fi
-	printf '%sfrom\\to%s' "$BOLD" "$PLAIN"
-	for to in "${NODE_IDS[@]}"; do
-		printf ' %3d' "$to"
-	done
-	printf '   x cut, a number: per cent lost\n'
+}
+
+print_link_rows()
+{
+	local from to colour MARK
+
 	for from in "${NODE_IDS[@]}"; do
 		printf '%7d' "$from"
 		for to in "${NODE_IDS[@]}"; do
-			cell="$DIM   .$PLAIN"
-			if [[ $from == "$to" ]]; then
-				cell='    '
-			elif [[ -n ${CUT[$from,$to]:-} ]]; then
-				cell="$RED   x$PLAIN"
-			elif [[ -n ${LOSS[$from,$to]:-} ]]; then
-				printf -v cell '%s%4d%s' "$YELLOW" "${LOSS[$from,$to]}" "$PLAIN"
-			fi
-			printf '%s' "$cell"
+			link_mark "$from" "$to"
+			case $MARK in
+				.) colour=$DIM ;;
+				x) colour=$RED ;;
+				*) colour=$YELLOW ;;
+			esac
+			[[ $from != "$to" ]] || MARK=''
+			printf '%s%4s%s' "$colour" "$MARK" "$PLAIN"
 		done
 		printf '\n'
+	done
+}
+
+print_link_list()
+{
+	local from to cut lost MARK
+
+	for from in "${NODE_IDS[@]}"; do
+		cut=''
+		lost=''
+		for to in "${NODE_IDS[@]}"; do
+			link_mark "$from" "$to"
+			case $MARK in
+				.) ;;
+				x) cut+=" $to" ;;
+				*) lost+=" $to ($MARK %)" ;;
+			esac
+		done
+		[[ -z $cut && -z $lost ]] || printf 'from %d:%s%s\n' "$from" "${cut:+ cut to$cut}" "${lost:+ lossy to$lost}"
 	done
 }
