@@ -274,7 +274,7 @@ a_fifo_holds_nobody_up(void **state)
 
 	(void) state;
 	assert_int_equal(mkfifo(path, 0600), 0);
-	alarm(20);
+	alarm(10);
 	assert_refused(&secret, path, "is not a regular file");
 	alarm(0);
 }
