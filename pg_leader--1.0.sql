@@ -109,7 +109,8 @@ CREATE FUNCTION pg_leader_get_peers(
     OUT abstaining bool,
     OUT may_lead bool,
     OUT list_matches bool,
-    OUT version_mismatch bool)
+    OUT version_mismatch bool,
+    OUT key_id int4)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 5;
@@ -207,7 +208,7 @@ CREATE FUNCTION pg_leader_get_stat_drops(
     OUT count int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
-LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 14;
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 19;
 
 COMMENT ON FUNCTION pg_leader_get_stat_drops() IS
 'the rows of the view pg_leader_stat_drops';

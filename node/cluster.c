@@ -897,3 +897,19 @@ cluster_addresses_close(ClusterAddresses *addresses)
 		addresses->of[i].look_up_at = UINT64_MAX;
 	}
 }
+
+/* ---- where members are ---- */
+
+bool
+cluster_is_local(const Cluster *cluster)
+{
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		const ClusterMember *member = &cluster->members[i];
+
+		if (member->is_name ? strcmp(member->host, "localhost") != 0 :
+							  strncmp(member->host, "127.", 4) != 0 && strcmp(member->host, "::1") != 0)
+			return false;
+	}
+	return true;
+}

@@ -162,4 +162,10 @@ extern void cluster_addresses_close(ClusterAddresses *addresses);
 extern bool cluster_same_address(const struct sockaddr_storage *a,
 								 const struct sockaddr_storage *b);
 
+/*
+ * Is every member on the loopback interface, so that its datagrams never leave the
+ * machine?  A name other than localhost counts as elsewhere.
+ */
+extern bool cluster_is_local(const Cluster *cluster);
+
 #endif /* PG_LEADER_CLUSTER_H */

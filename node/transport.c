@@ -2,9 +2,9 @@
  * node/transport.c
  *	  Datagrams in and out: one UDP socket, and the checks at the door.
  *
- * The checks stand in transport_receive(), in the order of what they cost: is
- * it ours, is its sender a member, does it come from that member's address, and
- * only then is the rest of it looked at.
+ * The checks stand in transport_check(), in the order of what they cost: is it
+ * ours, is its sender a member, does it come from that member's address, is it
+ * signed by one who has our key; and only then is the rest of it looked at.
  *
  * Called by the worker.  Must not use backend symbols, block, log, or treat
  * anything that comes in from the network as more than a reason to count.
@@ -27,6 +27,8 @@
 #define RECEIVE_BUFFER (1024 * 1024)
 
 /* Header fields that are read before the rest; the layout is in message.h. */
+#define OFFSET_VERSION 4
+#define OFFSET_KEY_ID  6
 #define OFFSET_CLUSTER 8
 #define OFFSET_FROM	   24
 
@@ -190,7 +192,7 @@ bind_socket(const struct sockaddr_storage *address, socklen_t length, const char
 bool
 transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 			   const char *listen_address, uint64_t cluster_digest,
-			   char *error, char *hint)
+			   Secret *secret, char *error, char *hint)
 {
 	const ClusterMember	   *own = cluster_member(cluster, node_id);
 	ClusterLookup		   *lookup = transport->own_lookup;
@@ -204,8 +206,10 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	memset(transport, 0, sizeof(*transport));
 	transport->fd = -1;
 	transport->own_lookup = lookup;
+	transport->secret = secret;
 	transport->cluster_digest = cluster_digest;
 	transport->other_version_from = RAFT_NONE;
+	transport->refused_from = RAFT_NONE;
 	error[0] = '\0';
 	hint[0] = '\0';
 	if (own == NULL)
@@ -267,29 +271,64 @@ drop(Transport *transport, TransportDrop why)
 	return TRANSPORT_DROPPED;
 }
 
-/* Is the datagram good, and from whom it says? */
-static TransportResult
-check_datagram(Transport *transport, const Cluster *cluster, const uint8_t *buffer,
-			   size_t length, const struct sockaddr_storage *source, RaftMessage *message)
+/*
+ * Does it have the tag that it needs?  TRANSPORT_DROPS: nothing is wrong.  Costs
+ * two or three times as much as receiving it.  The echo is not looked at before,
+ * though it is cheap: what a member has sent to our last start must be answered by
+ * a greeting, and only the tag tells it from what somebody has made up.
+ */
+static TransportDrop
+check_tag(const Transport *transport, const uint8_t *datagram, size_t length)
+{
+	uint8_t key_id = datagram[OFFSET_KEY_ID];
+
+	if (secret_key_id(transport->secret) == 0)
+		return key_id == 0 ? TRANSPORT_DROPS : TRANSPORT_DROP_KEY;
+	if (key_id == 0)
+		return TRANSPORT_DROP_UNSIGNED;
+	switch (secret_check(transport->secret, key_id, datagram, length))
+	{
+		case SECRET_GOOD:
+			return TRANSPORT_DROPS;
+		case SECRET_UNKNOWN_KEY:
+			return TRANSPORT_DROP_KEY;
+		case SECRET_BAD_TAG:
+		default:
+			return TRANSPORT_DROP_TAG;
+	}
+}
+
+TransportResult
+transport_check(Transport *transport, const Cluster *cluster, const uint8_t *datagram,
+				size_t length, const struct sockaddr_storage *source, RaftMessage *message)
 {
 	MessageEnvelope		  envelope = {0};
 	const ClusterAddress *sender;
+	TransportDrop		  wrong;
 	int32_t				  from;
 
-	if (length < MESSAGE_HEADER_SIZE || get_number(buffer, 4) != MESSAGE_MAGIC)
+	if (length < MESSAGE_HEADER_SIZE || get_number(datagram, 4) != MESSAGE_MAGIC ||
+		(datagram[OFFSET_VERSION] == MESSAGE_VERSION && length != MESSAGE_SIZE))
 		return drop(transport, TRANSPORT_DROP_MALFORMED);
-	if (get_number(buffer + OFFSET_CLUSTER, 8) != transport->cluster_digest)
+	if (get_number(datagram + OFFSET_CLUSTER, 8) != transport->cluster_digest)
 		return drop(transport, TRANSPORT_DROP_CLUSTER);
-	from = (int32_t) (uint32_t) get_number(buffer + OFFSET_FROM, 4);
+	from = (int32_t) (uint32_t) get_number(datagram + OFFSET_FROM, 4);
 	if (cluster_member(cluster, from) == NULL)
 		return drop(transport, TRANSPORT_DROP_UNKNOWN_NODE);
 	sender = &transport->addresses.of[from];
 	if (!sender->known || !cluster_same_address(&sender->address, source))
 		return drop(transport, TRANSPORT_DROP_SOURCE);
+	wrong = check_tag(transport, datagram, length);
+	if (wrong != TRANSPORT_DROPS)
+	{
+		transport->refused_from = from;
+		return drop(transport, wrong);
+	}
 	envelope.cluster_digest = transport->cluster_digest;
-	switch (message_decode(buffer, length, &envelope, message))
+	switch (message_decode(datagram, length, &envelope, message))
 	{
 		case MESSAGE_OK:
+			transport->key_ids[from] = envelope.key_id;
 			return TRANSPORT_MESSAGE;
 		case MESSAGE_OTHER_VERSION:
 			transport->other_version_from = from;
@@ -305,8 +344,11 @@ check_datagram(Transport *transport, const Cluster *cluster, const uint8_t *buff
 TransportResult
 transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *message)
 {
-	/* One byte more, so that a datagram which is too long shows as such. */
-	uint8_t					buffer[MESSAGE_SIZE + 1];
+	/*
+	 * Of other versions, too: their tag is at the end.  No datagram fills this, so
+	 * one that is too long, of which the rest is cut off, has no right tag.
+	 */
+	uint8_t					buffer[MESSAGE_SIZE_LIMIT];
 	struct sockaddr_storage source;
 	socklen_t				source_length;
 	ssize_t					length;
@@ -328,7 +370,7 @@ transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *mes
 		return TRANSPORT_DROPPED;
 	}
 	transport->counters.received++;
-	return check_datagram(transport, cluster, buffer, (size_t) length, &source, message);
+	return transport_check(transport, cluster, buffer, (size_t) length, &source, message);
 }
 
 /* ---- sending ---- */
@@ -349,7 +391,15 @@ transport_send(Transport *transport, const RaftMessage *message)
 	}
 	to = &transport->addresses.of[message->to];
 	envelope.cluster_digest = transport->cluster_digest;
+	envelope.key_id = secret_key_id(transport->secret);
 	message_encode(message, &envelope, buffer);
+	if (envelope.key_id != 0 && !secret_sign(transport->secret, buffer, sizeof(buffer)))
+	{
+		/* Not without a tag, for no reason. */
+		transport->counters.send_errors++;
+		transport->last_send_errno = EIO;
+		return;
+	}
 	do
 	{
 		length = sendto(transport->fd, buffer, sizeof(buffer), MSG_NOSIGNAL,
@@ -379,6 +429,12 @@ transport_drop_name(TransportDrop drop)
 			return "unknown node";
 		case TRANSPORT_DROP_SOURCE:
 			return "wrong source address";
+		case TRANSPORT_DROP_UNSIGNED:
+			return "not authenticated";
+		case TRANSPORT_DROP_KEY:
+			return "unknown key";
+		case TRANSPORT_DROP_TAG:
+			return "bad tag";
 		case TRANSPORT_DROPS:
 			break;
 	}

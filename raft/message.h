@@ -38,8 +38,11 @@
  *	  168    8    remembered save number
  *	  176    32   authentication tag
  *
- * The first MESSAGE_HEADER_SIZE bytes keep their meaning in every version, so
- * that any version of the program can tell who speaks, and in which version.
+ * Three things hold in every version, so that any version of the program can tell
+ * who speaks, in which version, and whether it is to be believed: the first
+ * MESSAGE_HEADER_SIZE bytes keep their meaning; the last MESSAGE_TAG_SIZE bytes
+ * are the tag, HMAC-SHA-256 over the whole datagram with zero in their place, or
+ * zero with key id 0; and a datagram is shorter than MESSAGE_SIZE_LIMIT.
  *
  * Called by the transport and by whatever drives a core in tests.  Pure C11:
  * no I/O, no clock, no allocation.
@@ -57,6 +60,7 @@
 #define MESSAGE_TAG_OFFSET	176
 #define MESSAGE_TAG_SIZE	32
 #define MESSAGE_SIZE		(MESSAGE_TAG_OFFSET + MESSAGE_TAG_SIZE)
+#define MESSAGE_SIZE_LIMIT	512
 
 /*
  * What a datagram says.  The comment names the body fields that the type uses;

@@ -178,7 +178,7 @@ as_server()
 PGLD_CONFIG_NAMES="N_NODES IPv4_CLUSTER CLUSTER_NAME NETWORK MASK PGLD_UDP_PORT
 	NETNS_PREFIX VETH_PREFIX BRIDGE_NAME PGLD_DB_PATHNAME_PREFIX PGLD_STATE_DIRECTORY
 	PGLD_SOCKET_DIRECTORY PGLD_START_PORT PGLD_USER MIN_TIMEOUT MAX_TIMEOUT
-	HEARTBEAT_TIMEOUT ENABLE_LOG"
+	HEARTBEAT_TIMEOUT ENABLE_LOG PGLD_SECRET_FILE"
 
 config_error()
 {
@@ -252,6 +252,8 @@ check_config()
 		[[ ${!name} != *[[:cntrl:]\"\'\\,]* ]] ||
 			config_error "$name must not contain quotes, commas, backslashes or control characters"
 	done
+	[[ -z $PGLD_SECRET_FILE || $PGLD_SECRET_FILE == /* && $PGLD_SECRET_FILE != *[[:cntrl:]\"\'\\,]* ]] ||
+		config_error "PGLD_SECRET_FILE must be an absolute path without quotes, commas or backslashes, not \"$PGLD_SECRET_FILE\""
 	[[ $PGLD_DB_PATHNAME_PREFIX != */ ]] ||
 		config_error "PGLD_DB_PATHNAME_PREFIX must end in the beginning of a name, such as ${PGLD_DB_PATHNAME_PREFIX}node"
 	# Linux allows 107 bytes in the path of a Unix socket.

@@ -103,6 +103,9 @@ TEXT
 		set_line pg_leader.cluster_name "$CLUSTER_NAME"
 	fi
 	set_line pg_leader.state_directory "$PGLD_STATE_DIRECTORY"
+	if [[ -n $PGLD_SECRET_FILE ]]; then
+		set_line pg_leader.secret_file "$PGLD_SECRET_FILE"
+	fi
 	time_line pg_leader.min_timeout "$MIN_TIMEOUT"
 	time_line pg_leader.max_timeout "$MAX_TIMEOUT"
 	time_line pg_leader.heartbeat_interval "$HEARTBEAT_TIMEOUT"

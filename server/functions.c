@@ -408,7 +408,7 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 		add_text(&row, detail->store_health);
 	else
 		add_null(&row);
-	add(&row, BoolGetDatum(false)); /* authentication */
+	add(&row, BoolGetDatum(takes_part && detail->authentication));
 	if (takes_part)
 		add_count(&row, status.boot);
 	else
@@ -423,6 +423,15 @@ is_reachable(const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 	uint64_t limit = 2 * Max(UINT64CONST(1000000), 2 * status->timeouts.max_timeout);
 
 	return peer->heard_at != 0 && (now <= peer->heard_at || now - peer->heard_at <= limit);
+}
+
+static void
+add_key(Row *row, uint8_t key_id)
+{
+	if (key_id == 0)
+		add_null(row);
+	else
+		add(row, Int32GetDatum(key_id));
 }
 
 static void
@@ -449,6 +458,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 		add(row, BoolGetDatum(status->may_lead && status->abstaining == RAFT_VOTING));
 		add(row, BoolGetDatum(true));
 		add(row, BoolGetDatum(false));
+		add_key(row, peer->key_id);
 		return;
 	}
 	add_age(row, peer->heard_at, now);
@@ -471,6 +481,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 		add_null(row);
 	}
 	add(row, BoolGetDatum(peer->other_version));
+	add_key(row, peer->key_id);
 }
 
 Datum

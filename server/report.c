@@ -113,6 +113,28 @@ report_timeouts(const RaftTimeouts *new_timeouts)
 					(uint64) (timeouts.heartbeat_interval / 1000))));
 }
 
+/*
+ * Ids of keys only, never a key.
+ */
+void
+report_keys(const SecretKeys *keys, const Cluster *cluster)
+{
+	if (keys->n == 2)
+		ereport(LOG,
+				(errmsg("pg_leader: signs its datagrams with key %d, and accepts keys %d and %d",
+						keys->of[0].id, keys->of[0].id, keys->of[1].id)));
+	else if (keys->n == 1)
+		ereport(LOG,
+				(errmsg("pg_leader: signs its datagrams with key %d, and accepts no other",
+						keys->of[0].id)));
+	else if (!cluster_is_local(cluster))
+		ereport(WARNING,
+				(errmsg("pg_leader: datagrams are not authenticated"),
+				 errdetail("Whoever can send from a member's address and read its traffic can influence elections."),
+				 errhint("Set pg_leader.secret_file to a file with the same key on all members; "
+						 "script/make_secret.sh writes one.")));
+}
+
 /* ---- events ---- */
 
 static void
@@ -399,6 +421,19 @@ report_received(const Raft *raft, const RaftMessage *message)
 				 errhint("Set pg_leader.cluster to the same list on all members.")));
 }
 
+/*
+ * A sender that is believed to be a member by its address, and by nothing else.
+ */
+static void
+log_refused(const Transport *transport, TransportDrop why)
+{
+	ereport(LOG,
+			(errmsg("pg_leader: dropped a datagram from the address of node %d: %s",
+					transport->refused_from, transport_drop_name(why)),
+			 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute."),
+			 errhint("Check that pg_leader.secret_file holds the same keys on all members, and that all have reloaded it.")));
+}
+
 void
 report_dropped_at_door(const Transport *transport)
 {
@@ -419,6 +454,8 @@ report_dropped_at_door(const Transport *transport)
 					(errmsg("pg_leader: node %d speaks version %d of the protocol, this node version %d",
 							from, transport->other_version, MESSAGE_VERSION),
 					 errhint("Run the same version of pg_leader on all members.")));
+		else if (i == TRANSPORT_DROP_UNSIGNED || i == TRANSPORT_DROP_KEY || i == TRANSPORT_DROP_TAG)
+			log_refused(transport, (TransportDrop) i);
 		else
 			ereport(LOG,
 					(errmsg("pg_leader: dropped a datagram: %s",
@@ -516,6 +553,7 @@ report_detail(const Raft *raft, const Transport *transport)
 	detail.wakeups++;
 	detail.raft = raft->counters;
 	detail.transport = transport->counters;
+	detail.authentication = secret_key_id(transport->secret) != 0;
 	for (i = 0; i < detail.n_peers; i++)
 	{
 		SharedPeer	   *shown = &detail.peers[i];
@@ -528,6 +566,8 @@ report_detail(const Raft *raft, const Transport *transport)
 		shown->may_lead = peer->may_lead;
 		shown->other_list = other_list[shown->node_id];
 		shown->other_version = other_version[shown->node_id];
+		shown->key_id = shown->node_id == raft->config.node_id ? secret_key_id(transport->secret) :
+																 transport->key_ids[shown->node_id];
 	}
 	shared_publish_detail(&detail);
 	log_send_errors(transport);

@@ -19,6 +19,9 @@ extern void report_store(const char *path, const char *health);
 extern void report_not_ready(const char *why, const char *hint);
 extern void report_start(const RaftConfig *config, const Cluster *cluster,
 						 const RaftSaved *saved);
+
+/* What datagrams are signed with from now on; at the start, or after a change. */
+extern void report_keys(const SecretKeys *keys, const Cluster *cluster);
 extern void report_timeouts(const RaftTimeouts *timeouts);
 
 /* The process ends; the lease has ended before this is called. */

@@ -171,6 +171,17 @@ define_membership(void)
 							   &settings.state_directory,
 							   "pg_leader",
 							   PGC_POSTMASTER, 0, check_state_directory, NULL, NULL);
+
+	/*
+	 * No check hook: a value that is refused when the server starts gives way
+	 * to the default, and that would be a member without authentication.
+	 */
+	DefineCustomStringVariable("pg_leader.secret_file",
+							   "Sets the file with the keys that members authenticate their datagrams with.",
+							   "A relative path is below the data directory. Empty means no authentication.",
+							   &settings.secret_file,
+							   "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_leader.candidate",
 							 "Sets whether this member may become leader.",
 							 "Switching it off makes a leader hand over.",
@@ -281,14 +292,26 @@ settings_config(RaftConfig *config, char *why, char *hint)
 	return true;
 }
 
-bool
-settings_state_directory(char *path, size_t size)
+static bool
+absolute_path(const char *setting, char *path, size_t size)
 {
 	int length;
 
-	if (is_absolute_path(settings.state_directory))
-		length = snprintf(path, size, "%s", settings.state_directory);
+	if (is_absolute_path(setting))
+		length = snprintf(path, size, "%s", setting);
 	else
-		length = snprintf(path, size, "%s/%s", DataDir, settings.state_directory);
+		length = snprintf(path, size, "%s/%s", DataDir, setting);
 	return length >= 0 && (size_t) length < size;
+}
+
+bool
+settings_state_directory(char *path, size_t size)
+{
+	return absolute_path(settings.state_directory, path, size);
+}
+
+bool
+settings_secret_file(char *path, size_t size)
+{
+	return absolute_path(settings.secret_file, path, size);
 }

@@ -20,6 +20,7 @@ typedef struct Settings
 	char  *cluster_name;
 	char  *listen_address;
 	char  *state_directory;
+	char  *secret_file;
 	int	   min_timeout;		   /* ms */
 	int	   max_timeout;		   /* ms */
 	int	   heartbeat_interval; /* ms */
@@ -47,5 +48,8 @@ extern bool settings_config(RaftConfig *config, char *why, char *hint);
 
 /* The state directory as an absolute path; false if it is too long. */
 extern bool settings_state_directory(char *path, size_t size);
+
+/* The same for the file of the keys.  Not to be asked when secret_file is empty. */
+extern bool settings_secret_file(char *path, size_t size);
 
 #endif /* PG_LEADER_SETTINGS_H */

@@ -73,6 +73,7 @@ typedef struct SharedPeer
 	bool	 may_lead;
 	bool	 other_list;
 	bool	 other_version;
+	uint8_t	 key_id; /* of the last datagram from it, of ours for this member; 0: none */
 } SharedPeer;
 
 /* Written once for each time that the worker wakes up. */
@@ -80,6 +81,7 @@ typedef struct SharedDetail
 {
 	char			  store_path[STORE_PATH_SIZE];
 	char			  store_health[64];
+	bool			  authentication;
 	TimestampTz		  stats_reset;
 	uint64_t		  wakeups;
 	uint64_t		  saves;

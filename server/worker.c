@@ -7,7 +7,7 @@
  *	  start		The postmaster starts it first of all, so it runs on primaries,
  *				hot standbys and during recovery.  It withdraws whatever lease an
  *				earlier worker may have shown.
- *	  get ready Settings, state file, socket, in this order.  What is in the way
+ *	  get ready Settings, keys, socket, state file, in this order.  What is in the way
  *				is said once in the log and in pg_leader_status; then the worker
  *				waits, looks again each second, and never takes the server down.
  *	  run		One loop: wait for a datagram, a deadline or a signal, let the
@@ -38,6 +38,7 @@
 #include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "node/clock.h"
 #include "server/compat.h"
@@ -66,6 +67,7 @@ static RaftOutput  output;
 static RaftMessage message;
 static Store	   store = {.fd = -1};
 static Transport   transport = {.fd = -1};
+static Secret	   secret; /* the keys; nobody else has them */
 static RaftConfig  config;
 static RaftSaved   first_record;
 
@@ -277,26 +279,65 @@ ready_store(char *why, char *hint)
 }
 
 /*
+ * Take the keys that pg_leader.secret_file holds now, or none if it is empty.
+ * false: the file is no good, and the keys are as before.
+ */
+static bool
+read_secret(bool *changed, char *why, char *hint)
+{
+	char	   path[STORE_PATH_SIZE];
+	SecretRead result;
+
+	StaticAssertStmt(SECRET_ERROR_SIZE <= STORE_ERROR_SIZE, "words of secret.c fit");
+	*changed = false;
+	if (settings.secret_file[0] == '\0')
+	{
+		*changed = secret.keys.n > 0;
+		secret_forget(&secret);
+		return true;
+	}
+	if (!settings_secret_file(path, sizeof(path)))
+	{
+		strlcpy(why, "the path of the secret file is too long", STORE_ERROR_SIZE);
+		strlcpy(hint, "Set pg_leader.secret_file to a shorter one.", STORE_ERROR_SIZE);
+		return false;
+	}
+	result = secret_read(&secret, path, why, hint);
+	*changed = result == SECRET_CHANGED;
+	return result != SECRET_FAILED;
+}
+
+/*
  * Everything that stands between a start and the first datagram.  false: "why"
  * and "hint" say what is in the way; may be called again.
  */
 static bool
 get_ready(char *why, char *hint)
 {
+	bool changed;
+
 	why[0] = hint[0] = '\0';
 
 	/* timeouts may have been reloaded, all else is fixed */
 	if (!settings_config(&config, why, hint))
 		return false;
+
 	/*
-	 * The socket first: what this start makes durable, it makes durable only
+	 * Each time: a file that has gone bad while something else was in the way
+	 * must not let this member start without, or with what it held before.
+	 */
+	if (!read_secret(&changed, why, hint))
+		return false;
+
+	/*
+	 * The socket before the store: what this start makes durable, it makes durable only
 	 * for a list that this machine can be a member of.
 	 */
 	if (readiness < SOCKET_READY)
 	{
 		if (!transport_open(&transport, settings_cluster(), config.node_id,
 							settings.listen_address,
-							cluster_text_digest(settings.cluster_name), why, hint))
+							cluster_text_digest(settings.cluster_name), &secret, why, hint))
 			return false;
 		readiness = SOCKET_READY;
 	}
@@ -376,6 +417,7 @@ start_election(void)
 
 	prepare_to_wait();
 	report_start(&config, settings_cluster(), &first_record);
+	report_keys(&secret.keys, settings_cluster());
 	report_addresses(&transport.addresses);
 	raft_init(&raft, &config, &first_record, clock_now());
 	running = true;
@@ -477,6 +519,30 @@ do_what_is_due(void)
 	}
 }
 
+/*
+ * The file is read again although its name may be the same: keys are exchanged by
+ * what it holds.
+ */
+static void
+reload_secret(void)
+{
+	char why[STORE_ERROR_SIZE];
+	char hint[STORE_ERROR_SIZE];
+	bool changed;
+
+	if (read_secret(&changed, why, hint))
+	{
+		if (changed)
+			report_keys(&secret.keys, settings_cluster());
+		return;
+	}
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIG_FILE_ERROR),
+			 secret.keys.n > 0 ? errmsg("pg_leader: keeps the keys that it had: %s", why) :
+								 errmsg("pg_leader: goes on without authentication, as it was: %s", why),
+			 errhint("%s Then reload again.", hint)));
+}
+
 static void
 reload_settings(void)
 {
@@ -499,6 +565,8 @@ reload_settings(void)
 		raft_set_timeouts(&raft, &config.timeouts);
 		report_timeouts(&config.timeouts);
 	}
+
+	reload_secret();
 
 	raft_set_may_lead(&raft, settings.candidate);
 	begin_output();
@@ -596,6 +664,12 @@ pg_leader_worker_main(Datum argument)
 	turn_context = AllocSetContextCreate(TopMemoryContext, "pg_leader turn",
 										 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(turn_context);
+
+	/*
+	 * pg_hmac_create() keeps its books with one, and a process without a database
+	 * has none.
+	 */
+	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_leader");
 
 	wait_until_ready();
 	start_election();

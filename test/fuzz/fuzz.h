@@ -18,6 +18,10 @@
 #define FUZZ_LIST	 UINT64_C(0x6c697374)
 #define FUZZ_NODE	 1
 
+/* And the keys, as lines of a secret file. */
+#define FUZZ_KEY_1 "1 6675747a7a2d6b65792d6f6e652d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d\n"
+#define FUZZ_KEY_2 "2 6675747a7a2d6b65792d74776f2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d\n"
+
 /* libFuzzer keeps the input of a program that aborts. */
 #define CHECK(condition, words)                                                  \
 	do                                                                           \

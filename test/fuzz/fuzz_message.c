@@ -1,13 +1,18 @@
 /*
  * test/fuzz/fuzz_message.c
- *	  Fuzz target: any bytes into message_decode().
+ *	  Fuzz target: any bytes into message_decode(), and through the checks at the
+ *	  door with and without keys.
  *
  * What is let through is possible and encodes to the very bytes that it was read
  * from, up to the tag; of another version the header is read and nothing else;
- * and each refusal has the reason that the bytes show.
+ * and each refusal has the reason that the bytes show.  With keys, bytes get in if
+ * and only if they have the right tag and would have got in without; so they are
+ * also tried with a right tag put on, and with one bit changed after that.
  */
 #include <string.h>
+#include <unistd.h>
 
+#include "../../node/transport.h"
 #include "../../raft/raft.h"
 #include "fuzz.h"
 
@@ -107,6 +112,114 @@ check_refused(const uint8_t *data, size_t size, MessageError error,
 	}
 }
 
+/* ---- the door ---- */
+
+static Cluster	 cluster;
+static Secret	 secret;	 /* of the receiver */
+static Secret	 signers[2]; /* its keys, each by itself */
+static Transport without_keys;
+static Transport with_keys;
+
+static void
+take_keys(Secret *keys, const char *text)
+{
+	char name[] = "/tmp/pg_leader_fuzz.XXXXXX";
+	char error[SECRET_ERROR_SIZE];
+	char hint[SECRET_ERROR_SIZE];
+	int	 fd = mkstemp(name);
+
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t) strlen(text), "a file for keys");
+	(void) close(fd);
+	CHECK(secret_read(keys, name, error, hint) != SECRET_FAILED, "keys are read");
+	(void) unlink(name);
+}
+
+/* Every node id is a member, so that the sender is one if it can be. */
+static void
+prepare_door(void)
+{
+	static bool is_ready = false;
+	char		list[RAFT_MAX_NODES * 20];
+	char		error[CLUSTER_ERROR_SIZE];
+	char		hint[CLUSTER_ERROR_SIZE];
+	size_t		used = 0;
+
+	if (is_ready)
+		return;
+	is_ready = true;
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+		used += (size_t) snprintf(list + used, sizeof(list) - used, "%s127.0.0.1:%d",
+								  i > 0 ? "," : "", 1000 + i);
+	CHECK(cluster_parse(list, &cluster, error, hint), "a list");
+	take_keys(&secret, FUZZ_KEY_1 FUZZ_KEY_2);
+	take_keys(&signers[0], FUZZ_KEY_1);
+	take_keys(&signers[1], FUZZ_KEY_2);
+	with_keys.cluster_digest = without_keys.cluster_digest = FUZZ_CLUSTER;
+	with_keys.secret = &secret;
+	CHECK(cluster_addresses_init(&with_keys.addresses, &cluster, AF_INET, error) &&
+			  cluster_addresses_init(&without_keys.addresses, &cluster, AF_INET, error),
+		  "addresses");
+}
+
+/* Does it get in, coming from where it should? */
+static bool
+gets_in(Transport *transport, const uint8_t *data, size_t size)
+{
+	struct sockaddr_storage source = transport->addresses.of[0].address;
+	uint64_t				from = size >= 28 ? number_at(data, 24, 4) : 0;
+	uint64_t				drops = 0;
+	uint64_t				drops_before = 0;
+	RaftMessage				message;
+	TransportResult			result;
+
+	if (from < RAFT_MAX_NODES)
+		source = transport->addresses.of[from].address;
+	for (int i = 0; i < TRANSPORT_DROPS; i++)
+		drops_before += transport->counters.dropped[i];
+	result = transport_check(transport, &cluster, data, size, &source, &message);
+	for (int i = 0; i < TRANSPORT_DROPS; i++)
+		drops += transport->counters.dropped[i];
+	CHECK(result == TRANSPORT_MESSAGE || result == TRANSPORT_DROPPED, "a verdict");
+	CHECK(drops - drops_before == (result == TRANSPORT_DROPPED), "each drop is counted once");
+	return result == TRANSPORT_MESSAGE;
+}
+
+static void
+check_door(const uint8_t *data, size_t size, bool is_good)
+{
+	uint8_t	 copy[512];
+	Secret	*signer = &signers[size > 90 ? data[90] & 1 : 0];
+	uint64_t other_versions = with_keys.counters.dropped[TRANSPORT_DROP_VERSION];
+	size_t	 bit;
+	bool	 is_signed = false;
+
+	prepare_door();
+	CHECK(gets_in(&without_keys, data, size) == (is_good && data[6] == 0), "without keys");
+	if (size < MESSAGE_HEADER_SIZE + MESSAGE_TAG_SIZE || size > sizeof(copy))
+	{
+		CHECK(!gets_in(&with_keys, data, size), "with keys: no room for a tag");
+		return;
+	}
+	memcpy(copy, data, size);
+	for (int i = 0; i < 2; i++)
+	{
+		CHECK(secret_sign(&signers[i], copy, size), "signed");
+		if (data[6] == secret_key_id(&signers[i]))
+			is_signed = memcmp(copy, data, size) == 0;
+	}
+	CHECK(gets_in(&with_keys, data, size) == (is_good && is_signed), "with keys: as it came");
+	if (!is_signed)
+		CHECK(with_keys.counters.dropped[TRANSPORT_DROP_VERSION] == other_versions,
+			  "a version is believed only with its tag");
+
+	copy[6] = secret_key_id(signer);
+	CHECK(secret_sign(signer, copy, size), "signed");
+	CHECK(gets_in(&with_keys, copy, size) == is_good, "with keys: with a right tag");
+	bit = (size_t) number_at(data, 88, 2) % (8 * size);
+	copy[bit / 8] ^= (uint8_t) (1 << bit % 8);
+	CHECK(!gets_in(&with_keys, copy, size), "with keys: one bit changed");
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -121,5 +234,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_accepted(data, size, &envelope, &message);
 	else
 		check_refused(data, size, error, &envelope, &message);
+	check_door(data, size, error == MESSAGE_OK);
 	return 0;
 }

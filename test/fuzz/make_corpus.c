@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "../../node/secret.h"
 #include "../../node/store.h"
 #include "../../raft/raft.h"
 #include "fuzz.h"
@@ -116,6 +118,33 @@ spoiled(const char *name, size_t size, size_t offset, uint8_t value)
 	write_seed("fuzz_message", name, bytes, size);
 }
 
+/* A vote request with the right tag of the second key. */
+static void
+make_signed(void)
+{
+	MessageEnvelope envelope = {.cluster_digest = FUZZ_CLUSTER, .key_id = 2};
+	RaftMessage		m = message(RAFT_VOTE_REQUEST);
+	Secret			secret = {0};
+	uint8_t			bytes[MESSAGE_SIZE];
+	char			name[] = "/tmp/pg_leader_corpus.XXXXXX";
+	char			error[SECRET_ERROR_SIZE];
+	char			hint[SECRET_ERROR_SIZE];
+	int				fd = mkstemp(name);
+
+	if (fd < 0 || write(fd, FUZZ_KEY_2, strlen(FUZZ_KEY_2)) != (ssize_t) strlen(FUZZ_KEY_2) ||
+		close(fd) != 0 || secret_read(&secret, name, error, hint) == SECRET_FAILED)
+	{
+		perror(name);
+		exit(1);
+	}
+	(void) unlink(name);
+	message_encode(&m, &envelope, bytes);
+	if (!secret_sign(&secret, bytes, sizeof(bytes)))
+		exit(1);
+	write_seed("fuzz_message", "signed_vote_request", bytes, sizeof(bytes));
+	secret_forget(&secret);
+}
+
 static void
 make_messages(void)
 {
@@ -145,6 +174,8 @@ make_messages(void)
 	spoiled("term_above_the_last", MESSAGE_SIZE, 80, 0xFF);
 	spoiled("promise_too_long", MESSAGE_SIZE, 104, 1);
 	spoiled("with_a_tag", MESSAGE_SIZE, MESSAGE_TAG_OFFSET, 0x5A);
+	spoiled("with_a_key_id", MESSAGE_SIZE, 6, 1);
+	make_signed();
 }
 
 /* ---- state files ---- */

@@ -27,7 +27,7 @@ sub check_views
 		is($status->{quorum}, int($n / 2) + 1, "$what: quorum");
 		is($status->{boot}, 1, "$what: it was its first start");
 		ok(!$status->{abstaining}, "$what: it does not abstain");
-		ok(!$status->{authentication}, "$what: there is no authentication yet");
+		ok(!$status->{authentication}, "$what: authentication is off by default");
 		is($status->{state_file}, $cluster->state_file($id), "$what: where its state file is");
 		is($status->{state_file_health}, 'ok', "$what: its state file is good");
 

@@ -139,6 +139,44 @@ write_config('');
 script('mended by a reload', 0, qr/settings have changed/, qr/^$/, 'nodelaunch.sh', 0);
 script('stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 'ALL');
 
+# a secret
+my $secret = "$dir/secret";
+
+sub make_secret
+{
+	my ($name, $status, $output, $errors, @arguments) = @_;
+	command_checks_all([ "$scripts/make_secret.sh", @arguments ], $status, [$output], [$errors], "secret: $name");
+	return;
+}
+
+make_secret('no file', 2, qr/^$/, qr/FILE is missing/);
+make_secret('a bad key id', 2, qr/^$/, qr/from 1 to 255/, '-i', 256, $secret);
+make_secret('nothing to add to', 1, qr/^$/, qr/is not a file that can be read/, '--add', $secret);
+make_secret('written', 0, qr/^key 7 written to \Q$secret\E$/, qr/^$/, '-i', 7, $secret);
+is((stat $secret)[2] & 07777, 0600, 'secret: closed to everybody else');
+like(slurp_file($secret), qr/\A7 [0-9a-f]{64}\n\z/, 'secret: one line');
+my $first_key = slurp_file($secret);
+make_secret('not overwritten', 1, qr/^$/, qr/is there already/, $secret);
+make_secret('no second key with one id', 1, qr/^$/, qr/has key id 7 already/, '--add', '-i', 7, $secret);
+is(slurp_file($secret), $first_key, 'secret: as it was');
+write_config('', PGLD_SECRET_FILE => 'secret');
+script('a relative path of a secret', 2, qr/^$/, qr/PGLD_SECRET_FILE must be an absolute path/, 'nodelaunch.sh', 0);
+write_config('', PGLD_SECRET_FILE => $secret);
+script('launched with a secret', 0, qr/^node 0: runs, /m, qr/^$/, 'nodelaunch.sh', 0);
+like(slurp_file("$dir/node0.log"), qr/signs its datagrams with key 7, and accepts no other/, 'the server uses it');
+make_secret('added', 0, qr/^key 8 written/, qr/^$/, '--add', $secret);
+like(slurp_file($secret), qr/\A\Q$first_key\E8 [0-9a-f]{64}\n\z/, 'secret: the second key is behind the first');
+unlike(slurp_file($secret), qr/7 ([0-9a-f]{64})\n8 \g1/, 'secret: and another one');
+is((stat $secret)[2] & 07777, 0600, 'secret: still closed');
+make_secret('no third key', 1, qr/^$/, qr/holds two keys already/, '--add', $secret);
+is_deeply([ glob "$secret*" ], [$secret], 'secret: nothing is left beside it');
+chmod 0644, $secret;
+script('stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 'ALL');
+script('a secret that others can read', 1, qr/^node 0: runs/,
+	qr/does not take part in elections: the secret file ".*" is open to others/, 'nodelaunch.sh', 0);
+script('stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 'ALL');
+write_config('');
+
 # a server without its own configuration is not given another one
 rename "$dir/node0/postgresql.conf", "$dir/kept.conf" or die $!;
 script('no postgresql.conf', 1, qr/^$/, qr/there is no .*postgresql\.conf/, 'nodelaunch.sh', 0);

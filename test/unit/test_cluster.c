@@ -502,6 +502,31 @@ lookups_can_be_abandoned(void **state)
 	usleep(100000);
 }
 
+static void
+loopback_is_local_and_nothing_else(void **state)
+{
+	static const char *const local[] = {"127.0.0.1:1", "127.0.0.1:1, 127.255.0.9:1", "localhost:1, localhost:2",
+										"[::1]:1, [::1]:2", "63=127.0.0.1:1"};
+	static const char *const remote[] = {"10.0.0.1:1", "127.0.0.1:1, 10.0.0.1:1", "10.0.0.1:1, 127.0.0.1:1",
+										 "db0:1", "localhost:1, localhost.example.org:2", "127.example.org:1",
+										 "[::2]:1", "[fe80::1%lo]:1", "12.7.0.1:1"};
+	Cluster					 cluster;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+	{
+		parse(local[i], &cluster);
+		if (!cluster_is_local(&cluster))
+			fail_msg("%s", local[i]);
+	}
+	for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++)
+	{
+		parse(remote[i], &cluster);
+		if (cluster_is_local(&cluster))
+			fail_msg("%s", remote[i]);
+	}
+}
+
 int
 main(void)
 {
@@ -518,6 +543,7 @@ main(void)
 		cmocka_unit_test(names_are_looked_up),
 		cmocka_unit_test(two_members_never_share_an_address),
 		cmocka_unit_test(lookups_can_be_abandoned),
+		cmocka_unit_test(loopback_is_local_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@
 static Cluster	 cluster;
 static Transport a;
 static Transport b;
+static Secret	 secret; /* of both; all zero: none */
+static Secret	 other_secret;
 static int		 stranger = -1;
 static uint16_t	 ports[3];
 
@@ -59,7 +62,7 @@ static bool
 open_transport(Transport *transport, int32_t node_id, const char *listen_address)
 {
 	memset(transport, 0, sizeof(*transport));
-	return transport_open(transport, &cluster, node_id, listen_address, CLUSTER, error, hint);
+	return transport_open(transport, &cluster, node_id, listen_address, CLUSTER, &secret, error, hint);
 }
 
 /* Nodes 0 and 1 are ours, node 2 is "stranger": a plain socket at a member's place. */
@@ -87,6 +90,8 @@ tear_down(void **state)
 	transport_close(&a);
 	transport_close(&b);
 	transport_close(&b);
+	secret_forget(&secret);
+	secret_forget(&other_secret);
 	if (stranger >= 0)
 		close(stranger);
 	return 0;
@@ -353,6 +358,287 @@ sending_never_fails_loudly(void **state)
 	assert_true(a.last_send_errno != 0);
 }
 
+/* ---- authentication ---- */
+
+#define KEY_1		"1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
+#define KEY_2		"2 f0f1f2f3f4f5f6f7f8f9fafbfcfdfeffe0e1e2e3e4e5e6e7e8e9eaebecedeeef\n"
+#define FALSE_KEY_1 "1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1e\n"
+
+static void
+take_keys(Secret *keys, const char *text)
+{
+	char name[] = "/tmp/pg_leader_transport.XXXXXX";
+	char why[SECRET_ERROR_SIZE];
+	char advice[SECRET_ERROR_SIZE];
+	int	 fd = mkstemp(name);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	if (secret_read(keys, name, why, advice) == SECRET_FAILED)
+		fail_msg("%s", why);
+	unlink(name);
+}
+
+/* What the stranger would send to node 0 if it had these keys. */
+static void
+signed_datagram(uint8_t *buffer, Secret *keys)
+{
+	good_datagram(buffer);
+	buffer[6] = secret_key_id(keys);
+	assert_true(secret_sign(keys, buffer, MESSAGE_SIZE));
+}
+
+/* Through the checks alone: the result, and why it was dropped. */
+static TransportResult
+check(const uint8_t *data, size_t size, TransportDrop *why)
+{
+	struct sockaddr_storage source = a.addresses.of[2].address;
+	TransportCounters		before = a.counters;
+	RaftMessage				message;
+	TransportResult			result;
+
+	result = transport_check(&a, &cluster, data, size, &source, &message);
+	*why = TRANSPORT_DROPS;
+	for (int i = 0; i < TRANSPORT_DROPS; i++)
+	{
+		if (a.counters.dropped[i] != before.dropped[i])
+			*why = (TransportDrop) i;
+	}
+	assert_int_equal(result, *why == TRANSPORT_DROPS ? TRANSPORT_MESSAGE : TRANSPORT_DROPPED);
+	return result;
+}
+
+static void
+assert_checked(const uint8_t *data, size_t size, TransportDrop expected)
+{
+	TransportDrop why;
+
+	(void) check(data, size, &why);
+	if (why != expected)
+		fail_msg("%s instead of %s", transport_drop_name(why), transport_drop_name(expected));
+	if (expected >= TRANSPORT_DROP_UNSIGNED && expected <= TRANSPORT_DROP_TAG)
+		assert_int_equal(a.refused_from, 2);
+}
+
+static void
+signed_messages_go_both_ways(void **state)
+{
+	RaftMessage sent = greeting(0, 1);
+	RaftMessage got;
+	uint8_t		data[MESSAGE_SIZE + 1];
+
+	(void) state;
+	take_keys(&secret, KEY_2 KEY_1);
+	transport_send(&a, &sent);
+	assert_int_equal(receive(&b, &got), TRANSPORT_MESSAGE);
+	assert_int_equal(got.incarnation, 77);
+	assert_int_equal(b.key_ids[0], 2);
+	assert_int_equal(b.key_ids[1], 0);
+
+	/* what is on the wire has the id, and a tag over all of it */
+	sent = greeting(0, 2);
+	transport_send(&a, &sent);
+	assert_int_equal(recv(stranger, data, sizeof(data), 0), MESSAGE_SIZE);
+	assert_int_equal(data[6], 2);
+	assert_int_equal(secret_check(&secret, 2, data, MESSAGE_SIZE), SECRET_GOOD);
+
+	/* keys are exchanged under the open socket */
+	take_keys(&secret, KEY_1);
+	transport_send(&a, &sent);
+	assert_int_equal(recv(stranger, data, sizeof(data), 0), MESSAGE_SIZE);
+	assert_int_equal(data[6], 1);
+	secret_forget(&secret);
+	transport_send(&a, &sent);
+	assert_int_equal(recv(stranger, data, sizeof(data), 0), MESSAGE_SIZE);
+	assert_int_equal(data[6], 0);
+	for (int i = 0; i < MESSAGE_TAG_SIZE; i++)
+		assert_int_equal(data[MESSAGE_TAG_OFFSET + i], 0);
+	assert_int_equal(a.counters.sent, 4);
+}
+
+static void
+with_keys_nothing_gets_in_without(void **state)
+{
+	uint8_t data[MESSAGE_SIZE];
+
+	(void) state;
+	good_datagram(data);
+	assert_checked(data, sizeof(data), TRANSPORT_DROPS);
+	assert_int_equal(a.key_ids[2], 0);
+	take_keys(&secret, KEY_1);
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_UNSIGNED);
+
+	/* the right tag, and no key id */
+	assert_true(secret_sign(&secret, data, sizeof(data)));
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_UNSIGNED);
+	for (int id = 2; id <= 255; id++)
+	{
+		data[6] = (uint8_t) id;
+		assert_true(secret_sign(&secret, data, sizeof(data)));
+		assert_checked(data, sizeof(data), TRANSPORT_DROP_KEY);
+	}
+
+	/* the right id, and no tag, or that of another key */
+	data[6] = 1;
+	memset(data + MESSAGE_TAG_OFFSET, 0, MESSAGE_TAG_SIZE);
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_TAG);
+	take_keys(&other_secret, FALSE_KEY_1);
+	signed_datagram(data, &other_secret);
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_TAG);
+	assert_int_equal(a.key_ids[2], 0);
+	signed_datagram(data, &secret);
+	assert_checked(data, sizeof(data), TRANSPORT_DROPS);
+	assert_int_equal(a.key_ids[2], 1);
+}
+
+static void
+without_keys_nothing_signed_gets_in(void **state)
+{
+	uint8_t data[MESSAGE_SIZE];
+
+	(void) state;
+	take_keys(&other_secret, KEY_1);
+	signed_datagram(data, &other_secret);
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_KEY);
+	data[4] = MESSAGE_VERSION + 1;
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_KEY);
+	assert_int_equal(a.other_version_from, RAFT_NONE);
+	a.secret = NULL;
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_KEY);
+	good_datagram(data);
+	assert_checked(data, sizeof(data), TRANSPORT_DROPS);
+}
+
+static void
+one_flipped_bit_anywhere_is_dropped(void **state)
+{
+	uint8_t		  data[MESSAGE_SIZE + 1] = {0};
+	uint64_t	  bad_tags;
+	TransportDrop why;
+
+	(void) state;
+	take_keys(&secret, KEY_1 KEY_2);
+	signed_datagram(data, &secret);
+	for (int bit = 0; bit < 8 * MESSAGE_SIZE; bit++)
+	{
+		int at = bit / 8;
+
+		data[at] ^= (uint8_t) (1 << bit % 8);
+		if (check(data, MESSAGE_SIZE, &why) == TRANSPORT_MESSAGE)
+			fail_msg("bit %d of byte %d", bit % 8, at);
+		if (at >= 28 || at == 5 || at == 7)
+			assert_int_equal(why, TRANSPORT_DROP_TAG); /* "to", type, flags and all the rest */
+		data[at] ^= (uint8_t) (1 << bit % 8);
+	}
+	bad_tags = a.counters.dropped[TRANSPORT_DROP_TAG];
+	assert_true(bad_tags > 8 * (MESSAGE_SIZE - 28));
+	for (size_t size = 0; size <= MESSAGE_SIZE + 1; size++)
+		assert_checked(data, size, size == MESSAGE_SIZE ? TRANSPORT_DROPS : TRANSPORT_DROP_MALFORMED);
+	assert_int_equal(a.counters.dropped[TRANSPORT_DROP_TAG], bad_tags);
+}
+
+/* A tag costs more to check than an address. */
+static void
+the_source_is_checked_before_the_tag(void **state)
+{
+	RaftMessage message;
+	uint8_t		data[MESSAGE_SIZE];
+	uint16_t	port;
+	int			nobody = free_socket(&port);
+
+	(void) state;
+	take_keys(&secret, KEY_1);
+	signed_datagram(data, &secret);
+	send_raw(nobody, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+	assert_int_equal(a.counters.dropped[TRANSPORT_DROP_SOURCE], 1);
+	data[200] ^= 1;
+	send_raw(nobody, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+	assert_int_equal(a.counters.dropped[TRANSPORT_DROP_SOURCE], 2);
+	assert_int_equal(a.counters.dropped[TRANSPORT_DROP_TAG], 0);
+	close(nobody);
+}
+
+/* What is impossible is found out after the tag, and is then a member's fault. */
+static void
+an_authentic_datagram_is_looked_at_all_the_same(void **state)
+{
+	uint8_t data[MESSAGE_SIZE];
+
+	(void) state;
+	take_keys(&secret, KEY_1);
+	signed_datagram(data, &secret);
+	data[5] = RAFT_MESSAGE_TYPES;
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_TAG);
+	assert_true(secret_sign(&secret, data, sizeof(data)));
+	assert_checked(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+}
+
+/* The tag is at the end in every version, so a version is believed only with it. */
+static void
+other_versions_are_authenticated_too(void **state)
+{
+	static const size_t sizes[] = {MESSAGE_HEADER_SIZE + MESSAGE_TAG_SIZE, MESSAGE_SIZE - 1,
+								   MESSAGE_SIZE, MESSAGE_SIZE + 1, MESSAGE_SIZE_LIMIT - 1};
+	uint8_t				data[MESSAGE_SIZE_LIMIT + 100] = {0};
+	RaftMessage			message;
+
+	(void) state;
+	take_keys(&secret, KEY_1);
+	good_datagram(data);
+	data[4] = MESSAGE_VERSION + 1;
+	assert_checked(data, MESSAGE_SIZE, TRANSPORT_DROP_UNSIGNED);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+	{
+		data[6] = 1;
+		memset(data + sizes[i] - MESSAGE_TAG_SIZE, 0, MESSAGE_TAG_SIZE);
+		a.other_version_from = RAFT_NONE;
+		send_raw(stranger, ports[0], data, sizes[i]);
+		assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+		assert_int_equal(a.other_version_from, RAFT_NONE);
+		assert_true(secret_sign(&secret, data, sizes[i]));
+		send_raw(stranger, ports[0], data, sizes[i]);
+		assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+		assert_int_equal(a.counters.dropped[TRANSPORT_DROP_TAG], i + 1);
+		assert_int_equal(a.counters.dropped[TRANSPORT_DROP_VERSION], i + 1);
+		assert_int_equal(a.other_version_from, 2);
+		assert_int_equal(a.other_version, MESSAGE_VERSION + 1);
+	}
+
+	/* longer than any version may be: its end is not seen, nor its tag */
+	assert_true(secret_sign(&secret, data, sizeof(data)));
+	send_raw(stranger, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+	assert_int_equal(a.counters.dropped[TRANSPORT_DROP_VERSION], sizeof(sizes) / sizeof(sizes[0]));
+}
+
+/* Old first, then new first, then new alone, one member after the other. */
+static void
+keys_are_exchanged_one_member_at_a_time(void **state)
+{
+	static const char *const steps[] = {KEY_1, KEY_1 KEY_2, KEY_2 KEY_1, KEY_2};
+	uint8_t					 data[MESSAGE_SIZE];
+
+	(void) state;
+	for (int mine = 0; mine < 4; mine++)
+	{
+		for (int theirs = 0; theirs < 4; theirs++)
+		{
+			int apart = mine > theirs ? mine - theirs : theirs - mine;
+
+			take_keys(&secret, steps[mine]);
+			take_keys(&other_secret, steps[theirs]);
+			signed_datagram(data, &other_secret);
+			if (apart <= 1)
+				assert_checked(data, sizeof(data), TRANSPORT_DROPS);
+			else if (apart == 3)
+				assert_checked(data, sizeof(data), TRANSPORT_DROP_KEY);
+		}
+	}
+}
+
 /* ---- opening ---- */
 
 static void
@@ -396,7 +682,7 @@ open_name(Transport *transport)
 	memset(transport, 0, sizeof(*transport));
 	for (int i = 0; i < 1000; i++)
 	{
-		if (transport_open(transport, &cluster, 0, NULL, CLUSTER, error, hint))
+		if (transport_open(transport, &cluster, 0, NULL, CLUSTER, NULL, error, hint))
 			return true;
 		if (strstr(error, "is still being looked up") == NULL)
 			return false;
@@ -503,6 +789,14 @@ main(void)
 		door_test(unknown_senders_are_dropped),
 		door_test(wrong_source_is_dropped),
 		door_test(sending_never_fails_loudly),
+		door_test(signed_messages_go_both_ways),
+		door_test(with_keys_nothing_gets_in_without),
+		door_test(without_keys_nothing_signed_gets_in),
+		door_test(one_flipped_bit_anywhere_is_dropped),
+		door_test(the_source_is_checked_before_the_tag),
+		door_test(an_authentic_datagram_is_looked_at_all_the_same),
+		door_test(other_versions_are_authenticated_too),
+		door_test(keys_are_exchanged_one_member_at_a_time),
 		door_test(opening_says_what_is_wrong),
 		door_test(own_name_is_looked_up),
 		door_test(peer_name_is_found_later),
