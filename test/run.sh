@@ -11,6 +11,8 @@
 # A part is a function part_NAME that prints TAP or pg_regress's lines, and a
 # word in PARTS.  It runs in the copy of the tree, see as_tester().
 
+# The exit at the end makes shellcheck take functions for unreachable.
+# shellcheck disable=SC2317
 # shellcheck source=script/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../script/lib.sh"
 
@@ -596,74 +598,78 @@ part_nemesis()
 
 # ---- main ----
 
-# With a view of the mounts of its own, where that may be had: what a test mounts
-# is seen by nobody else, and goes with it.
-if is_root && [[ -z ${PGLD_PRIVATE_MOUNTS:-} ]] &&
-		unshare -m --propagation private true 2>/dev/null; then
-	PGLD_PRIVATE_MOUNTS=yes exec unshare -m --propagation private \
-		"$(readlink -f "${BASH_SOURCE[0]}")" "$@"
-fi
+# The shell reads all of this before it does any: the file may change meanwhile.
+{
+	# With a view of the mounts of its own, where that may be had: what a test mounts
+	# is seen by nobody else, and goes with it.
+	if is_root && [[ -z ${PGLD_PRIVATE_MOUNTS:-} ]] &&
+			unshare -m --propagation private true 2>/dev/null; then
+		PGLD_PRIVATE_MOUNTS=yes exec unshare -m --propagation private \
+			"$(readlink -f "${BASH_SOURCE[0]}")" "$@"
+	fi
 
-install=yes
-keep=no
-minutes=30
-nemesis_minutes=2
-chosen=()
-while (( $# > 0 )); do
-	case $1 in
-		--no-install) install=no ;;
-		--keep) keep=yes ;;
-		-h | --help) usage; exit 0 ;;
-		-*) usage_error "there is no option $1" ;;
-		soak | nemesis)
-			chosen+=("$1")
-			if [[ $# -gt 1 && $2 =~ ^[0-9] ]]; then
-				[[ $2 =~ ^[1-9][0-9]{0,4}$ ]] ||
-					usage_error "$1 for how many minutes?  \"$2\" is not a number from 1 to 99999"
-				if [[ $1 == soak ]]; then minutes=$2; else nemesis_minutes=$2; fi
-				shift
-			fi
-			;;
-		*)
-			[[ " ${PARTS[*]} " == *" $1 "* ]] ||
-				usage_error "there is no part \"$1\"" "the parts are ${PARTS[*]}"
-			chosen+=("$1")
-			;;
-	esac
-	shift
-done
-(( ${#chosen[@]} > 0 )) || chosen=("${PARTS[@]}")
+	install=yes
+	keep=no
+	minutes=30
+	nemesis_minutes=2
+	chosen=()
+	while (( $# > 0 )); do
+		case $1 in
+			--no-install) install=no ;;
+			--keep) keep=yes ;;
+			-h | --help) usage; exit 0 ;;
+			-*) usage_error "there is no option $1" ;;
+			soak | nemesis)
+				chosen+=("$1")
+				if [[ $# -gt 1 && $2 =~ ^[0-9] ]]; then
+					[[ $2 =~ ^[1-9][0-9]{0,4}$ ]] ||
+						usage_error "$1 for how many minutes?  \"$2\" is not a number from 1 to 99999"
+					if [[ $1 == soak ]]; then minutes=$2; else nemesis_minutes=$2; fi
+					shift
+				fi
+				;;
+			*)
+				[[ " ${PARTS[*]} " == *" $1 "* ]] ||
+					usage_error "there is no part \"$1\"" "the parts are ${PARTS[*]}"
+				chosen+=("$1")
+				;;
+		esac
+		shift
+	done
+	(( ${#chosen[@]} > 0 )) || chosen=("${PARTS[@]}")
 
-if [[ $install == yes ]]; then
-	"$PGLD_ROOT/script/install_deps.sh" test
-fi
-find_postgres
-choose_server_user
+	if [[ $install == yes ]]; then
+		"$PGLD_ROOT/script/install_deps.sh" test
+	fi
+	find_postgres
+	choose_server_user
 
-scratch=
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-make_scratch
-copy_postgres
-copy_tree
+	scratch=
+	trap clean_up EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	make_scratch
+	copy_postgres
+	copy_tree
 
-total_passed=0
-total_failed=0
-total_skipped=0
-failed_parts=()
-for part in "${chosen[@]}"; do
-	run_part "$part"
-done
-
-printf '\n'
-if (( ${#failed_parts[@]} > 0 )); then
-	say "failed: ${failed_parts[*]}"
-fi
-if [[ ${CI:-} == true && $total_skipped -gt 0 ]]; then
-	say "in CI nothing is skipped: $total_skipped count as failed"
-	total_failed=$((total_failed + total_skipped))
+	total_passed=0
+	total_failed=0
 	total_skipped=0
-fi
-say "$total_passed passed, $total_failed failed, $total_skipped skipped"
-(( total_failed == 0 && total_passed > 0 ))
+	failed_parts=()
+	for part in "${chosen[@]}"; do
+		run_part "$part"
+	done
+
+	printf '\n'
+	if (( ${#failed_parts[@]} > 0 )); then
+		say "failed: ${failed_parts[*]}"
+	fi
+	if [[ ${CI:-} == true && $total_skipped -gt 0 ]]; then
+		say "in CI nothing is skipped: $total_skipped count as failed"
+		total_failed=$((total_failed + total_skipped))
+		total_skipped=0
+	fi
+	say "$total_passed passed, $total_failed failed, $total_skipped skipped"
+	(( total_failed == 0 && total_passed > 0 ))
+	exit
+}
