@@ -210,7 +210,8 @@ read_config()
 		printf -v "$name" '%s' ''
 	done
 
-	# Try it in a shell of its own, where it can do no harm and be blamed.
+	# Try it in a shell of its own first: there, an error in it does not end this
+	# one, which can then say whose it is.  Commands in it are run all the same.
 	# shellcheck disable=SC2016
 	text=$(bash -euc '. "$1" >/dev/null; echo "END OF IT" >&2' bash "$CONFIG_FILE" 2>&1) || {
 		text=${text%%$'\n'*}
@@ -268,7 +269,11 @@ check_config()
 		off | false | no | 0 | '') ENABLE_LOG=off ;;
 		*) config_error "ENABLE_LOG must be on or off, not \"$ENABLE_LOG\"" ;;
 	esac
-	[[ -z $MASK ]] || config_number MASK 8 24
+	if [[ -n $MASK ]]; then
+		config_number MASK 8 24
+		# Others would take "024" for an octal number.
+		MASK=$((10#$MASK))
+	fi
 }
 
 # What is not set is left to postgresql.conf, or to the module's defaults.  The

@@ -48,6 +48,9 @@ stop_node()
 		fi
 	elif output=$(as_server "$PG_BIN/pg_ctl" -D "$(node_directory "$1")" -s -w -t 60 -m "$mode" stop 2>&1); then
 		say "node $1: stopped"
+	elif ! node_running "$1" && wait_while node_has_children "$1"; then
+		# It ended by itself, or somebody else was quicker.
+		say "node $1: stopped"
 	else
 		error "node $1 could not be stopped: ${output%%$'\n'*}"
 		status=1

@@ -36,7 +36,8 @@ COMMANDS
 $(command_help | sed 's/^/    /')
 
 EXIT STATUS
-    0 done, 1 a command failed, 2 called or configured wrongly
+    0 done, 1 a command failed, 2 called or configured wrongly, 130 or 143 ended
+    by Ctrl-C, or by SIGTERM or SIGHUP, once the command at work has ended
 TEXT
 }
 
@@ -84,6 +85,7 @@ wrong()
 take_ids()
 {
 	local word
+	local -a words=()
 
 	IDS=()
 	if (( $# == 0 )) || [[ ${*^^} == ALL ]]; then
@@ -91,9 +93,8 @@ take_ids()
 		return
 	fi
 	# Commas are as good as spaces.
-	# shellcheck disable=SC2048,SC2086
-	set -- ${*//,/ }
-	for word in "$@"; do
+	read -ra words <<<"${*//,/ }" || true
+	for word in ${words[@]+"${words[@]}"}; do
 		check_node_id "$word"
 		word=$((10#$word))
 		[[ " ${IDS[*]:-} " == *" $word "* ]] || IDS+=("$word")
@@ -128,6 +129,20 @@ no_words()
 
 # ---- nodes ----
 
+# mark_nodes ID...: these have run on a stand, so net_down.sh may remove them.
+mark_nodes()
+{
+	local mark=$PGLD_STATE_DIRECTORY/$STAND_MARK id
+
+	ensure_directory "$PGLD_STATE_DIRECTORY"
+	for id in "$@"; do
+		# Appended in one write each: several ctl.sh can do it at a time.
+		# shellcheck disable=SC2016
+		as_server sh -c 'grep -sqxF -e "$2" "$1" || printf "%s\n" "$2" >>"$1"' sh "$mark" "$(print_mark "$id")" ||
+			fail "user $SERVER_USER cannot write $mark"
+	done
+}
+
 # A cluster of which nothing is there is created now, as a whole: then nobody can
 # have forgotten a vote.
 create_if_new()
@@ -140,7 +155,7 @@ create_if_new()
 	done
 	check_installed
 	ensure_directory "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
-	ensure_directory "$PGLD_STATE_DIRECTORY"
+	mark_nodes "${NODE_IDS[@]}"
 	for id in "${NODE_IDS[@]}"; do
 		write_first_state "$id"
 	done
@@ -152,12 +167,12 @@ create_if_new()
 # back.
 for_each_id()
 {
-	local id outputs signals='' status=0
+	local id signals='' status=0
 	local -a pids=()
 
+	# Not local: what removes it runs when this function is over.
 	outputs=$(mktemp -d "${TMPDIR:-/tmp}/pg_leader_ctl.XXXXXX")
-	# shellcheck disable=SC2064
-	trap "rm -rf -- '$outputs'" EXIT
+	trap remove_outputs EXIT
 	trap 'signals+=x' INT TERM HUP
 	for id in "${IDS[@]}"; do
 		( trap '' INT TERM HUP; "$@" "$id" ) >"$outputs/$id" 2>&1 &
@@ -169,6 +184,11 @@ for_each_id()
 	done
 	[[ -z $signals ]] || fail "interrupted"
 	return "$status"
+}
+
+remove_outputs()
+{
+	rm -rf -- "$outputs"
 }
 
 # The status of a child, once it has ended: a signal that is trapped ends "wait",
@@ -204,6 +224,7 @@ do_start()
 {
 	take_ids "$@"
 	create_if_new
+	mark_nodes "${IDS[@]}"
 	for_each_id launch_node
 }
 
@@ -377,8 +398,7 @@ do_brainsplit()
 	while IFS= read -r group; do
 		[[ -n ${group//[[:space:],]/} ]] || wrong "brainsplit: a group has no node in it" \
 			"as in: brainsplit ${NODE_IDS[0]} ; ${NODE_IDS[*]:1}"
-		# shellcheck disable=SC2086
-		take_ids $group
+		take_ids "$group"
 		for one in "${IDS[@]}"; do
 			[[ -z ${group_of[one]:-} ]] || wrong "brainsplit: node $one is in two groups"
 			group_of[one]=$groups
@@ -663,6 +683,9 @@ done
 [[ $# -eq 0 || ${#commands[@]} -eq 0 ]] ||
 	usage_error "commands come from -c or from the arguments, not from both"
 [[ $# -eq 0 ]] || commands=("$*")
+for command in ${commands[@]+"${commands[@]}"}; do
+	[[ -n ${command//[[:space:]]/} ]] || usage_error "a command is empty"
+done
 
 read_stand_config "$config"
 find_postgres

@@ -111,7 +111,8 @@ draw()
 
 	read_terminal_size
 	WIDTH=$((COLUMNS - 1))
-	picture=$(print_picture | clip_lines | clip_rows)
+	# What goes wrong because the stand is taken down just now is in one picture.
+	picture=$(print_picture 2>&1 | clip_lines | clip_rows) || true
 	printf '\033[H%s\033[K\033[J' "${picture//$'\n'/$'\033[K\n'}"
 }
 
@@ -172,7 +173,7 @@ elif [[ -t 1 ]]; then
 	watch_stand
 else
 	while :; do
-		print_picture
+		( print_picture ) || true
 		say
 		sleep "$interval"
 	done

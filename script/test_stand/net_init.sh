@@ -23,10 +23,10 @@ SYNOPSIS
 DESCRIPTION
     Makes N_NODES network namespaces, each joined by a virtual cable to one
     bridge, with the addresses NETWORK.10 for node 0, NETWORK.11 for node 1 and
-    so on, and an empty ebtables chain of the bridge's name, in which ctl.sh
-    cuts links.  The machine itself gets no address there: nothing goes in or
-    out.  What is there already is kept, so it can be run again, also after it
-    was interrupted or when N_NODES has grown.
+    so on, and an ebtables chain named pgld_BRIDGE_NAME, in which ctl.sh cuts
+    links and which comes first in FORWARD.  The machine itself gets no address
+    there: nothing goes in or out.  What is there already is kept, so it can be
+    run again, also after it was interrupted or when N_NODES has grown.
 
     Names that somebody else uses, and addresses that this machine has, are
     refused before anything is made.  net_down.sh removes it all.
@@ -40,11 +40,6 @@ EXIT STATUS
 TEXT
 }
 
-is_recorded()
-{
-	grep -qxF -- "$1" "$STAND_RECORD" 2>/dev/null
-}
-
 refuse_name()
 {
 	fail "there is already $1, which the test stand has not made" "change $2 in $CONFIG_FILE"
@@ -55,14 +50,14 @@ check_names()
 {
 	local id
 
-	! link_exists "$BRIDGE_NAME" || is_recorded "link $BRIDGE_NAME" ||
+	! link_exists "$BRIDGE_NAME" || is_ours link "$BRIDGE_NAME" ||
 		refuse_name "an interface $BRIDGE_NAME" BRIDGE_NAME
-	! chain_exists "$STAND_CHAIN" || is_recorded "chain $STAND_CHAIN" ||
+	! chain_exists "$STAND_CHAIN" || recorded_identity chain "$STAND_CHAIN" >/dev/null ||
 		refuse_name "an ebtables chain $STAND_CHAIN" BRIDGE_NAME
 	for id in "${NODE_IDS[@]}"; do
-		! link_exists "$(node_cable "$id")" || is_recorded "link $(node_cable "$id")" ||
+		! link_exists "$(node_cable "$id")" || is_ours link "$(node_cable "$id")" ||
 			refuse_name "an interface $(node_cable "$id")" VETH_PREFIX
-		! namespace_exists "$(node_namespace "$id")" || is_recorded "namespace $(node_namespace "$id")" ||
+		! namespace_exists "$(node_namespace "$id")" || is_ours namespace "$(node_namespace "$id")" ||
 			refuse_name "a network namespace $(node_namespace "$id")" NETNS_PREFIX
 	done
 }
@@ -85,48 +80,72 @@ check_addresses()
 	done
 }
 
-# A stand that was made by another configuration is not reshaped.
+# A stand that was made by another configuration is not reshaped: what this one
+# does not know would be forgotten, with all that runs in it.
 check_record()
 {
-	local network cable
+	local line kind name expected=$'\n'
 
 	[[ -e $STAND_RECORD ]] || return 0
-	network=$(sed -n 's/^network //p' "$STAND_RECORD")
-	[[ -z $network || $network == "$NETWORK.0/$MASK" ]] ||
-		fail "the stand was made with the network $network, and $CONFIG_FILE says $NETWORK.0/$MASK" \
-			"take it down with net_down.sh first"
-	while read -r cable; do
-		[[ $cable == "$BRIDGE_NAME" || " $(printf '%s ' "${cables[@]}")" == *" $cable "* ]] ||
-			fail "the stand has $cable, which $CONFIG_FILE knows nothing of" \
+	while read -r kind name _; do
+		expected+="$kind $name"$'\n'
+	done < <(print_record)
+	while read -r kind name _; do
+		[[ $expected != *$'\n'"$kind $name"$'\n'* ]] || continue
+		[[ $kind != network ]] ||
+			fail "the stand was made with the network $name, and $CONFIG_FILE says $NETWORK.0/$MASK" \
 				"take it down with net_down.sh first"
-	done < <(sed -n 's/^link //p' "$STAND_RECORD")
+		fail "the stand has the $kind $name, which $CONFIG_FILE knows nothing of" \
+			"take it down with net_down.sh first"
+	done <"$STAND_RECORD"
+}
+
+# print_recorded made|"" KIND NAME [NODE_ID]: one line of the record.
+print_recorded()
+{
+	local identity=-
+
+	[[ -z $1 ]] || identity=$("$2_identity" "$3")
+	printf '%s\n' "$2 $3 $identity${4:+ $4}"
+}
+
+# print_record [made]: what a stand consists of; with identities once it is made.
+print_record()
+{
+	local id
+
+	printf 'network %s\nchain %s\n' "$NETWORK.0/$MASK" "$STAND_CHAIN"
+	print_recorded "${1:-}" link "$BRIDGE_NAME"
+	for id in "${NODE_IDS[@]}"; do
+		print_recorded "${1:-}" namespace "$(node_namespace "$id")" "$id"
+		print_recorded "${1:-}" link "$(node_cable "$id")"
+	done
 }
 
 # What is about to be made goes on record before: an interruption in between
 # leaves nothing that net_down.sh would not find.
 write_record()
 {
-	local id
-
-	mkdir -p "$STAND_RECORDS"
-	{
-		printf 'network %s\nchain %s\nlink %s\n' "$NETWORK.0/$MASK" "$STAND_CHAIN" "$BRIDGE_NAME"
-		for id in "${NODE_IDS[@]}"; do
-			printf 'namespace %s\nlink %s\n' "$(node_namespace "$id")" "$(node_cable "$id")"
-		done
-	} >"$STAND_RECORDS/.new"
+	print_record "$@" >"$STAND_RECORDS/.new"
 	mv -T "$STAND_RECORDS/.new" "$STAND_RECORD"
 }
 
 make_bridge()
 {
+	local hooks
+
 	link_exists "$BRIDGE_NAME" || ip link add "$BRIDGE_NAME" type bridge
 	# No address, not even a link-local one: the machine is no part of the stand.
 	ip link set "$BRIDGE_NAME" addrgenmode none
 	ip link set "$BRIDGE_NAME" up
 	{
 		chain_exists "$STAND_CHAIN" || print_chain
-		chain_is_hooked "$STAND_CHAIN" || printf -- '-A FORWARD -j %s\n' "$STAND_CHAIN"
+		if ! chain_is_hooked "$STAND_CHAIN"; then
+			for (( hooks = $(count_hooks "$STAND_CHAIN"); hooks > 0; hooks-- )); do
+				printf -- '-D FORWARD -j %s\n' "$STAND_CHAIN"
+			done
+			printf -- '-I FORWARD -j %s\n' "$STAND_CHAIN"
+		fi
 	} | ebtables_batch
 }
 
@@ -170,10 +189,6 @@ mkdir -p "$STAND_RECORDS"
 exec {lock}>"$STAND_RECORDS/.lock"
 flock "$lock"
 
-cables=()
-for id in "${NODE_IDS[@]}"; do
-	cables+=("$(node_cable "$id")")
-done
 check_record
 check_names
 check_addresses
@@ -186,11 +201,12 @@ make_bridge
 for id in "${NODE_IDS[@]}"; do
 	make_node "$id"
 done
+write_record made
 stand_is_up || fail "the stand did not come up" "see ip -d link, ip netns and ebtables-nft -L"
 
 if [[ $was_up == yes ]]; then
-	say "the stand is up already: $N_NODES namespaces on the bridge $BRIDGE_NAME"
+	say "the stand is up already: ${#NODE_IDS[@]} namespaces on the bridge $BRIDGE_NAME"
 else
-	say "the stand is up: $N_NODES namespaces on the bridge $BRIDGE_NAME, addresses ${NODE_HOST[NODE_IDS[0]]} to ${NODE_HOST[NODE_IDS[-1]]}"
+	say "the stand is up: ${#NODE_IDS[@]} namespaces on the bridge $BRIDGE_NAME, addresses ${NODE_HOST[NODE_IDS[0]]} to ${NODE_HOST[NODE_IDS[-1]]}"
 	say "next: script/test_stand/ctl.sh start"
 fi

@@ -6,8 +6,8 @@
 #
 # A stand is one bridge in this network namespace, and for each node a namespace
 # of its own with one cable to that bridge.  What is cut is known to the kernel
-# alone: rules in a chain of the bridge's name, which hangs in ebtables' FORWARD.
-# Losses are rules of nft in the receiver's namespace.
+# alone: rules in a chain named after the bridge, which comes first in ebtables'
+# FORWARD.  Losses are rules of nft in the receiver's namespace.
 #
 # Sourced after lib.sh, never run.  Sourcing it changes nothing.
 
@@ -18,7 +18,12 @@
 STAND_INTERFACE=eth0
 # The nft table with a node's losses, in its namespace.
 STAND_TABLE=pg_leader_stand
-# What net_init.sh has made, by name: net_down.sh removes that and nothing else.
+# How the names of the stands' chains of ebtables begin.
+STAND_CHAIN_PREFIX=pgld_
+# Which nodes a stand has launched, beside their state files: "node ID DIRECTORY".
+STAND_MARK=.stand
+# What net_init.sh has made: net_down.sh removes that and nothing else.  A file for
+# each stand, of lines KIND NAME [IDENTITY [NODE_ID]]; see is_ours.
 STAND_RECORDS=/run/pg_leader_stand
 
 # ---- names and checks ----
@@ -36,15 +41,17 @@ read_stand_config()
 	done
 	[[ ! $BRIDGE_NAME =~ ^${VETH_PREFIX}[0-9]+$ ]] ||
 		config_error "BRIDGE_NAME \"$BRIDGE_NAME\" is also the name of a node's cable"
-	[[ ! $BRIDGE_NAME =~ ^(INPUT|OUTPUT|FORWARD|ACCEPT|DROP|CONTINUE|RETURN)$ ]] ||
-		config_error "BRIDGE_NAME \"$BRIDGE_NAME\" means something else to ebtables"
+	# In /proc/sys/net, these two stand for all interfaces.
+	[[ ! $BRIDGE_NAME =~ ^(all|default)$ ]] ||
+		config_error "BRIDGE_NAME \"$BRIDGE_NAME\" means something else to Linux"
 	MASK=${MASK:-24}
 	for id in "${NODE_IDS[@]}"; do
 		[[ ${NODE_HOST[id]} == "$NETWORK.$((10 + id))" ]] ||
 			config_error "node $id of the stand gets the address $NETWORK.$((10 + id)), but IPv4_CLUSTER says ${NODE_HOST[id]}" \
 				"change NETWORK or IPv4_CLUSTER, or leave IPv4_CLUSTER empty: then it fits"
 	done
-	STAND_CHAIN=$BRIDGE_NAME
+	# The prefix keeps it apart from the targets of ebtables, such as "mark".
+	STAND_CHAIN=$STAND_CHAIN_PREFIX$BRIDGE_NAME
 	STAND_RECORD=$STAND_RECORDS/$BRIDGE_NAME
 }
 
@@ -108,35 +115,117 @@ chain_exists()
 	ebtables-nft -L "$1" >/dev/null 2>&1
 }
 
-# Does everything that the bridge forwards pass through the chain?
-chain_is_hooked()
+# How often the chain hangs in FORWARD.
+count_hooks()
 {
-	local rules
-
-	rules=$'\n'$(ebtables-nft -L FORWARD 2>/dev/null)$'\n'
-	[[ $rules == *$'\n'"-j $1"$'\n'* ]]
+	ebtables-nft -L FORWARD 2>/dev/null | grep -cxF -e "-j $1" || true
 }
 
-# Is the whole stand there, as configured?
+# Does everything that the bridge forwards pass through the chain?  A rule before
+# it could accept what the chain would drop; only other stands' chains, which look
+# at their own cables alone, may be there.
+chain_is_hooked()
+{
+	ebtables-nft -L FORWARD 2>/dev/null | awk -v hook="-j $1" -v others="^-j $STAND_CHAIN_PREFIX" '
+		$0 == hook && !blocked { found = 1 }
+		/^-/ && $0 !~ others { blocked = 1 }
+		END { exit !found }'
+}
+
+# ---- the record ----
+
+# What tells a namespace from another one that gets its name later.  Its inode
+# alone does not: the kernel gives numbers away again.
+namespace_identity()
+{
+	stat -L -c '%i:%.9Z' "/run/netns/$1" 2>/dev/null || printf -- -
+}
+
+# The same of an interface; these numbers only rise.
+link_identity()
+{
+	local line
+
+	line=$(ip -o link show dev "$1" 2>/dev/null) || line=-
+	printf '%s' "${line%%:*}"
+}
+
+# recorded_identity KIND NAME: "-" if there is none, because net_init.sh was
+# interrupted; 1: there is no such line.
+recorded_identity()
+{
+	awk -v kind="$1" -v name="$2" '
+		$1 == kind && $2 == name { print (NF < 3 ? "-" : $3); found = 1; exit }
+		END { exit !found }' "$STAND_RECORD" 2>/dev/null
+}
+
+# is_ours namespace|link NAME: is what has that name now what net_init.sh has made?
+# Where it had no time to say what it made, the name counts.
+is_ours()
+{
+	local identity
+
+	identity=$(recorded_identity "$1" "$2") || return 1
+	[[ $identity == - || $identity == "$("$1_identity" "$2")" ]]
+}
+
+# Sets STAND_INODE[id] to the inode of each node's namespace, as recorded; also of
+# nodes that the configuration does not have.
+read_stand_inodes()
+{
+	local kind name identity id
+
+	STAND_INODE=()
+	[[ -e $STAND_RECORD ]] || return 0
+	while read -r kind name identity id; do
+		[[ $kind == namespace && -n $id ]] || continue
+		if [[ $identity == - ]] && namespace_works "$name"; then
+			identity=$(namespace_identity "$name")
+		fi
+		STAND_INODE[id]=${identity%%:*}
+	done <"$STAND_RECORD"
+}
+
+# ---- is it there? ----
+
+# Is the whole stand there, as configured, and the same that net_init.sh has made?
 stand_is_up()
 {
-	local id links
+	local kind name identity now
+	local -A found=()
 
 	[[ -e $STAND_RECORD ]] || return 1
 	chain_exists "$STAND_CHAIN" && chain_is_hooked "$STAND_CHAIN" || return 1
-	links=" $(ip -o link show | awk '{ sub(/[@:].*/, "", $2); printf "%s ", $2 }')"
-	[[ $links == *" $BRIDGE_NAME "* ]] || return 1
-	for id in "${NODE_IDS[@]}"; do
-		[[ $links == *" $(node_cable "$id") "* ]] || return 1
-		namespace_exists "$(node_namespace "$id")" || return 1
+	while read -r kind name identity; do
+		found[$kind $name]=$identity
+	done < <(
+		ip -o link show | awk '{ sub(/[@:].*/, "", $2); print "link", $2, $1 + 0 }'
+		stat -L -c 'namespace %n %i:%.9Z' /run/netns/* 2>/dev/null | sed 's|/run/netns/||'
+	)
+	while read -r kind name identity _; do
+		[[ $kind == namespace || $kind == link ]] || continue
+		now=${found[$kind $name]:-}
+		[[ -n $now && ( ${identity:--} == - || $identity == "$now" ) ]] || return 1
+		found[recorded $kind $name]=yes
+	done <"$STAND_RECORD"
+	[[ -n ${found[recorded link $BRIDGE_NAME]:-} ]] || return 1
+	for name in "${NODE_IDS[@]}"; do
+		[[ -n ${found[recorded link $(node_cable "$name")]:-} &&
+			-n ${found[recorded namespace $(node_namespace "$name")]:-} ]] || return 1
 	done
 }
 
 require_stand()
 {
+	local again=script/test_stand/net_init.sh${1:+ -c $1}
+
 	require_stand_tools
-	stand_is_up ||
-		fail "the stand is not up" "script/test_stand/net_init.sh${1:+ -c $1} makes it"
+	if ! stand_is_up; then
+		[[ ! -e $STAND_RECORD ]] || ! chain_exists "$STAND_CHAIN" || chain_is_hooked "$STAND_CHAIN" ||
+			fail "the stand's chain $STAND_CHAIN is not the first in ebtables' FORWARD: cuts would cut nothing" \
+				"$again mends it"
+		fail "the stand is not up" "$again makes it"
+	fi
 }
 
 # in_namespace ID COMMAND...
@@ -150,18 +239,27 @@ in_namespace()
 
 # ---- links ----
 
-# Sets CUT[from,to] for each direction that is cut.
+# Whoever changes links holds this lock until his subshell ends: what he has read
+# then is still so.
+lock_links()
+{
+	exec {links_lock}>"$STAND_RECORDS/.links"
+	flock "$links_lock"
+}
+
+# Sets CUT[from,to] for each direction that is cut, to how many rules do it.
 read_cuts()
 {
-	local line from to
+	local rules line pair
 
 	declare -gA CUT=()
+	rules=$(ebtables-nft -L "$STAND_CHAIN" 2>&1) ||
+		fail "ebtables does not say what is cut: ${rules%%$'\n'*}"
 	while read -r line; do
 		[[ $line =~ ^-i\ $VETH_PREFIX([0-9]+)\ -o\ $VETH_PREFIX([0-9]+)\ -j\ DROP ]] || continue
-		from=${BASH_REMATCH[1]}
-		to=${BASH_REMATCH[2]}
-		CUT[$from,$to]=1
-	done < <(ebtables-nft -L "$STAND_CHAIN")
+		pair=${BASH_REMATCH[1]},${BASH_REMATCH[2]}
+		CUT[$pair]=$((${CUT[$pair]:-0} + 1))
+	done <<<"$rules"
 }
 
 # Sets LOSS[from,to] to the percentage of what is lost in that direction.
@@ -207,10 +305,10 @@ print_cut()
 
 # change_links cut|join FROM,TO...: all at once; those that are so already stay.
 change_links()
-{
-	local action=$1 pair
-
+(
+	action=$1
 	shift
+	lock_links
 	read_cuts
 	for pair in "$@"; do
 		if [[ $action == cut && -z ${CUT[$pair]:-} ]]; then
@@ -218,20 +316,22 @@ change_links()
 			# shellcheck disable=SC2030
 			CUT[$pair]=1
 			print_cut -A "${pair%,*}" "${pair#*,}"
-		elif [[ $action == join && -n ${CUT[$pair]:-} ]]; then
-			unset "CUT[$pair]"
-			print_cut -D "${pair%,*}" "${pair#*,}"
+		elif [[ $action == join ]]; then
+			for (( ; ${CUT[$pair]:-0} > 0; CUT[$pair]-- )); do
+				print_cut -D "${pair%,*}" "${pair#*,}"
+			done
 		fi
 	done | ebtables_batch
-}
+)
 
 join_all_links()
-{
+(
+	lock_links
 	{
 		printf -- '-F %s\n' "$STAND_CHAIN"
 		print_chain | grep -v '^:'
 	} | ebtables_batch
-}
+)
 
 # print_loss FROM PERCENT.  nft refuses a comparison that is always true.
 print_loss()
@@ -246,11 +346,13 @@ print_loss()
 
 # set_loss FROM TO PERCENT: what TO receives from FROM; 0: nothing is lost.
 set_loss()
-{
-	local from=$1 to=$2 percent=$3 other output
-
+(
+	from=$1
+	to=$2
+	lock_links
 	read_losses
-	LOSS[$from,$to]=$percent
+	# shellcheck disable=SC2030
+	LOSS[$from,$to]=$3
 	output=$({
 		printf 'add table inet %s\ndelete table inet %s\n' "$STAND_TABLE" "$STAND_TABLE"
 		printf 'table inet %s {\n chain loss {\n  type filter hook input priority 0;\n' "$STAND_TABLE"
@@ -260,17 +362,16 @@ set_loss()
 		done
 		printf ' }\n}\n'
 	} | in_namespace "$to" nft -f - 2>&1) || fail "nft refused: $output"
-}
+)
 
 clear_losses()
-{
-	local id
-
+(
+	lock_links
 	for id in "${NODE_IDS[@]}"; do
 		# A stand that is half there can be flushed too.
 		in_namespace "$id" nft "add table inet $STAND_TABLE; delete table inet $STAND_TABLE" 2>/dev/null || true
 	done
-}
+)
 
 # ---- nodes ----
 
@@ -302,6 +403,12 @@ signal_node()
 		kill "-$2" $now 2>/dev/null || true
 		before=$now
 	done
+}
+
+# The line about a node in the mark of those that a stand has launched.
+print_mark()
+{
+	printf 'node %d %s\n' "$1" "$(node_directory "$1")"
 }
 
 node_is_paused()

@@ -309,8 +309,22 @@ sub postmaster
 
 sub signal
 {
-	my ($id, $signal, $pid) = @_;
+	my ($stand, $id, $signal, $pid) = @_;
+
+	$stand->expect_end($signal, $id, $pid) if $signal =~ /^(?:KILL|TERM)$/;
 	kill($signal, $pid) == 1 or die "node $id: SIG$signal to $pid: $!\n";
+	return;
+}
+
+# SIGKILL for all processes of these nodes.  The moment counts: clients were told
+# that a lease holds on.  So it is not ctl.sh that does it, but this.
+sub kill_at_once
+{
+	my ($stand, $record, @ids) = @_;
+	my @pids = $stand->freeze(@ids);
+
+	$record->("kill @ids");
+	$stand->kill_frozen(@pids);
 	return;
 }
 
@@ -377,8 +391,8 @@ sub pause_and_kill
 	return { text => $id, nodes => [$id],
 		begin => sub { my ($stand) = @_; $stand->ctl('pause', $id) },
 		end => sub {
-			my ($stand) = @_;
-			$stand->ctl('kill', $id);
+			my ($stand, $record) = @_;
+			kill_at_once($stand, $record, $id);
 			$stand->ctl('start', $id);
 		} };
 }
@@ -388,8 +402,8 @@ sub pause_worker
 	my ($self, $intent) = @_;
 	my ($id) = @{ $intent->{order} };
 	return { text => $id, nodes => [$id],
-		begin => sub { my ($stand) = @_; signal($id, 'STOP', worker($stand, $id)) },
-		end => sub { my ($stand) = @_; signal($id, 'CONT', worker($stand, $id)) } };
+		begin => sub { my ($stand) = @_; signal($stand, $id, 'STOP', worker($stand, $id)) },
+		end => sub { my ($stand) = @_; signal($stand, $id, 'CONT', worker($stand, $id)) } };
 }
 
 # Its server lives on and starts it again.
@@ -401,23 +415,17 @@ sub end_worker
 		begin => sub {
 			my ($stand) = @_;
 			my $worker = worker($stand, $id);
-			signal($id, 'TERM', $worker);
+			signal($stand, $id, 'TERM', $worker);
 			wait_until_back($stand, $id, $worker);
 		} };
 }
 
-# The moment counts: clients were told that a lease holds on.  So it is not
-# ctl.sh that does it, but this, and it writes the record itself.
 sub kill_all
 {
 	my ($self, $intent) = @_;
 	my ($id) = @{ $intent->{order} };
 	return { text => $id, nodes => [$id], writes_record => 1,
-		begin => sub {
-			my ($stand, $record) = @_;
-			$record->();
-			$stand->kill_nodes($id);
-		},
+		begin => sub { my ($stand, $record) = @_; kill_at_once($stand, $record, $id) },
 		end => sub { my ($stand) = @_; $stand->ctl('start', $id) } };
 }
 
@@ -426,7 +434,7 @@ sub kill_postmaster
 	my ($self, $intent) = @_;
 	my ($id) = @{ $intent->{order} };
 	return { text => $id, nodes => [$id],
-		begin => sub { my ($stand) = @_; signal($id, 'KILL', postmaster($stand, $id)) },
+		begin => sub { my ($stand) = @_; signal($stand, $id, 'KILL', postmaster($stand, $id)) },
 		end => sub { my ($stand) = @_; $stand->ctl('start', $id) } };
 }
 
@@ -442,7 +450,7 @@ sub kill_worker
 			my ($stand, $record) = @_;
 			my %worker = map { ($_ => worker($stand, $_)) } @ids;
 			$record->();
-			signal($_, 'KILL', $worker{$_}) foreach @ids;
+			signal($stand, $_, 'KILL', $worker{$_}) foreach @ids;
 			wait_until_back($stand, $_, $worker{$_}) foreach @ids;
 		} };
 }
@@ -459,7 +467,7 @@ sub kill_backend
 			my @backends = titled($stand, $id, qr/\[local\]/);
 			@backends = titled($stand, $id, qr/: background writer/) unless @backends;
 			die "node $id has no process to kill\n" unless @backends;
-			signal($id, 'KILL', $backends[0]);
+			signal($stand, $id, 'KILL', $backends[0]);
 			wait_until_back($stand, $id, $worker);
 		} };
 }
@@ -495,9 +503,13 @@ sub stop_smart
 			my $pid = fork() // die "fork: $!";
 			if ($pid == 0)
 			{
-				my $done = eval { $stand->ctl('stop smart', $id); 1 };
-				print $@ unless $done;
-				POSIX::_exit($done ? 0 : 1);
+				my ($status, $output) =
+				  $stand->try_run('ctl.sh', '--config', $stand->{config}, '-c', "stop smart $id");
+
+				# the fast one may have overtaken it
+				$status = 0 if $output =~ /^\S+ node $id could not be stopped/m;
+				print $output;
+				POSIX::_exit($status);
 			}
 			sleep($patience);
 			$stand->ctl('stop fast', $id);
@@ -506,7 +518,8 @@ sub stop_smart
 		});
 }
 
-# Several at the same time, all of them even.
+# Several at the same time, all of them even.  Killed, they cannot give their leases
+# away, so that the record must not say that they may have: it says "kill" alone.
 sub restart
 {
 	my ($self, $intent) = @_;
@@ -514,8 +527,12 @@ sub restart
 	my @ids = several($self, $intent, 2);
 
 	return undef if @ids < 2;
-	return { text => "@ids by $how", nodes => \@ids,
-		begin => sub { my ($stand) = @_; $stand->ctl($how, @ids) },
+	return { text => "@ids by $how", nodes => \@ids, writes_record => $how eq 'kill',
+		begin => sub {
+			my ($stand, $record) = @_;
+			if ($how eq 'kill') { kill_at_once($stand, $record, @ids); }
+			else { $stand->ctl($how, @ids); }
+		},
 		end => sub { my ($stand) = @_; $stand->ctl('start', @ids) } };
 }
 
@@ -532,7 +549,8 @@ sub wipe
 		begin => sub {
 			my ($stand, $record) = @_;
 			my $file = "$stand->{dir}/state/node-$id.state";
-			$stand->ctl($how, $id);
+			if ($how eq 'kill') { kill_at_once($stand, $record, $id); }
+			else { $stand->ctl($how, $id); }
 			$record->();
 			unlink($file) == 1 or die "could not remove $file: $!\n";
 		},
@@ -551,6 +569,40 @@ sub statements
 	return;
 }
 
+# What a leader, or ctl.sh, may answer to a request to hand over when others break
+# things at the same time.
+my $REFUSED = join('|',
+	'this member is not the leader',
+	'node \d is this member, which leads already',
+	'node \d does not answer',
+	'node \d cannot lead',
+	'node \d is still bound by a promise to an earlier leader',
+	'the members that could lead are still bound by a promise to an earlier leader',
+	'there is no other member that could lead');
+
+# It did, or there is no telling.
+my $TRIED = join('|',
+	'the leadership came back to this member',
+	'timed out while waiting for the new leader');
+
+# Its member is paused or starts again, or it has been killed or stopped.
+my $GONE = join('|',
+	'the worker of pg_leader did not answer in time',
+	'this server does not take part in elections',
+	'psql: error: connection to server .* failed: ',
+	'(?:FATAL: *)?terminating connection due to administrator command',
+	'(?:WARNING: *)?terminating connection because of crash of another server process',
+	'server closed the connection unexpectedly',
+	'(?:psql: error: )?connection to server was lost');
+
+# Is that what ctl.sh says when nothing is wrong with it, nor with the server?
+sub is_known_refusal
+{
+	my ($output) = @_;
+	return $output =~ /^ctl\.sh: there is no leader to hand over$/m
+	  || $output =~ /^ctl\.sh: node \d did not hand over: (?:$REFUSED|$TRIED|$GONE)/m;
+}
+
 # Refused where the leader is another one by now, or the target is not fit: that
 # is no failure of ours.
 sub hand_over
@@ -559,7 +611,8 @@ sub hand_over
 	my ($status, $output) =
 	  $stand->try_run('ctl.sh', '--config', $stand->{config}, '-c', join(' ', 'transfer', @words));
 
-	die "transfer @words: exit status $status\n$output" if $status > 1;
+	die "transfer @words: exit status $status\n$output"
+	  if $status > 1 || ($status == 1 && !is_known_refusal($output));
 	return;
 }
 

@@ -46,11 +46,14 @@ use constant {
 # A record is a reference to a hash: node -> list of its lives, each a hash with
 # {events}: as of Stand::events, {until}: when a lease that its events do not end
 # was last known to hold, undef: it was not, {forgot}: it began without the node's
-# state file, so its terms are no later ones.  Returns what is wrong, in words.
+# state file, so its terms are no later ones, {goes_on}: the node has been asked
+# late enough for a lease that does not hold to be over in its events.  Returns
+# what is wrong, in words.
 sub problems_of
 {
 	my ($record) = @_;
-	return (falling_terms($record), terms_with_two_leaders($record), overlapping_leases($record));
+	return (falling_terms($record), terms_with_two_leaders($record), terms_led_twice($record),
+		leases_without_end($record), overlapping_leases($record));
 }
 
 sub falling_terms
@@ -92,6 +95,52 @@ sub terms_with_two_leaders
 	{
 		my @ids = sort keys %{ $leaders{$term} };
 		push @bad, "term $term has the leaders @ids" if @ids > 1;
+	}
+	return @bad;
+}
+
+# Who has ceased to lead a term does not lead it again, not in another life either.
+sub terms_led_twice
+{
+	my ($record) = @_;
+	my @bad;
+
+	foreach my $id (sort keys %$record)
+	{
+		my %times;
+		foreach my $life (@{ $record->{$id} })
+		{
+			my $leads = 0;
+			foreach my $event (@{ $life->{events} })
+			{
+				my $term = $event->{role} eq 'leader' ? $event->{term} : 0;
+				$times{$term}++ if $term != $leads;
+				$leads = $term;
+			}
+		}
+		delete $times{0};
+		push @bad, map { "node $id became leader of term $_ $times{$_} times" }
+		  sort { $a <=> $b } grep { $times{$_} > 1 } keys %times;
+	}
+	return @bad;
+}
+
+# Such a lease would count as one of no length, which overlaps with nothing.
+sub leases_without_end
+{
+	my ($record) = @_;
+	my @bad;
+
+	foreach my $id (sort keys %$record)
+	{
+		foreach my $life (@{ $record->{$id} })
+		{
+			my @leases = leases_of({ $id => [$life] });
+			my $last = pop @leases // next;
+			push @leases, $last if $life->{goes_on} && !defined $life->{until};
+			push @bad, map { sprintf('node %s holds its lease of term %d from %.6f no more, and its end is not on record',
+					$id, $_->{term}, $_->{start}) } grep { !$_->{over} } @leases;
+		}
 	}
 	return @bad;
 }
@@ -205,6 +254,9 @@ sub collect
 		my $lives = $self->{record}{$id};
 		my $known = @$lives ? $lives->[-1]{events} : [];
 
+		# A life that was seen at rest may have gone on, or not.
+		delete $lives->[-1]{goes_on} if @$lives;
+
 		# The oldest that is still there is the oldest of this life, or known.
 		my ($same) = grep { $_->{number} == $events[0]{number} } @$known;
 		push @$lives, { forgot => delete $self->{forgot}{$id} }
@@ -212,6 +264,29 @@ sub collect
 		my @before = defined $same ? grep { $_->{number} < $events[0]{number} } @$known : ();
 		$lives->[-1]{events} = [ @before, @events ];
 		$lives->[-1]{until} = $holds ? $asked : undef;
+	}
+	return;
+}
+
+# The same of nodes that are at rest: what holds no lease has an end of its last one
+# on record, or gets it within the time after which a leader without one gives up.
+sub collect_at_rest
+{
+	my ($self, @ids) = @_;
+
+	foreach my $id (@ids)
+	{
+		my $end = Chaos::now() + RESIGNED_AND_ELECTED;
+		my $life;
+		while (1)
+		{
+			$self->collect($id);
+			$life = $self->{record}{$id}[-1];
+			my ($last) = reverse leases_of({ $id => [$life] });
+			last if !defined $last || $last->{over} || defined $life->{until} || Chaos::now() > $end;
+			sleep(0.01);
+		}
+		$life->{goes_on} = 1;
 	}
 	return;
 }
@@ -347,29 +422,6 @@ sub query
 	return undef;
 }
 
-# As Chaos.pm's, which does not rest between two looks.
-sub wait_for_leader_above
-{
-	my ($self, $term, @ids) = @_;
-	my $end = Chaos::now() + 20;
-	my $seen;
-
-	while (Chaos::now() < $end)
-	{
-		my %views;
-		foreach my $id (@ids)
-		{
-			my $rows = $self->query($id, "SELECT term || ' ' || leader_id FROM pg_leader_status");
-			$views{ defined $rows ? $rows->[0][0] // '' : 'down' } = 1;
-		}
-		my ($view, @others) = keys %views;
-		return ($2, $1) if !@others && $view =~ /^(\d+) (\d+)$/ && $1 > $term;
-		$seen = join(', ', $view, @others);
-		sleep(0.01);
-	}
-	die "no leader that all of @ids agree on within 20 s: $seen";
-}
-
 # Change a leader's timeouts, and with them the promises that it asks for, until
 # its lease shows it; without a time: as they were.
 sub lengthen_lease
@@ -390,16 +442,28 @@ sub lengthen_lease
 	return;
 }
 
-# From now on a process of a server's cannot write to files beyond that size.  As
+# From now on a process of a node's cannot write to files beyond that size.  As
 # the server's user, for root may lack the right to do that to others.
 sub limit_file_size
 {
-	my ($self, $pid, $bytes) = @_;
+	my ($self, $id, $pid, $bytes) = @_;
 	my ($uid, $gid) = (getpwnam($ENV{PGLD_USER} // 'postgres'))[ 2, 3 ];
 	my @command = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', '--',
 		'prlimit', '--pid', $pid, "--fsize=$bytes");
 
+	$self->expect_end('save', $id, $pid);
 	system(@command) == 0 or die "@command: exit status " . ($? >> 8);
+	return;
+}
+
+# SIGTERM for workers, one after the other: their servers start them again.
+sub end_workers
+{
+	my ($self, @ids) = @_;
+	my @workers = map { $self->worker($_) } @ids;
+
+	$self->expect_end('TERM', $ids[$_], $workers[$_]) foreach 0 .. $#ids;
+	kill 'TERM', $_ foreach @workers;
 	return;
 }
 
@@ -424,6 +488,7 @@ sub kill_workers
 	my @workers = map { $self->worker($_) } @ids;
 
 	$self->collect(@ids);
+	$self->expect_end('KILL', $ids[$_], $workers[$_]) foreach 0 .. $#ids;
 	my $at = Chaos::now();
 	kill 'KILL', @workers;
 	$self->lease_held_until($_, $at) foreach @ids;
@@ -529,7 +594,7 @@ sub heal
 	$self->ctl('brainjoin');
 	$self->start_again(@down) if @down;
 	$self->settled;
-	$self->collect;
+	$self->collect_at_rest($self->ids);
 	$self->{healed} = 1;
 	return;
 }
@@ -543,13 +608,14 @@ sub finish
 	my @width = map { my $column = $_; max(map { length $_->[$column] } @rows) } 0 .. 2;
 
 	diag(sprintf("%-$width[0]s  %-$width[1]s  %$width[2]s  %s", @$_)) foreach @rows;
+	is(join("\n", $self->unexpected_ends), '', 'no process of any server ended but by what was done to it');
 	done_testing();
 	return;
 }
 
 # ---- what most of them expect ----
 
-# The leader has led on, alone, in its term, since that moment (B).
+# The leader has led on, alone, in its term, with one lease, since that moment (B).
 sub ok_stays
 {
 	my ($self, $leader, $term, $since) = @_;
@@ -558,6 +624,9 @@ sub ok_stays
 	my @leads = map { "node $_->{node} in term $_->{term}" }
 	  grep { $_->{role} eq 'leader' || $_->{term} > $term } $self->since($since);
 	is(join(', ', @leads), '', 'nobody became leader, and no term began');
+	my @leases = grep { $_->{node} == $leader && $_->{term} == $term } leases_of($self->{record});
+	is(scalar(grep { !$_->{over} } @leases) . ' of ' . scalar @leases, '1 of 1',
+		"node $leader has one lease of term $term, which has not ended");
 	is($self->value($leader, "SELECT role || ' ' || term || ' ' || is_leader FROM pg_leader_status"),
 		"leader $term true", "node $leader leads on in term $term");
 	return;

@@ -13,16 +13,22 @@ use strict;
 use warnings;
 
 use Cwd qw(realpath);
+use Fcntl qw(:flock O_APPEND O_CREAT O_RDWR O_WRONLY);
 use File::Basename qw(dirname);
+use File::Path qw(make_path);
 use FindBin;
 use lib "$FindBin::RealBin/../chaos";
 
 use Chaos;
+use POSIX ();
 use Time::HiRes qw(sleep);
 
 our @ISA = ('Chaos');
 
 my $top = realpath(dirname(__FILE__) . '/../..');
+
+# Beside the record of what net_init.sh has made, and not taken for one of those.
+my $owner_file = '/run/pg_leader_stand/.owner-bpgldtest';
 
 # Milliseconds, as Chaos.pm configures them.
 use constant { MIN_TIMEOUT => 200, MAX_TIMEOUT => 400, HEARTBEAT => 50 };
@@ -42,8 +48,10 @@ sub missing
 sub new
 {
 	my ($class, %options) = @_;
+	my $lock = take_stand($owner_file);
 	my $self = Chaos::new($class, nodes => $options{nodes});
 
+	$self->{lock} = $lock;
 	open(my $config, '>>', $self->{config}) or die $!;
 	print $config <<"TEXT", $options{settings} // '';
 IPv4_CLUSTER=
@@ -61,7 +69,27 @@ TEXT
 	return $self;
 }
 
-# One of the stand's scripts; dies with what it said when it fails.
+# All stands of one network have the same names, so that there is one at a time,
+# and making ours takes down what is there.  Dies if that is the stand of a test
+# which lives.  The lock ends with whoever holds it.
+sub take_stand
+{
+	my ($path) = @_;
+
+	make_path(dirname($path));
+	sysopen(my $lock, $path, O_RDWR | O_CREAT) or die "$path: $!\n";
+	if (!flock($lock, LOCK_EX | LOCK_NB))
+	{
+		my $owner = <$lock> // '?';
+		chomp $owner;
+		die "process $owner has a stand in this network; private_network gives another one\n";
+	}
+	truncate($lock, 0);
+	syswrite($lock, "$$\n");
+	return $lock;
+}
+
+# One of the stand's scripts, or any other by its path; dies with what it said when it fails.
 sub run
 {
 	my ($self, $script, @arguments) = @_;
@@ -71,7 +99,8 @@ sub run
 	return $output;
 }
 
-# The same, for those that may fail: (exit status, what it said).
+# The same, for those that may fail: (exit status, what it said).  The status is
+# what a shell makes of it: 128 and the signal, if one ended it.
 sub try_run
 {
 	my ($self, $script, @arguments) = @_;
@@ -80,12 +109,13 @@ sub try_run
 	if ($pid == 0)
 	{
 		open(STDERR, '>&', \*STDOUT);
-		exec("$top/script/test_stand/$script", @arguments) or POSIX::_exit(127);
+		exec($script =~ m{/} ? $script : "$top/script/test_stand/$script", @arguments)
+		  or POSIX::_exit(127);
 	}
 	local $/;
 	my $output = <$pipe> // '';
 	close $pipe;
-	return ($? >> 8, $output);
+	return ($? & 127 ? 128 + ($? & 127) : $? >> 8, $output);
 }
 
 # A command of ctl.sh.  Returns the election's clock, in seconds, before and
@@ -112,6 +142,149 @@ sub settled
 {
 	my ($self, @ids) = @_;
 	return $self->wait_for_leader(@ids ? @ids : $self->ids);
+}
+
+# As Chaos.pm's, but the one that all name has to say that it holds a lease.
+sub wait_for_leader_above
+{
+	my ($self, $term, @ids) = @_;
+	my $end = Chaos::now() + 60;
+	my $seen;
+
+	while (Chaos::now() < $end)
+	{
+		my (%views, %holds);
+		foreach my $id (@ids)
+		{
+			my $rows = $self->query($id, 'SELECT term, leader_id, is_leader FROM pg_leader_status');
+			my @view = defined $rows ? @{ $rows->[0] // [] } : ('down');
+			$holds{$id} = 1 if ($view[2] // '') eq 't';
+			$views{ join(' ', grep { defined } @view[ 0, 1 ]) } = 1;
+		}
+		my ($view, @others) = keys %views;
+		return ($2, $1) if !@others && $view =~ /^(\d+) (\d+)$/ && $1 > $term && $holds{$2};
+		$seen = join(', ', $view, @others) . '; leases: ' . join(' ', sort keys %holds);
+		sleep(0.01);
+	}
+	die "no leader with a lease that all of @ids agree on within 60 s: $seen";
+}
+
+# ---- the end of processes ----
+
+# Stop all processes of nodes: from then on none of them acts on anything, so that
+# they can be killed one after the other as if at once.  Returns them, [node, pid].
+sub freeze
+{
+	my ($self, @ids) = @_;
+	my $end = Chaos::now() + 60;
+	my @found;
+
+	# A postmaster that has been told to stop runs until it is its turn, and may
+	# start another process until then.
+	while (Chaos::now() < $end)
+	{
+		@found = map { my $id = $_; map { [ $id, $_ ] } $self->pids($id) } @ids;
+		my @going_on = map { $_->[1] } grep { goes_on($_->[1]) } @found;
+		return @found unless @going_on;
+		kill 'STOP', @going_on;
+		sleep(0.001);
+	}
+	die "processes of @ids go on in spite of SIGSTOP";
+}
+
+sub goes_on
+{
+	my ($pid) = @_;
+
+	open(my $file, '<', "/proc/$pid/stat") or return 0;
+	return (<$file> // '') =~ /^.*\) [^TtZX] /;
+}
+
+# SIGKILL for processes that "freeze" has returned.  Returns when it was sent, after
+# all of them have gone.
+sub kill_frozen
+{
+	my ($self, @found) = @_;
+	my @pids = map { $_->[1] } @found;
+
+	$self->expect_end('KILL', $_->[0], $_->[1]) foreach @found;
+	my $at = Chaos::now();
+	kill 'KILL', @pids;
+	foreach my $pid (@pids)
+	{
+		# reaped as well, for a server takes a zombie's pid file seriously
+		while (kill(0, $pid))
+		{
+			die "process $pid outlives SIGKILL" if Chaos::now() > $at + 60;
+			sleep(0.002);
+		}
+	}
+	return $at;
+}
+
+# As Chaos.pm's, but nobody can act on another's death.
+sub kill_nodes
+{
+	my ($self, @ids) = @_;
+	return $self->kill_frozen($self->freeze(@ids));
+}
+
+# A process of a node's is about to end by our doing, and its server will say so:
+# KILL and TERM are signals, "save" makes it unable to save its state.  In a file,
+# because nemesis does such things in processes of their own.
+sub expect_end
+{
+	my ($self, $how, $id, @pids) = @_;
+
+	sysopen(my $file, "$self->{dir}/expected", O_WRONLY | O_APPEND | O_CREAT) or die "expected: $!";
+	syswrite($file, join('', map { "$how $id $_\n" } @pids)) // die "expected: $!";
+	close $file;
+	return;
+}
+
+# What all servers' logs say of ends that nothing here has caused.
+sub unexpected_ends
+{
+	my ($self) = @_;
+	my (%expected, @found);
+
+	if (open(my $file, '<', "$self->{dir}/expected"))
+	{
+		while (<$file>) { $expected{$2}{"$1 $3"} = 1 if /^(\w+) (\d+) (\d+)$/; }
+	}
+	foreach my $id ($self->ids)
+	{
+		my @lines;
+		if (open(my $log, '<', "$self->{dir}/node$id.log")) { @lines = <$log>; }
+		else { push @found, "node $id has no log: $!"; }
+		push @found, map { "node $id: $_" } suspicious_lines($expected{$id} // {}, @lines);
+	}
+	return @found;
+}
+
+# Lines of one server's log that should not be there; expected: {"how pid" => 1}.
+# A server that was told to stop ends its own workers, and says so of each.
+sub suspicious_lines
+{
+	my ($expected, @lines) = @_;
+	my $stops = 0;
+	my @found;
+
+	foreach my $line (@lines)
+	{
+		chomp $line;
+		$stops = 1 if $line =~ /LOG:  received (?:smart|fast|immediate) shutdown request/;
+		$stops = 0 if $line =~ /LOG:  starting PostgreSQL /;
+		my ($pid) = $line =~ /\(PID (\d+)\)/ ? $1 : $line =~ /\[(\d+)\]/;
+		my %may_be = map { ($_ => defined $pid && $expected->{"$_ $pid"}) } qw(KILL TERM save);
+
+		next unless $line =~ /broken invariant|PANIC:|TRAP:|terminated by signal|exited with exit code|could not save/;
+		next if $line =~ /was terminated by signal 9\b/ && $may_be{KILL};
+		next if $line =~ /exited with exit code 1$/ && ($stops || $may_be{TERM} || $may_be{save});
+		next if $line =~ /could not save/ && $may_be{save};
+		push @found, $line;
+	}
+	return @found;
 }
 
 # All that a node's events say: references to hashes, oldest first; times in
@@ -146,6 +319,7 @@ sub DESTROY
 	local ($?, $@);
 	eval { $self->run('net_down.sh', '-c', $self->{config}) } if $self->{up};
 	warn $@ if $@;
+	close delete $self->{lock} if $self->{lock};
 	$self->SUPER::DESTROY;
 	return;
 }

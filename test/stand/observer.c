@@ -35,6 +35,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -781,7 +782,8 @@ usage(void)
 		   "    observer --output FILE --socket-directory DIR --ports P0,P1,... [OPTION...]\n\n"
 		   "DESCRIPTION\n"
 		   "    Asks all servers in turn for their role, term, leader and lease, collects\n"
-		   "    their events, and adds it all to FILE until SIGTERM or SIGINT comes.\n\n"
+		   "    their events, and adds it all to FILE until SIGTERM or SIGINT comes, or the\n"
+		   "    process that has started it ends.\n\n"
 		   "OPTIONS\n"
 		   "    --output FILE           the history; must be new or empty\n"
 		   "    --append                it may be a history already, and is added to\n"
@@ -956,6 +958,7 @@ main(int argc, char **argv)
 	sigset_t		 ending;
 	sigset_t		 unblocked;
 	uint64_t		 began;
+	pid_t			 parent = getppid();
 	int				 i;
 
 	parse_arguments(argc, argv);
@@ -969,6 +972,12 @@ main(int argc, char **argv)
 	(void) sigdelset(&unblocked, SIGINT);
 	(void) sigaction(SIGTERM, &action, NULL);
 	(void) sigaction(SIGINT, &action, NULL);
+
+	/* who started us may be killed, and nobody else would end us; or was, by now */
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
+		fail("could not ask for a signal at the parent's end: %s", strerror(errno));
+	if (getppid() != parent)
+		end_requested = 1;
 
 	open_output();
 	began = clock_now();

@@ -188,10 +188,9 @@ foreach my $round (1 .. 3)
 {
 	$stand->scenario("started_in_the_same_instant, round $round", sub {
 		my ($leader, $term) = @_;
-		my @workers = map { $stand->worker($_) } $stand->others($leader), $leader;
-
 		my $ended = Chaos::now();
-		kill 'TERM', $_ foreach @workers;
+
+		$stand->end_workers($stand->others($leader), $leader);
 		my @started = sort { $a <=> $b } map { $stand->wait_for_start($_, $ended) } @all;
 		$stand->ok_elects($term, $started[2], Scenario::ELECTED, @all);
 		my $lost = grep { $_->{reason} =~ /^no majority/ } $stand->since($ended);
@@ -208,7 +207,7 @@ $stand->scenario('started_in_the_same_instant, all stand', sub {
 	my ($leader, $term) = @_;
 	my $ended = Chaos::now();
 
-	kill 'TERM', $_ foreach map { $stand->worker($_) } $stand->others($leader), $leader;
+	$stand->end_workers($stand->others($leader), $leader);
 	$stand->wait_for_start($_, $ended) foreach @all;
 	my @workers = map { $stand->worker($_) } @all;
 	kill 'STOP', @workers;
@@ -232,7 +231,7 @@ $stand->scenario('worker_restarts_alone', sub {
 	$stand->lengthen_lease($leader, 3000);
 	my $session = $stand->session($leader);
 	my $begun = Chaos::now();
-	$stand->limit_file_size($worker, 0);
+	$stand->limit_file_size($leader, $worker, 0);
 
 	my ($asked, $last_true, $holds_until);
 	my $ask = sub {

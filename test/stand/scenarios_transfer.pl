@@ -52,6 +52,7 @@ $stand->scenario('transfer_to_dead_or_stale_node, just died', sub {
 	my @pids = reverse sort { $a <=> $b } $stand->pids($dead);
 
 	$stand->collect($dead);
+	$stand->expect_end('KILL', $dead, @pids);
 	my $killed = Chaos::now();
 	kill 'KILL', @pids;
 	$session->tell("SELECT pg_leader_transfer($dead, '2s')");

@@ -312,13 +312,27 @@ $stand->ctl('flush');
 my @init = ("$scripts/net_init.sh", '-c');
 refused('fewer nodes than the stand has', 1, qr/knows nothing of.*net_down\.sh/s, @init, config_with(N_NODES => 2));
 refused('another network under the same names', 1, qr/was made with the network 10\.93\.7\.0/, @init, config_with(NETWORK => '10.93.8'));
+refused('other namespaces on the same bridge', 1, qr/has the namespace pgldtest0, which .* knows nothing of.*net_down\.sh/s, @init, config_with(NETNS_PREFIX => 'pgldoth'));
+refused('other cables on the same bridge', 1, qr/has the link vpgldtest0, which .* knows nothing of/, @init, config_with(VETH_PREFIX => 'vpgldoth'));
+script('a mask is a decimal number', 0, qr/up already/, 'net_init.sh', '-c', config_with(MASK => '024'));
+refused('a mask that is too short', 2, qr/MASK must be a number from 8 to 24/, @init, config_with(MASK => '07'));
+
+# Somebody's rule comes first, and a second copy of the stand's.
+must(qw(ebtables-nft -I FORWARD -p 0x4321 -j ACCEPT));
+must(qw(ebtables-nft -A FORWARD -j pgld_bpgldtest));
+refused('a command when cuts would cut nothing', 1, qr/not the first in ebtables' FORWARD.*\nhint: .*net_init\.sh .*mends it/,
+	"$scripts/ctl.sh", '--config', $config, 'disconnect 0 1');
+must(@init, $config);
+like(must(qw(ebtables-nft -L FORWARD)), qr/\n-j pgld_bpgldtest\n-p 0x4321 -j ACCEPT\s*\z/, "net_init.sh puts the stand's rule first, once");
+must(qw(ebtables-nft -D FORWARD -p 0x4321 -j ACCEPT));
+is(world(), $made, 'and all else stays');
 
 my %other = (NETNS_PREFIX => 'pgldoth', VETH_PREFIX => 'vpgldoth', BRIDGE_NAME => 'bpgldoth', NETWORK => '10.93.9');
 my @foreign = (
 	[ 'an interface with the name of a cable', [qw(ip link add vpgldoth1 type bridge)], [qw(ip link del vpgldoth1)], 'VETH_PREFIX' ],
 	[ 'an interface with the name of the bridge', [qw(ip link add bpgldoth type bridge)], [qw(ip link del bpgldoth)], 'BRIDGE_NAME' ],
 	[ 'a namespace with the name of a node', [qw(ip netns add pgldoth2)], [qw(ip netns del pgldoth2)], 'NETNS_PREFIX' ],
-	[ 'a chain with the name of the bridge', [qw(ebtables-nft -N bpgldoth)], [qw(ebtables-nft -X bpgldoth)], 'BRIDGE_NAME' ]);
+	[ 'a chain with the name of the bridge', [qw(ebtables-nft -N pgld_bpgldoth)], [qw(ebtables-nft -X pgld_bpgldoth)], 'BRIDGE_NAME' ]);
 foreach my $foreign (@foreign)
 {
 	my ($name, $make, $remove, $setting) = @$foreign;
@@ -338,7 +352,19 @@ foreach my $name (qw(NETNS_PREFIX VETH_PREFIX BRIDGE_NAME))
 	  foreach ('', 'abcdefghij', 'a/b', 'a b', '-a', '9a', 'a%d', "a;b");
 }
 refused('a bridge with the name of a cable', 2, qr/also the name of a node's cable/, @init, config_with(%other, BRIDGE_NAME => 'vpgldoth1'));
-refused('a bridge called FORWARD', 2, qr/means something else/, @init, config_with(%other, BRIDGE_NAME => 'FORWARD'));
+refused("a bridge called $_", 2, qr/means something else/, @init, config_with(%other, BRIDGE_NAME => $_)) foreach qw(all default);
+foreach my $name (qw(mark FORWARD))
+{
+	my $before = world();
+	my $file = config_with(%other, BRIDGE_NAME => $name);
+
+	must(@init, $file);
+	script("a bridge called $name: links are cut", 0, qr/is cut/, 'ctl.sh', '--config', $file, 'disconnect 0 1');
+	like(must('ebtables-nft', '-L', "pgld_$name"), qr/-i vpgldoth0 -o vpgldoth1 -j DROP/, 'by its chain');
+	script('beside it, the first stand is whole', 0, qr/up already/, 'net_init.sh', '-c', $config);
+	must("$scripts/net_down.sh", '-c', $file);
+	is(world(), $before, 'and nothing of it is left');
+}
 refused('a missing configuration', 2, qr/there is no configuration file/, @init, "$dir/none");
 refused('an argument', 2, qr/no argument is needed/, "$scripts/net_init.sh", 'all');
 foreach my $script (qw(net_init.sh net_down.sh monitor.sh))
@@ -364,8 +390,8 @@ my @damages = (
 	[ 'a namespace', qw(ip netns del pgldtest1) ],
 	[ 'a cable', qw(ip link del vpgldtest0) ],
 	[ 'the bridge', qw(ip link del bpgldtest) ],
-	[ 'the chain', 'sh', '-c', 'ebtables-nft -D FORWARD -j bpgldtest; ebtables-nft -F bpgldtest; ebtables-nft -X bpgldtest' ],
-	[ 'the hook of the chain', qw(ebtables-nft -D FORWARD -j bpgldtest) ],
+	[ 'the chain', 'sh', '-c', 'ebtables-nft -D FORWARD -j pgld_bpgldtest; ebtables-nft -F pgld_bpgldtest; ebtables-nft -X pgld_bpgldtest' ],
+	[ 'the hook of the chain', qw(ebtables-nft -D FORWARD -j pgld_bpgldtest) ],
 	[ 'an address', qw(ip -4 -n pgldtest2 addr flush dev eth0) ],
 	[ 'an interface that is up', qw(ip link set vpgldtest2 down) ],
 	[ 'a cable in the bridge', qw(ip link set vpgldtest2 nomaster) ]);
@@ -383,6 +409,21 @@ script('net_init.sh makes what is missing when N_NODES grew', 0, qr/the stand is
 script('net_down.sh removes nodes that its configuration does not have', 0, qr/the stand is down/, 'net_down.sh', '-c', $config);
 is(world(), $bare, 'net_down.sh leaves nothing');
 script('net_down.sh without a stand is content', 0, qr/there is no stand/, 'net_down.sh', '-c', $config);
+
+# Somebody takes names that the stand had.
+must("$scripts/net_init.sh", '-c', $config);
+must(@$_) foreach [qw(ip netns del pgldtest1)], [qw(ip link del vpgldtest0)], [qw(ip netns add pgldtest1)], [qw(ip link add vpgldtest0 type bridge)];
+$inside = fork // die "fork: $!";
+if ($inside == 0) { exec('nsenter', '--net=/run/netns/pgldtest1', 'sleep', '100') or POSIX::_exit(1); }
+ok(eventually(sub { (readlink("/proc/$inside/ns/net") // '') ne readlink('/proc/self/ns/net') }), "a process runs in somebody's namespace");
+refused("a name that was the stand's", 1, qr/already an interface vpgldtest0, which the test stand has not made/, "$scripts/net_init.sh", '-c', $config);
+script('net_down.sh leaves what has got a name of the stand', 0,
+	qr/link vpgldtest0 is no longer the one.*namespace pgldtest1 is no longer the one.*the stand is down/s, 'net_down.sh', '-c', $config);
+ok(kill(0, $inside) && -e '/run/netns/pgldtest1', 'with what runs in it');
+kill 'KILL', $inside;
+waitpid $inside, 0;
+must(@$_) foreach [qw(ip netns del pgldtest1)], [qw(ip link del vpgldtest0)];
+is(world(), $bare, 'and all else is gone');
 
 # net_init.sh is killed at each call of a program that changes something
 mkdir "$dir/killer" or die $!;
@@ -501,6 +542,10 @@ foreach my $wrong (@wrong)
 	my ($command, $says, $hint) = @$wrong;
 	refused("\"$command\"", 2, qr/\Q$says\E.*\nhint: .*\Q$hint\E/, @ctl, $command);
 }
+mkdir "$dir/glob" or die $!;
+symlink '/dev/null', "$dir/glob/1" or die $!;
+refused('a pattern that fits a file', 2, qr/"\*" is no node id/, 'env', '-C', "$dir/glob", @ctl, $_) foreach 'kill *', 'b 0 ; *';
+refused('an empty command', 2, qr/a command is empty/, @ctl, $_) foreach '', ' ';
 refused('an unknown option', 2, qr/there is no option -x/, @ctl, '-x');
 refused('-c without a command', 2, qr/-c needs a value/, @ctl, '-c');
 refused('commands from two places', 2, qr/not from both/, @ctl, '-c', 'help', 'help');
@@ -509,7 +554,7 @@ refused('a file that is not there', 2, qr/not a file that can be read/, @ctl, '-
 
 sub cuts
 {
-	my $rules = must('ebtables-nft', '-L', 'bpgldtest');
+	my $rules = must('ebtables-nft', '-L', 'pgld_bpgldtest');
 	return join ' ', sort map { /-i vpgldtest(\d) -o vpgldtest(\d) -j DROP/ ? "$1>$2" : () } split /^/, $rules;
 }
 
@@ -534,6 +579,24 @@ foreach my $cutting (@cutting)
 	must(@ctl, $command);
 	is(cuts(), $expected, "\"$command\": cut is " . ($expected || 'nothing'));
 }
+
+# Several at a time
+my @links = map { my $one = $_; map { "$one $_" } grep { $_ != $one } @all } @all;
+sub side_by_side
+{
+	my ($command) = @_;
+	return must('sh', '-c', join(' & ', map { "@ctl " . sprintf($command, $_) } @links) . ' & wait');
+}
+side_by_side('disconnect %s');
+is(cuts(), '0>1 0>2 1>0 1>2 2>0 2>1', 'several ctl.sh at a time cut what they say, once');
+side_by_side('loss %s 7');
+is(scalar(() = must(@ctl, 'statistics') =~ /: 7 % lost/g), 6, 'and lose it');
+must(qw(ebtables-nft -A pgld_bpgldtest -i vpgldtest0 -o vpgldtest1 -j DROP));
+must(@ctl, 'reconnect', '0', '1');
+is(cuts(), '0>2 1>0 1>2 2>0 2>1', 'reconnect removes all copies of a rule');
+side_by_side('reconnect %s');
+is(cuts(), '', 'several ctl.sh at a time join what they say');
+must(@ctl, 'flush');
 
 must(@ctl, 'disconnect', '0', '1');
 is(cuts(), '0>1', 'a command can be words of their own');
@@ -640,7 +703,12 @@ foreach my $point (sort keys %halfway)
 	}
 }
 
-ctl('start launches all nodes', 0, qr/^node 0: runs, .*^node 1: runs, .*^node 2: runs, /ms, 'start');
+mkdir "$dir/glob/it's" or die $!;
+{
+	local $ENV{TMPDIR} = "$dir/glob/it's";
+	ctl('start launches all nodes', 0, qr/^node 0: runs, .*^node 1: runs, .*^node 2: runs, /ms, 'start');
+}
+is(join(' ', glob "$dir/glob/it\\'s/*"), '', 'and leaves no files in TMPDIR, whatever that is called');
 foreach my $id (@all)
 {
 	my $namespace = 'net:[' . (stat '/run/netns/' . namespace($id))[1] . ']';
@@ -820,7 +888,24 @@ $inside = fork // die "fork: $!";
 if ($inside == 0) { exec('nsenter', '--net=/run/netns/' . namespace(1), 'sh', '-c', 'trap "" TERM INT HUP; sleep 100') or POSIX::_exit(1); }
 ok(eventually(sub { (readlink("/proc/$inside/ns/net") // '') ne readlink('/proc/self/ns/net') }), 'a process of somebody is in a namespace');
 must(@ctl, '-c', 'kill 0', '-c', 'pause 1');
-script('net_down.sh stops all, and says what is gone', 0, qr/^node 1: stopped\nnode 2: stopped\n.*^the stand is down/ms, 'net_down.sh', '-c', config_with(N_NODES => 9));
+
+# What looks like a server of node 0, and is not on the stand.
+must('cp', '-L', '/bin/sleep', "$dir/postgres");
+my $elsewhere = fork // die "fork: $!";
+if ($elsewhere == 0) { chdir "$dir/node0" or POSIX::_exit(1); exec("$dir/postgres", '600') or POSIX::_exit(1); }
+ok(eventually(sub { grep { $_ == $elsewhere } node_pids(0) }), 'a server of node 0 runs elsewhere');
+refused('--remove-nodes while a server runs elsewhere', 1, qr/node 0 runs, and not on this stand/, "$scripts/net_down.sh", '-c', $config, '--remove-nodes');
+{
+	local $ENV{PG_CONFIG} = '/nonexistent';
+	$output = script('net_down.sh stops all, also without PostgreSQL, and says what is gone', 0, qr/^the stand is down/m,
+		'net_down.sh', '-c', config_with(N_NODES => 9));
+}
+like($output, qr/^node $_: stopped$/m, "it stopped node $_") foreach 1, 2;
+like($output, qr/node 0 runs, and not on this stand: it is left alone/, 'a server that runs elsewhere it leaves alone');
+ok(kill(0, $elsewhere), 'so that runs on');
+kill 'KILL', $elsewhere;
+waitpid $elsewhere, 0;
+unlink "$dir/postgres";
 is(join('', map { node_states($_) } @all), '', 'no server is left, and no part of one');
 waitpid $inside, 0;
 is($? & 127, 9, 'nor the process inside');
@@ -833,7 +918,41 @@ unlike($left, qr/pgldtest/, 'nothing of the stand is');
 ok(-e "$dir/node0/PG_VERSION" && -e "$dir/state/node-0.state", "the nodes' files stay");
 script('a second net_down.sh is content', 0, qr/there is no stand/, 'net_down.sh', '-c', $config);
 is(world(), $left, 'and changes nothing');
-script('--remove-nodes removes them', 0, qr/the nodes' files are removed/, 'net_down.sh', '-c', $config, '--remove-nodes');
-is(join(' ', grep { !/interrupted|changed|commands|killer|monitor|bin$|chaos/ } glob("$dir/*")), '', 'all of them');
+rename "$dir/state/.stand", "$dir/mark" or die $!;
+refused('--remove-nodes without a stand that launched them', 1, qr/node 0 has files, but no stand has launched it/, "$scripts/net_down.sh", '-c', $config, '--remove-nodes');
+ok(-e "$dir/node0/PG_VERSION" && -e "$dir/state/node-0.state", 'their files stay');
+rename "$dir/mark", "$dir/state/.stand" or die $!;
+script('--remove-nodes removes them, also when N_NODES is smaller now', 0, qr/the nodes' files are removed/, 'net_down.sh', '-c', config_with(N_NODES => 1), '--remove-nodes');
+is(join(' ', grep { !/interrupted|changed|commands|killer|monitor|glob$|bin$|chaos/ } glob("$dir/*")), '', 'all of them');
+
+# ---- private_network ----
+
+# What it says until it ends, and its status, when one does that after it was ready.
+sub private
+{
+	my ($program, $what) = @_;
+	my $pid = open(my $out, '-|', "$FindBin::RealBin/private_network", 'perl', '-e', $program) // die "fork: $!";
+
+	<$out>;
+	$what->($pid);
+	local $/;
+	my $text = <$out> // '';
+	close $out;
+	return (($? & 127 ? 128 + ($? & 127) : $? >> 8) . " $text");
+}
+
+# The pipe is at its end only when nobody is left who could write.
+my $ready = 'system("sleep 300 &"); $| = 1; print "ready\n"; ';
+my $began = Chaos::now();
+is(private($ready . 'exit 7', sub { }), '7 ', 'private_network ends with the status of its command, and ends what that left');
+is(private("\$SIG{TERM} = sub { print 'cleaned up'; exit 3 }; $ready sleep 300", sub { kill 'TERM', $_[0] }), '3 cleaned up',
+	'SIGTERM ends the command, which can clean up');
+is(private("$ready sleep 300", sub { kill 'INT', $_[0] }), '130 ', 'SIGINT does');
+is(private("$ready sleep 300", sub { kill 'KILL', $_[0] }), '137 ', 'SIGKILL ends all');
+cmp_ok(Chaos::now() - $began, '<', 60, 'soon');
+is(private("\$SIG{TERM} = 'IGNORE'; $ready sleep 1 while 1", sub { kill 'TERM', $_[0] }), '143 ', 'SIGTERM ends also a command that ignores it');
+my $program = q(system("sleep 300 &"); $| = 1; $SIG{TERM} = sub { print "cleaned up"; exit }; open(my $f, ">", $ARGV[0]); sleep 300);
+(undef, $output) = run('sh', '-c', "$FindBin::RealBin/private_network perl -e '$program' $dir/glob/ready & until [ -e $dir/glob/ready ]; do sleep 0.1; done; kill -KILL \$\$");
+like($output, qr/\Acleaned up\z/, 'so does the death of who started it');
 
 done_testing();

@@ -38,7 +38,23 @@ my %wrong = (
 	bad_leader_event_names_another => [qr/^lease-inconsistent: node 1 leads, and names another leader$/],
 	bad_lease_of_another_term => [qr/^lease-inconsistent: .*its lease of term 6$/],
 	bad_lease_without_time => [qr/^lease-inconsistent: .*a lease that is over$/],
-	bad_lease_too_long => [qr/^lease-too-long: node 0 has a lease of 200001 us$/],
+	bad_lease_too_long => [qr/^lease-too-long: node 0 has a lease of 162637 us$/],
+	bad_calm_nobody_named => [qr/^calm-gap: node 1 names no leader for more than 1000000 us$/],
+	bad_calm_without_lease => [qr/^calm-gap: node 0 does not lead with a lease for more than 1000000 us$/],
+	bad_calm_silent =>
+	  [ qr/^calm-silent: nothing was heard of node 0 /, qr/^calm-silent: nothing was heard of node 1 / ],
+	bad_calm_one_silent => [qr/^calm-silent: nothing was heard of node 1 for 3299800 us$/],
+	bad_calm_out_of_reach => [qr/^calm-silent: node 1 is out of reach$/],
+	bad_led_again_after_a_kill => [qr/^led-twice: node 0 led term 3, and again after it was started$/],
+	bad_led_again_by_another_worker => [qr/^led-twice: node 0 led term 3, and again after it was started$/],
+	bad_led_twice_in_events => [qr/^led-twice: node 0 led term 3, and later again$/],
+	bad_led_twice_in_samples => [qr/^led-twice: node 0 led term 3, and later again$/],
+	bad_overlap_after_stop_immediate => [qr/^leases-overlap: for at least 100 us: node 0 .*told until 155000\)/],
+	bad_overlap_after_kill_backend => [qr/^leases-overlap: for at least 100 us: node 0 .*told until 155000\)/],
+	bad_overlap_after_restart_by_kill => [qr/^leases-overlap: for at least 100 us: node 0 .*told until 155000\)/],
+	bad_overlap_of_a_target => [qr/^leases-overlap: for at least 100 us: node 0 .*told until 155000\)/],
+	bad_overlap_after_an_earlier_stop => [qr/^leases-overlap: for at least 100 us: node 0 .*told until 155000\)/],
+	bad_one_node_too_slow => [qr/^too-little: .* of node 1 while it was within reach, and at least 6\.0 were wanted$/],
 	bad_lease_after_its_end => [qr/^lease-inconsistent: .*after it ended$/],
 	bad_lease_before_its_beginning => [qr/^lease-inconsistent: .*before it began$/],
 	bad_led_twice => [qr/^led-twice: node 0 became leader of term 3 twice$/],
@@ -166,7 +182,10 @@ my $busy = $good;
 foreach my $i (1 .. 200_000)
 {
 	my $t = 2_100_000 + 1600 * $i;
-	$busy .= sprintf("sample\t1\t%d\t%d\t101-1000\t1\tleader\t2\t1\tt\t2\t150000\tt\n", $t, $t + 300);
+	$busy .= $i % 3 == 1
+	  ? sprintf("sample\t1\t%d\t%d\t101-1000\t1\tleader\t2\t1\tt\t2\t150000\tt\n", $t, $t + 300)
+	  : sprintf("sample\t%d\t%d\t%d\t%s\t1\tfollower\t2\t1\tf\t-\t-\tt\n", $i % 3, $t, $t + 300,
+		$i % 3 ? '102-1000' : '103-500000');
 }
 my $began = time;
 ($status, $output) = judge_text($busy);
