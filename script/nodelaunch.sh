@@ -190,6 +190,12 @@ check_participation()
 		fail "node $id runs, but its member does not take part in elections: ${state#not taking part: }" \
 			"its log, $(node_log "$id"), says more"
 	fi
+	# A library that does not know the setting says so in the log alone.
+	if [[ -n $PGLD_SECRET_FILE && $state == "taking part" &&
+			$(node_psql "$id" -c 'SELECT authentication FROM pg_leader_status' 2>/dev/null) == f ]]; then
+		fail "node $id runs without authentication, though PGLD_SECRET_FILE is set" \
+			"the pg_leader that is installed may be older than this script: run \"make install\" and restart the node"
+	fi
 }
 
 report_abstaining()

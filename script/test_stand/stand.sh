@@ -34,6 +34,7 @@ read_stand_config()
 	local id name
 
 	read_config "$1"
+	[[ -n $NETWORK ]] || config_error "NETWORK is not set, so this is no configuration of a test stand"
 	check_network
 	for name in NETNS_PREFIX VETH_PREFIX BRIDGE_NAME; do
 		[[ ${!name} =~ ^[A-Za-z][A-Za-z0-9_-]{0,8}$ ]] ||
