@@ -115,7 +115,8 @@ sub test_refusals
 	foreach my $output (
 		'ctl.sh: there is no leader to hand over', 'ctl.sh: node 1 did not hand over: node 3 does not answer',
 		'ctl.sh: node 0 did not hand over: timed out while waiting for the new leader',
-		'ctl.sh: node 0 did not hand over: psql: error: connection to server on socket "x" failed: FATAL:  the database system is shutting down')
+		'ctl.sh: node 0 did not hand over: psql: error: connection to server on socket "x" failed: FATAL:  the database system is shutting down',
+		'ctl.sh: node 2 did not hand over: WARNING:  terminating connection due to immediate shutdown command')
 	{
 		ok(Nemesis::is_known_refusal("$output\nhint: wait\n"), "no failure: $output");
 	}

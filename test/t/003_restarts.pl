@@ -33,6 +33,17 @@ foreach my $id ($cluster->others($leader))
 		[ $leader, $term ], "follower $id killed and restarted: same leader, same term");
 }
 
+# Until the one that was killed last is free of the promise that it found in its
+# store, nobody can win without it: a leader that stops hands over in vain.
+my ($last) = reverse $cluster->others($leader);
+$cluster->wait_until(
+	"follower $last is no longer bound by a promise of before its restart",
+	sub {
+		my $answer = $cluster->sql($last,
+			"SELECT clock_timestamp() > max(at) + interval '$PgLeaderCluster::STEADY{min_timeout}' "
+			  . "FROM pg_leader_events WHERE reason = 'started'");
+		return defined $answer && $answer eq 't';
+	});
 $cluster->restart($leader);
 ($new_leader, $new_term) = $cluster->wait_for_leader('the leader restarted: all agree');
 isnt($new_leader, $leader, 'the leader restarted: another one leads');
