@@ -256,20 +256,8 @@ has_processes()
 # birth to another one until then: that is told, too.
 goes_on()
 {
-	has_running_processes "$1" || return 1
+	node_has_process "$1" '^TZX[:blank:]' || return 1
 	signal_node "$1" STOP
-}
-
-has_running_processes()
-{
-	local pid
-
-	for pid in $(node_processes "$1"); do
-		if grep -qE '^State:[[:blank:]]+[^TZX[:blank:]]' "/proc/$pid/status" 2>/dev/null; then
-			return 0
-		fi
-	done
-	return 1
 }
 
 # Leaves in IDS those that have processes, and says so of the others.

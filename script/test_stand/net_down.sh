@@ -271,9 +271,7 @@ done
 read_stand_config "$config"
 require_stand_tools
 
-mkdir -p "$STAND_RECORDS"
-exec {lock}>"$STAND_RECORDS/.lock"
-flock "$lock"
+lock_stand
 
 read_stand_inodes
 if [[ $remove == yes ]]; then

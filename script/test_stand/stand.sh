@@ -248,6 +248,15 @@ lock_links()
 	flock "$links_lock"
 }
 
+# For whoever makes or removes a stand: one at a time.  Nothing that is started
+# meanwhile may inherit the lock.
+lock_stand()
+{
+	mkdir -p "$STAND_RECORDS"
+	exec {stand_lock}>"$STAND_RECORDS/.lock"
+	flock "$stand_lock"
+}
+
 # Sets CUT[from,to] for each direction that is cut, to how many rules do it.
 read_cuts()
 {
@@ -412,16 +421,22 @@ print_mark()
 	printf 'node %d %s\n' "$1" "$(node_directory "$1")"
 }
 
-node_is_paused()
+# node_has_process ID STATES: in one of these states, as in a bracket expression?
+node_has_process()
 {
 	local pid
 
 	for pid in $(node_processes "$1"); do
-		if grep -q '^State:[[:blank:]]*T' "/proc/$pid/status" 2>/dev/null; then
+		if grep -qE "^State:[[:blank:]]+[$2]" "/proc/$pid/status" 2>/dev/null; then
 			return 0
 		fi
 	done
 	return 1
+}
+
+node_is_paused()
+{
+	node_has_process "$1" T
 }
 
 # One word: absent, down, paused or up.

@@ -110,10 +110,10 @@ typedef struct Node
 } Node;
 
 /*
- * The row of pg_leader_status is NOT one reading: role, term and leader are read
- * first, and the lease, on which is_leader goes, a moment later.  A member that
- * becomes leader in between shows as a candidate with a lease.  pg_leader_lease()
- * reads the lease together with its term.  So the status is read on both sides
+ * The row of pg_leader_status is no single reading: role, term and leader are read
+ * first, and the lease, on which is_leader goes, a moment later, until they fit.
+ * Whether they do is for the checker to judge, so nothing here relies on it.
+ * pg_leader_lease() reads the lease together with its term.  So the status is read on both sides
  * of the lease; where the two agree ("steady"), everything between them was of
  * that role and term, for a member that ceases to lead a term does not lead it
  * again.  The functions are called from left to right, once each: a subquery
