@@ -1,0 +1,261 @@
+# bench/Measure.pm
+#	  What the measuring tools share: figures and their intervals, what /proc says of
+#	  a process, and files of results.
+#
+# Used by bench/overhead, bench/calm and bench/scale.  Starts nothing, and changes
+# nothing but the file of results that it is told to write.
+
+package Measure;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Path qw(make_path);
+use List::Util qw(sum);
+use POSIX qw(strftime);
+
+our @EXPORT_OK = qw(build cpu fit give_up machine mean median memory member_of_port percentile
+  processor_count processors ratio_interval run_time_waited t_interval table writes);
+
+# ---- figures ----
+
+sub mean { return sum(@_) / @_; }
+
+sub median { return percentile(0.5, @_); }
+
+# The value at "part" of the way through the sorted values, between two of them
+# in proportion.
+sub percentile
+{
+	my ($part, @values) = @_;
+	@values = sort { $a <=> $b } @values;
+	my $at = $part * $#values;
+	my $below = int($at);
+
+	return $values[-1] if $below >= $#values;
+	return $values[$below] + ($at - $below) * ($values[ $below + 1 ] - $values[$below]);
+}
+
+# Student's t that 97.5 % of all stay below, by degrees of freedom.
+my @t975 = (
+	undef, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262,
+	2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
+	2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042);
+
+sub t975
+{
+	my ($df) = @_;
+	my $z = 1.959964;
+
+	# beyond the table, its expansion in 1 / df is good to three digits
+	return $t975[$df] // $z + ($z**3 + $z) / (4 * $df) + (5 * $z**5 + 16 * $z**3 + 3 * $z) / (96 * $df**2);
+}
+
+# The mean of values and its 95 % confidence interval after Student: (mean, low,
+# high).  Of one value nothing is known: the interval is without end.
+sub t_interval
+{
+	my @values = @_;
+	my $mean = mean(@values);
+
+	return ($mean, '-inf', 'inf') if @values < 2;
+	my $variance = sum(map { ($_ - $mean)**2 } @values) / (@values - 1);
+	my $half = t975(@values - 1) * sqrt($variance / @values);
+	return ($mean, $mean - $half, $mean + $half);
+}
+
+# Of ratios: the same over their logarithms, so that a ratio and its inverse count
+# alike.  (geometric mean, low, high)
+sub ratio_interval
+{
+	my ($mean, $low, $high) = t_interval(map { log($_) } @_);
+
+	return (exp($mean), $low eq '-inf' ? 0 : exp($low), $high eq 'inf' ? 'inf' : exp($high));
+}
+
+# The straight line nearest to points [x, y]: (where it begins, its slope, the part of
+# y's variance that it explains).
+sub fit
+{
+	my @points = @_;
+	my $x = mean(map { $_->[0] } @points);
+	my $y = mean(map { $_->[1] } @points);
+	my $sxx = sum(map { ($_->[0] - $x)**2 } @points);
+	my $sxy = sum(map { ($_->[0] - $x) * ($_->[1] - $y) } @points);
+	my $syy = sum(map { ($_->[1] - $y)**2 } @points);
+
+	return ($y, 0, 0) if $sxx == 0 || $syy == 0;
+	return ($y - $x * $sxy / $sxx, $sxy / $sxx, $sxy**2 / ($sxx * $syy));
+}
+
+# ---- processes ----
+
+sub first_line
+{
+	my ($path) = @_;
+	open(my $file, '<', $path) or die "cannot read $path: $!\n";
+	my $line = <$file> // die "$path is empty\n";
+	chomp $line;
+	return $line;
+}
+
+# Seconds that a process has spent on a processor; /proc/PID/schedstat counts
+# nanoseconds.
+sub cpu
+{
+	my ($pid) = @_;
+	return (split ' ', first_line("/proc/$pid/schedstat"))[0] / 1e9;
+}
+
+# (seconds that it was ready to run and did not, times that it ran)
+sub run_time_waited
+{
+	my ($pid) = @_;
+	my (undef, $waited, $times) = split ' ', first_line("/proc/$pid/schedstat");
+	return ($waited / 1e9, $times);
+}
+
+# kB of a process in those lines of /proc/PID/smaps_rollup.
+sub memory
+{
+	my ($pid, $names) = @_;
+	open(my $file, '<', "/proc/$pid/smaps_rollup")
+	  or die "cannot read /proc/$pid/smaps_rollup: $!\n";
+	my @kb = map { /^(?:$names):\s+(\d+) kB/ ? $1 : () } <$file>;
+	die "no $names in /proc/$pid/smaps_rollup\n" unless @kb;
+	return sum(@kb);
+}
+
+sub processor_count
+{
+	chomp(my $count = `nproc`);
+	return $count;
+}
+
+# (seconds that all processors were busy, seconds in all), since the machine started
+sub processors
+{
+	my (undef, @ticks) = split ' ', first_line('/proc/stat');
+	my $all = sum(@ticks[ 0 .. 7 ]);
+	my $hz = POSIX::sysconf(POSIX::_SC_CLK_TCK());
+	return (($all - $ticks[3] - $ticks[4]) / $hz, $all / $hz);
+}
+
+# Which of these processes has a UDP socket on that port: a server's worker, however
+# its title reads.
+sub member_of_port
+{
+	my ($port, @pids) = @_;
+	my $wanted = sprintf('%04X', $port);
+	my %is_inode;
+
+	foreach my $table ('/proc/net/udp', '/proc/net/udp6')
+	{
+		open(my $file, '<', $table) or next;
+		while (<$file>)
+		{
+			my @columns = split;
+			$is_inode{"socket:[$columns[9]]"} = 1 if $columns[1] =~ /:$wanted$/;
+		}
+	}
+	foreach my $pid (@pids)
+	{
+		return $pid if grep { $is_inode{ readlink($_) // '' } } glob "/proc/$pid/fd/*";
+	}
+	die "no process has UDP port $port\n";
+}
+
+# ---- system calls ----
+
+# What may change a file, whatever that file is.
+my $may_write = qr/^(?:
+	write|pwrite64|writev|pwritev2?|sendfile|splice|copy_file_range|io_submit|io_uring_enter|
+	fsync|fdatasync|sync|syncfs|sync_file_range|msync|
+	truncate|ftruncate|fallocate|creat|mknod(?:at)?|
+	rename(?:at2?)?|link(?:at)?|symlink(?:at)?|unlink(?:at)?|mkdir(?:at)?|rmdir|
+	chmod|fchmod(?:at)?|chown|fchown(?:at)?|lchown|utimensat|setxattr|fsetxattr)$/x;
+
+# From lines of "strace -f -o": ({name => times}, [lines that may change a file]).
+# A file that is opened for reading is none of them.
+sub writes
+{
+	my (%calls, @writes);
+
+	foreach (@_)
+	{
+		# the second half of a call that another process came between
+		next if /<\.\.\. \w+ resumed>/;
+		my ($name, $arguments) = /^(?:\d+ +)?(\w+)\((.*)/ or next;
+		$calls{$name}++;
+		push @writes, $_
+		  if $name =~ $may_write
+		  || $name =~ /^open(?:at2?)?$/ && $arguments =~ /O_(?:WRONLY|RDWR|CREAT|TRUNC|APPEND)/;
+	}
+	return (\%calls, \@writes);
+}
+
+# ---- tools and results ----
+
+# "PROGRAM: words", and status 2.
+sub give_up
+{
+	my ($program, @words) = @_;
+	print STDERR "$program: @words\nhint: $program --help says more\n";
+	exit 2;
+}
+
+# Compile the programs of member.mk into a directory.
+sub build
+{
+	my ($directory, @targets) = @_;
+	my $here = dirname(__FILE__);
+
+	system('make', '-s', '-C', $here, '-f', 'member.mk', "BUILD=$directory",
+		map { "$directory/$_" } @targets) == 0
+	  or die "the programs of bench/member.mk cannot be built\n";
+	return;
+}
+
+# What a result depends on besides the program: a list of "name: value".
+sub machine
+{
+	my ($bin) = @_;
+	my ($model) = map { /^model name\s*:\s*(.*)/ ? $1 : () } `cat /proc/cpuinfo`;
+	my $here = dirname(__FILE__);
+	my @lines = (
+		'date: ' . strftime('%Y-%m-%d %H:%M:%S UTC', gmtime),
+		'processor: ' . ($model // 'unknown') . ', ' . processor_count() . ' online',
+		'load before: ' . (split ' ', first_line('/proc/loadavg'))[0],
+		'kernel: ' . (POSIX::uname())[2]);
+	my $version = `'$bin/postgres' --version 2>/dev/null`;
+	my $commit = `git -C '$here' describe --always --dirty 2>/dev/null`;
+
+	chomp($version, $commit);
+	push @lines, "server: $version" if $version ne '';
+	push @lines, "commit: $commit" if $commit ne '';
+	return @lines;
+}
+
+# table(path, title, [comments], [columns]): a file of results, tab-separated under
+# "#" lines.  Returns what adds a row, which is on disk when that returns: what is
+# interrupted keeps the rows that it had.
+sub table
+{
+	my ($path, $title, $comments, $columns) = @_;
+
+	make_path(dirname($path));
+	open(my $file, '>', $path) or die "cannot write $path: $!\n";
+	print $file map { "# $_\n" } $title, @$comments;
+	print $file join("\t", @$columns), "\n";
+	$file->flush;
+	return sub {
+		my (%row) = @_;
+		print $file join("\t", map { $row{$_} // '-' } @$columns), "\n";
+		$file->flush;
+		return;
+	};
+}
+
+1;

@@ -1,0 +1,584 @@
+/*
+ * bench/member.c
+ *	  One member of a cluster in a process that is no PostgreSQL server.
+ *
+ *	  member --node-id N --cluster LIST --state-directory DIR --show FILE [OPTION...]
+ *
+ * For bench/scale: the election and the member of raft/ and node/ as the worker
+ * runs them, over real sockets and a real state file, without a backend around
+ * them.  Its life is the worker's: socket, state file, first record, election; then
+ * one loop, wait -> step -> save -> show -> send.  What the worker shows in shared
+ * memory, this shows in a file that others map or read (see Shown).
+ *
+ * Unlike the worker it does not wait for what is in its way: it says what that is
+ * and ends, with status 1.  SIGTERM and SIGINT: resign, then leave, with status 0.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "../node/clock.h"
+#include "../node/cluster.h"
+#include "../node/secret.h"
+#include "../node/store.h"
+#include "../node/transport.h"
+
+/* After so many datagrams the loop looks at signals and deadlines again. */
+#define DATAGRAMS_PER_TURN 64
+
+/* A signal, a deadline, a datagram. */
+#define WAITED_FOR 3
+
+#define HINT_SIZE 1024
+
+/*
+ * What the file holds, in the machine's byte order, 8 bytes each.  "change" is odd
+ * while the rest is being written: read all again if it was, or has moved.  Times
+ * are microseconds of the election's clock, 0: not yet.
+ */
+typedef struct Shown
+{
+	_Atomic uint64_t change;
+	uint64_t		 pid;
+	uint64_t		 boot;
+	uint64_t		 role; /* RaftRole */
+	uint64_t		 term;
+	int64_t			 leader_id;	  /* RAFT_NONE: none known */
+	uint64_t		 lease_until; /* 0: no lease */
+	uint64_t		 led_since;	  /* since when it knows this leader of this term */
+	uint64_t		 lease_since; /* when it first showed a lease in this term */
+	uint64_t		 abstaining;  /* RaftAbstain */
+	uint64_t		 greeted;	  /* peers whose start it knows */
+	uint64_t		 rounds;	  /* of heartbeats sent as leader */
+	uint64_t		 elections;	  /* candidacies */
+	uint64_t		 wakeups;
+	uint64_t		 saves;
+	uint64_t		 sent;	   /* datagrams */
+	uint64_t		 received; /* of any kind */
+	uint64_t		 dropped;  /* by the transport or the election */
+} Shown;
+
+typedef struct Options
+{
+	long		 node_id;
+	const char	*cluster;
+	const char	*cluster_name;
+	const char	*listen_address;
+	const char	*state_directory;
+	const char	*secret_file;
+	const char	*show;
+	bool		 with_parent;
+	RaftTimeouts timeouts;
+} Options;
+
+/* Big, and needed as long as the process lives. */
+static Raft		   raft;
+static RaftOutput  output;
+static RaftMessage message;
+static Cluster	   cluster;
+static Store	   store = {.fd = -1};
+static Transport   transport = {.fd = -1};
+static Secret	   secret;
+
+static Shown   *shown;
+static uint64_t wakeups = 0;
+static uint64_t saves = 0;
+static int		timer_fd = -1;
+static int		signal_fd = -1;
+static uint64_t timer_armed = 0;
+
+static void fail(const char *hint, const char *format, ...)
+	__attribute__((noreturn, format(printf, 2, 3)));
+
+static void
+fail(const char *hint, const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("member: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+	if (hint[0] != '\0')
+		fprintf(stderr, "hint: %s\n", hint);
+	exit(1);
+}
+
+/* ---- save, show, send ---- */
+
+static void
+begin_output(void)
+{
+	output.save = false;
+	output.n_messages = 0;
+	output.n_events = 0;
+}
+
+static void
+save(void)
+{
+	char error[STORE_ERROR_SIZE];
+
+	/* the whole output goes, and the core with it: see raft.h */
+	if (!store_save(&store, &raft.saved, error))
+		fail("Start it again: it goes on from what the disk holds.",
+			 "could not save term and vote: %s", error);
+	saves++;
+}
+
+static void
+show_counters(void)
+{
+	shown->rounds = raft.heartbeat_round;
+	shown->elections = raft.counters.elections_started;
+	shown->wakeups = wakeups;
+	shown->saves = saves;
+	shown->sent = transport.counters.sent;
+	shown->received = transport.counters.received;
+	shown->dropped = 0;
+	shown->greeted = 0;
+	for (int i = 0; i < TRANSPORT_DROPS; i++)
+		shown->dropped += transport.counters.dropped[i];
+	for (int i = 0; i < RAFT_DROPS; i++)
+		shown->dropped += raft.counters.dropped[i];
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+		shown->greeted += raft.peers[i].boot != 0;
+}
+
+static void
+show(void)
+{
+	bool	 news = shown->term != raft.saved.term || shown->leader_id != raft.leader_id;
+	uint64_t change = atomic_load_explicit(&shown->change, memory_order_relaxed);
+
+	atomic_store_explicit(&shown->change, change + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	shown->lease_until = raft_lease_until(&raft);
+	if (news)
+	{
+		shown->led_since = raft.leader_id == RAFT_NONE ? 0 : clock_now();
+		if (shown->term != raft.saved.term)
+			shown->lease_since = 0;
+	}
+	if (shown->lease_until != 0 && shown->lease_since == 0)
+		shown->lease_since = clock_now();
+	shown->role = raft.role;
+	shown->term = raft.saved.term;
+	shown->leader_id = raft.leader_id;
+	shown->abstaining = raft.saved.abstaining;
+	show_counters();
+	atomic_store_explicit(&shown->change, change + 2, memory_order_release);
+}
+
+/*
+ * THE CONTRACT of raft.h, kept here and nowhere else.
+ */
+static void
+act_on(void)
+{
+	if (output.save)
+		save();
+	show();
+	for (uint32_t i = 0; i < output.n_messages; i++)
+		transport_send(&transport, &output.messages[i]);
+}
+
+/* ---- getting ready ---- */
+
+/* A file of its own for each member; a later start of it goes on with the same. */
+static void
+open_shown(const char *path)
+{
+	int	  fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	void *memory;
+
+	if (fd < 0 || ftruncate(fd, sizeof(Shown)) != 0)
+		fail("", "could not open \"%s\": %s", path, strerror(errno));
+	memory = mmap(NULL, sizeof(Shown), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		fail("", "could not map \"%s\": %s", path, strerror(errno));
+	(void) close(fd);
+	shown = memory;
+
+	/* whoever was killed while it was writing has left an odd number */
+	atomic_store(&shown->change, (atomic_load(&shown->change) | 1) + 1);
+	memset((char *) shown + sizeof(shown->change), 0, sizeof(Shown) - sizeof(shown->change));
+	shown->pid = (uint64_t) getpid();
+	shown->leader_id = RAFT_NONE;
+}
+
+static uint64_t
+random_number(void)
+{
+	uint64_t number;
+
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		fail("", "could not get random numbers: %s", strerror(errno));
+	return number != 0 ? number : 1;
+}
+
+static void
+make_config(const Options *options, RaftConfig *config)
+{
+	char		error[CLUSTER_ERROR_SIZE];
+	char		hint[HINT_SIZE];
+	const char *wrong;
+
+	if (!cluster_parse(options->cluster, &cluster, error, hint))
+		fail(hint, "the member list is wrong: %s", error);
+	if (cluster_member(&cluster, (int32_t) options->node_id) == NULL)
+		fail("Ids are positions in the list, from 0, unless it gives them.",
+			 "node %ld is not in the member list", options->node_id);
+	*config = (RaftConfig){
+		.node_id = (int32_t) options->node_id,
+		.members = cluster_members(&cluster),
+		.list_digest = cluster_list_digest(&cluster, cluster.n_members),
+		.list_size = (uint32_t) cluster.n_members,
+		.incarnation = random_number(),
+		.seed = random_number(),
+		.may_lead = true,
+		.timeouts = options->timeouts};
+	wrong = raft_check_config(config);
+	if (wrong != NULL)
+		fail("See the settings of the same names.", "%s", wrong);
+}
+
+/* Wall clock, for numbering only. */
+static uint64_t
+wall_clock_ms(void)
+{
+	struct timespec ts;
+
+	(void) clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec < 0 ? 0 : (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+}
+
+/* Open the state file and make this start's first record durable. */
+static void
+open_store(const Options *options, RaftConfig *config, RaftSaved *first)
+{
+	StoreIdentity identity = {.cluster_digest = cluster_text_digest(options->cluster_name),
+							  .node_id = config->node_id};
+	RaftSaved	  loaded;
+	char		  error[STORE_ERROR_SIZE];
+	char		  hint[STORE_ERROR_SIZE];
+
+	switch (store_open(&store, options->state_directory, &identity, &loaded, error, hint))
+	{
+		case STORE_OPENED:
+			config->list_appended = loaded.list_size >= 1 &&
+									loaded.list_size < config->list_size &&
+									cluster_list_digest(&cluster, (int) loaded.list_size) == loaded.list_digest;
+			raft_first_record(&loaded, store.damaged, config, first);
+			if (!store_save(&store, first, error))
+				fail("Check the disk that holds the state directory.", "%s", error);
+			break;
+		case STORE_MISSING:
+			raft_first_record(NULL, false, config, first);
+			store_number_new_life(first, wall_clock_ms());
+			if (!store_create(&store, options->state_directory, &identity, first, error, hint))
+				fail(hint, "%s", error);
+			break;
+		case STORE_FAILED:
+		default:
+			fail(hint, "%s", error);
+	}
+	saves++;
+}
+
+static void
+prepare_to_wait(void)
+{
+	sigset_t ends;
+
+	(void) sigemptyset(&ends);
+	(void) sigaddset(&ends, SIGTERM);
+	(void) sigaddset(&ends, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &ends, NULL) != 0)
+		fail("", "could not block signals: %s", strerror(errno));
+	signal_fd = signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC);
+	timer_fd = timerfd_create(CLOCK_OF_ELECTION, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (signal_fd < 0 || timer_fd < 0)
+		fail("", "could not create a timer: %s", strerror(errno));
+}
+
+static void
+start(const Options *options)
+{
+	RaftConfig config;
+	RaftSaved  first;
+	char	   error[STORE_ERROR_SIZE];
+	char	   hint[STORE_ERROR_SIZE];
+
+	make_config(options, &config);
+	prepare_to_wait();
+	open_shown(options->show);
+	if (options->secret_file != NULL &&
+		secret_read(&secret, options->secret_file, error, hint) == SECRET_FAILED)
+		fail(hint, "%s", error);
+
+	/* the socket before the store, as the worker does it */
+	if (!transport_open(&transport, &cluster, config.node_id, options->listen_address,
+						cluster_text_digest(options->cluster_name), &secret, error, hint))
+		fail(hint, "%s", error);
+	open_store(options, &config, &first);
+	raft_init(&raft, &config, &first, clock_now());
+	shown->boot = first.boot;
+
+	/* show what we are before the first datagram can go out */
+	begin_output();
+	show();
+}
+
+/* ---- running ---- */
+
+/* Let the timer ring at the next deadline, which may be past already. */
+static void
+arm_timer(void)
+{
+	uint64_t		  deadline = raft_deadline(&raft);
+	uint64_t		  look_up_at = cluster_addresses_deadline(&transport.addresses);
+	struct itimerspec spec;
+
+	if (look_up_at < deadline)
+		deadline = look_up_at;
+	if (deadline == timer_armed)
+		return;
+	memset(&spec, 0, sizeof(spec));
+	spec.it_value.tv_sec = (time_t) (deadline / 1000000);
+	spec.it_value.tv_nsec = (long) (deadline % 1000000) * 1000;
+	if (deadline == 0)
+		spec.it_value.tv_nsec = 1; /* all zero would switch it off */
+	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
+		fail("", "could not set a timer: %s", strerror(errno));
+	timer_armed = deadline;
+}
+
+/* Sleep until there is something to do.  false: the process has been told to end. */
+static bool
+wait_for_work(void)
+{
+	struct pollfd fds[WAITED_FOR] = {
+		{.fd = signal_fd, .events = POLLIN},
+		{.fd = timer_fd, .events = POLLIN},
+		{.fd = transport.fd, .events = POLLIN}};
+	uint64_t expirations;
+
+	if (poll(fds, WAITED_FOR, -1) < 0 && errno != EINTR)
+		fail("", "could not wait: %s", strerror(errno));
+	wakeups++;
+	if (fds[1].revents != 0)
+	{
+		/* EAGAIN only says that it was set anew since it rang */
+		(void) !read(timer_fd, &expirations, sizeof(expirations));
+		timer_armed = 0;
+	}
+	return fds[0].revents == 0;
+}
+
+static void
+receive_datagrams(void)
+{
+	for (int i = 0; i < DATAGRAMS_PER_TURN; i++)
+	{
+		switch (transport_receive(&transport, &cluster, &message))
+		{
+			case TRANSPORT_EMPTY:
+				return;
+			case TRANSPORT_DROPPED:
+				break;
+			case TRANSPORT_MESSAGE:
+				begin_output();
+
+				/* the clock is read after the datagram, never before */
+				raft_receive(&raft, clock_now(), &message, &output);
+				act_on();
+				break;
+		}
+	}
+}
+
+static void
+do_what_is_due(void)
+{
+	uint64_t heard_at[RAFT_MAX_NODES];
+	uint64_t now = clock_now();
+
+	if (now >= raft_deadline(&raft))
+	{
+		begin_output();
+		raft_tick(&raft, now, &output);
+		act_on();
+	}
+	if (now >= cluster_addresses_deadline(&transport.addresses))
+	{
+		for (int i = 0; i < RAFT_MAX_NODES; i++)
+			heard_at[i] = raft.peers[i].heard_at;
+		(void) cluster_addresses_poll(&transport.addresses, &cluster, heard_at, clock_now());
+	}
+}
+
+static void
+leave(void)
+{
+	begin_output();
+	raft_resign(&raft, clock_now(), &output);
+	act_on();
+	transport_close(&transport);
+	store_close(&store);
+	secret_forget(&secret);
+}
+
+/* ---- arguments ---- */
+
+static void
+usage(FILE *where)
+{
+	fprintf(where,
+			"usage: member --node-id N --cluster LIST --state-directory DIR --show FILE [OPTION...]\n"
+			"One member of a cluster, without PostgreSQL.  Options as the settings:\n"
+			"    --cluster-name NAME, --listen-address ADDRESS, --secret-file FILE\n"
+			"    --min-timeout MS, --max-timeout MS, --heartbeat-interval MS (200, 400, 50)\n"
+			"    --with-parent    end when the process that started it ends\n"
+			"The first state file is pg_leader_state's to write; without one it abstains.\n");
+}
+
+static long
+number(const char *name, const char *text, long most)
+{
+	char *end;
+	long  value = strtol(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || value > most)
+	{
+		fprintf(stderr, "member: --%s: \"%s\" is not a number from 0 to %ld\n", name, text, most);
+		exit(2);
+	}
+	return value;
+}
+
+enum
+{
+	NODE_ID,
+	CLUSTER,
+	CLUSTER_NAME,
+	LISTEN_ADDRESS,
+	STATE_DIRECTORY,
+	SECRET_FILE,
+	SHOW,
+	MIN_TIMEOUT,
+	MAX_TIMEOUT,
+	HEARTBEAT_INTERVAL,
+	WITH_PARENT,
+	HELP
+};
+
+static const struct option long_options[] = {
+	{"node-id", required_argument, NULL, NODE_ID},
+	{"cluster", required_argument, NULL, CLUSTER},
+	{"cluster-name", required_argument, NULL, CLUSTER_NAME},
+	{"listen-address", required_argument, NULL, LISTEN_ADDRESS},
+	{"state-directory", required_argument, NULL, STATE_DIRECTORY},
+	{"secret-file", required_argument, NULL, SECRET_FILE},
+	{"show", required_argument, NULL, SHOW},
+	{"min-timeout", required_argument, NULL, MIN_TIMEOUT},
+	{"max-timeout", required_argument, NULL, MAX_TIMEOUT},
+	{"heartbeat-interval", required_argument, NULL, HEARTBEAT_INTERVAL},
+	{"with-parent", no_argument, NULL, WITH_PARENT},
+	{"help", no_argument, NULL, HELP},
+	{NULL, 0, NULL, 0}};
+
+static void
+take_option(Options *options, int option)
+{
+	const char	*name = option <= HELP ? long_options[option].name : "";
+	uint64_t	*timeouts[] = {&options->timeouts.min_timeout, &options->timeouts.max_timeout,
+							   &options->timeouts.heartbeat_interval};
+	const char **texts[] = {[CLUSTER] = &options->cluster,
+							[CLUSTER_NAME] = &options->cluster_name,
+							[LISTEN_ADDRESS] = &options->listen_address,
+							[STATE_DIRECTORY] = &options->state_directory,
+							[SECRET_FILE] = &options->secret_file,
+							[SHOW] = &options->show};
+
+	switch (option)
+	{
+		case NODE_ID:
+			options->node_id = number(name, optarg, RAFT_MAX_NODES - 1);
+			break;
+		case MIN_TIMEOUT:
+		case MAX_TIMEOUT:
+		case HEARTBEAT_INTERVAL:
+			*timeouts[option - MIN_TIMEOUT] = (uint64_t) number(name, optarg, 600000) * 1000;
+			break;
+		case WITH_PARENT:
+			options->with_parent = true;
+			break;
+		case HELP:
+		case '?':
+			usage(option == HELP ? stdout : stderr);
+			exit(option == HELP ? 0 : 2);
+		default:
+			*texts[option] = optarg;
+	}
+}
+
+static void
+parse_arguments(int argc, char **argv, Options *options)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		take_option(options, option);
+	if (optind < argc || options->node_id < 0 || options->cluster == NULL ||
+		options->state_directory == NULL || options->show == NULL)
+	{
+		usage(stderr);
+		exit(2);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	Options options = {
+		.node_id = -1,
+		.cluster_name = "pg_leader",
+		.timeouts = {.min_timeout = 200000,
+					 .max_timeout = 400000,
+					 .heartbeat_interval = 50000,
+					 .max_drift_ppm = 100000}};
+
+	parse_arguments(argc, argv, &options);
+	if (options.with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		fail("", "could not ask for a signal at the parent's end: %s", strerror(errno));
+	start(&options);
+	do
+	{
+		receive_datagrams();
+		do_what_is_due();
+		arm_timer();
+	} while (wait_for_work());
+	leave();
+	return 0;
+}
