@@ -12,12 +12,12 @@ use warnings;
 use Cwd qw(realpath);
 use File::Basename qw(dirname);
 use List::Util qw(max min sum);
-use POSIX qw(ceil strftime);
+use POSIX qw(ceil setpgid strftime);
 
 our $top = realpath(dirname(__FILE__) . '/..');
 
 # Columns of a data file; times in ms after the fault, "-" where there is none.
-our @COLUMNS = qw(system trial fault old new terms failover gap pre_vote candidate leader action);
+our @COLUMNS = qw(system trial fault old new terms failover gap held pre_vote candidate leader action);
 
 # ---- the command line ----
 
@@ -66,15 +66,30 @@ sub check_timeouts
 }
 
 # Run this program again in a network of its own, where nothing of it outlives it.
+# This process stays and passes signals on: private_network ends with whoever has
+# started it, and a shell that started a long run may leave.
 sub go_private
 {
 	my (@arguments) = @_;
 
 	return if delete $ENV{PGLD_BENCH_PRIVATE};
 	die "$0: network namespaces need root\nhint: run it with sudo\n" if $> != 0;
-	$ENV{PGLD_BENCH_PRIVATE} = 'yes';
-	exec("$top/test/stand/private_network", $^X, realpath($0), @arguments)
-	  or die "$0: private_network: $!\n";
+	my $pid = fork() // die "$0: fork: $!\n";
+	if ($pid == 0)
+	{
+		# A group of its own: a Ctrl-C comes from this process, once.
+		setpgid(0, 0);
+		$ENV{PGLD_BENCH_PRIVATE} = 'yes';
+		exec("$top/test/stand/private_network", $^X, realpath($0), @arguments)
+		  or POSIX::_exit(127);
+	}
+	foreach my $name (qw(INT TERM HUP))
+	{
+		next if ($SIG{$name} // '') eq 'IGNORE';
+		$SIG{$name} = sub { kill $name, $pid };
+	}
+	1 while waitpid($pid, 0) != $pid;
+	exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
 }
 
 # ---- figures ----

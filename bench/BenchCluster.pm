@@ -245,8 +245,12 @@ sub wait_for_next
 	$row->{new} = $new;
 	$row->{terms} = $new_term - $term;
 	$row->{failover} = 1e3 * (max(map { $self->{seen}{$_}{named_at} } @survivors) - $at);
-	$row->{gap} = 1e3 * ($self->{seen}{$new}{leased_at} - ($self->{held}{$old} // $at))
-	  if $self->{has_leases};
+	if ($self->{has_leases})
+	{
+		my $held = $self->{held}{$old} // $at;
+		$row->{held} = 1e3 * ($held - $at);
+		$row->{gap} = 1e3 * ($self->{seen}{$new}{leased_at} - $held);
+	}
 	return;
 }
 

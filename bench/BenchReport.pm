@@ -148,18 +148,18 @@ sub print_cluster
 	my ($self, $cluster) = @_;
 	my $failover = Bench::statistics($self->values_of($cluster, 'failover'));
 	my $split = grep { $_ > 1 } $self->values_of($cluster, 'terms');
-	my @steps = ([ pre_vote => 'to the first timeout' ], [ candidate => "to the winner's candidacy" ],
+	my @steps = ([ held => "to the old leader's last lease" ], [ pre_vote => 'to the first timeout' ], [ candidate => "to the winner's candidacy" ],
 		[ leader => 'to its victory' ]);
 
 	print "\n";
-	Bench::print_heading(28);
-	Bench::print_figures(28, "$cluster->{name}: failover", $failover);
-	Bench::print_figures(28, 'no lease', Bench::statistics($self->values_of($cluster, 'gap')))
+	Bench::print_heading(34);
+	Bench::print_figures(34, "$cluster->{name}: failover", $failover);
+	Bench::print_figures(34, 'no lease', Bench::statistics($self->values_of($cluster, 'gap')))
 	  if $cluster->{has_leases};
 	foreach my $step (@steps)
 	{
 		my @values = $self->values_of($cluster, $step->[0]);
-		Bench::print_figures(28, "  $step->[1]", Bench::statistics(@values)) if @values;
+		Bench::print_figures(34, "  $step->[1]", Bench::statistics(@values)) if @values;
 	}
 	print "split elections (more than one term): $split of $failover->{n}\n";
 	if ($self->has_formula)
@@ -184,6 +184,18 @@ sub print_results
 	print "trials put off because the leader had changed by itself: $self->{restless}\n"
 	  if $self->{restless} > 0;
 	print "\nthe machine meanwhile:\n", @{ $self->{jitter_lines} } if $self->{jitter_lines};
+	return;
+}
+
+# How many times as long the second takes.
+sub print_ratios
+{
+	my ($self, @clusters) = @_;
+	my ($one, $other) = map { Bench::statistics($self->values_of($_, 'failover')) } @clusters;
+
+	printf "\n%-40s" . ' %9s' x @Bench::FIGURES . "\n", 'ratio', @Bench::FIGURES;
+	printf "%-40s" . ' %9.2f' x @Bench::FIGURES . "\n", "$clusters[1]{name} / $clusters[0]{name}: failover",
+	  map { $other->{$_} / $one->{$_} } @Bench::FIGURES;
 	return;
 }
 

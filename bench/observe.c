@@ -61,6 +61,9 @@
 #define RECONNECT_INTERVAL UINT64_C(50000)
 #define DEFAULT_INTERVAL   UINT64_C(500)
 
+/* Milliseconds: a server that has not answered by then is paused. */
+#define PAUSED_AFTER 50
+
 /* "fast" is answered after so many samples of each. */
 #define WARM_SAMPLES 20
 
@@ -317,8 +320,8 @@ say_events(Node *node, const char *since)
 	{
 		struct pollfd answer = {.fd = PQsocket(node->connection), .events = POLLIN};
 
-		if (poll(&answer, 1, 1000) <= 0)
-			return; /* it is paused */
+		if (poll(&answer, 1, PAUSED_AFTER) <= 0)
+			return;
 		read_answer(node);
 		if (node->connection == NULL)
 			return;
@@ -468,6 +471,10 @@ obey(const char *command)
 			if (nodes[i].connection != NULL)
 				say_events(&nodes[i], command + 7);
 		}
+
+		/* what this took is not between two samples */
+		for (i = 0; i < n_nodes; i++)
+			nodes[i].answered_at = 0;
 		say("events");
 	}
 	else
