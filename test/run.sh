@@ -365,7 +365,7 @@ part_lint()
 			script/*.sh | test/run.sh) check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
-	for file in $(files '^bench/' | xargs grep -lI '^#!/usr/bin/perl'); do
+	for file in $(cd "$tree" && files '^bench/' | xargs grep -lI '^#!/usr/bin/perl'); do
 		check "perl compiles $file" as_tester perl -c "$file"
 	done
 	check "what is a script is executable, and nothing else" lint_is_executable
