@@ -17,7 +17,8 @@ use List::Util qw(sum);
 use POSIX qw(strftime);
 
 our @EXPORT_OK = qw(build cpu fit give_up machine mean median memory member_of_port percentile
-  processor_count processors ratio_interval run_time_waited t_interval table writes);
+  processor_count processors ratio_interval run_time_waited set_timings t_interval table
+  timings writes);
 
 # ---- figures ----
 
@@ -210,15 +211,37 @@ sub give_up
 # that happens, since what is compiled later ends before.
 END { $? = 1 if $? > 2; }
 
-# Compile the programs of member.mk into a directory.
+# "HEARTBEAT/MIN-MAX", all in ms, taken apart; undef: the member would refuse that.
+sub timings
+{
+	my ($text) = @_;
+
+	return unless $text =~ m{^(\d{1,6})/(\d{1,6})-(\d{1,6})$}
+	  && $1 >= 1 && 2 * $1 <= $2 && $2 >= 5 && $2 < $3 && $3 <= 600_000;
+	return { heartbeat => $1, min => $2, max => $3, name => $text };
+}
+
+# For the next launch of servers of Chaos.pm: of two lines, the later one counts.
+sub set_timings
+{
+	my ($cluster, $timings) = @_;
+
+	open(my $config, '>>', $cluster->{config}) or die "$cluster->{config}: $!\n";
+	print $config "MIN_TIMEOUT=$timings->{min}\nMAX_TIMEOUT=$timings->{max}\n"
+	  . "HEARTBEAT_TIMEOUT=$timings->{heartbeat}\n";
+	close $config or die "$cluster->{config}: $!\n";
+	return;
+}
+
+# Compile programs of bench/Makefile into a directory.
 sub build
 {
 	my ($directory, @targets) = @_;
 	my $here = dirname(__FILE__);
 
-	system('make', '-s', '-C', $here, '-f', 'member.mk', "BUILD=$directory",
+	system('make', '-s', '-C', $here, "BUILD=$directory",
 		map { "$directory/$_" } @targets) == 0
-	  or die "the programs of bench/member.mk cannot be built\n";
+	  or die "the programs of bench/ cannot be built\n";
 	return;
 }
 

@@ -80,7 +80,7 @@ wanted_packages()
 		# gives a bare system its /etc/hosts; bsdutils has script(1), which is a
 		# terminal for programs that want one.
 		printf '%s\n' clang clang-format cppcheck libclang-rt-14-dev libcmocka-dev libipc-run-perl \
-			libpq-dev shellcheck procps bsdutils netbase patch
+			libpq-dev shellcheck procps bsdutils netbase patch strace
 	fi
 }
 

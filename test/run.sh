@@ -16,7 +16,7 @@
 # shellcheck source=script/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../script/lib.sh"
 
-PARTS=(lint pure build unit unit-asan sim sim-asan explore fuzz mutants sql tap chaos stand nemesis)
+PARTS=(lint pure build unit unit-asan sim sim-asan explore fuzz mutants sql tap bench chaos stand nemesis)
 
 usage()
 {
@@ -49,6 +49,7 @@ DESCRIPTION
     mutants    one-line bugs planted in the sources: each must be noticed
     sql        the SQL interface, on a server of its own
     tap        elections of real servers on this machine
+    bench      a short run of what measures: bench/overhead, calm and scale
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
     stand      the test stand's scripts, and real servers in network namespaces
@@ -537,6 +538,12 @@ part_tap()
 		PERL5LIB="$pgxs/src/test/perl:$tree/test/t" PGPORT=65432 \
 		PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
 		perl -e "$REAPER" prove -v "${tests[@]}"
+}
+
+part_bench()
+{
+	need_build
+	as_tester perl -e "$REAPER" prove -v test/bench/tools.pl
 }
 
 # Not as the tester: capturing datagrams is for root.  The servers run as the

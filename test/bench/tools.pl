@@ -1,0 +1,118 @@
+#!/usr/bin/perl
+# test/bench/tools.pl
+#	  What measures, measured: its figures, what it takes for a write, and a short run
+#	  of each tool.
+#
+# Short runs say nothing of speed; what they print only has to be possible.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../../bench";
+
+use File::Temp qw(tempdir);
+use List::Util qw(max min);
+use Measure qw(fit percentile ratio_interval t_interval writes);
+use Test::More;
+
+my $bench = "$FindBin::RealBin/../../bench";
+my $scratch = tempdir('pg_leader_bench_XXXXXX', TMPDIR => 1, CLEANUP => 1);
+
+sub near
+{
+	my ($got, $expected, $what) = @_;
+	my $far = max(map { abs($got->[$_] - $expected->[$_]) } 0 .. $#$expected);
+
+	return ok($far < 1e-3, $what) || diag("got @$got, expected @$expected");
+}
+
+# ---- figures ----
+
+near([ t_interval(1 .. 5) ], [ 3, 3 - 1.96322, 3 + 1.96322 ], 'interval of a mean, from the table of t');
+near([ t_interval(map { $_ % 2 } 1 .. 62) ], [ 0.5, 0.5 - 0.12802, 0.5 + 0.12802 ],
+	'interval of a mean, from the expansion of t');
+near([ ratio_interval(2, 0.5) ], [1], 'a ratio and its inverse make one');
+near([ ratio_interval(0.98, 0.99, 1.00) ], [ 0.98997, 0.96548, 1.01507 ], 'interval of ratios');
+is((t_interval(7))[2], 'inf', 'one value says nothing of its interval');
+near([ percentile(0.95, 1 .. 101), percentile(0.5, 4, 1), percentile(0.95, 3) ], [ 96, 2.5, 3 ], 'percentiles');
+near([ fit([ 2, 7 ], [ 4, 11 ], [ 14, 31 ]) ], [ 3, 2, 1 ], 'a line through points that are on one');
+
+# ---- system calls ----
+
+my @harmless = (
+	'17 recvfrom(9, "\0", 512, 0, NULL, NULL) = 208', '17 sendto(9, "x", 1, 0, NULL, 0) = 1',
+	'17 openat(AT_FDCWD, "O_RDONLY", O_RDONLY|O_CLOEXEC) = 3', '17 epoll_wait(4,  <unfinished ...>',
+	'17 <... epoll_wait resumed>[], 1, -1) = 0', '17 read(7, "write(2, ", 8) = 8');
+my @writing = (
+	'17 pwrite64(5, "", 128, 0) = 128', '17 write(2, "x", 1 <unfinished ...>', '17 fdatasync(5) = 0',
+	'17 openat(AT_FDCWD, "x", O_RDWR) = 3', 'open("x", O_WRONLY|O_CREAT|O_TRUNC, 0600) = 3',
+	'17 rename("a", "b") = 0', '17 ftruncate(5, 0) = 0', '17 mkdirat(AT_FDCWD, "x", 0700) = 0');
+my ($calls, $writes) = writes(@harmless, @writing);
+is_deeply($writes, \@writing, 'what may write is told from what cannot');
+is($calls->{epoll_wait}, 1, 'a call that was interrupted counts once');
+
+# ---- the tools ----
+
+# (exit status, what it said)
+sub run
+{
+	my (@command) = @_;
+	open(my $pipe, '-|', 'sh', '-c', 'exec "$@" 2>&1', 'sh', @command) or die $!;
+	my $output = do { local $/ = undef; <$pipe> // '' };
+	close $pipe;
+	return ($? >> 8, $output);
+}
+
+# Rows of a file of results, each {column => value}.
+sub rows
+{
+	my ($path) = @_;
+	open(my $file, '<', $path) or return;
+	my @lines = grep { !/^#/ } <$file>;
+	chomp @lines;
+	my @columns = split /\t/, shift(@lines) // '';
+	return map { my %row; @row{@columns} = split /\t/; \%row } @lines;
+}
+
+foreach my $tool (qw(overhead calm scale))
+{
+	my ($status, $output) = run("$bench/$tool", '--help');
+	ok($status == 0 && $output =~ /^NAME.*^SYNOPSIS.*^EXIT STATUS/ms, "$tool explains itself");
+	($status, $output) = run("$bench/$tool", '--output', "$scratch/none", 'nonsense');
+	ok($status == 2 && $output =~ /nonsense.*^hint:/ms && !-e "$scratch/none",
+		"$tool refuses what it does not know");
+}
+like((run("$bench/calm", '--timings', '20/30-60'))[1], qr/at most half/, 'calm refuses timings that cannot work');
+
+my ($status, $output) = run("$bench/scale", '--sizes', '3', '--seconds', 1, '--rounds', 2,
+	'--timings', '50/400-800', '--output', "$scratch/scale.tsv");
+my ($row) = rows("$scratch/scale.tsv");
+is($status, 0, 'scale measures') || diag($output);
+ok($row && $row->{members} == 3 && $row->{failovers} == 2
+	  && $row->{leader_sent_s} > 2 && $row->{leader_sent_s} < 400
+	  && $row->{leader_sent_s} > $row->{follower_sent_s}
+	  && $row->{leader_cpu_us_s} > 0
+	  && $row->{lease_median} > 10 && $row->{known_median} >= $row->{lease_median},
+	'what it found is possible') || diag($output);
+
+($status, $output) = run("$bench/calm", '--nodes', 3, '--minutes', 0.05, '--load', 'idle', '--timings',
+	'500/4000-8000', '--output', "$scratch/calm.tsv");
+($row) = rows("$scratch/calm.tsv");
+is($status, 0, 'calm measures') || diag($output);
+ok($row && $row->{quiet} eq 'yes' && $row->{elections_started} == 0 && $row->{delay_n} >= 1
+	  && $row->{delay_max} >= $row->{delay_p50},
+	'seconds are calm at timeouts of seconds') || diag($output);
+
+($status, $output) = run("$bench/overhead", '--parts', 'idle call', '--nodes', 3, '--idle', 1,
+	'--rounds', 2, '--timings', '100/1000-2000', '--output', "$scratch/overhead.tsv");
+my %found = map { $_->{what} => $_->{value} } rows("$scratch/overhead.tsv");
+is($status, 0, 'overhead measures') || diag($output);
+ok(($found{'processor, leader of 3'} // 0) > 0
+	  && ($found{"private, leader's worker"} // 0) > 0
+	  && ($found{'pg_leader_is_leader(), leader, 2 backends at once'} // 0) > 0
+	  && ($found{'calls that write a file, leader'} // 1) == 0,
+	'what it found is possible') || diag($output);
+
+is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
+done_testing();
