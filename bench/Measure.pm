@@ -17,8 +17,8 @@ use List::Util qw(sum);
 use POSIX qw(strftime);
 
 our @EXPORT_OK = qw(build cpu fit give_up machine mean median memory member_of_port percentile
-  processor_count processors ratio_interval run_time_waited set_timings t_interval table
-  timings writes);
+  processor_count processors ratio_interval run_time_waited server_cpu set_timings
+  t_interval table timings writes);
 
 # ---- figures ----
 
@@ -116,6 +116,36 @@ sub run_time_waited
 	my ($pid) = @_;
 	my (undef, $waited, $times) = split ' ', first_line("/proc/$pid/schedstat");
 	return ($waited / 1e9, $times);
+}
+
+# Seconds that a server has spent on processors since its start: its postmaster and
+# what that has buried, and those of its processes that live.  $pids->() names them.
+sub server_cpu
+{
+	my ($pids) = @_;
+	my $hz = POSIX::sysconf(POSIX::_SC_CLK_TCK());
+
+	# until none of them has ended meanwhile, and moved from one account to the other
+	foreach (1 .. 100)
+	{
+		my %stat = map { $_ => stat_of($_) } $pids->();
+		my ($postmaster) = grep { defined $stat{$_} && !exists $stat{ $stat{$_}[0] } } keys %stat;
+		next if !defined $postmaster || grep { !defined } values %stat;
+		my $after = stat_of($postmaster);
+		next if !defined $after || "@$after[ 3, 4 ]" ne "@{ $stat{$postmaster} }[ 3, 4 ]";
+		return sum(map({ @$_[ 1, 2 ] } values %stat), @$after[ 3, 4 ]) / $hz;
+	}
+	die "the processes of the server do not hold still\n";
+}
+
+# [parent, utime, stime, cutime, cstime]; undef if it has ended.
+sub stat_of
+{
+	my ($pid) = @_;
+	my $line = eval { first_line("/proc/$pid/stat") } // return undef;
+
+	# counted from behind the name, which may be anything
+	return [ (split ' ', $line =~ s/.*\) //r)[ 1, 11 .. 14 ] ];
 }
 
 # kB of a process in those lines of /proc/PID/smaps_rollup.
