@@ -127,6 +127,8 @@ COMMENT ON VIEW pg_leader_peers IS
 CREATE FUNCTION pg_leader_get_events(
     OUT number int8,
     OUT at timestamptz,
+    OUT ago interval,
+    OUT boot int8,
     OUT boot_time int8,
     OUT term int8,
     OUT role text,
@@ -145,7 +147,7 @@ CREATE VIEW pg_leader_events AS
 SELECT * FROM pg_leader_get_events();
 
 COMMENT ON VIEW pg_leader_events IS
-'the last transitions of this member; boot_time and leases are in microseconds since the machine started';
+'the last transitions of this member, also from before a restart; boot_time and leases are in microseconds since the machine started, NULL if it has started anew';
 
 --
 -- Statistics

@@ -513,6 +513,8 @@ pg_leader_get_events(PG_FUNCTION_ARGS)
 {
 	SharedEvents *events;
 	uint64_t	  number;
+	uint64_t	  now = clock_now();
+	TimestampTz	  wall = GetCurrentTimestamp();
 
 	require_library();
 	InitMaterializedSRF(fcinfo, 0);
@@ -524,15 +526,23 @@ pg_leader_get_events(PG_FUNCTION_ARGS)
 	{
 		const SharedEvent *event = &events->of[number % SHARED_EVENTS];
 		Row				   row = {0};
+		int64			   ago;
 
+		if (event->number != number + 1)
+			continue; /* lost with a damaged journal */
+
+		/* the election's clock does not jump, but begins anew with the machine */
+		ago = event->other_clock ? wall - event->at : (int64) (now - event->boot_time);
 		add_count(&row, event->number);
 		add(&row, TimestampTzGetDatum(event->at));
-		add_count(&row, event->boot_time);
+		add(&row, interval_datum(Max(ago, 0)));
+		add_count(&row, event->boot);
+		add_moment(&row, event->other_clock ? 0 : event->boot_time);
 		add_count(&row, event->term);
 		add_text(&row, raft_role_name(event->role));
 		add_node(&row, event->leader_id);
-		add_moment(&row, event->lease_start);
-		add_moment(&row, event->lease_end);
+		add_moment(&row, event->other_clock ? 0 : event->lease_start);
+		add_moment(&row, event->other_clock ? 0 : event->lease_end);
 		add_text(&row, event->reason);
 		put_row(fcinfo, &row);
 	}

@@ -38,6 +38,8 @@ static ShownLease	lease;
 static RaftTimeouts timeouts; /* that the election goes by */
 static char			last_not_ready[STORE_ERROR_SIZE];
 
+static const char *cause; /* why the host makes this member resign; or NULL */
+
 /* What the log was told last. */
 static RaftRole logged_role = RAFT_FOLLOWER;
 static int32_t	logged_leader = RAFT_NONE;
@@ -145,6 +147,7 @@ add_event(RaftRole role, uint64_t term, int32_t leader_id,
 
 	memset(&event, 0, sizeof(event));
 	event.at = GetCurrentTimestamp();
+	event.boot = status.boot;
 	event.boot_time = clock_now();
 	event.term = term;
 	event.role = role;
@@ -156,15 +159,36 @@ add_event(RaftRole role, uint64_t term, int32_t leader_id,
 }
 
 void
+report_cause(const char *new_cause)
+{
+	cause = new_cause;
+}
+
+/*
+ * The words for what the election tells; the only place that adds to them.
+ */
+static void
+describe(const RaftEvent *event, char *reason, size_t size)
+{
+	size_t used = 0;
+
+	if (event->reason == RAFT_RESIGNED && cause != NULL)
+		used = Min((size_t) snprintf(reason, size, "%s: ", cause), size - 1);
+	raft_describe_event(event, reason + used, size - used);
+}
+
+void
 report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *saved)
 {
-	int i;
+	char reason[SHARED_REASON_SIZE];
+	int	 i;
 
 	memset(&status, 0, sizeof(status));
 	status.state = SHARED_TAKING_PART;
 	status.node_id = config->node_id;
 	status.n_members = config->list_size;
 	status.since = GetCurrentTimestamp();
+	status.boot = saved->boot;
 	timeouts = config->timeouts;
 
 	detail.n_peers = (uint32_t) cluster->n_members;
@@ -177,6 +201,13 @@ report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *
 	}
 
 	add_event(RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, "started");
+	if (saved->abstaining != RAFT_VOTING)
+	{
+		RaftEvent event = {.reason = RAFT_STARTED_ABSTAINING, .peer = RAFT_NONE, .value = saved->abstaining};
+
+		describe(&event, reason, sizeof(reason));
+		add_event(RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, reason);
+	}
 	ereport(LOG,
 			(errmsg("pg_leader: node %d of %u members started in term " UINT64_FORMAT,
 					config->node_id, config->list_size, (uint64) saved->term)));
@@ -190,8 +221,12 @@ report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *
 void
 report_end(uint64_t now)
 {
+	char reason[SHARED_REASON_SIZE];
+
+	snprintf(reason, sizeof(reason), "the worker ended: %s",
+			 cause != NULL ? cause : "an error, see the server's log");
 	add_event(RAFT_FOLLOWER, status.term, RAFT_NONE, lease.start,
-			  lease.start != 0 ? Min(lease.until, now) : 0, "the worker ended");
+			  lease.start != 0 ? Min(lease.until, now) : 0, reason);
 	lease.start = 0;
 }
 
@@ -227,7 +262,7 @@ add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *
 			start = begun->start;
 			begin_told = true;
 		}
-		raft_describe_event(event, reason, sizeof(reason));
+		describe(event, reason, sizeof(reason));
 		add_event(event->role, event->term, event->leader_id, start, end, reason);
 	}
 	if (!end_told)
@@ -319,13 +354,24 @@ report_sent(const RaftMessage *message)
 						message->granted ? ", granted" : "")));
 }
 
+/*
+ * "follower of node 2, term 7", behind "postgres: pg_leader: "; only when it changes.
+ */
 static void
 show_title(void)
 {
-	char title[64];
+	static char shown[96];
+	char		title[96];
+	char		whom[32] = "";
 
-	snprintf(title, sizeof(title), "%s, term " UINT64_FORMAT,
-			 raft_role_name(status.role), (uint64) status.term);
+	if (status.role == RAFT_FOLLOWER && status.leader_id != RAFT_NONE)
+		snprintf(whom, sizeof(whom), " of node %d", status.leader_id);
+	snprintf(title, sizeof(title), "%s%s, term " UINT64_FORMAT "%s", raft_role_name(status.role),
+			 whom, (uint64) status.term,
+			 status.abstaining != RAFT_VOTING ? ", abstaining" : "");
+	if (strcmp(title, shown) == 0)
+		return;
+	strlcpy(shown, title, sizeof(shown));
 	set_ps_display(title);
 }
 
@@ -348,7 +394,7 @@ describe_change(const RaftEvent *event, char *text, size_t size)
 	unsigned long long term = event->term;
 	char			   reason[SHARED_REASON_SIZE];
 
-	raft_describe_event(event, reason, sizeof(reason));
+	describe(event, reason, sizeof(reason));
 	if (is_about_abstaining(event->reason))
 		snprintf(text, size, "%s", reason);
 	else if (event->role == RAFT_LEADER)
@@ -361,7 +407,7 @@ describe_change(const RaftEvent *event, char *text, size_t size)
 	else if (event->leader_id == RAFT_NONE)
 		snprintf(text, size, "has no leader in term %llu: %s", term, reason);
 	else
-		snprintf(text, size, "follows node %d in term %llu", event->leader_id, term);
+		snprintf(text, size, "follows node %d in term %llu: %s", event->leader_id, term, reason);
 }
 
 void

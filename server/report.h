@@ -24,6 +24,12 @@ extern void report_start(const RaftConfig *config, const Cluster *cluster,
 extern void report_keys(const SecretKeys *keys, const Cluster *cluster);
 extern void report_timeouts(const RaftTimeouts *timeouts);
 
+/*
+ * The host makes this member resign, or ends it: why, in a few words that live on;
+ * NULL: no longer.  They go before those of what follows from it.
+ */
+extern void report_cause(const char *cause);
+
 /* The process ends; the lease has ended before this is called. */
 extern void report_end(uint64_t now);
 

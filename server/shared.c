@@ -262,15 +262,34 @@ shared_publish_detail(const SharedDetail *detail)
 }
 
 void
+shared_restore_event(const SharedEvent *event)
+{
+	Assert(event->number > shared->events.n_written);
+
+	begin_write(&shared->events_change);
+	shared->events.of[(event->number - 1) % SHARED_EVENTS] = *event;
+	shared->events.n_written = event->number;
+	end_write(&shared->events_change);
+}
+
+void
 shared_add_event(SharedEvent *event)
 {
-	uint64_t n = shared->events.n_written;
+	event->number = shared->events.n_written + 1;
+	shared_restore_event(event);
+}
 
-	event->number = n + 1;
-	begin_write(&shared->events_change);
-	shared->events.of[n % SHARED_EVENTS] = *event;
-	shared->events.n_written = n + 1;
-	end_write(&shared->events_change);
+uint64_t
+shared_last_event(void)
+{
+	return shared->events.n_written;
+}
+
+bool
+shared_get_event(uint64_t number, SharedEvent *event)
+{
+	*event = shared->events.of[(number - 1) % SHARED_EVENTS];
+	return event->number == number;
 }
 
 bool

@@ -16,11 +16,12 @@
 #include "datatype/timestamp.h"
 
 #include "../node/cluster.h"
+#include "../node/journal.h"
 #include "../node/store.h"
 #include "../node/transport.h"
 
-#define SHARED_EVENTS		 512
-#define SHARED_REASON_SIZE	 160
+#define SHARED_EVENTS		 JOURNAL_EVENTS
+#define SHARED_REASON_SIZE	 JOURNAL_REASON_SIZE
 #define SHARED_RESOLVED_SIZE 72
 
 /*
@@ -99,9 +100,11 @@ typedef struct SharedDetail
  */
 typedef struct SharedEvent
 {
-	uint64_t	number;	   /* 1 for the first since the server started */
-	TimestampTz at;		   /* wall clock, for people */
-	uint64_t	boot_time; /* the same in the election's clock */
+	uint64_t	number;		 /* from 1, goes on over restarts */
+	TimestampTz at;			 /* wall clock, for people */
+	uint64_t	boot;		 /* which start of the member it is of */
+	bool		other_clock; /* the machine has started anew since: see below */
+	uint64_t	boot_time;	 /* the same moment in the election's clock, as are the leases */
 	uint64_t	term;
 	RaftRole	role;
 	int32_t		leader_id;
@@ -112,7 +115,7 @@ typedef struct SharedEvent
 
 typedef struct SharedEvents
 {
-	uint64_t	n_written; /* entry i holds number i + 1, modulo the size */
+	uint64_t	n_written; /* the last number; N is in entry N - 1, modulo the size, or nowhere */
 	SharedEvent of[SHARED_EVENTS];
 } SharedEvents;
 
@@ -164,6 +167,13 @@ extern void shared_end_lease(void);
 
 /* event->number is filled in. */
 extern void shared_add_event(SharedEvent *event);
+
+/* An event from the journal, with its number, which must be above all others. */
+extern void shared_restore_event(const SharedEvent *event);
+
+/* The last number; 0: there are no events.  And one of them, if it is still there. */
+extern uint64_t shared_last_event(void);
+extern bool		shared_get_event(uint64_t number, SharedEvent *event);
 
 /* The request that waits for an answer, if there is one. */
 extern bool shared_next_request(SharedRequest *request);

@@ -38,10 +38,12 @@
 #include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "utils/memutils.h"
+#include "utils/ps_status.h"
 #include "utils/resowner.h"
 
 #include "node/clock.h"
 #include "server/compat.h"
+#include "server/events.h"
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
@@ -74,6 +76,7 @@ static RaftSaved   first_record;
 static Readiness			 readiness = NOTHING_READY;
 static bool					 running = false; /* raft_init() was called */
 static volatile sig_atomic_t leave_requested = false;
+static volatile pid_t		 asked_by; /* who has requested it; 0: the kernel did not tell */
 
 static WaitEventSet *wait_set = NULL;
 static uint32		 wait_event = 0;
@@ -125,13 +128,45 @@ __wrap___assert_fail(const char *assertion, const char *file,
 }
 
 static void
-handle_sigterm(SIGNAL_ARGS)
+handle_sigterm(int signal_number, siginfo_t *info, void *context)
 {
 	int save_errno = errno;
 
 	leave_requested = true;
+	asked_by = info->si_pid;
 	SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+/*
+ * As pqsignal() does it, which does not tell who has sent the signal.
+ */
+static void
+catch_sigterm(void)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = handle_sigterm;
+	action.sa_flags = SA_RESTART | SA_SIGINFO;
+	(void) sigemptyset(&action.sa_mask);
+	(void) sigaction(SIGTERM, &action, NULL);
+}
+
+#define POSTMASTER_DIED "postmaster died"
+
+/*
+ * The postmaster tells all its processes to go; anyone else means this one.
+ */
+static const char *
+cause_of_sigterm(void)
+{
+	static char cause[64];
+
+	if (asked_by == PostmasterPid)
+		return "server is stopping";
+	snprintf(cause, sizeof(cause), "process %d told the worker to end", (int) asked_by);
+	return cause;
 }
 
 /*
@@ -142,7 +177,10 @@ at_exit(int code, Datum argument)
 {
 	shared_worker_stop();
 	if (running)
+	{
 		report_end(clock_now());
+		events_write();
+	}
 }
 
 /* ---- save, show, send ---- */
@@ -193,15 +231,17 @@ act_on(void)
 		report_sent(&output.messages[i]);
 	}
 
-	/* logging may block on a pipe, so it comes when nobody waits for us */
+	/* disks and pipes may block, so these come when nobody waits for us */
+	events_write();
 	report_log(&raft, &output);
 }
 
 /* ---- leaving ---- */
 
 static void
-leave(void)
+leave(const char *cause)
 {
+	report_cause(cause);
 	if (running)
 	{
 		begin_output();
@@ -275,6 +315,7 @@ ready_store(char *why, char *hint)
 			return false;
 	}
 	report_store(store.path, health);
+	events_open();
 	return true;
 }
 
@@ -373,7 +414,7 @@ wait_until_ready(void)
 								   PG_WAIT_EXTENSION);
 
 			if (events & WL_POSTMASTER_DEATH)
-				leave();
+				leave(POSTMASTER_DIED);
 			ResetLatch(MyLatch);
 			shared_refuse_requests();
 		}
@@ -385,7 +426,7 @@ wait_until_ready(void)
 		MemoryContextReset(turn_context);
 	}
 	if (leave_requested)
-		leave();
+		leave(cause_of_sigterm());
 }
 
 static void
@@ -425,6 +466,7 @@ start_election(void)
 	/* show what we are before the first datagram can go out */
 	begin_output();
 	report_show(&raft, &output);
+	events_write();
 }
 
 /* ---- running ---- */
@@ -571,8 +613,12 @@ reload_settings(void)
 	raft_set_may_lead(&raft, settings.candidate);
 	begin_output();
 	if (could_lead && !settings.candidate)
+	{
+		report_cause("pg_leader.candidate was switched off");
 		raft_resign(&raft, clock_now(), &output);
+	}
 	act_on();
+	report_cause(NULL);
 }
 
 static void
@@ -632,14 +678,14 @@ turn(void)
 	for (i = 0; i < n; i++)
 	{
 		if (events[i].events & WL_POSTMASTER_DEATH)
-			leave();
+			leave(POSTMASTER_DIED);
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 		if ((events[i].events & WL_SOCKET_READABLE) && events[i].fd == timer_fd)
 			read_timer();
 	}
 	if (leave_requested)
-		leave();
+		leave(cause_of_sigterm());
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
@@ -653,13 +699,16 @@ turn(void)
 void
 pg_leader_worker_main(Datum argument)
 {
-	pqsignal(SIGTERM, handle_sigterm);
+	catch_sigterm();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGUSR1, procsignal_sigusr1_handler);
 	BackgroundWorkerUnblockSignals();
 
 	before_shmem_exit(at_exit, 0);
 	shared_worker_start(settings.node_id);
+	init_ps_display("pg_leader:");
+	set_ps_display("starting");
+	events_load();
 
 	turn_context = AllocSetContextCreate(TopMemoryContext, "pg_leader turn",
 										 ALLOCSET_DEFAULT_SIZES);

@@ -33,6 +33,8 @@ SELECT role, leader_id, lease_start IS NOT NULL AS begins, lease_end IS NOT NULL
 FROM pg_leader_events ORDER BY number;
 SELECT count(*) = count(DISTINCT number) AS numbered,
        bool_and(at <= clock_timestamp()) AS past,
+       bool_and(ago >= '0' AND ago < '1 hour') AS ago,
+       bool_and(boot = (SELECT boot FROM pg_leader_status)) AS boot,
        bool_and(boot_time > 0) AS boot_time,
        bool_and(lease_start <= boot_time) AS lease
 FROM pg_leader_events;
