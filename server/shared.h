@@ -22,6 +22,7 @@
 #define SHARED_EVENTS		 512
 #define SHARED_REASON_SIZE	 160
 #define SHARED_RESOLVED_SIZE 72
+#define SHARED_TROUBLE_SIZE	 256
 
 /*
  * NOT_RUNNING	There is no worker process at this moment.
@@ -74,6 +75,8 @@ typedef struct SharedPeer
 	bool	 other_list;
 	bool	 other_version;
 	uint8_t	 key_id; /* of the last datagram from it, of ours for this member; 0: none */
+
+	char trouble[SHARED_TROUBLE_SIZE]; /* in what it differs; empty: in nothing */
 } SharedPeer;
 
 /* Written once for each time that the worker wakes up. */
