@@ -110,7 +110,8 @@ CREATE FUNCTION pg_leader_get_peers(
     OUT may_lead bool,
     OUT list_matches bool,
     OUT version_mismatch bool,
-    OUT key_id int4)
+    OUT key_id int4,
+    OUT trouble text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 5;
@@ -210,7 +211,7 @@ CREATE FUNCTION pg_leader_get_stat_drops(
     OUT count int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
-LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 19;
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 21;
 
 COMMENT ON FUNCTION pg_leader_get_stat_drops() IS
 'the rows of the view pg_leader_stat_drops';

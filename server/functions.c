@@ -435,6 +435,15 @@ add_key(Row *row, uint8_t key_id)
 }
 
 static void
+add_trouble(Row *row, const SharedPeer *peer)
+{
+	if (peer->trouble[0] == '\0')
+		add_null(row);
+	else
+		add_text(row, peer->trouble);
+}
+
+static void
 add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 {
 	bool is_self = peer->node_id == status->node_id;
@@ -459,6 +468,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 		add(row, BoolGetDatum(true));
 		add(row, BoolGetDatum(false));
 		add_key(row, peer->key_id);
+		add_trouble(row, peer);
 		return;
 	}
 	add_age(row, peer->heard_at, now);
@@ -482,6 +492,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 	}
 	add(row, BoolGetDatum(peer->other_version));
 	add_key(row, peer->key_id);
+	add_trouble(row, peer);
 }
 
 Datum
@@ -642,7 +653,9 @@ pg_leader_get_stat_drops(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	shared_read_detail(detail);
 	for (why = 0; why < TRANSPORT_DROPS; why++)
-		put_drop(fcinfo, "transport", transport_drop_name((TransportDrop) why),
+		put_drop(fcinfo,
+				 why == TRANSPORT_DROP_QUEUE_MEMBER || why == TRANSPORT_DROP_QUEUE_OTHERS ? "kernel" : "transport",
+				 transport_drop_name((TransportDrop) why),
 				 detail->transport.dropped[why]);
 	for (why = 0; why < RAFT_DROPS; why++)
 		put_drop(fcinfo, "election", raft_drop_name((RaftDrop) why),

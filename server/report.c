@@ -19,6 +19,7 @@
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/trouble.h"
 
 /* Trouble of one kind is logged once in so many microseconds. */
 #define LOG_INTERVAL UINT64CONST(60000000)
@@ -48,14 +49,12 @@ static uint64_t logged_term = 0;
 /* When each kind of trouble was logged last; 0: never. */
 static uint64_t door_logged[TRANSPORT_DROPS];
 static uint64_t election_logged[RAFT_DROPS];
-static uint64_t list_logged[RAFT_MAX_NODES];
 static uint64_t send_logged;
 static uint64_t second_leader_noted;
 static uint64_t abstaining_logged[RAFT_REASONS];
 
 static TransportCounters door_seen;
 static bool				 other_version[RAFT_MAX_NODES];
-static bool				 other_list[RAFT_MAX_NODES];
 
 static bool
 may_log(uint64_t *last)
@@ -457,34 +456,13 @@ report_received(const Raft *raft, const RaftMessage *message)
 	if (from < 0 || from >= RAFT_MAX_NODES)
 		return;
 	other_version[from] = false;
-	other_list[from] = message->list_digest != raft->config.list_digest;
-	if (other_list[from] && may_log(&list_logged[from]))
-		ereport(LOG,
-				(errmsg("pg_leader: node %d has another member list", from),
-				 errdetail("The digest of its list is %016llx, that of this node's is %016llx.",
-						   (unsigned long long) message->list_digest,
-						   (unsigned long long) raft->config.list_digest),
-				 errhint("Set pg_leader.cluster to the same list on all members.")));
-}
-
-/*
- * A sender that is believed to be a member by its address, and by nothing else.
- */
-static void
-log_refused(const Transport *transport, TransportDrop why)
-{
-	ereport(LOG,
-			(errmsg("pg_leader: dropped a datagram from the address of node %d: %s",
-					transport->refused_from, transport_drop_name(why)),
-			 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute."),
-			 errhint("Check that pg_leader.secret_file holds the same keys on all members, and that all have reloaded it.")));
 }
 
 void
 report_dropped_at_door(const Transport *transport)
 {
 	const TransportCounters *counters = &transport->counters;
-	int32_t					 from = transport->other_version_from;
+	int32_t					 from = transport->dropped.id;
 	int						 i;
 
 	for (i = 0; i < TRANSPORT_DROPS; i++)
@@ -493,22 +471,25 @@ report_dropped_at_door(const Transport *transport)
 			continue;
 		if (i == TRANSPORT_DROP_VERSION && from >= 0 && from < RAFT_MAX_NODES)
 			other_version[from] = true;
-		if (!may_log(&door_logged[i]))
+		if (trouble_at_door(transport, (TransportDrop) i) || !may_log(&door_logged[i]))
 			continue;
-		if (i == TRANSPORT_DROP_VERSION)
-			ereport(LOG,
-					(errmsg("pg_leader: node %d speaks version %d of the protocol, this node version %d",
-							from, transport->other_version, MESSAGE_VERSION),
-					 errhint("Run the same version of pg_leader on all members.")));
-		else if (i == TRANSPORT_DROP_UNSIGNED || i == TRANSPORT_DROP_KEY || i == TRANSPORT_DROP_TAG)
-			log_refused(transport, (TransportDrop) i);
-		else
-			ereport(LOG,
-					(errmsg("pg_leader: dropped a datagram: %s",
-							transport_drop_name((TransportDrop) i)),
-					 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute.")));
+		ereport(LOG,
+				(errmsg("pg_leader: dropped a datagram: %s",
+						transport_drop_name((TransportDrop) i)),
+				 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute.")));
 	}
 	door_seen = *counters;
+}
+
+/*
+ * What never came as far as the door.
+ */
+void
+report_dropped_by_kernel(const Transport *transport)
+{
+	if (transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] != door_seen.dropped[TRANSPORT_DROP_QUEUE_MEMBER] ||
+		transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] != door_seen.dropped[TRANSPORT_DROP_QUEUE_OTHERS])
+		report_dropped_at_door(transport);
 }
 
 void
@@ -525,35 +506,32 @@ report_dropped_by_election(const RaftCounters *before, const RaftCounters *after
 	{
 		RaftDrop why = trouble[i];
 
-		if (after->dropped[why] == before->dropped[why] || !may_log(&election_logged[why]))
+		if (after->dropped[why] == before->dropped[why] ||
+			trouble_in_election(message, settings.node_id, why) ||
+			!may_log(&election_logged[why]))
 			continue;
 		ereport(LOG,
 				(errmsg("pg_leader: dropped a datagram from node %d (%s): %s", message->from,
-						message_type_name(message->type), raft_drop_name(why)),
-				 why == RAFT_DROP_TWIN ?
-					 errhint("Check that no other server uses the same pg_leader.node_id.") :
-					 0));
+						message_type_name(message->type), raft_drop_name(why))));
 	}
 }
 
-static void
-format_resolved(const ClusterAddress *address, char *text, size_t size)
+void
+report_format_address(const struct sockaddr_storage *address, char *text, size_t size)
 {
 	char host[INET6_ADDRSTRLEN] = "";
 
 	text[0] = '\0';
-	if (!address->known)
-		return;
-	if (address->address.ss_family == AF_INET6)
+	if (address->ss_family == AF_INET6)
 	{
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &address->address;
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) address;
 
 		if (inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)) != NULL)
 			snprintf(text, size, "[%s]:%d", host, ntohs(in6->sin6_port));
 	}
 	else
 	{
-		const struct sockaddr_in *in = (const struct sockaddr_in *) &address->address;
+		const struct sockaddr_in *in = (const struct sockaddr_in *) address;
 
 		if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) != NULL)
 			snprintf(text, size, "%s:%d", host, ntohs(in->sin_port));
@@ -569,7 +547,9 @@ report_addresses(const ClusterAddresses *addresses)
 	{
 		SharedPeer *peer = &detail.peers[i];
 
-		format_resolved(&addresses->of[peer->node_id], peer->resolved, sizeof(peer->resolved));
+		peer->resolved[0] = '\0';
+		if (addresses->of[peer->node_id].known)
+			report_format_address(&addresses->of[peer->node_id].address, peer->resolved, sizeof(peer->resolved));
 	}
 }
 
@@ -610,10 +590,11 @@ report_detail(const Raft *raft, const Transport *transport)
 		shown->term = peer->term;
 		shown->abstaining = peer->abstaining;
 		shown->may_lead = peer->may_lead;
-		shown->other_list = other_list[shown->node_id];
+		shown->other_list = trouble_other_list(raft, shown->node_id);
 		shown->other_version = other_version[shown->node_id];
 		shown->key_id = shown->node_id == raft->config.node_id ? secret_key_id(transport->secret) :
 																 transport->key_ids[shown->node_id];
+		trouble_describe(raft, shown->node_id, shown->trouble, sizeof(shown->trouble));
 	}
 	shared_publish_detail(&detail);
 	log_send_errors(transport);

@@ -23,6 +23,7 @@
 #define SHARED_EVENTS		 JOURNAL_EVENTS
 #define SHARED_REASON_SIZE	 JOURNAL_REASON_SIZE
 #define SHARED_RESOLVED_SIZE 72
+#define SHARED_TROUBLE_SIZE	 256
 
 /*
  * NOT_RUNNING	There is no worker process at this moment.
@@ -75,6 +76,8 @@ typedef struct SharedPeer
 	bool	 other_list;
 	bool	 other_version;
 	uint8_t	 key_id; /* of the last datagram from it, of ours for this member; 0: none */
+
+	char trouble[SHARED_TROUBLE_SIZE]; /* in what it differs; empty: in nothing */
 } SharedPeer;
 
 /* Written once for each time that the worker wakes up. */

@@ -50,7 +50,7 @@
 #include "server/worker.h"
 
 /* After so many datagrams the loop looks at deadlines and signals again. */
-#define DATAGRAMS_PER_TURN 64
+#define DATAGRAMS_PER_TURN 128
 
 /* How often what keeps the member out is looked at again. */
 #define RETRY_INTERVAL_MS 1000
@@ -441,7 +441,7 @@ prepare_to_wait(void)
 	wait_set = compat_create_wait_event_set(4);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, transport.fd, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, transport_pollable(&transport), NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, timer_fd, NULL, NULL);
 }
 
@@ -481,6 +481,7 @@ arm_timer(void)
 									 cluster_addresses_deadline(&transport.addresses));
 	struct itimerspec spec;
 
+	deadline = Min(deadline, transport_deadline(&transport));
 	if (deadline == timer_armed)
 		return;
 	memset(&spec, 0, sizeof(spec));
@@ -517,6 +518,7 @@ receive_datagrams(void)
 		switch (transport_receive(&transport, settings_cluster(), &message))
 		{
 			case TRANSPORT_EMPTY:
+				report_dropped_by_kernel(&transport);
 				return;
 			case TRANSPORT_DROPPED:
 				report_dropped_at_door(&transport);
@@ -557,8 +559,13 @@ do_what_is_due(void)
 			heard_at[i] = raft.peers[i].heard_at;
 		if (cluster_addresses_poll(&transport.addresses, settings_cluster(),
 								   heard_at, clock_now()))
+		{
 			report_addresses(&transport.addresses);
+			transport_connect(&transport, settings_cluster(), now);
+		}
 	}
+	if (now >= transport.connect_at)
+		transport_connect(&transport, settings_cluster(), now);
 }
 
 /*
