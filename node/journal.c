@@ -379,7 +379,7 @@ can_go_on(const Journal *journal, const uint8_t *image, size_t length, bool *mov
 
 	verdict = journal_scan(image, length, &journal->identity, events, &n_events, &n_bad, &found);
 	if (verdict == JOURNAL_TORN)
-		(void) fail(error, "%d records of \"%s\" are damaged, and left out", n_bad, journal->path);
+		(void) fail(error, "damaged records in \"%s\", left out: %d", journal->path, n_bad);
 	if (verdict == JOURNAL_GOOD || verdict == JOURNAL_EMPTY || verdict == JOURNAL_TORN)
 		return true;
 	*moved = move_aside(journal, journal_verdict_name(verdict), error);

@@ -240,7 +240,7 @@ print_events(const char *path)
 	if (verdict != JOURNAL_TORN)
 		return EXIT_SUCCESS;
 	fflush(stdout);
-	(void) complain("Their events are lost; the others are good.", "%d records of \"%s\" are damaged", n_bad, path);
+	(void) complain("Their events are lost; the others are good.", "damaged records in \"%s\": %d", path, n_bad);
 	return EXIT_DAMAGED;
 }
 

@@ -292,9 +292,9 @@ sub suspicious_lines
 sub events
 {
 	my ($self, $id) = @_;
-	my @names = qw(number boot_time term role leader_id lease_start lease_end reason);
+	my @names = qw(number boot boot_time term role leader_id lease_start lease_end reason);
 	my $rows = $self->query($id,
-		'SELECT number, boot_time, term, role, leader_id, lease_start, lease_end, reason '
+		'SELECT number, boot, boot_time, term, role, leader_id, lease_start, lease_end, reason '
 		  . 'FROM pg_leader_events ORDER BY number') // die "node $id does not answer";
 	my @events;
 
