@@ -19,6 +19,7 @@
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/statistics.h"
 #include "server/trouble.h"
 
 /* Trouble of one kind is logged once in so many microseconds. */
@@ -277,9 +278,7 @@ add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *
 void
 report_save(uint64_t took)
 {
-	detail.saves++;
-	detail.save_time += took;
-	detail.save_time_max = Max(detail.save_time_max, took);
+	statistics_save(took);
 }
 
 static void
@@ -605,8 +604,6 @@ report_reset(void)
 {
 	memset(&door_seen, 0, sizeof(door_seen));
 	detail.wakeups = 0;
-	detail.saves = 0;
-	detail.save_time = 0;
-	detail.save_time_max = 0;
+	statistics_reset();
 	detail.stats_reset = GetCurrentTimestamp();
 }

@@ -54,6 +54,9 @@ typedef struct Shared
 	pg_atomic_uint32 events_change;
 	SharedEvents	 events;
 
+	pg_atomic_uint32 statistics_change;
+	Statistics		 statistics;
+
 	/*
 	 * Requests.  Backends exclude one another with the lock; one request is
 	 * under way when posted is above answered, and then only the worker
@@ -97,6 +100,7 @@ shared_init_memory(void)
 		pg_atomic_init_u32(&shared->status_change, 0);
 		pg_atomic_init_u32(&shared->detail_change, 0);
 		pg_atomic_init_u32(&shared->events_change, 0);
+		pg_atomic_init_u32(&shared->statistics_change, 0);
 		pg_atomic_init_u64(&shared->posted, 0);
 		pg_atomic_init_u64(&shared->answered, 0);
 		shared->request_lock = &(GetNamedLWLockTranche(SHARED_NAME))->lock;
@@ -221,6 +225,10 @@ shared_worker_start(int32_t node_id)
 	memset(&shared->detail, 0, sizeof(shared->detail));
 	end_write(&shared->detail_change);
 
+	begin_write(&shared->statistics_change);
+	memset(&shared->statistics, 0, sizeof(shared->statistics));
+	end_write(&shared->statistics_change);
+
 	shared_refuse_requests();
 	shared->worker_latch = MyLatch;
 }
@@ -270,6 +278,21 @@ shared_restore_event(const SharedEvent *event)
 	shared->events.of[(event->number - 1) % SHARED_EVENTS] = *event;
 	shared->events.n_written = event->number;
 	end_write(&shared->events_change);
+}
+
+void
+shared_publish_statistics(const Statistics *statistics, uint64_t peers)
+{
+	int i;
+
+	begin_write(&shared->statistics_change);
+	memcpy(&shared->statistics, statistics, offsetof(Statistics, peers));
+	for (i = 0; peers != 0; i++, peers >>= 1)
+	{
+		if (peers & 1)
+			shared->statistics.peers[i] = statistics->peers[i];
+	}
+	end_write(&shared->statistics_change);
 }
 
 void
@@ -390,6 +413,12 @@ void
 shared_read_events(SharedEvents *events)
 {
 	read_copy(&shared->events_change, events, &shared->events, sizeof(*events));
+}
+
+void
+shared_read_statistics(Statistics *statistics)
+{
+	read_copy(&shared->statistics_change, statistics, &shared->statistics, sizeof(*statistics));
 }
 
 void

@@ -19,6 +19,7 @@
 #include "../node/journal.h"
 #include "../node/store.h"
 #include "../node/transport.h"
+#include "statistics.h"
 
 #define SHARED_EVENTS		 JOURNAL_EVENTS
 #define SHARED_REASON_SIZE	 JOURNAL_REASON_SIZE
@@ -88,9 +89,6 @@ typedef struct SharedDetail
 	bool			  authentication;
 	TimestampTz		  stats_reset;
 	uint64_t		  wakeups;
-	uint64_t		  saves;
-	uint64_t		  save_time;	 /* us, all of them */
-	uint64_t		  save_time_max; /* us */
 	RaftCounters	  raft;
 	TransportCounters transport;
 	uint32_t		  n_peers;
@@ -166,6 +164,8 @@ extern void shared_worker_stop(void);
 /* Show status and lease; lease_until 0 is shown before anything else changes. */
 extern void shared_publish_status(const SharedStatus *status, uint64_t lease_until);
 extern void shared_publish_detail(const SharedDetail *detail);
+/* Of the peers only those with a bit: who has not changed is shown already. */
+extern void shared_publish_statistics(const Statistics *statistics, uint64_t peers);
 extern void shared_end_lease(void);
 
 /* event->number is filled in. */
@@ -204,6 +204,7 @@ extern void shared_read_status(SharedStatus *status);
 extern uint64_t shared_read_status_and_lease(SharedStatus *status, uint64_t *now);
 extern void		shared_read_detail(SharedDetail *detail);
 extern void		shared_read_events(SharedEvents *events);
+extern void		shared_read_statistics(Statistics *statistics);
 
 /* Hand a request to the worker and wait for its answer until "deadline". */
 extern void shared_request(SharedRequestKind kind, int32_t target,

@@ -47,6 +47,7 @@
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/statistics.h"
 #include "server/worker.h"
 
 /* After so many datagrams the loop looks at deadlines and signals again. */
@@ -81,7 +82,8 @@ static volatile pid_t		 asked_by; /* who has requested it; 0: the kernel did not
 static WaitEventSet *wait_set = NULL;
 static uint32		 wait_event = 0;
 static int			 timer_fd = -1;
-static uint64_t		 timer_armed = 0; /* what the timer is set to; 0: nothing */
+static uint64_t		 timer_armed = 0;  /* what the timer is set to; 0: nothing */
+static uint64_t		 election_due = 0; /* of it, what the election waits for */
 static MemoryContext turn_context = NULL;
 
 void
@@ -227,9 +229,14 @@ act_on(void)
 
 	for (i = 0; i < output.n_messages; i++)
 	{
+		uint64_t sent = transport.counters.sent;
+
 		transport_send(&transport, &output.messages[i]);
+		if (transport.counters.sent != sent)
+			statistics_sent(output.messages[i].to);
 		report_sent(&output.messages[i]);
 	}
+	statistics_acted(&raft, &output);
 
 	/* disks and pipes may block, so these come when nobody waits for us */
 	events_write();
@@ -477,10 +484,11 @@ start_election(void)
 static void
 arm_timer(void)
 {
-	uint64_t		  deadline = Min(raft_deadline(&raft),
-									 cluster_addresses_deadline(&transport.addresses));
+	uint64_t		  deadline;
 	struct itimerspec spec;
 
+	election_due = raft_deadline(&raft);
+	deadline = Min(election_due, cluster_addresses_deadline(&transport.addresses));
 	deadline = Min(deadline, transport_deadline(&transport));
 	if (deadline == timer_armed)
 		return;
@@ -532,6 +540,7 @@ receive_datagrams(void)
 
 				/* the clock is read after the datagram, never before */
 				raft_receive(&raft, clock_now(), &message, &output);
+				statistics_received(&raft, &message);
 				act_on();
 				report_dropped_by_election(&before, &raft.counters, &message);
 				break;
@@ -544,10 +553,12 @@ static void
 do_what_is_due(void)
 {
 	uint64_t heard_at[RAFT_MAX_NODES];
+	uint64_t deadline = raft_deadline(&raft);
 	uint64_t now = clock_now();
 	int		 i;
 
-	if (now >= raft_deadline(&raft))
+	statistics_looked(&raft, deadline, now);
+	if (now >= deadline)
 	{
 		begin_output();
 		raft_tick(&raft, now, &output);
@@ -661,6 +672,7 @@ answer_request(void)
 		memset(&raft.counters, 0, sizeof(raft.counters));
 		memset(&transport.counters, 0, sizeof(transport.counters));
 		report_reset();
+		statistics_end_of_turn();
 		report_detail(&raft, &transport);
 	}
 	shared_answer_request(&request, &answer);
@@ -678,10 +690,12 @@ turn(void)
 	int		  i;
 
 	MemoryContextReset(turn_context);
+	statistics_end_of_turn();
 	report_detail(&raft, &transport);
 	arm_timer();
 
 	n = WaitEventSetWait(wait_set, -1, events, lengthof(events), wait_event);
+	statistics_looked(&raft, election_due, clock_now());
 	for (i = 0; i < n; i++)
 	{
 		if (events[i].events & WL_POSTMASTER_DEATH)

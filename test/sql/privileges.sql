@@ -15,6 +15,9 @@ SELECT count(*) > 0 AS events FROM pg_leader_events;
 SELECT count(*) FROM pg_stat_pg_leader;
 SELECT count(*) > 0 AS messages FROM pg_leader_stat_messages;
 SELECT count(*) > 0 AS drops FROM pg_leader_stat_drops;
+SELECT count(*) FROM pg_leader_stat_peers;
+SELECT count(*) > 0 AS times FROM pg_leader_stat_times;
+SELECT count(*) > 0 AS histogram FROM pg_leader_stat_histogram;
 
 -- where files are is not for everyone
 SELECT state_file FROM pg_leader_status;
