@@ -489,14 +489,14 @@ arm_timer(void)
 
 	election_due = raft_deadline(&raft);
 	deadline = Min(election_due, cluster_addresses_deadline(&transport.addresses));
-	deadline = Min(deadline, transport_deadline(&transport));
+
+	/* 0 would switch it off */
+	deadline = Max(Min(deadline, transport_deadline(&transport)), 1);
 	if (deadline == timer_armed)
 		return;
 	memset(&spec, 0, sizeof(spec));
 	spec.it_value.tv_sec = (time_t) (deadline / 1000000);
 	spec.it_value.tv_nsec = (long) (deadline % 1000000) * 1000;
-	if (deadline == 0)
-		spec.it_value.tv_nsec = 1; /* all zero would switch it off */
 	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
 		ereport(FATAL,
 				(errmsg("pg_leader: could not set a timer: %m")));
