@@ -121,7 +121,7 @@ is(keys %lives, 2, 'and comes back with another life');
 unlike($text, qr/^lost\t/m, 'no event is lost');
 
 # A worker that is killed alone takes the shared memory with it, and not the server.
-my ($worker) = grep { contents("/proc/$_/cmdline") =~ /pg_leader [-a-z]+, term/ } $cluster->pids($new);
+my ($worker) = grep { contents("/proc/$_/cmdline") =~ /pg_leader:? [-a-z]+, term/ } $cluster->pids($new);
 $pid = start_observer('--append');
 sleep(1);
 kill 'KILL', $worker;
