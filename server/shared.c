@@ -68,6 +68,9 @@ typedef struct Shared
 	SharedRequest	 request;
 	SharedAnswer	 answers[ANSWERS];
 	Latch			*worker_latch; /* NULL: there is no worker */
+
+	/* Who wants to know that leader, term or lease have changed; NULL: nobody. */
+	Latch *notify_latch;
 } Shared;
 
 static Shared *shared = NULL;
@@ -135,10 +138,11 @@ end_write(pg_atomic_uint32 *change)
 }
 
 /*
- * Copy "size" bytes that no write has touched meanwhile.
+ * Copy "size" bytes that no write has touched meanwhile; false: none such in a
+ * second.
  */
-static void
-read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
+static bool
+try_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
 {
 	int i;
 
@@ -152,12 +156,20 @@ read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
 			memcpy(copy, source, size);
 			pg_read_barrier();
 			if (pg_atomic_read_u32(change) == before)
-				return;
+				return true;
 		}
 		CHECK_FOR_INTERRUPTS();
 		if (i >= READS_WITHOUT_PAUSE)
 			pg_usleep(1000);
 	}
+	return false;
+}
+
+static void
+read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
+{
+	if (try_copy(change, copy, source, size))
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("could not read the state of pg_leader"),
@@ -174,6 +186,19 @@ write_lease(uint64_t until, uint64_t term)
 	pg_atomic_write_u64(&shared->lease_until, until);
 	pg_atomic_write_u64(&shared->lease_term, term);
 	end_write(&shared->lease_change);
+}
+
+/*
+ * Never waits.  A latch of a process that has ended is somebody else's by now, who
+ * can do with being woken.
+ */
+static void
+wake_notifier(void)
+{
+	Latch *latch = shared->notify_latch;
+
+	if (latch != NULL)
+		SetLatch(latch);
 }
 
 void
@@ -240,11 +265,16 @@ shared_worker_stop(void)
 	reset_status(SHARED_NOT_RUNNING, shared->status.node_id);
 	shared->worker_latch = NULL;
 	shared_refuse_requests();
+	wake_notifier();
 }
 
 void
 shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 {
+	bool is_news = shared->status.term != status->term ||
+				   shared->status.leader_id != status->leader_id ||
+				   (pg_atomic_read_u64(&shared->lease_until) != 0) != (lease_until != 0);
+
 	/* what is lost goes first, what is won comes last */
 	if (lease_until == 0)
 		shared_end_lease();
@@ -256,6 +286,8 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	if (lease_until != 0)
 		write_lease(lease_until, status->term);
 	pg_memory_barrier();
+	if (is_news)
+		wake_notifier();
 }
 
 void
@@ -401,6 +433,24 @@ shared_read_status_and_lease(SharedStatus *status, uint64_t *now)
 		CHECK_FOR_INTERRUPTS();
 	}
 	return 0;
+}
+
+bool
+shared_peek_status(SharedStatus *status)
+{
+	return try_copy(&shared->status_change, status, &shared->status, sizeof(*status));
+}
+
+void
+shared_notify_start(void)
+{
+	shared->notify_latch = MyLatch;
+}
+
+void
+shared_notify_stop(void)
+{
+	shared->notify_latch = NULL;
 }
 
 void

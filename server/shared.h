@@ -206,6 +206,17 @@ extern void		shared_read_detail(SharedDetail *detail);
 extern void		shared_read_events(SharedEvents *events);
 extern void		shared_read_statistics(Statistics *statistics);
 
+/* ---- the process that runs pg_leader.notify_command ---- */
+
+/* Wake this process whenever leader, term or lease change, or no longer. */
+extern void shared_notify_start(void);
+extern void shared_notify_stop(void);
+
+/* As shared_read_status, but false where that would raise an error. */
+extern bool shared_peek_status(SharedStatus *status);
+
+/* ---- backends again ---- */
+
 /* Hand a request to the worker and wait for its answer until "deadline". */
 extern void shared_request(SharedRequestKind kind, int32_t target,
 						   uint64_t deadline, SharedAnswer *answer);

@@ -328,7 +328,7 @@ lint_ends_with_newline()
 			say "$file: the last line has no end"
 			status=1
 		fi
-	done < <(files '\.(c|h|sh|sql|pl|pm|md|txt|config|control)$')
+	done < <(files '\.(c|h|sh|sql|pl|pm|md|txt|config|control|cfg|yaml)$')
 	return "$status"
 }
 
@@ -356,17 +356,19 @@ part_lint()
 	for file in "${scripts[@]}"; do
 		check "shellcheck of $file" as_tester shellcheck -x "$file"
 	done
+	check "Prometheus's alerts can be read" as_tester promtool check rules config/prometheus/alerts.yaml
+	check "and fire when they should" as_tester promtool test rules test/prometheus/alerts_test.yaml
 	for file in $(files '^config/.*\.config$'); do
 		check "shellcheck of $file" as_tester shellcheck -s bash -e SC2034 "$file"
 	done
 	for file in "${scripts[@]}"; do
 		case $file in
 			script/lib.sh | script/test_stand/stand.sh) ;;
-			script/*.sh | test/run.sh) check "$file has --help" lint_has_help "$file" ;;
+			script/*.sh | script/pg_leader_check | test/run.sh) check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
 	check "what is a script is executable, and nothing else" lint_is_executable
-	check "no white space at the ends of lines" lint_absent '[[:blank:]]+$' '(^|/)(Makefile|run)$|\.(c|h|sh|sql|pl|pm|md|config|control)$'
+	check "no white space at the ends of lines" lint_absent '[[:blank:]]+$' '(^|/)(Makefile|run)$|\.(c|h|sh|sql|pl|pm|md|config|control|cfg|yaml)$'
 	check "every last line ends" lint_ends_with_newline
 	check "no path of somebody's machine" lint_absent '/(home|work|Users)/[a-z]' '.'
 	check "no left-over merge" lint_absent '^(<<<<<<<|>>>>>>>) ' '.'

@@ -282,6 +282,7 @@ sub suspicious_lines
 		next if $line =~ /was terminated by signal 9\b/ && $may_be{KILL};
 		next if $line =~ /exited with exit code 1$/ && ($stops || $may_be{TERM} || $may_be{save});
 		next if $line =~ /could not save/ && $may_be{save};
+		next if $line =~ /pg_leader: notify_command failed for /; # no process of the server's
 		push @found, $line;
 	}
 	return @found;
