@@ -167,6 +167,8 @@ cause_of_sigterm(void)
 
 	if (asked_by == PostmasterPid)
 		return "server is stopping";
+	if (asked_by == 0)
+		return "the worker was told to end";
 	snprintf(cause, sizeof(cause), "process %d told the worker to end", (int) asked_by);
 	return cause;
 }

@@ -40,9 +40,12 @@ foreach my $query ('SELECT * FROM pg_leader_status', 'SELECT * FROM pg_leader_pe
 	'SELECT pg_leader_node_id(), pg_leader_term(), pg_leader_leader_id(), pg_leader_is_leader()',
 	'SELECT * FROM pg_leader_lease()', 'SELECT get_node_info()', 'SELECT pg_leader_wait_for_leader()')
 {
-	my ($code, $out) = as_role('reader', $query);
+	foreach my $role ('reader', 'watcher')
+	{
+		my ($code, $out) = as_role($role, $query);
 
-	ok($code == 0 && $out ne '', "anyone may: $query");
+		ok($code == 0 && $out ne '', ($role eq 'reader' ? 'anyone' : 'a monitor') . " may: $query");
+	}
 }
 is((as_role('reader', 'SELECT state_file FROM pg_leader_status'))[1], '', 'not everyone may see where files are');
 is((as_role('watcher', 'SELECT state_file FROM pg_leader_status'))[1], $cluster->state_file($leader),
