@@ -642,7 +642,6 @@ turn(void)
 	arm_timer();
 
 	n = WaitEventSetWait(wait_set, -1, events, lengthof(events), wait_event);
-	statistics_looked(&raft, election_due, clock_now());
 	for (i = 0; i < n; i++)
 	{
 		if (events[i].events & WL_POSTMASTER_DEATH)
@@ -650,7 +649,10 @@ turn(void)
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 		if ((events[i].events & WL_SOCKET_READABLE) && events[i].fd == timer_fd)
+		{
 			read_timer();
+			statistics_looked(&raft, election_due, clock_now());
+		}
 	}
 	if (leave_requested)
 		leave();
