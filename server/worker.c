@@ -518,6 +518,19 @@ read_timer(void)
 	timer_armed = 0;
 }
 
+/*
+ * A datagram was read when something was due already: the core does that first, and
+ * this is how late it is.
+ */
+static void
+look_at_deadline(uint64_t now)
+{
+	if (now < election_due)
+		return;
+	statistics_looked(&raft, raft_deadline(&raft), now);
+	election_due = UINT64_MAX; /* once is enough until the timer is set again */
+}
+
 static void
 receive_datagrams(void)
 {
@@ -536,12 +549,15 @@ receive_datagrams(void)
 			case TRANSPORT_MESSAGE:
 			{
 				RaftCounters before = raft.counters;
+				uint64_t	 now;
 
 				report_received(&raft, &message);
 				begin_output();
 
 				/* the clock is read after the datagram, never before */
-				raft_receive(&raft, clock_now(), &message, &output);
+				now = clock_now();
+				look_at_deadline(now);
+				raft_receive(&raft, now, &message, &output);
 				statistics_received(&raft, &message);
 				act_on();
 				report_dropped_by_election(&before, &raft.counters, &message);
@@ -697,7 +713,6 @@ turn(void)
 	arm_timer();
 
 	n = WaitEventSetWait(wait_set, -1, events, lengthof(events), wait_event);
-	statistics_looked(&raft, election_due, clock_now());
 	for (i = 0; i < n; i++)
 	{
 		if (events[i].events & WL_POSTMASTER_DEATH)
