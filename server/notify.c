@@ -641,6 +641,9 @@ leave(void)
 	uint64_t until;
 	Event	 event;
 
+	if (!is_on() || !told.anything || !told.lease)
+		proc_exit(1);
+
 	look();
 	until = seen.until;
 	while (seen.until != 0 && seen.now < until)
@@ -648,7 +651,7 @@ leave(void)
 		sleep_until(until);
 		look();
 	}
-	if (is_on() && told.anything && told.lease && next_event(&event) && event.kind == LOST_LEASE)
+	if (next_event(&event) && event.kind == LOST_LEASE)
 		tell(&event);
 	proc_exit(1);
 }

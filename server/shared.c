@@ -271,9 +271,10 @@ shared_worker_stop(void)
 void
 shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 {
-	bool is_news = shared->status.term != status->term ||
+	uint64_t before = pg_atomic_read_u64(&shared->lease_until);
+	bool	 is_news = shared->status.term != status->term ||
 				   shared->status.leader_id != status->leader_id ||
-				   (pg_atomic_read_u64(&shared->lease_until) != 0) != (lease_until != 0);
+				   (lease_until == 0 && before != 0);
 
 	/* what is lost goes first, what is won comes last */
 	if (lease_until == 0)
@@ -286,7 +287,12 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	if (lease_until != 0)
 		write_lease(lease_until, status->term);
 	pg_memory_barrier();
-	if (is_news)
+
+	/*
+	 * A lease that was none, or had run out before anyone could see this one: the
+	 * clock is read after it is shown.
+	 */
+	if (is_news || (lease_until != 0 && clock_now() >= before))
 		wake_notifier();
 }
 
