@@ -231,7 +231,6 @@ end_turn(Intake *intake, int i, uint64_t now)
 {
 	IntakeSocket *s = &intake->sockets[i];
 
-	look_for_flood(intake, i, 0, now);
 	s->ready = false;
 	s->read_at = now + (i == INTAKE_LISTENER ? INTAKE_OTHERS_READ : INTAKE_MEMBER_READ);
 }
@@ -289,15 +288,21 @@ next_batch(Intake *intake, uint64_t now)
 		int			  i = intake->turn_of;
 		IntakeSocket *s = &intake->sockets[i];
 		int			  wanted = s->budget < INTAKE_BATCH ? s->budget : INTAKE_BATCH;
+		int			  errors = 0;
 		int			  n;
 
 		intake->turn_of = (i + 1) % INTAKE_SOCKETS;
 		if (!s->ready)
 			continue;
-		while ((n = read_batch(intake, i)) < 0 && s->budget > 0)
-			;
-		if (n > 0)
-			look_for_flood(intake, i, n, now);
+
+		/* An error wakes us as a datagram does, and can be forged as easily. */
+		while ((n = read_batch(intake, i)) < 0)
+		{
+			errors++;
+			if (s->budget <= 0)
+				break;
+		}
+		look_for_flood(intake, i, errors + (n > 0 ? n : 0), now);
 		if (n < wanted || s->budget <= 0)
 			end_turn(intake, i, now);
 		if (n > 0)
