@@ -33,7 +33,7 @@ DESCRIPTION
     Installs what the tests need from Debian's packages, if it is missing, and
     runs all parts, or those that are named:
 
-    lint       formatting, static analysis, scripts
+    lint       formatting, static analysis, scripts, and Prometheus's alerts
     pure       raft/ and node/ compile without the backend, and raft/ calls
                neither input or output nor a clock
     build      the module compiles without a warning and installs
@@ -48,11 +48,12 @@ DESCRIPTION
                lists, and for the election
     mutants    one-line bugs planted in the sources: each must be noticed
     sql        the SQL interface, on a server of its own
-    tap        elections of real servers on this machine
+    tap        elections of real servers on this machine, and what looks at them:
+               notifications, checks, Prometheus's exporter
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
     stand      the test stand's scripts, and real servers in network namespaces
-               whose links are cut (as root)
+               whose links are cut; HAProxy, and an address that moves (as root)
     nemesis    random faults of all kinds at once on five real servers for 2
                minutes, or as many as are named, while an observer asks them
                all and a checker reads what they said (as root)
