@@ -106,8 +106,12 @@ if ($pid == 0)
 }
 my $end = time + 120;
 while (time < $end && !(-e "$dir/transfer.tsv" && (Bench::read_data("$dir/transfer.tsv"))[1])) { sleep(0.05); }
+# What does not end by SIGINT ends with its parent.
+$SIG{ALRM} = sub { fail('it ends within 60 s after SIGINT'); kill 'KILL', $pid; };
+alarm 60;
 kill 'INT', $pid;
 1 while <$pipe>;
+alarm 0;
 close $pipe;
 isnt($?, 0, 'an interrupted run says that it did not come to its end');
 is_deeply([ leftovers() ], [], 'and leaves nothing behind');
