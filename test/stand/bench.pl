@@ -90,6 +90,7 @@ foreach my $row (@rows)
 	ok(0 < $row->{failover} && $row->{failover} < 30_000, "after $row->{failover} ms");
 	ok($row->{pre_vote} <= $row->{candidate} && $row->{candidate} <= $row->{leader}
 		  && $row->{leader} < $row->{failover}, 'what the events say comes in order, and before what was seen');
+	cmp_ok($row->{held}, '<=', $row->{action}, 'nobody saw the lease of a killed leader');
 	cmp_ok($row->{gap}, '>', 0, "there is no lease for $row->{gap} ms");
 	cmp_ok($row->{gap} + $row->{held}, '>=', $row->{leader}, 'until there was a leader');
 }
