@@ -368,6 +368,9 @@ part_lint()
 			script/*.sh | script/pg_leader_check | test/run.sh) check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
+	for file in $(cd "$tree" && files '^bench/' | xargs grep -lI '^#!/usr/bin/perl'); do
+		check "perl compiles $file" as_tester perl -c "$file"
+	done
 	check "what is a script is executable, and nothing else" lint_is_executable
 	check "no white space at the ends of lines" lint_absent '[[:blank:]]+$' '(^|/)(Makefile|run)$|\.(c|h|sh|sql|pl|pm|md|config|control|cfg|yaml)$'
 	check "every last line ends" lint_ends_with_newline
