@@ -90,10 +90,31 @@ sub trials
 		push @clusters, shift @clusters;
 		print STDERR "\r$trial of $options->{trials}" if -t STDERR;
 	}
-	print STDERR "\r" if -t STDERR;
-	$self->end_jitter;
-	$_->{intervals} = [ $_->end_observer ] foreach @clusters;
 	return;
+}
+
+# All trials, and what is to be said of them; of an interrupted run, too.  Returns the
+# exit status.
+sub run
+{
+	my ($self) = @_;
+	my $error = '';
+
+	eval
+	{
+		local @SIG{qw(INT TERM HUP)} = (sub { die "interrupted\n" }) x 3;
+		$self->trials;
+		1;
+	} or $error = $@;
+	print STDERR "\r" if -t STDERR;
+	eval { $self->end_jitter; 1 } or $error ||= $@;
+	foreach my $cluster (@{ $self->{clusters} })
+	{
+		eval { $cluster->{intervals} = [ $cluster->end_observer ]; 1 } or $error ||= $@;
+	}
+	$self->print_results if @{ $self->{rows} };
+	print STDERR "$0: $error" if $error ne '';
+	return $error eq '' ? 0 : 1;
 }
 
 sub one_trial
@@ -147,6 +168,8 @@ sub print_cluster
 {
 	my ($self, $cluster) = @_;
 	my $failover = Bench::statistics($self->values_of($cluster, 'failover'));
+
+	return if $failover->{n} == 0;
 	my $split = grep { $_ > 1 } $self->values_of($cluster, 'terms');
 	my @steps = ([ held => "to the old leader's last lease" ], [ pre_vote => 'to the first timeout' ], [ candidate => "to the winner's candidacy" ],
 		[ leader => 'to its victory' ]);
@@ -168,7 +191,8 @@ sub print_cluster
 		printf "formula: %.1f ms; mean / formula: %.3f\n", $formula, $failover->{mean} / $formula;
 	}
 	printf "each node was sampled %s ms apart (median), %s ms (p99), %s ms (longest), %d times\n",
-	  @{ $cluster->{intervals} }[ 1 .. 3, 0 ];
+	  @{ $cluster->{intervals} }[ 1 .. 3, 0 ]
+	  if $cluster->{intervals};
 	return;
 }
 
@@ -181,6 +205,7 @@ sub print_results
 	$self->print_cluster($_) foreach @{ $self->{clusters} };
 	printf "the fault itself took %.2f ms on average, %.2f ms at most; it counts from its beginning\n",
 	  sum(@actions) / @actions, max(@actions);
+	$self->print_ratios(@{ $self->{clusters} }) if @{ $self->{clusters} } == 2;
 	print "trials put off because the leader had changed by itself: $self->{restless}\n"
 	  if $self->{restless} > 0;
 	print "\nthe machine meanwhile:\n", @{ $self->{jitter_lines} } if $self->{jitter_lines};
@@ -193,6 +218,7 @@ sub print_ratios
 	my ($self, @clusters) = @_;
 	my ($one, $other) = map { Bench::statistics($self->values_of($_, 'failover')) } @clusters;
 
+	return unless $one->{n} > 0 && $other->{n} > 0;
 	printf "\n%-40s" . ' %9s' x @Bench::FIGURES . "\n", 'ratio', @Bench::FIGURES;
 	printf "%-40s" . ' %9.2f' x @Bench::FIGURES . "\n", "$clusters[1]{name} / $clusters[0]{name}: failover",
 	  map { $other->{$_} / $one->{$_} } @Bench::FIGURES;

@@ -137,9 +137,16 @@ sub postmaster
 {
 	my ($self, $id) = @_;
 
-	open(my $file, '<', "$self->{dir}/node$id/postmaster.pid") or die "node $id does not run\n";
-	chomp(my $pid = <$file>);
-	return $pid;
+	return $self->postmaster_if_any($id) // die "node $id does not run\n";
+}
+
+# Its number stands in the file until the next start, also when it was killed.
+sub postmaster_if_any
+{
+	my ($self, $id) = @_;
+
+	open(my $file, '<', "$self->{dir}/node$id/postmaster.pid") or return;
+	return (<$file> // '') =~ /^(\d+)$/ ? $1 : undef;
 }
 
 # ---- faults ----
@@ -236,13 +243,6 @@ sub mend
 		$self->start_node($leader);
 	}
 	return;
-}
-
-# Its number stands in the file until the next start, also when it was killed.
-sub postmaster_if_any
-{
-	my ($self, $id) = @_;
-	return eval { $self->postmaster($id) };
 }
 
 1;

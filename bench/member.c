@@ -43,7 +43,7 @@
 #include "../node/transport.h"
 
 /* After so many datagrams the loop looks at signals and deadlines again. */
-#define DATAGRAMS_PER_TURN 64
+#define DATAGRAMS_PER_TURN 128
 
 /* A signal, a deadline, a datagram. */
 #define WAITED_FOR 3
@@ -362,6 +362,8 @@ arm_timer(void)
 
 	if (look_up_at < deadline)
 		deadline = look_up_at;
+	if (transport_deadline(&transport) < deadline)
+		deadline = transport_deadline(&transport);
 	if (deadline == timer_armed)
 		return;
 	memset(&spec, 0, sizeof(spec));
@@ -381,7 +383,7 @@ wait_for_work(void)
 	struct pollfd fds[WAITED_FOR] = {
 		{.fd = signal_fd, .events = POLLIN},
 		{.fd = timer_fd, .events = POLLIN},
-		{.fd = transport.fd, .events = POLLIN}};
+		{.fd = transport_pollable(&transport), .events = POLLIN}};
 	uint64_t expirations;
 
 	if (poll(fds, WAITED_FOR, -1) < 0 && errno != EINTR)
@@ -434,8 +436,11 @@ do_what_is_due(void)
 	{
 		for (int i = 0; i < RAFT_MAX_NODES; i++)
 			heard_at[i] = raft.peers[i].heard_at;
-		(void) cluster_addresses_poll(&transport.addresses, &cluster, heard_at, clock_now());
+		if (cluster_addresses_poll(&transport.addresses, &cluster, heard_at, clock_now()))
+			transport_connect(&transport, &cluster, now);
 	}
+	if (now >= transport.connect_at)
+		transport_connect(&transport, &cluster, now);
 }
 
 static void

@@ -200,6 +200,13 @@ take_state(Node *node, uint64_t now, uint64_t term, const char *leader, bool has
 /* ---- PostgreSQL ---- */
 
 static void
+ignore_notice(void *argument, const char *message)
+{
+	(void) argument;
+	(void) message;
+}
+
+static void
 drop(Node *node)
 {
 	char held[24];
@@ -232,6 +239,8 @@ connect_to(Node *node, uint64_t now)
 		node->connection = NULL;
 		return;
 	}
+	/* the last words of a server that stops are expected */
+	(void) PQsetNoticeProcessor(node->connection, ignore_notice, NULL);
 	result = PQprepare(node->connection, "sample", sample_sql, 0, NULL);
 	is_prepared = PQresultStatus(result) == PGRES_COMMAND_OK;
 	PQclear(result);
