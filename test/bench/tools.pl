@@ -100,7 +100,8 @@ ok($row && $row->{members} == 3 && $row->{failovers} == 2
 	'500/4000-8000', '--output', "$scratch/calm.tsv");
 ($row) = rows("$scratch/calm.tsv");
 is($status, 0, 'calm measures') || diag($output);
-ok($row && $row->{quiet} eq 'yes' && $row->{elections_started} == 0 && $row->{delay_n} >= 1
+ok($row && $row->{quiet} eq 'yes' && $row->{elections_started} == 0 && $row->{delay_n} >= 1 && $row->{loop_n} >= 1
+	  && $row->{loop_p99} <= $row->{loop_max}
 	  && $row->{delay_max} >= $row->{delay_p50},
 	'seconds are calm at timeouts of seconds') || diag($output);
 
