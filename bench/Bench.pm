@@ -19,6 +19,9 @@ our $top = realpath(dirname(__FILE__) . '/..');
 # Columns of a data file; times in ms after the fault, "-" where there is none.
 our @COLUMNS = qw(system trial fault old new terms failover gap held pre_vote candidate leader action);
 
+# Perl's own exit status after "die" may be anything; 1 is what ours promise.
+END { $? = 1 if $? > 2 && $? < 128 || $? == 255; }
+
 # ---- the command line ----
 
 # Prints the comment at the head of the calling program, and exits.

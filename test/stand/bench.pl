@@ -70,6 +70,8 @@ foreach ([ [qw(--nodes 1)], qr/--nodes is a whole number from 2/ ],
 	like($output, $expected, 'and why');
 }
 
+is_deeply([ (run('plot', '--output', "$dir/no.svg", "$bench/README.md"))[0] ], [1], 'plot fails at what is no data file');
+
 # ---- trials ----
 
 my ($status, $output) = run('failover', qw(--nodes 3 --trials 2 --jitter --output), "$dir/kill.tsv");
