@@ -362,13 +362,14 @@ part_lint()
 	for file in "${scripts[@]}"; do
 		case $file in
 			script/lib.sh | script/test_stand/stand.sh) ;;
-			script/*.sh | test/run.sh) check "$file has --help" lint_has_help "$file" ;;
+			script/*.sh | test/run.sh | test/matrix.sh | test/package.sh) check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
 	check "what is a script is executable, and nothing else" lint_is_executable
 	check "no white space at the ends of lines" lint_absent '[[:blank:]]+$' '(^|/)(Makefile|run)$|\.(c|h|sh|sql|pl|pm|md|config|control)$'
 	check "every last line ends" lint_ends_with_newline
 	check "no path of somebody's machine" lint_absent '/(home|work|Users)/[a-z]' '.'
+	check "META.json is what PGXN wants, and agrees with the control file" as_tester test/check_meta.pl
 	check "no left-over merge" lint_absent '^(<<<<<<<|>>>>>>>) ' '.'
 	checked
 }
