@@ -12,7 +12,7 @@
 # shellcheck source=test/debian_root.sh
 . "$PGLD_ROOT/test/debian_root.sh"
 
-SUITES=(bookworm trixie sid)
+SUITES=(bookworm trixie sid experimental)
 PARTS=(build pure unit sql tap)
 
 usage()
@@ -26,8 +26,8 @@ SYNOPSIS
 
 DESCRIPTION
     Makes a clean Debian of each suite in a directory (bookworm, which has
-    PostgreSQL 15, trixie with 17 and sid with the newest, if none is named),
-    installs there what script/install_deps.sh says, builds with warnings as
+    PostgreSQL 15, trixie with 17, sid with the newest, and experimental, which
+    may have the next one, if none is named), installs there what script/install_deps.sh says, builds with warnings as
     errors with gcc and with clang, and runs parts of test/run.sh
     (${PARTS[*]}, if not said otherwise), with no network but a loopback of
     its own.  All that is removed afterwards, also when interrupted.
@@ -77,17 +77,31 @@ step()
 	return "$status"
 }
 
+# Experimental has few packages, for a system that is sid otherwise.
+# shellcheck disable=SC2016
+ADD_EXPERIMENTAL='
+	sed "s/ sid / experimental /" /etc/apt/sources.list >/etc/apt/sources.list.d/experimental.list
+	apt-get -q update
+	major=$(apt-cache search --names-only "^postgresql-server-dev-[0-9]+\$" |
+		sed -E "s/^postgresql-server-dev-([0-9]+) .*/\1/" | sort -n | tail -n 1)
+	apt-get -q -y install -t experimental postgresql-common
+	echo "create_main_cluster = off" >/etc/postgresql-common/createcluster.conf
+	apt-get -q -y install -t experimental "postgresql-$major" "postgresql-server-dev-$major"'
+
 # test_suite SUITE: as far as it goes.  Adds the majors to $majors.
 test_suite()
 {
 	local suite=$1 root=$scratch/$1 log words major
 
 	say "# ---- $suite ----"
-	if ! make_root "$suite" "$root"; then
+	if ! make_root "${suite/#experimental/sid}" "$root"; then
 		report not-ok "$suite: makes a root"
 		return
 	fi
 	copy_tree "$root/srv/pg_leader"
+	if [[ $suite == experimental ]]; then
+		step "adds its PostgreSQL to sid" 1800 net bash -euc "$ADD_EXPERIMENTAL" || return 0
+	fi
 	step "installs what is needed" 1800 net /srv/pg_leader/script/install_deps.sh test || return 0
 	# shellcheck disable=SC2016
 	words=$(in_root "$root" 60 no-net bash -c '
