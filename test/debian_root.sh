@@ -137,8 +137,8 @@ make_root()
 
 	mirror=$(debian_mirror)
 	if ! contained 1200 net debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$log" 2>&1; then
-		error "debootstrap of $suite failed; its output ends with:"
-		tail -n 20 -- "$log" >&2
+		error "debootstrap of $suite failed; its output has these warnings and ends with:"
+		{ grep -E '^[EW]:' "$log" | head -n 10; tail -n 10 -- "$log"; } >&2
 		return 1
 	fi
 	# The release files of unstable are past their date where mirrors are copied rarely.

@@ -66,7 +66,7 @@ run_checks()
 {
 	local build=$scratch/build clean=$scratch/clean
 
-	make_root "$suite" "$clean"
+	make_root "$suite" "$clean" || return
 	# What Debian's minimal images leave out is not to be tested: documentation.
 	cp -a "$clean" "$build"
 	copy_tree "$build/srv/pg_leader"
@@ -130,7 +130,7 @@ run_checks()
 	failed=0
 	run_checks || true
 	# A run that broke off is not one that passed.
-	(( number >= 9 || failed > 0 )) || failed=1
+	(( number >= 9 || failed > 0 )) || failed=$((failed + 1))
 	say "1..$number"
 	say "$passed passed, $failed failed, 0 skipped"
 	(( failed == 0 ))
