@@ -362,7 +362,8 @@ part_lint()
 	for file in "${scripts[@]}"; do
 		case $file in
 			script/lib.sh | script/test_stand/stand.sh) ;;
-			script/*.sh | test/run.sh | test/matrix.sh | test/package.sh) check "$file has --help" lint_has_help "$file" ;;
+			script/*.sh | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh)
+				check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
 	check "what is a script is executable, and nothing else" lint_is_executable
