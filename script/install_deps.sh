@@ -23,7 +23,8 @@ DESCRIPTION
     "run" is what building pg_leader and running servers needs, "stand" that and
     what the test stand in script/test_stand needs, "test" all that and what the
     tests need.  Only what is missing is installed.  A PostgreSQL that PG_CONFIG
-    or PATH names is used as it is.
+    or PATH names is used as it is; where there is none, the major that this
+    Debian has is installed.
 
     Debian creates and starts a database cluster "main" when it installs a
     PostgreSQL server for the first time.  Nobody asked for that one here, so
@@ -59,11 +60,20 @@ is_installed()
 	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
+# The major that this Debian has, or nothing before apt's first update.
+offered_major()
+{
+	LC_ALL=C apt-cache depends postgresql 2>/dev/null |
+		sed -nE 's/^ *Depends: postgresql-([0-9]+)$/\1/p' | head -n 1
+}
+
 # What PostgreSQL comes from: nothing to install for one that is not Debian's.
 postgres_packages()
 {
-	local major=15
+	local major
 
+	major=$(offered_major)
+	major=${major:-15}
 	if locate_postgres; then
 		if [[ ! $PG_BIN =~ ^/usr/lib/postgresql/([0-9]+)/bin$ ]]; then
 			return
@@ -88,11 +98,22 @@ wanted_packages()
 		# libclang-rt is the runtime of the fuzzer and of sanitizers; netbase is what
 		# gives a bare system its /etc/hosts; bsdutils has script(1), which is a
 		# terminal for programs that want one.
-		printf '%s\n' clang clang-format cppcheck libclang-rt-14-dev libcmocka-dev libipc-run-perl \
+		printf '%s\n' clang clang-format cppcheck libclang-rt-dev libcmocka-dev libipc-run-perl \
 			libpq-dev shellcheck procps bsdutils netbase patch strace
 		# What servers are used with: balanced, scraped, and moving an address.
 		printf '%s\n' "${services[@]}" curl sudo iputils-arping
 	fi
+}
+
+# Sets missing: what of that list is not installed.
+find_missing()
+{
+	local package
+
+	missing=()
+	while read -r package; do
+		is_installed "$package" || missing+=("$package")
+	done < <(wanted_packages "$1")
 }
 
 # Root, or whoever can become root.
@@ -224,11 +245,7 @@ if ! type -P dpkg-query >/dev/null; then
 	exit 0
 fi
 
-missing=()
-while read -r package; do
-	is_installed "$package" || missing+=("$package")
-done < <(wanted_packages "$list")
-
+find_missing "$list"
 if (( ${#missing[@]} == 0 )); then
 	exit 0
 fi
@@ -241,16 +258,18 @@ if ! is_root && ! type -P sudo >/dev/null; then
 		"as root: apt-get install ${missing[*]}"
 fi
 
-say "installing ${missing[*]}"
 log=$(mktemp)
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+apt update
+# A system that had never looked did not know its PostgreSQL's major.
+find_missing "$list"
+say "installing ${missing[*]}"
 if [[ " ${missing[*]}" =~ \ postgresql-[0-9]+( |$) ]]; then
 	keep_debian_from_creating_main
 fi
 keep_debian_from_starting_services
-apt update
 apt install --no-install-recommends "${missing[@]}"
 disable_services
 if [[ -n $record ]]; then

@@ -127,9 +127,15 @@ check_installed()
 	local library
 
 	library=$("$PG_BIN/pg_config" --pkglibdir)/pg_leader.so
-	[[ -r $library && -x $PG_BIN/pg_leader_state ]] ||
+	if [[ -r $library && -x $PG_BIN/pg_leader_state ]]; then
+		return
+	fi
+	# Where a package has put the scripts there are no sources beside them.
+	[[ -e $PGLD_ROOT/Makefile ]] ||
 		fail "pg_leader is not installed in $(dirname "$PG_BIN")" \
-			"run \"make install\" in $PGLD_ROOT, with PG_CONFIG=$PG_BIN/pg_config"
+			"install its package for this PostgreSQL: postgresql-MAJOR-pg-leader"
+	fail "pg_leader is not installed in $(dirname "$PG_BIN")" \
+		"run \"make install\" in $PGLD_ROOT, with PG_CONFIG=$PG_BIN/pg_config"
 }
 
 # ---- the user that servers run as ----

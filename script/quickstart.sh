@@ -31,6 +31,9 @@ DESCRIPTION
     packages, and to install the extension.  It builds in a directory of its
     own, so it leaves nothing in the source tree.
 
+    Installed by a package, where there are no sources, it builds and installs
+    nothing.
+
     Where pg_leader is installed already, it is left alone if it is the same as
     what was built; another one is replaced, which is said.
 
@@ -95,8 +98,15 @@ note_set()
 
 # ---- up ----
 
+# A package that was installed has brought the module along: nothing to build.
+has_sources()
+{
+	[[ -e $PGLD_ROOT/Makefile ]]
+}
+
 install_packages()
 {
+	has_sources || return 0
 	"$here/install_deps.sh" --record "$scratch/packages" run
 }
 
@@ -196,6 +206,11 @@ build_and_install()
 {
 	local digest how owner
 
+	if ! has_sources; then
+		check_installed
+		say "pg_leader is installed in $(dirname "$PG_BIN")"
+		return
+	fi
 	digest=$(source_digest)
 	owner=$(owner)
 	if [[ $(note_values "$owner") == "$digest" && $(note_values installed) == "$(installed_digest)" ]]; then

@@ -113,7 +113,7 @@ worker_register(void)
  * this in the place of __assert_fail (see Makefile).
  */
 extern void __wrap___assert_fail(const char *assertion, const char *file,
-								 unsigned int line, const char *function) pg_attribute_noreturn();
+								 unsigned int line, const char *function) __attribute__((noreturn));
 
 void
 __wrap___assert_fail(const char *assertion, const char *file,

@@ -366,7 +366,8 @@ part_lint()
 	for file in "${scripts[@]}"; do
 		case $file in
 			script/lib.sh | script/test_stand/stand.sh) ;;
-			script/*.sh | script/pg_leader_check | test/run.sh) check "$file has --help" lint_has_help "$file" ;;
+			script/*.sh | script/pg_leader_check | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh)
+				check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
 	for file in $(cd "$tree" && files '^bench/' | xargs grep -lI '^#!/usr/bin/perl'); do
@@ -376,6 +377,7 @@ part_lint()
 	check "no white space at the ends of lines" lint_absent '[[:blank:]]+$' '(^|/)(Makefile|run)$|\.(c|h|sh|sql|pl|pm|md|config|control|cfg|yaml)$'
 	check "every last line ends" lint_ends_with_newline
 	check "no path of somebody's machine" lint_absent '/(home|work|Users)/[a-z]' '.'
+	check "META.json is what PGXN wants, and agrees with the control file" as_tester test/check_meta.pl
 	check "no left-over merge" lint_absent '^(<<<<<<<|>>>>>>>) ' '.'
 	checked
 }

@@ -22,20 +22,22 @@ ALTER SYSTEM SET pg_leader.cluster_name = '1234567890123456789012345678901234567
 ALTER SYSTEM SET pg_leader.listen_address = 'localhost';
 ALTER SYSTEM SET pg_leader.listen_address = '10.0.0.1:3500';
 ALTER SYSTEM SET pg_leader.state_directory = '';
+-- PostgreSQL words this otherwise in each major.
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET pg_leader.min_timeout = '4ms';
 ALTER SYSTEM SET pg_leader.min_timeout = '11min';
 ALTER SYSTEM SET pg_leader.max_timeout = '5ms';
 ALTER SYSTEM SET pg_leader.heartbeat_interval = '0';
 ALTER SYSTEM SET pg_leader.heartbeat_interval = '61s';
+ALTER SYSTEM SET pg_leader.notify_timeout = '99ms';
+ALTER SYSTEM SET pg_leader.notify_timeout = '11min';
+\set VERBOSITY default
 ALTER SYSTEM SET pg_leader.max_clock_drift = 0.51;
 ALTER SYSTEM SET pg_leader.max_clock_drift = -0.1;
 ALTER SYSTEM SET pg_leader.candidate = 'perhaps';
 ALTER SYSTEM SET pg_leader.notify_command = 'script %p';
 ALTER SYSTEM SET pg_leader.notify_command = 'script 100%';
 ALTER SYSTEM SET pg_leader.notify_command = E'script %\u00e4';
-ALTER SYSTEM SET pg_leader.notify_timeout = '99ms';
-ALTER SYSTEM SET pg_leader.notify_timeout = '11min';
-ALTER SYSTEM SET pg_leader.no_such_setting = 1;
 
 -- Every placeholder that there is
 ALTER SYSTEM SET pg_leader.notify_command = 'script %e %t %l %a %n %%';
