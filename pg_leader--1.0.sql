@@ -110,7 +110,8 @@ CREATE FUNCTION pg_leader_get_peers(
     OUT may_lead bool,
     OUT list_matches bool,
     OUT version_mismatch bool,
-    OUT key_id int4)
+    OUT key_id int4,
+    OUT trouble text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 5;
@@ -127,6 +128,8 @@ COMMENT ON VIEW pg_leader_peers IS
 CREATE FUNCTION pg_leader_get_events(
     OUT number int8,
     OUT at timestamptz,
+    OUT ago interval,
+    OUT boot int8,
     OUT boot_time int8,
     OUT term int8,
     OUT role text,
@@ -145,7 +148,7 @@ CREATE VIEW pg_leader_events AS
 SELECT * FROM pg_leader_get_events();
 
 COMMENT ON VIEW pg_leader_events IS
-'the last transitions of this member; boot_time and leases are in microseconds since the machine started';
+'the last transitions of this member, also from before a restart; boot_time and leases are in microseconds since the machine started, NULL if it has started anew';
 
 --
 -- Statistics
@@ -170,8 +173,18 @@ CREATE FUNCTION pg_leader_get_stats(
     OUT unresolved int8,
     OUT saves int8,
     OUT save_time float8,
+    OUT save_time_min float8,
+    OUT save_time_mean float8,
     OUT save_time_max float8,
     OUT wakeups int8,
+    OUT late_wakeups int8,
+    OUT loop_delay_mean float8,
+    OUT loop_delay_max float8,
+    OUT heartbeat_gap_mean float8,
+    OUT heartbeat_gap_max float8,
+    OUT close_heartbeats int8,
+    OUT election_time_last float8,
+    OUT election_time_max float8,
     OUT stats_reset timestamptz)
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
@@ -183,7 +196,72 @@ CREATE VIEW pg_stat_pg_leader AS
 SELECT * FROM pg_leader_get_stats();
 
 COMMENT ON VIEW pg_stat_pg_leader IS
-'counters of this member since stats_reset; times in milliseconds';
+'counters of this member since stats_reset; times in milliseconds, NULL for what has not happened';
+
+CREATE FUNCTION pg_leader_get_stat_peers(
+    OUT node_id int4,
+    OUT datagrams_received int8,
+    OUT datagrams_sent int8,
+    OUT round_trips int8,
+    OUT round_trip_min float8,
+    OUT round_trip_mean float8,
+    OUT round_trip_max float8,
+    OUT heartbeat_gaps int8,
+    OUT heartbeat_gap_mean float8,
+    OUT heartbeat_gap_max float8,
+    OUT close_heartbeats int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 4;
+
+COMMENT ON FUNCTION pg_leader_get_stat_peers() IS
+'the rows of the view pg_leader_stat_peers';
+
+CREATE VIEW pg_leader_stat_peers AS
+SELECT * FROM pg_leader_get_stat_peers();
+
+COMMENT ON VIEW pg_leader_stat_peers IS
+'datagrams, round trips and heartbeats by peer since stats_reset; times in milliseconds';
+
+CREATE FUNCTION pg_leader_get_stat_times(
+    OUT measure text,
+    OUT node_id int4,
+    OUT count int8,
+    OUT total float8,
+    OUT min float8,
+    OUT mean float8,
+    OUT max float8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 14;
+
+COMMENT ON FUNCTION pg_leader_get_stat_times() IS
+'the rows of the view pg_leader_stat_times';
+
+CREATE VIEW pg_leader_stat_times AS
+SELECT * FROM pg_leader_get_stat_times();
+
+COMMENT ON VIEW pg_leader_stat_times IS
+'all that is timed, since stats_reset; times in milliseconds, node_id NULL for what is about this member alone';
+
+CREATE FUNCTION pg_leader_get_stat_histogram(
+    OUT measure text,
+    OUT node_id int4,
+    OUT lower_bound float8,
+    OUT upper_bound float8,
+    OUT count int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 308;
+
+COMMENT ON FUNCTION pg_leader_get_stat_histogram() IS
+'the rows of the view pg_leader_stat_histogram';
+
+CREATE VIEW pg_leader_stat_histogram AS
+SELECT * FROM pg_leader_get_stat_histogram();
+
+COMMENT ON VIEW pg_leader_stat_histogram IS
+'histograms of what pg_leader_stat_times sums up: how many were at least lower_bound and below upper_bound, in milliseconds';
 
 CREATE FUNCTION pg_leader_get_stat_messages(
     OUT type text,
@@ -205,10 +283,11 @@ COMMENT ON VIEW pg_leader_stat_messages IS
 CREATE FUNCTION pg_leader_get_stat_drops(
     OUT dropped_by text,
     OUT reason text,
-    OUT count int8)
+    OUT count int8,
+    OUT description text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
-LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 19;
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 21;
 
 COMMENT ON FUNCTION pg_leader_get_stat_drops() IS
 'the rows of the view pg_leader_stat_drops';
@@ -225,7 +304,7 @@ AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION pg_stat_pg_leader_reset() IS
-'set the counters of this member to zero';
+'set all counters and times of this member to zero';
 
 --
 -- What changes something
@@ -264,4 +343,5 @@ REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
 
 GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events,
-    pg_stat_pg_leader, pg_leader_stat_messages, pg_leader_stat_drops TO PUBLIC;
+    pg_stat_pg_leader, pg_leader_stat_messages, pg_leader_stat_drops,
+    pg_leader_stat_peers, pg_leader_stat_times, pg_leader_stat_histogram TO PUBLIC;

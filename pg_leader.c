@@ -1,6 +1,6 @@
 /*
  * pg_leader.c
- *	  The module's door: settings, shared memory, and the worker.
+ *	  The module's door: settings, shared memory, and the workers.
  *
  * Loaded by shared_preload_libraries, or later by a session that calls one of
  * the SQL functions.  In the second case nothing is set up, and the functions
@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "server/notify.h"
 #include "server/settings.h"
 #include "server/shared.h"
 #include "server/worker.h"
@@ -53,4 +54,5 @@ _PG_init(void)
 	shmem_startup_hook = init_memory;
 
 	worker_register();
+	notify_register();
 }

@@ -1,6 +1,6 @@
 /*
  * node/transport.c
- *	  Datagrams in and out: one UDP socket, and the checks at the door.
+ *	  Datagrams in and out: one UDP port, and the checks at the door.
  *
  * The checks stand in transport_check(), in the order of what they cost: is it
  * ours, is its sender a member, does it come from that member's address, is it
@@ -15,6 +15,8 @@
 
 #include "transport.h"
 
+#include "clock.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -23,8 +25,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A save can block for a while; what comes in meanwhile should not be lost. */
-#define RECEIVE_BUFFER (1024 * 1024)
+/* How often a socket that could not be connected is tried again: us. */
+#define CONNECT_RETRY UINT64_C(1000000)
 
 /* Header fields that are read before the rest; the layout is in message.h. */
 #define OFFSET_VERSION 4
@@ -147,7 +149,6 @@ bind_socket(const struct sockaddr_storage *address, socklen_t length, const char
 			char *error, char *hint)
 {
 	const int	on = 1;
-	const int	buffer = RECEIVE_BUFFER;
 	const char *advice = "It will be tried again.";
 	int			number;
 	int			fd;
@@ -160,9 +161,6 @@ bind_socket(const struct sockaddr_storage *address, socklen_t length, const char
 					"could not make a socket for %s: %s", shown, strerror(number));
 		return -1;
 	}
-
-	/* Best effort: the kernel may allow less. */
-	(void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 
 	/*
 	 * No SO_REUSEADDR: with UDP it would let two processes share the port, and
@@ -208,8 +206,9 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	transport->own_lookup = lookup;
 	transport->secret = secret;
 	transport->cluster_digest = cluster_digest;
-	transport->other_version_from = RAFT_NONE;
-	transport->refused_from = RAFT_NONE;
+	transport->own_id = node_id;
+	transport->connect_at = UINT64_MAX;
+	transport->dropped.id = transport->dropped.claims = RAFT_NONE;
 	error[0] = '\0';
 	hint[0] = '\0';
 	if (own == NULL)
@@ -237,12 +236,55 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	}
 	transport->fd = bind_socket(&address, length, cluster_format_address(&place, shown),
 								error, hint);
-	return transport->fd >= 0;
+	if (transport->fd < 0)
+		return false;
+	if (!intake_open(&transport->intake, transport->fd))
+	{
+		(void) fail(error, hint, "It will be tried again.",
+					"could not watch the socket: %s", strerror(errno));
+		(void) close(transport->fd);
+		transport->fd = -1;
+		return false;
+	}
+	transport_connect(transport, cluster, clock_now());
+	return true;
+}
+
+void
+transport_connect(Transport *transport, const Cluster *cluster, uint64_t now)
+{
+	transport->connect_at = UINT64_MAX;
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		int32_t				  id = cluster->members[i].node_id;
+		const ClusterAddress *peer = &transport->addresses.of[id];
+
+		/* What can be in the way: no route to it yet, or too many open files. */
+		if (id != transport->own_id && peer->known &&
+			!intake_connect(&transport->intake, id, &peer->address, peer->length))
+			transport->connect_at = now + CONNECT_RETRY;
+	}
+}
+
+int
+transport_pollable(const Transport *transport)
+{
+	return transport->intake.epoll_fd;
+}
+
+uint64_t
+transport_deadline(const Transport *transport)
+{
+	uint64_t deadline = intake_deadline(&transport->intake);
+
+	return deadline < transport->connect_at ? deadline : transport->connect_at;
 }
 
 void
 transport_close(Transport *transport)
 {
+	intake_close(&transport->intake);
+
 	/* A struct that is all zero was never opened. */
 	if (transport->fd > 0)
 		(void) close(transport->fd);
@@ -269,6 +311,35 @@ drop(Transport *transport, TransportDrop why)
 {
 	transport->counters.dropped[why]++;
 	return TRANSPORT_DROPPED;
+}
+
+/* The member that has this address and port, or RAFT_NONE. */
+static int32_t
+member_at(const Transport *transport, const Cluster *cluster, const struct sockaddr_storage *source)
+{
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		int32_t				  id = cluster->members[i].node_id;
+		const ClusterAddress *member = &transport->addresses.of[id];
+
+		if (member->known && cluster_same_address(&member->address, source))
+			return id;
+	}
+	return RAFT_NONE;
+}
+
+/* The same, when it matters who it was: this is one of ours, but for something. */
+static TransportResult
+drop_of(Transport *transport, const Cluster *cluster, TransportDrop why, const uint8_t *datagram,
+		const struct sockaddr_storage *source)
+{
+	int32_t claims = (int32_t) (uint32_t) get_number(datagram + OFFSET_FROM, 4);
+
+	transport->dropped.id = member_at(transport, cluster, source);
+	transport->dropped.claims = cluster_member(cluster, claims) != NULL ? claims : RAFT_NONE;
+	transport->dropped.version = datagram[OFFSET_VERSION];
+	transport->dropped.source = *source;
+	return drop(transport, why);
 }
 
 /*
@@ -310,20 +381,17 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 	if (length < MESSAGE_HEADER_SIZE || get_number(datagram, 4) != MESSAGE_MAGIC ||
 		(datagram[OFFSET_VERSION] == MESSAGE_VERSION && length != MESSAGE_SIZE))
 		return drop(transport, TRANSPORT_DROP_MALFORMED);
-	if (get_number(datagram + OFFSET_CLUSTER, 8) != transport->cluster_digest)
-		return drop(transport, TRANSPORT_DROP_CLUSTER);
 	from = (int32_t) (uint32_t) get_number(datagram + OFFSET_FROM, 4);
+	if (get_number(datagram + OFFSET_CLUSTER, 8) != transport->cluster_digest)
+		return drop_of(transport, cluster, TRANSPORT_DROP_CLUSTER, datagram, source);
 	if (cluster_member(cluster, from) == NULL)
-		return drop(transport, TRANSPORT_DROP_UNKNOWN_NODE);
+		return drop_of(transport, cluster, TRANSPORT_DROP_UNKNOWN_NODE, datagram, source);
 	sender = &transport->addresses.of[from];
 	if (!sender->known || !cluster_same_address(&sender->address, source))
-		return drop(transport, TRANSPORT_DROP_SOURCE);
+		return drop_of(transport, cluster, TRANSPORT_DROP_SOURCE, datagram, source);
 	wrong = check_tag(transport, datagram, length);
 	if (wrong != TRANSPORT_DROPS)
-	{
-		transport->refused_from = from;
-		return drop(transport, wrong);
-	}
+		return drop_of(transport, cluster, wrong, datagram, source);
 	envelope.cluster_digest = transport->cluster_digest;
 	switch (message_decode(datagram, length, &envelope, message))
 	{
@@ -331,9 +399,7 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 			transport->key_ids[from] = envelope.key_id;
 			return TRANSPORT_MESSAGE;
 		case MESSAGE_OTHER_VERSION:
-			transport->other_version_from = from;
-			transport->other_version = envelope.version;
-			return drop(transport, TRANSPORT_DROP_VERSION);
+			return drop_of(transport, cluster, TRANSPORT_DROP_VERSION, datagram, source);
 		case MESSAGE_OTHER_CLUSTER:
 			return drop(transport, TRANSPORT_DROP_CLUSTER);
 		default:
@@ -341,36 +407,31 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 	}
 }
 
+/* What the intake has counted goes where everything is counted. */
+static void
+take_counters(Transport *transport)
+{
+	Intake *intake = &transport->intake;
+
+	transport->counters.receive_errors += intake->errors;
+	transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] += intake->overflowed_member;
+	transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] += intake->overflowed_others;
+	intake->errors = intake->overflowed_member = intake->overflowed_others = 0;
+}
+
 TransportResult
 transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *message)
 {
-	/*
-	 * Of other versions, too: their tag is at the end.  No datagram fills this, so
-	 * one that is too long, of which the rest is cut off, has no right tag.
-	 */
-	uint8_t					buffer[MESSAGE_SIZE_LIMIT];
-	struct sockaddr_storage source;
-	socklen_t				source_length;
-	ssize_t					length;
+	IntakeDatagram datagram;
 
-	do
+	if (!intake_next(&transport->intake, clock_now(), &datagram))
 	{
-		source_length = sizeof(source);
-		memset(&source, 0, sizeof(source));
-		length = recvfrom(transport->fd, buffer, sizeof(buffer), 0,
-						  (struct sockaddr *) &source, &source_length);
-	} while (length < 0 && errno == EINTR);
-	if (length < 0)
-	{
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
-			return TRANSPORT_EMPTY;
-
-		/* What ICMP said about an earlier datagram; the queue goes on. */
-		transport->counters.receive_errors++;
-		return TRANSPORT_DROPPED;
+		take_counters(transport);
+		return TRANSPORT_EMPTY;
 	}
 	transport->counters.received++;
-	return transport_check(transport, cluster, buffer, (size_t) length, &source, message);
+	return transport_check(transport, cluster, datagram.bytes, datagram.length,
+						   datagram.source, message);
 }
 
 /* ---- sending ---- */
@@ -435,6 +496,10 @@ transport_drop_name(TransportDrop drop)
 			return "unknown key";
 		case TRANSPORT_DROP_TAG:
 			return "bad tag";
+		case TRANSPORT_DROP_QUEUE_MEMBER:
+			return "queue of a member full";
+		case TRANSPORT_DROP_QUEUE_OTHERS:
+			return "queue of all others full";
 		case TRANSPORT_DROPS:
 			break;
 	}

@@ -1,12 +1,13 @@
 /*
  * node/transport.h
- *	  Datagrams in and out: one UDP socket, and the checks at the door.
+ *	  Datagrams in and out: one UDP port, and the checks at the door.
  *
  * A datagram gets in only if it is one of ours (size, magic, version, cluster),
  * comes from the configured address and port of the member that it names as its
  * sender and, where there are keys, is signed with one of them.  Whatever fails
  * is dropped and counted by reason, cheap checks first.  Nothing here blocks, and
- * no error of sending or receiving is fatal.
+ * no error of sending or receiving is fatal.  How much of a flood gets as far as
+ * these checks is the intake's business, see intake.h.
  * Freshness (does it echo our start?) is the core's business, see raft_receive.
  *
  * Called by the worker.  No backend symbols.
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "cluster.h"
+#include "intake.h"
 #include "secret.h"
 #include "../raft/message.h"
 
@@ -35,6 +37,8 @@ typedef enum TransportDrop
 	TRANSPORT_DROP_UNSIGNED,	  /* not authenticated, and we have keys */
 	TRANSPORT_DROP_KEY,			  /* signed with a key that we do not have */
 	TRANSPORT_DROP_TAG,			  /* forged, spoiled, or our keys differ */
+	TRANSPORT_DROP_QUEUE_MEMBER,  /* by the kernel: a member's address sent too many */
+	TRANSPORT_DROP_QUEUE_OTHERS,  /* by the kernel: all others did */
 	TRANSPORT_DROPS
 } TransportDrop;
 
@@ -48,18 +52,28 @@ typedef struct TransportCounters
 	uint64_t unresolved; /* not sent: the member's name is unknown */
 } TransportCounters;
 
+/* Who is behind a datagram that was dropped, as far as its address tells. */
+typedef struct TransportSender
+{
+	int32_t					id;		/* member whose address and port it came from, or RAFT_NONE */
+	int32_t					claims; /* member that it says it is, or RAFT_NONE */
+	uint8_t					version;
+	struct sockaddr_storage source;
+} TransportSender;
+
 typedef struct Transport
 {
-	int				  fd;		  /* -1: closed */
+	int32_t			  own_id;
+	int				  fd;		  /* sends, and hears who is no peer; -1: closed */
+	Intake			  intake;	  /* what it and the peers' sockets receive */
+	uint64_t		  connect_at; /* when to try again to give peers sockets */
 	ClusterLookup	 *own_lookup; /* of the address to listen on, between attempts */
 	Secret			 *secret;	  /* the caller's; without keys: no authentication */
 	uint64_t		  cluster_digest;
 	ClusterAddresses  addresses;
 	TransportCounters counters;
 	int				  last_send_errno;
-	int32_t			  other_version_from; /* sender of the last TRANSPORT_DROP_VERSION */
-	uint8_t			  other_version;	  /* and the version it spoke */
-	int32_t			  refused_from;		  /* sender of the last that was not authentic */
+	TransportSender	  dropped; /* sender of the last that was dropped at the door */
 
 	/* With which key each member signed the last datagram that got in; 0: none. */
 	uint8_t key_ids[RAFT_MAX_NODES];
@@ -100,9 +114,28 @@ extern TransportResult transport_check(Transport *transport, const Cluster *clus
 									   const struct sockaddr_storage *source,
 									   RaftMessage					 *message);
 
-/* Read one datagram, if there is one. */
+/*
+ * Read one datagram, if there is one to be read now.  Call until that is no longer
+ * so, or again at transport_deadline().
+ */
 extern TransportResult transport_receive(Transport *transport, const Cluster *cluster,
 										 RaftMessage *message);
+
+/* Readable when there is something to receive; good until transport_close(). */
+extern int transport_pollable(const Transport *transport);
+
+/*
+ * When to call transport_connect() or transport_receive() although nothing is
+ * readable; UINT64_MAX: never.
+ */
+extern uint64_t transport_deadline(const Transport *transport);
+
+/*
+ * Give each peer whose address is known a socket of its own; after addresses have
+ * changed, and at transport_deadline().  A peer without one is heard as well, but
+ * in the crowd.
+ */
+extern void transport_connect(Transport *transport, const Cluster *cluster, uint64_t now);
 
 /* Send one message to message->to.  Errors are counted. */
 extern void transport_send(Transport *transport, const RaftMessage *message);

@@ -78,12 +78,117 @@ raft_drop_name(RaftDrop drop)
 	return "unknown";
 }
 
+/* Of a longer list only the first ones are named. */
+#define NAMED_NODES 8
+
+/*
+ * "node 3", "nodes 0, 1 and 3", "nodes 0, 1, ... and 12 more"; with somebody else,
+ * who comes last, "nodes 0, 1 and itself".  Returns how many nodes there are.
+ */
+static int
+list_nodes(uint64_t nodes, const char *last, char *text, size_t size)
+{
+	int	   total = 0;
+	int	   left;
+	int	   named = 0;
+	size_t used = 0;
+
+	for (int id = 0; id < RAFT_MAX_NODES; id++)
+		total += (int) (nodes >> id & 1);
+	left = total;
+	text[0] = '\0';
+	for (int id = 0; id < RAFT_MAX_NODES && named < NAMED_NODES; id++)
+	{
+		const char *before = total > 1 ? "nodes " : "node ";
+
+		if (!(nodes >> id & 1))
+			continue;
+		if (named > 0)
+			before = left == 1 && last == NULL ? " and " : ", ";
+		used += (size_t) snprintf(text + used, size - used, "%s%d", before, id);
+		named++;
+		left--;
+	}
+	if (left > 0)
+		used += (size_t) snprintf(text + used, size - used, "%s%d more", last == NULL ? " and " : ", ",
+								  left);
+	if (last != NULL)
+		(void) snprintf(text + used, size - used, " and %s", last);
+	return total;
+}
+
+/* What is said of a majority: it is these and this node itself. */
+static int
+describe_majority(char *buffer, size_t size, const char *what, uint64_t nodes)
+{
+	char names[80];
+
+	if (list_nodes(nodes, "itself", names, sizeof(names)) == 0)
+		return snprintf(buffer, size, "%s: itself alone", what);
+	return snprintf(buffer, size, "%s: %s", what, names);
+}
+
+/* What is said of fewer than a majority. */
+static int
+describe_minority(char *buffer, size_t size, const char *what, const RaftEvent *event)
+{
+	uint64_t ms = event->value / 1000;
+	bool	 lost_quorum = event->reason == RAFT_QUORUM_LOST;
+	char	 names[80];
+	char	 who[100];
+
+	if (list_nodes(event->nodes, NULL, names, sizeof(names)) > 0)
+		(void) snprintf(who, sizeof(who), "only %s", names);
+	else
+		(void) snprintf(who, sizeof(who), "%s", lost_quorum ? "nobody" : "nobody else");
+	if (lost_quorum)
+		return snprintf(buffer, size, "%s: %s answered in the last %" PRIu64 " ms", what, who, ms);
+	return snprintf(buffer, size, "%s within %" PRIu64 " ms: %s voted for this node", what, ms, who);
+}
+
+static int
+describe_resigning(char *buffer, size_t size, const RaftEvent *event)
+{
+	if (event->peer != RAFT_NONE)
+		return snprintf(buffer, size, "handed over to node %" PRId32, event->peer);
+	if (event->value != 0)
+		return snprintf(buffer, size, "ceased to lead, with nobody fit to take over");
+	return snprintf(buffer, size, "ceased to stand for election");
+}
+
+/* About abstaining, which goes its own way beside roles. */
+static int
+describe_abstaining(char *buffer, size_t size, const RaftEvent *event)
+{
+	const char *why = raft_abstain_name((RaftAbstain) event->value);
+	char		names[80];
+
+	switch (event->reason)
+	{
+		case RAFT_STARTED_ABSTAINING:
+			if (event->peer == RAFT_NONE)
+				return snprintf(buffer, size, "abstains: %s", why);
+			return snprintf(buffer, size, "abstains: %s (told by node %" PRId32 ")", why,
+							event->peer);
+		case RAFT_HEARD_ALL:
+			if (list_nodes(event->nodes, NULL, names, sizeof(names)) == 0)
+				(void) snprintf(names, sizeof(names), "no other node");
+			return snprintf(buffer, size, "has heard %s, votes again in %" PRIu64 " ms", names,
+							event->value / 1000);
+		case RAFT_ADMITTED:
+			return snprintf(buffer, size, "admitted by the operator");
+		case RAFT_STOPPED_ABSTAINING:
+			return snprintf(buffer, size, "abstains no longer");
+		default:
+			return 0;
+	}
+}
+
 const char *
 raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 {
 	int32_t	 peer = event->peer;
 	uint64_t value = event->value;
-	uint64_t ms = value / 1000;
 	int		 n = 0;
 
 	switch (event->reason)
@@ -92,20 +197,24 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 			n = snprintf(buffer, size, "started");
 			break;
 		case RAFT_TIMED_OUT:
+		case RAFT_LEADER_LOST:
 			if (peer == RAFT_NONE)
 				n = snprintf(buffer, size, "no leader was heard within the timeout");
 			else
 				n = snprintf(buffer, size, "no heartbeat from node %" PRId32 " for %" PRIu64 " ms",
-							 peer, ms);
+							 peer, value / 1000);
 			break;
 		case RAFT_PRE_VOTE_WON:
-			n = snprintf(buffer, size, "a majority would vote for this node");
+			n = describe_majority(buffer, size, "a majority would vote for this node", event->nodes);
 			break;
 		case RAFT_VOTE_WON:
-			n = snprintf(buffer, size, "a majority voted for this node");
+			n = describe_majority(buffer, size, "a majority voted for this node", event->nodes);
 			break;
 		case RAFT_NOT_ELECTED:
-			n = snprintf(buffer, size, "no majority of votes within %" PRIu64 " ms", ms);
+			n = describe_minority(buffer, size, "no majority of votes", event);
+			break;
+		case RAFT_QUORUM_LOST:
+			n = describe_minority(buffer, size, "lost quorum", event);
 			break;
 		case RAFT_VOTE_GIVEN:
 			n = snprintf(buffer, size, "voted for node %" PRId32, peer);
@@ -117,42 +226,24 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 		case RAFT_LEADER_FOUND:
 			n = snprintf(buffer, size, "node %" PRId32 " leads", peer);
 			break;
-		case RAFT_LEADER_LOST:
-			n = snprintf(buffer, size, "no heartbeat from node %" PRId32 " for %" PRIu64 " ms",
-						 peer, ms);
-			break;
-		case RAFT_QUORUM_LOST:
-			n = snprintf(buffer, size, "lost quorum: only %" PRIu64 " of the members answered, this node included",
-						 value);
-			break;
 		case RAFT_HANDED_OVER:
 			n = snprintf(buffer, size, "handed over to node %" PRId32 " on request", peer);
 			break;
 		case RAFT_RESIGNED:
-			if (peer == RAFT_NONE)
-				n = snprintf(buffer, size, "resigned");
-			else
-				n = snprintf(buffer, size, "resigned in favour of node %" PRId32, peer);
+			n = describe_resigning(buffer, size, event);
 			break;
 		case RAFT_ASKED_TO_STAND:
 			n = snprintf(buffer, size, "node %" PRId32 " hands over to this node", peer);
 			break;
 		case RAFT_STANDS_ABOVE:
-			n = snprintf(buffer, size, "node %" PRId32 " has a higher term: standing again above it",
-						 peer);
+			n = snprintf(buffer, size, "node %" PRId32 " is in the higher term %" PRIu64 ": standing again above it",
+						 peer, value);
 			break;
 		case RAFT_STARTED_ABSTAINING:
-			n = snprintf(buffer, size, "abstains: %s", raft_abstain_name((RaftAbstain) value));
-			break;
 		case RAFT_HEARD_ALL:
-			n = snprintf(buffer, size, "has heard the members it waits for, votes again in %" PRIu64 " ms",
-						 ms);
-			break;
 		case RAFT_ADMITTED:
-			n = snprintf(buffer, size, "admitted by the operator");
-			break;
 		case RAFT_STOPPED_ABSTAINING:
-			n = snprintf(buffer, size, "abstains no longer");
+			n = describe_abstaining(buffer, size, event);
 			break;
 		case RAFT_SECOND_LEADER:
 			n = snprintf(buffer, size, "node %" PRId32 " claims to lead a term that has another leader",

@@ -28,6 +28,20 @@ count_granted(const Raft *r)
 	return n;
 }
 
+/* Who has given us a vote or pre-vote, this member aside: bit i is node id i. */
+uint64_t
+raft_granted(const Raft *r)
+{
+	uint64_t nodes = 0;
+
+	for_each_peer(r, id)
+	{
+		if (r->peers[id].ballot == RAFT_BALLOT_GRANTED)
+			nodes |= UINT64_C(1) << id;
+	}
+	return nodes;
+}
+
 /* Is there still something to ask of this peer? */
 static bool
 is_open(const Raft *r, const RaftPeer *peer)
@@ -92,7 +106,8 @@ raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term, int32_
 	r->replaced_term = replaced_term;
 	r->replaced_leader = replaced_leader;
 	raft_start_timer(r, now);
-	raft_note(r, out, reason, peer, 0);
+	raft_note_nodes(r, out, reason, peer, above,
+					reason == RAFT_PRE_VOTE_WON ? raft_granted(r) : 0);
 
 	/* Our own vote binds us like anyone's, from the first request on. */
 	r->asked_promise = r->config.timeouts.min_timeout;
@@ -168,7 +183,7 @@ raft_tick_asking(Raft *r, uint64_t now, RaftOutput *out)
 	{
 		r->counters.elections_lost++;
 		raft_set_role(r, now, RAFT_FOLLOWER);
-		raft_note(r, out, RAFT_NOT_ELECTED, RAFT_NONE, now - r->asked_at);
+		raft_note_nodes(r, out, RAFT_NOT_ELECTED, RAFT_NONE, now - r->asked_at, raft_granted(r));
 	}
 	if (raft_can_stand(r) && raft_promise_until(r) <= now)
 		raft_start_pre_vote(r, now, out);

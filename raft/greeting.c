@@ -416,7 +416,7 @@ begin_wait(Raft *r, uint64_t now, uint64_t heard, RaftOutput *out)
 	raft_mark_save(r, out);
 	r->heard_from = heard;
 	r->abstain_until = now + wait;
-	raft_note(r, out, RAFT_HEARD_ALL, RAFT_NONE, wait);
+	raft_note_nodes(r, out, RAFT_HEARD_ALL, RAFT_NONE, wait, heard);
 }
 
 /* Has this member heard enough, and waited long enough, to vote again? */

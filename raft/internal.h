@@ -78,6 +78,8 @@ raft_same_list(const Raft *r, const RaftPeer *peer)
 /* raft.c */
 extern void			raft_mark_save(Raft *r, RaftOutput *out);
 extern void			raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value);
+extern void			raft_note_nodes(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer,
+									uint64_t value, uint64_t nodes);
 extern void			raft_drop(Raft *r, RaftDrop why);
 extern RaftMessage *raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to);
 extern void			raft_raise_term(Raft *r, uint64_t term, RaftOutput *out);
@@ -99,6 +101,7 @@ extern void		raft_start_pre_vote(Raft *r, uint64_t now, RaftOutput *out);
 extern bool		raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term,
 						   int32_t replaced_leader, RaftReason reason, int32_t peer,
 						   RaftOutput *out);
+extern uint64_t raft_granted(const Raft *r);
 extern void		raft_ask(Raft *r, uint64_t now, RaftOutput *out);
 extern uint64_t raft_ask_deadline(const Raft *r);
 extern void		raft_tick_asking(Raft *r, uint64_t now, RaftOutput *out);

@@ -61,18 +61,18 @@ raft_become_leader(Raft *r, uint64_t now, RaftOutput *out)
 		peer->acked_round = 0;
 		peer->acked_at = peer->ballot == RAFT_BALLOT_GRANTED ? now : 0;
 	}
-	raft_note(r, out, RAFT_VOTE_WON, RAFT_NONE, 0);
+	raft_note_nodes(r, out, RAFT_VOTE_WON, RAFT_NONE, 0, raft_granted(r));
 	send_round(r, now, out);
 }
 
 /* Stop leading without a successor, in the same term. */
 static void
 stop_leading(Raft *r, uint64_t now, RaftOutput *out, RaftReason reason, int32_t peer,
-			 uint64_t value)
+			 uint64_t value, uint64_t nodes)
 {
 	assert(r->role == RAFT_LEADER);
 	raft_follow_nobody(r, now);
-	raft_note(r, out, reason, peer, value);
+	raft_note_nodes(r, out, reason, peer, value, nodes);
 }
 
 static bool
@@ -109,17 +109,19 @@ raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out)
 	assert(r->role == RAFT_LEADER);
 	if (now >= raft_quorum_deadline(r))
 	{
-		uint64_t answered = 1;
+		uint64_t answered = 0;
 
 		for_each_peer(r, id)
 		{
 			const RaftPeer *peer = &r->peers[id];
 
-			answered += counts_in_quorum(r, peer) &&
-						now < peer->acked_at + r->config.timeouts.max_timeout;
+			if (counts_in_quorum(r, peer) &&
+				now < peer->acked_at + r->config.timeouts.max_timeout)
+				answered |= UINT64_C(1) << id;
 		}
 		r->counters.quorum_losses++;
-		stop_leading(r, now, out, RAFT_QUORUM_LOST, RAFT_NONE, answered);
+		stop_leading(r, now, out, RAFT_QUORUM_LOST, RAFT_NONE, r->config.timeouts.max_timeout,
+					 answered);
 		return;
 	}
 	if (now >= r->heartbeat_at)
@@ -332,7 +334,7 @@ is_anyone_bound(const Raft *r, uint64_t now)
 static void
 hand_over(Raft *r, uint64_t now, int32_t target, RaftReason reason, RaftOutput *out)
 {
-	stop_leading(r, now, out, reason, target, 0);
+	stop_leading(r, now, out, reason, target, 1, 0);
 	if (target == RAFT_NONE)
 		return;
 	(void) raft_add_message(r, out, RAFT_TRANSFER, target);

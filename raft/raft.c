@@ -101,7 +101,8 @@ raft_mark_save(Raft *r, RaftOutput *out)
 }
 
 void
-raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value)
+raft_note_nodes(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value,
+				uint64_t nodes)
 {
 	RaftEvent *event;
 
@@ -114,6 +115,13 @@ raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t va
 	event->leader_id = r->leader_id;
 	event->peer = peer;
 	event->value = value;
+	event->nodes = nodes;
+}
+
+void
+raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value)
+{
+	raft_note_nodes(r, out, reason, peer, value, 0);
 }
 
 void

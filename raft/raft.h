@@ -132,21 +132,21 @@ typedef struct RaftConfig
 typedef enum RaftReason
 {
 	RAFT_STARTED = 0,
-	RAFT_TIMED_OUT, /* peer: who was last heard; value: us ago */
-	RAFT_PRE_VOTE_WON,
-	RAFT_VOTE_WON,
-	RAFT_NOT_ELECTED,		 /* value: us of asking in vain */
+	RAFT_TIMED_OUT,			 /* peer: who was last heard; value: us ago */
+	RAFT_PRE_VOTE_WON,		 /* nodes: who would vote for us */
+	RAFT_VOTE_WON,			 /* nodes: who voted for us */
+	RAFT_NOT_ELECTED,		 /* value: us of asking in vain; nodes: who voted for us */
 	RAFT_VOTE_GIVEN,		 /* peer: to whom */
 	RAFT_HIGHER_TERM,		 /* peer: who has it */
 	RAFT_LEADER_FOUND,		 /* peer: the leader */
 	RAFT_LEADER_LOST,		 /* peer: who led; value: us since it was heard */
-	RAFT_QUORUM_LOST,		 /* value: members that answered, self included */
+	RAFT_QUORUM_LOST,		 /* value: us without a majority; nodes: who answered in that time */
 	RAFT_HANDED_OVER,		 /* peer: to whom; RAFT_NONE: to nobody */
-	RAFT_RESIGNED,			 /* peer: to whom; RAFT_NONE: to nobody */
+	RAFT_RESIGNED,			 /* peer: to whom; RAFT_NONE: to nobody; value: 0 if it only stood */
 	RAFT_ASKED_TO_STAND,	 /* peer: by whom */
-	RAFT_STANDS_ABOVE,		 /* a member is ahead.  peer: who */
-	RAFT_STARTED_ABSTAINING, /* value: RaftAbstain */
-	RAFT_HEARD_ALL,			 /* waits before it votes again; value: us */
+	RAFT_STANDS_ABOVE,		 /* a member is ahead.  peer: who; value: its term */
+	RAFT_STARTED_ABSTAINING, /* value: RaftAbstain; peer: who told, or RAFT_NONE */
+	RAFT_HEARD_ALL,			 /* waits before it votes again; value: us; nodes: who was heard */
 	RAFT_ADMITTED,			 /* the operator's word */
 	RAFT_STOPPED_ABSTAINING,
 	RAFT_SECOND_LEADER, /* peer: who claims a term that has a leader */
@@ -162,6 +162,7 @@ typedef struct RaftEvent
 	int32_t	   leader_id;
 	int32_t	   peer;
 	uint64_t   value;
+	uint64_t   nodes; /* bit i: node id i, never this one */
 } RaftEvent;
 
 /* Why a message was dropped by the core. */

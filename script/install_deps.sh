@@ -31,6 +31,11 @@ DESCRIPTION
     while this script installs, a file in /etc/postgresql-common/createcluster.d
     says not to; it is removed afterwards.
 
+    HAProxy, Prometheus and its exporter, which the tests run by themselves, are
+    services that Debian starts when it installs them.  Those that this script
+    installs are not started, neither now (by /usr/sbin/policy-rc.d, which is as
+    before afterwards) nor with the machine ("update-rc.d NAME enable" undoes that).
+
 OPTIONS
     --check        print what is missing, one package a line, and install nothing
     --record FILE  add the names of what was installed to FILE
@@ -44,6 +49,10 @@ TEXT
 drop_in_directory=/etc/postgresql-common/createcluster.d
 drop_in=$drop_in_directory/pg_leader-no-main.conf
 made_directories=()
+policy=/usr/sbin/policy-rc.d
+policy_aside=$policy.before-pg_leader
+policy_made=no
+services=(haproxy prometheus prometheus-postgres-exporter)
 log=
 
 is_installed()
@@ -91,6 +100,8 @@ wanted_packages()
 		# terminal for programs that want one.
 		printf '%s\n' clang clang-format cppcheck libclang-rt-dev libcmocka-dev libipc-run-perl \
 			libpq-dev shellcheck procps bsdutils netbase patch
+		# What servers are used with: balanced, scraped, and moving an address.
+		printf '%s\n' "${services[@]}" curl sudo iputils-arping
 	fi
 }
 
@@ -126,6 +137,9 @@ clean_up()
 	if [[ -e $drop_in ]]; then
 		privileged rm -f -- "$drop_in"
 	fi
+	if [[ $policy_made == yes ]]; then
+		put_policy_back
+	fi
 	for directory in "${made_directories[@]}"; do
 		privileged rmdir --ignore-fail-on-non-empty -- "$directory" 2>/dev/null || true
 	done
@@ -143,6 +157,63 @@ keep_debian_from_creating_main()
 	privileged mkdir -p -- "$drop_in_directory"
 	printf '%s\n' "# While pg_leader's install_deps.sh runs." "create_main_cluster = off" |
 		privileged tee "$drop_in" >/dev/null
+}
+
+is_missing()
+{
+	[[ " ${missing[*]} " == *" $1 "* ]]
+}
+
+# What the system has instead of it is put back, also what a killed run has left.
+put_policy_back()
+{
+	policy_made=no
+	if privileged test -e "$policy_aside"; then
+		privileged mv -f -- "$policy_aside" "$policy"
+	elif grep -qs "pg_leader's install_deps.sh" "$policy"; then
+		privileged rm -f -- "$policy"
+	fi
+}
+
+keep_debian_from_starting_services()
+{
+	local service status wanted=no
+
+	for service in "${services[@]}"; do
+		if is_missing "$service"; then
+			wanted=yes
+		fi
+	done
+	[[ $wanted == yes ]] || return 0
+	put_policy_back
+	if [[ -x $policy ]]; then
+		# It may say no by itself, as in most containers.
+		status=0
+		"$policy" "${services[0]}" start >/dev/null 2>&1 || status=$?
+		if (( status == 101 )); then
+			return 0
+		fi
+	fi
+	policy_made=yes
+	if [[ -e $policy ]]; then
+		privileged mv -- "$policy" "$policy_aside"
+	fi
+	printf '%s\n' '#!/bin/sh' "# While pg_leader's install_deps.sh runs: start nothing." 'exit 101' |
+		privileged tee "$policy" >/dev/null
+	privileged chmod 755 "$policy"
+}
+
+# Not with the machine either.
+disable_services()
+{
+	local service
+
+	for service in "${services[@]}"; do
+		if is_missing "$service"; then
+			privileged update-rc.d "$service" disable >>"$log" 2>&1 ||
+				warn "the service $service could not be disabled: it starts with the machine"
+		fi
+	done
 }
 
 apt()
@@ -198,7 +269,9 @@ say "installing ${missing[*]}"
 if [[ " ${missing[*]}" =~ \ postgresql-[0-9]+( |$) ]]; then
 	keep_debian_from_creating_main
 fi
+keep_debian_from_starting_services
 apt install --no-install-recommends "${missing[@]}"
+disable_services
 if [[ -n $record ]]; then
 	printf '%s\n' "${missing[@]}" >>"$record"
 fi

@@ -390,6 +390,12 @@ node_state_file()
 	printf '%s/node-%d.state' "$PGLD_STATE_DIRECTORY" "$1"
 }
 
+# The events that it keeps beside, and those that it has put aside as damaged.
+node_journal()
+{
+	printf '%s/node-%d.events' "$PGLD_STATE_DIRECTORY" "$1"
+}
+
 node_port()
 {
 	printf '%d' "$((10#$PGLD_START_PORT + 10#$1))"

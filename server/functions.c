@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -18,9 +17,9 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 #include "node/clock.h"
+#include "server/row.h"
 #include "server/shared.h"
 
 /* Longer waits than this are cut short; nobody means more. */
@@ -31,10 +30,6 @@
 
 #define POLL_MS 5
 
-#define EXPORTED_FUNCTION(name)                      \
-	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
-	PG_FUNCTION_INFO_V1(name)
-
 EXPORTED_FUNCTION(pg_leader_node_id);
 EXPORTED_FUNCTION(pg_leader_term);
 EXPORTED_FUNCTION(pg_leader_leader_id);
@@ -43,9 +38,6 @@ EXPORTED_FUNCTION(pg_leader_lease);
 EXPORTED_FUNCTION(pg_leader_get_status);
 EXPORTED_FUNCTION(pg_leader_get_peers);
 EXPORTED_FUNCTION(pg_leader_get_events);
-EXPORTED_FUNCTION(pg_leader_get_stats);
-EXPORTED_FUNCTION(pg_leader_get_stat_messages);
-EXPORTED_FUNCTION(pg_leader_get_stat_drops);
 EXPORTED_FUNCTION(pg_stat_pg_leader_reset);
 EXPORTED_FUNCTION(pg_leader_transfer);
 EXPORTED_FUNCTION(pg_leader_wait_for_leader);
@@ -54,16 +46,6 @@ EXPORTED_FUNCTION(get_node_info);
 
 /* ---- helpers ---- */
 
-static void
-require_library(void)
-{
-	if (!shared_available())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pg_leader must be loaded via shared_preload_libraries"),
-				 errhint("Add pg_leader to shared_preload_libraries and restart the server.")));
-}
-
 /* The status, if this member takes part. */
 static bool
 read_status(SharedStatus *status)
@@ -71,111 +53,6 @@ read_status(SharedStatus *status)
 	require_library();
 	shared_read_status(status);
 	return status->state == SHARED_TAKING_PART;
-}
-
-static Datum
-interval_datum(int64 microseconds)
-{
-	Interval *interval = palloc0(sizeof(Interval));
-
-	interval->time = microseconds;
-	return IntervalPGetDatum(interval);
-}
-
-/* One row of results, filled from left to right. */
-typedef struct Row
-{
-	int	  n;
-	Datum values[32];
-	bool  nulls[32];
-} Row;
-
-static void
-add(Row *row, Datum value)
-{
-	Assert(row->n < (int) lengthof(row->values));
-	row->nulls[row->n] = false;
-	row->values[row->n++] = value;
-}
-
-static void
-add_null(Row *row)
-{
-	Assert(row->n < (int) lengthof(row->values));
-	row->nulls[row->n] = true;
-	row->values[row->n++] = (Datum) 0;
-}
-
-static void
-add_text(Row *row, const char *text)
-{
-	add(row, CStringGetTextDatum(text));
-}
-
-static void
-add_node(Row *row, int32_t node_id)
-{
-	if (node_id < 0)
-		add_null(row);
-	else
-		add(row, Int32GetDatum(node_id));
-}
-
-static void
-add_count(Row *row, uint64_t count)
-{
-	add(row, Int64GetDatum((int64) count));
-}
-
-/* A moment of the election's clock; NULL for never. */
-static void
-add_moment(Row *row, uint64_t moment)
-{
-	if (moment == 0)
-		add_null(row);
-	else
-		add(row, Int64GetDatum((int64) moment));
-}
-
-/* How long until then; NULL if it is over. */
-static void
-add_remaining(Row *row, uint64_t until, uint64_t now)
-{
-	if (until <= now)
-		add_null(row);
-	else
-		add(row, interval_datum((int64) (until - now)));
-}
-
-/* How long ago; NULL for never. */
-static void
-add_age(Row *row, uint64_t moment, uint64_t now)
-{
-	if (moment == 0)
-		add_null(row);
-	else
-		add(row, interval_datum(now > moment ? (int64) (now - moment) : 0));
-}
-
-static void
-put_row(FunctionCallInfo fcinfo, Row *row)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	Assert(row->n == result->setDesc->natts);
-	tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->nulls);
-}
-
-static Datum
-return_row(FunctionCallInfo fcinfo, Row *row)
-{
-	TupleDesc descriptor;
-
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	Assert(row->n == descriptor->natts);
-	descriptor = BlessTupleDesc(descriptor);
-	return HeapTupleGetDatum(heap_form_tuple(descriptor, row->values, row->nulls));
 }
 
 /* ---- who leads ---- */
@@ -437,6 +314,15 @@ add_key(Row *row, uint8_t key_id)
 }
 
 static void
+add_trouble(Row *row, const SharedPeer *peer)
+{
+	if (peer->trouble[0] == '\0')
+		add_null(row);
+	else
+		add_text(row, peer->trouble);
+}
+
+static void
 add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 {
 	bool is_self = peer->node_id == status->node_id;
@@ -461,6 +347,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 		add(row, BoolGetDatum(true));
 		add(row, BoolGetDatum(false));
 		add_key(row, peer->key_id);
+		add_trouble(row, peer);
 		return;
 	}
 	add_age(row, peer->heard_at, now);
@@ -484,6 +371,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 	}
 	add(row, BoolGetDatum(peer->other_version));
 	add_key(row, peer->key_id);
+	add_trouble(row, peer);
 }
 
 Datum
@@ -515,6 +403,8 @@ pg_leader_get_events(PG_FUNCTION_ARGS)
 {
 	SharedEvents *events;
 	uint64_t	  number;
+	uint64_t	  now = clock_now();
+	TimestampTz	  wall = GetCurrentTimestamp();
 
 	require_library();
 	InitMaterializedSRF(fcinfo, 0);
@@ -526,119 +416,27 @@ pg_leader_get_events(PG_FUNCTION_ARGS)
 	{
 		const SharedEvent *event = &events->of[number % SHARED_EVENTS];
 		Row				   row = {0};
+		int64			   ago;
 
+		if (event->number != number + 1)
+			continue; /* lost with a damaged journal */
+
+		/* the election's clock does not jump, but begins anew with the machine */
+		ago = event->other_clock ? wall - event->at : (int64) (now - event->boot_time);
 		add_count(&row, event->number);
 		add(&row, TimestampTzGetDatum(event->at));
-		add_count(&row, event->boot_time);
+		add(&row, interval_datum(Max(ago, 0)));
+		add_count(&row, event->boot);
+		add_moment(&row, event->other_clock ? 0 : event->boot_time);
 		add_count(&row, event->term);
 		add_text(&row, raft_role_name(event->role));
 		add_node(&row, event->leader_id);
-		add_moment(&row, event->lease_start);
-		add_moment(&row, event->lease_end);
+		add_moment(&row, event->other_clock ? 0 : event->lease_start);
+		add_moment(&row, event->other_clock ? 0 : event->lease_end);
 		add_text(&row, event->reason);
 		put_row(fcinfo, &row);
 	}
 	pfree(events);
-	PG_RETURN_NULL();
-}
-
-/* ---- statistics ---- */
-
-static uint64_t
-sum(const uint64_t *counts, int n)
-{
-	uint64_t total = 0;
-	int		 i;
-
-	for (i = 0; i < n; i++)
-		total += counts[i];
-	return total;
-}
-
-Datum
-pg_leader_get_stats(PG_FUNCTION_ARGS)
-{
-	SharedDetail	   *detail = palloc(sizeof(SharedDetail));
-	const RaftCounters *raft = &detail->raft;
-	Row					row = {0};
-
-	require_library();
-	shared_read_detail(detail);
-	add_count(&row, raft->pre_votes_started);
-	add_count(&row, raft->elections_started);
-	add_count(&row, raft->elections_won);
-	add_count(&row, raft->elections_lost);
-	add_count(&row, raft->votes_given);
-	add_count(&row, raft->votes_refused);
-	add_count(&row, raft->pre_votes_given);
-	add_count(&row, raft->pre_votes_refused);
-	add_count(&row, raft->transfers);
-	add_count(&row, raft->quorum_losses);
-	add_count(&row, detail->transport.received);
-	add_count(&row, detail->transport.sent);
-	add_count(&row, sum(detail->transport.dropped, TRANSPORT_DROPS) +
-						sum(raft->dropped, RAFT_DROPS));
-	add_count(&row, detail->transport.send_errors);
-	add_count(&row, detail->transport.receive_errors);
-	add_count(&row, detail->transport.unresolved);
-	add_count(&row, detail->saves);
-	add(&row, Float8GetDatum(detail->save_time / 1000.0));
-	add(&row, Float8GetDatum(detail->save_time_max / 1000.0));
-	add_count(&row, detail->wakeups);
-	if (detail->stats_reset != 0)
-		add(&row, TimestampTzGetDatum(detail->stats_reset));
-	else
-		add_null(&row);
-	PG_RETURN_DATUM(return_row(fcinfo, &row));
-}
-
-Datum
-pg_leader_get_stat_messages(PG_FUNCTION_ARGS)
-{
-	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	int			  type;
-
-	require_library();
-	InitMaterializedSRF(fcinfo, 0);
-	shared_read_detail(detail);
-	for (type = RAFT_GREETING; type < RAFT_MESSAGE_TYPES; type++)
-	{
-		Row row = {0};
-
-		add_text(&row, message_type_name((RaftMessageType) type));
-		add_count(&row, detail->raft.received[type]);
-		add_count(&row, detail->raft.sent[type]);
-		put_row(fcinfo, &row);
-	}
-	PG_RETURN_NULL();
-}
-
-static void
-put_drop(FunctionCallInfo fcinfo, const char *by, const char *reason, uint64_t count)
-{
-	Row row = {0};
-
-	add_text(&row, by);
-	add_text(&row, reason);
-	add_count(&row, count);
-	put_row(fcinfo, &row);
-}
-
-Datum
-pg_leader_get_stat_drops(PG_FUNCTION_ARGS)
-{
-	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	int			  why;
-
-	require_library();
-	InitMaterializedSRF(fcinfo, 0);
-	shared_read_detail(detail);
-	for (why = 0; why < TRANSPORT_DROPS; why++)
-		put_drop(fcinfo, "transport", transport_drop_name((TransportDrop) why),
-				 detail->transport.dropped[why]);
-	for (why = 0; why < RAFT_DROPS; why++)
-		put_drop(fcinfo, "election", raft_drop_name((RaftDrop) why),
-				 detail->raft.dropped[why]);
 	PG_RETURN_NULL();
 }
 

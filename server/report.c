@@ -19,6 +19,8 @@
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/statistics.h"
+#include "server/trouble.h"
 
 /* Trouble of one kind is logged once in so many microseconds. */
 #define LOG_INTERVAL UINT64CONST(60000000)
@@ -38,6 +40,8 @@ static ShownLease	lease;
 static RaftTimeouts timeouts; /* that the election goes by */
 static char			last_not_ready[STORE_ERROR_SIZE];
 
+static const char *cause; /* why the host makes this member resign; or NULL */
+
 /* What the log was told last. */
 static RaftRole logged_role = RAFT_FOLLOWER;
 static int32_t	logged_leader = RAFT_NONE;
@@ -46,14 +50,12 @@ static uint64_t logged_term = 0;
 /* When each kind of trouble was logged last; 0: never. */
 static uint64_t door_logged[TRANSPORT_DROPS];
 static uint64_t election_logged[RAFT_DROPS];
-static uint64_t list_logged[RAFT_MAX_NODES];
 static uint64_t send_logged;
 static uint64_t second_leader_noted;
 static uint64_t abstaining_logged[RAFT_REASONS];
 
 static TransportCounters door_seen;
 static bool				 other_version[RAFT_MAX_NODES];
-static bool				 other_list[RAFT_MAX_NODES];
 
 static bool
 may_log(uint64_t *last)
@@ -145,6 +147,7 @@ add_event(RaftRole role, uint64_t term, int32_t leader_id,
 
 	memset(&event, 0, sizeof(event));
 	event.at = GetCurrentTimestamp();
+	event.boot = status.boot;
 	event.boot_time = clock_now();
 	event.term = term;
 	event.role = role;
@@ -156,15 +159,36 @@ add_event(RaftRole role, uint64_t term, int32_t leader_id,
 }
 
 void
+report_cause(const char *new_cause)
+{
+	cause = new_cause;
+}
+
+/*
+ * The words for what the election tells; the only place that adds to them.
+ */
+static void
+describe(const RaftEvent *event, char *reason, size_t size)
+{
+	size_t used = 0;
+
+	if (event->reason == RAFT_RESIGNED && cause != NULL)
+		used = Min((size_t) snprintf(reason, size, "%s: ", cause), size - 1);
+	raft_describe_event(event, reason + used, size - used);
+}
+
+void
 report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *saved)
 {
-	int i;
+	char reason[SHARED_REASON_SIZE];
+	int	 i;
 
 	memset(&status, 0, sizeof(status));
 	status.state = SHARED_TAKING_PART;
 	status.node_id = config->node_id;
 	status.n_members = config->list_size;
 	status.since = GetCurrentTimestamp();
+	status.boot = saved->boot;
 	timeouts = config->timeouts;
 
 	detail.n_peers = (uint32_t) cluster->n_members;
@@ -177,6 +201,13 @@ report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *
 	}
 
 	add_event(RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, "started");
+	if (saved->abstaining != RAFT_VOTING)
+	{
+		RaftEvent event = {.reason = RAFT_STARTED_ABSTAINING, .peer = RAFT_NONE, .value = saved->abstaining};
+
+		describe(&event, reason, sizeof(reason));
+		add_event(RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, reason);
+	}
 	ereport(LOG,
 			(errmsg("pg_leader: node %d of %u members started in term " UINT64_FORMAT,
 					config->node_id, config->list_size, (uint64) saved->term)));
@@ -190,8 +221,12 @@ report_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *
 void
 report_end(uint64_t now)
 {
+	char reason[SHARED_REASON_SIZE];
+
+	snprintf(reason, sizeof(reason), "the worker ended: %s",
+			 cause != NULL ? cause : "an error, see the server's log");
 	add_event(RAFT_FOLLOWER, status.term, RAFT_NONE, lease.start,
-			  lease.start != 0 ? Min(lease.until, now) : 0, "the worker ended");
+			  lease.start != 0 ? Min(lease.until, now) : 0, reason);
 	lease.start = 0;
 }
 
@@ -227,7 +262,7 @@ add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *
 			start = begun->start;
 			begin_told = true;
 		}
-		raft_describe_event(event, reason, sizeof(reason));
+		describe(event, reason, sizeof(reason));
 		add_event(event->role, event->term, event->leader_id, start, end, reason);
 	}
 	if (!end_told)
@@ -243,9 +278,7 @@ add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *
 void
 report_save(uint64_t took)
 {
-	detail.saves++;
-	detail.save_time += took;
-	detail.save_time_max = Max(detail.save_time_max, took);
+	statistics_save(took);
 }
 
 static void
@@ -319,13 +352,24 @@ report_sent(const RaftMessage *message)
 						message->granted ? ", granted" : "")));
 }
 
+/*
+ * "follower of node 2, term 7", behind "postgres: pg_leader: "; only when it changes.
+ */
 static void
 show_title(void)
 {
-	char title[64];
+	static char shown[96];
+	char		title[96];
+	char		whom[32] = "";
 
-	snprintf(title, sizeof(title), "%s, term " UINT64_FORMAT,
-			 raft_role_name(status.role), (uint64) status.term);
+	if (status.role == RAFT_FOLLOWER && status.leader_id != RAFT_NONE)
+		snprintf(whom, sizeof(whom), " of node %d", status.leader_id);
+	snprintf(title, sizeof(title), "%s%s, term " UINT64_FORMAT "%s", raft_role_name(status.role),
+			 whom, (uint64) status.term,
+			 status.abstaining != RAFT_VOTING ? ", abstaining" : "");
+	if (strcmp(title, shown) == 0)
+		return;
+	strlcpy(shown, title, sizeof(shown));
 	set_ps_display(title);
 }
 
@@ -348,7 +392,7 @@ describe_change(const RaftEvent *event, char *text, size_t size)
 	unsigned long long term = event->term;
 	char			   reason[SHARED_REASON_SIZE];
 
-	raft_describe_event(event, reason, sizeof(reason));
+	describe(event, reason, sizeof(reason));
 	if (is_about_abstaining(event->reason))
 		snprintf(text, size, "%s", reason);
 	else if (event->role == RAFT_LEADER)
@@ -361,7 +405,7 @@ describe_change(const RaftEvent *event, char *text, size_t size)
 	else if (event->leader_id == RAFT_NONE)
 		snprintf(text, size, "has no leader in term %llu: %s", term, reason);
 	else
-		snprintf(text, size, "follows node %d in term %llu", event->leader_id, term);
+		snprintf(text, size, "follows node %d in term %llu: %s", event->leader_id, term, reason);
 }
 
 void
@@ -411,34 +455,13 @@ report_received(const Raft *raft, const RaftMessage *message)
 	if (from < 0 || from >= RAFT_MAX_NODES)
 		return;
 	other_version[from] = false;
-	other_list[from] = message->list_digest != raft->config.list_digest;
-	if (other_list[from] && may_log(&list_logged[from]))
-		ereport(LOG,
-				(errmsg("pg_leader: node %d has another member list", from),
-				 errdetail("The digest of its list is %016llx, that of this node's is %016llx.",
-						   (unsigned long long) message->list_digest,
-						   (unsigned long long) raft->config.list_digest),
-				 errhint("Set pg_leader.cluster to the same list on all members.")));
-}
-
-/*
- * A sender that is believed to be a member by its address, and by nothing else.
- */
-static void
-log_refused(const Transport *transport, TransportDrop why)
-{
-	ereport(LOG,
-			(errmsg("pg_leader: dropped a datagram from the address of node %d: %s",
-					transport->refused_from, transport_drop_name(why)),
-			 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute."),
-			 errhint("Check that pg_leader.secret_file holds the same keys on all members, and that all have reloaded it.")));
 }
 
 void
 report_dropped_at_door(const Transport *transport)
 {
 	const TransportCounters *counters = &transport->counters;
-	int32_t					 from = transport->other_version_from;
+	int32_t					 from = transport->dropped.id;
 	int						 i;
 
 	for (i = 0; i < TRANSPORT_DROPS; i++)
@@ -447,22 +470,25 @@ report_dropped_at_door(const Transport *transport)
 			continue;
 		if (i == TRANSPORT_DROP_VERSION && from >= 0 && from < RAFT_MAX_NODES)
 			other_version[from] = true;
-		if (!may_log(&door_logged[i]))
+		if (trouble_at_door(transport, (TransportDrop) i) || !may_log(&door_logged[i]))
 			continue;
-		if (i == TRANSPORT_DROP_VERSION)
-			ereport(LOG,
-					(errmsg("pg_leader: node %d speaks version %d of the protocol, this node version %d",
-							from, transport->other_version, MESSAGE_VERSION),
-					 errhint("Run the same version of pg_leader on all members.")));
-		else if (i == TRANSPORT_DROP_UNSIGNED || i == TRANSPORT_DROP_KEY || i == TRANSPORT_DROP_TAG)
-			log_refused(transport, (TransportDrop) i);
-		else
-			ereport(LOG,
-					(errmsg("pg_leader: dropped a datagram: %s",
-							transport_drop_name((TransportDrop) i)),
-					 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute.")));
+		ereport(LOG,
+				(errmsg("pg_leader: dropped a datagram: %s",
+						transport_drop_name((TransportDrop) i)),
+				 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute.")));
 	}
 	door_seen = *counters;
+}
+
+/*
+ * What never came as far as the door.
+ */
+void
+report_dropped_by_kernel(const Transport *transport)
+{
+	if (transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] != door_seen.dropped[TRANSPORT_DROP_QUEUE_MEMBER] ||
+		transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] != door_seen.dropped[TRANSPORT_DROP_QUEUE_OTHERS])
+		report_dropped_at_door(transport);
 }
 
 void
@@ -479,35 +505,32 @@ report_dropped_by_election(const RaftCounters *before, const RaftCounters *after
 	{
 		RaftDrop why = trouble[i];
 
-		if (after->dropped[why] == before->dropped[why] || !may_log(&election_logged[why]))
+		if (after->dropped[why] == before->dropped[why] ||
+			trouble_in_election(message, settings.node_id, why) ||
+			!may_log(&election_logged[why]))
 			continue;
 		ereport(LOG,
 				(errmsg("pg_leader: dropped a datagram from node %d (%s): %s", message->from,
-						message_type_name(message->type), raft_drop_name(why)),
-				 why == RAFT_DROP_TWIN ?
-					 errhint("Check that no other server uses the same pg_leader.node_id.") :
-					 0));
+						message_type_name(message->type), raft_drop_name(why))));
 	}
 }
 
-static void
-format_resolved(const ClusterAddress *address, char *text, size_t size)
+void
+report_format_address(const struct sockaddr_storage *address, char *text, size_t size)
 {
 	char host[INET6_ADDRSTRLEN] = "";
 
 	text[0] = '\0';
-	if (!address->known)
-		return;
-	if (address->address.ss_family == AF_INET6)
+	if (address->ss_family == AF_INET6)
 	{
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &address->address;
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) address;
 
 		if (inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)) != NULL)
 			snprintf(text, size, "[%s]:%d", host, ntohs(in6->sin6_port));
 	}
 	else
 	{
-		const struct sockaddr_in *in = (const struct sockaddr_in *) &address->address;
+		const struct sockaddr_in *in = (const struct sockaddr_in *) address;
 
 		if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) != NULL)
 			snprintf(text, size, "%s:%d", host, ntohs(in->sin_port));
@@ -523,7 +546,9 @@ report_addresses(const ClusterAddresses *addresses)
 	{
 		SharedPeer *peer = &detail.peers[i];
 
-		format_resolved(&addresses->of[peer->node_id], peer->resolved, sizeof(peer->resolved));
+		peer->resolved[0] = '\0';
+		if (addresses->of[peer->node_id].known)
+			report_format_address(&addresses->of[peer->node_id].address, peer->resolved, sizeof(peer->resolved));
 	}
 }
 
@@ -564,10 +589,11 @@ report_detail(const Raft *raft, const Transport *transport)
 		shown->term = peer->term;
 		shown->abstaining = peer->abstaining;
 		shown->may_lead = peer->may_lead;
-		shown->other_list = other_list[shown->node_id];
+		shown->other_list = trouble_other_list(raft, shown->node_id);
 		shown->other_version = other_version[shown->node_id];
 		shown->key_id = shown->node_id == raft->config.node_id ? secret_key_id(transport->secret) :
 																 transport->key_ids[shown->node_id];
+		trouble_describe(raft, shown->node_id, shown->trouble, sizeof(shown->trouble));
 	}
 	shared_publish_detail(&detail);
 	log_send_errors(transport);
@@ -578,8 +604,6 @@ report_reset(void)
 {
 	memset(&door_seen, 0, sizeof(door_seen));
 	detail.wakeups = 0;
-	detail.saves = 0;
-	detail.save_time = 0;
-	detail.save_time_max = 0;
+	statistics_reset();
 	detail.stats_reset = GetCurrentTimestamp();
 }

@@ -24,6 +24,12 @@ extern void report_start(const RaftConfig *config, const Cluster *cluster,
 extern void report_keys(const SecretKeys *keys, const Cluster *cluster);
 extern void report_timeouts(const RaftTimeouts *timeouts);
 
+/*
+ * The host makes this member resign, or ends it: why, in a few words that live on;
+ * NULL: no longer.  They go before those of what follows from it.
+ */
+extern void report_cause(const char *cause);
+
 /* The process ends; the lease has ended before this is called. */
 extern void report_end(uint64_t now);
 
@@ -38,8 +44,11 @@ extern void report_log(const Raft *raft, const RaftOutput *output);
 
 extern void report_received(const Raft *raft, const RaftMessage *message);
 extern void report_dropped_at_door(const Transport *transport);
+extern void report_dropped_by_kernel(const Transport *transport);
 extern void report_dropped_by_election(const RaftCounters *before, const RaftCounters *after,
 									   const RaftMessage *message);
+/* "10.0.0.1:3500", "[2001:db8::1]:3500" */
+extern void report_format_address(const struct sockaddr_storage *address, char *text, size_t size);
 extern void report_addresses(const ClusterAddresses *addresses);
 
 /* Once for each turn of the loop: peers and counters. */

@@ -13,6 +13,7 @@
 
 #include "miscadmin.h"
 #include "server/compat.h"
+#include "server/notify.h"
 #include "server/settings.h"
 
 #define CLUSTER_NAME_MAX 63
@@ -225,11 +226,29 @@ define_timing(void)
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+static void
+define_notification(void)
+{
+	DefineCustomStringVariable("pg_leader.notify_command",
+							   "Sets the shell command that is run when this member gains or loses the lease, or learns of another leader.",
+							   "Empty means none.",
+							   &settings.notify_command,
+							   "",
+							   PGC_SIGHUP, 0, notify_check_command, NULL, NULL);
+	DefineCustomIntVariable("pg_leader.notify_timeout",
+							"Sets how long pg_leader.notify_command may run before it is ended.",
+							NULL,
+							&settings.notify_timeout,
+							10000, 100, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
 void
 settings_define(void)
 {
 	define_membership();
 	define_timing();
+	define_notification();
 	MarkGUCPrefixReserved("pg_leader");
 }
 

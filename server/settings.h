@@ -27,6 +27,8 @@ typedef struct Settings
 	double max_clock_drift;
 	bool   candidate;
 	bool   log_messages;
+	char  *notify_command;
+	int	   notify_timeout; /* ms */
 } Settings;
 
 extern Settings settings;

@@ -54,6 +54,9 @@ typedef struct Shared
 	pg_atomic_uint32 events_change;
 	SharedEvents	 events;
 
+	pg_atomic_uint32 statistics_change;
+	Statistics		 statistics;
+
 	/*
 	 * Requests.  Backends exclude one another with the lock; one request is
 	 * under way when posted is above answered, and then only the worker
@@ -65,6 +68,9 @@ typedef struct Shared
 	SharedRequest	 request;
 	SharedAnswer	 answers[ANSWERS];
 	Latch			*worker_latch; /* NULL: there is no worker */
+
+	/* Who wants to know that leader, term or lease have changed; NULL: nobody. */
+	Latch *notify_latch;
 } Shared;
 
 static Shared *shared = NULL;
@@ -97,6 +103,7 @@ shared_init_memory(void)
 		pg_atomic_init_u32(&shared->status_change, 0);
 		pg_atomic_init_u32(&shared->detail_change, 0);
 		pg_atomic_init_u32(&shared->events_change, 0);
+		pg_atomic_init_u32(&shared->statistics_change, 0);
 		pg_atomic_init_u64(&shared->posted, 0);
 		pg_atomic_init_u64(&shared->answered, 0);
 		shared->request_lock = &(GetNamedLWLockTranche(SHARED_NAME))->lock;
@@ -131,10 +138,11 @@ end_write(pg_atomic_uint32 *change)
 }
 
 /*
- * Copy "size" bytes that no write has touched meanwhile.
+ * Copy "size" bytes that no write has touched meanwhile; false: none such in a
+ * second.
  */
-static void
-read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
+static bool
+try_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
 {
 	int i;
 
@@ -148,12 +156,20 @@ read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
 			memcpy(copy, source, size);
 			pg_read_barrier();
 			if (pg_atomic_read_u32(change) == before)
-				return;
+				return true;
 		}
 		CHECK_FOR_INTERRUPTS();
 		if (i >= READS_WITHOUT_PAUSE)
 			pg_usleep(1000);
 	}
+	return false;
+}
+
+static void
+read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
+{
+	if (try_copy(change, copy, source, size))
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("could not read the state of pg_leader"),
@@ -170,6 +186,19 @@ write_lease(uint64_t until, uint64_t term)
 	pg_atomic_write_u64(&shared->lease_until, until);
 	pg_atomic_write_u64(&shared->lease_term, term);
 	end_write(&shared->lease_change);
+}
+
+/*
+ * Never waits.  A latch of a process that has ended is somebody else's by now, who
+ * can do with being woken.
+ */
+static void
+wake_notifier(void)
+{
+	Latch *latch = shared->notify_latch;
+
+	if (latch != NULL)
+		SetLatch(latch);
 }
 
 void
@@ -221,6 +250,10 @@ shared_worker_start(int32_t node_id)
 	memset(&shared->detail, 0, sizeof(shared->detail));
 	end_write(&shared->detail_change);
 
+	begin_write(&shared->statistics_change);
+	memset(&shared->statistics, 0, sizeof(shared->statistics));
+	end_write(&shared->statistics_change);
+
 	shared_refuse_requests();
 	shared->worker_latch = MyLatch;
 }
@@ -232,11 +265,17 @@ shared_worker_stop(void)
 	reset_status(SHARED_NOT_RUNNING, shared->status.node_id);
 	shared->worker_latch = NULL;
 	shared_refuse_requests();
+	wake_notifier();
 }
 
 void
 shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 {
+	uint64_t before = pg_atomic_read_u64(&shared->lease_until);
+	bool	 is_news = shared->status.term != status->term ||
+				   shared->status.leader_id != status->leader_id ||
+				   (lease_until == 0 && before != 0);
+
 	/* what is lost goes first, what is won comes last */
 	if (lease_until == 0)
 		shared_end_lease();
@@ -248,6 +287,13 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	if (lease_until != 0)
 		write_lease(lease_until, status->term);
 	pg_memory_barrier();
+
+	/*
+	 * A lease that was none, or had run out before anyone could see this one: the
+	 * clock is read after it is shown.
+	 */
+	if (is_news || (lease_until != 0 && clock_now() >= before))
+		wake_notifier();
 }
 
 void
@@ -262,15 +308,49 @@ shared_publish_detail(const SharedDetail *detail)
 }
 
 void
+shared_restore_event(const SharedEvent *event)
+{
+	Assert(event->number > shared->events.n_written);
+
+	begin_write(&shared->events_change);
+	shared->events.of[(event->number - 1) % SHARED_EVENTS] = *event;
+	shared->events.n_written = event->number;
+	end_write(&shared->events_change);
+}
+
+void
+shared_publish_statistics(const Statistics *statistics, uint64_t peers)
+{
+	int i;
+
+	begin_write(&shared->statistics_change);
+	memcpy(&shared->statistics, statistics, offsetof(Statistics, peers));
+	for (i = 0; peers != 0; i++, peers >>= 1)
+	{
+		if (peers & 1)
+			shared->statistics.peers[i] = statistics->peers[i];
+	}
+	end_write(&shared->statistics_change);
+}
+
+void
 shared_add_event(SharedEvent *event)
 {
-	uint64_t n = shared->events.n_written;
+	event->number = shared->events.n_written + 1;
+	shared_restore_event(event);
+}
 
-	event->number = n + 1;
-	begin_write(&shared->events_change);
-	shared->events.of[n % SHARED_EVENTS] = *event;
-	shared->events.n_written = n + 1;
-	end_write(&shared->events_change);
+uint64_t
+shared_last_event(void)
+{
+	return shared->events.n_written;
+}
+
+bool
+shared_get_event(uint64_t number, SharedEvent *event)
+{
+	*event = shared->events.of[(number - 1) % SHARED_EVENTS];
+	return event->number == number;
 }
 
 bool
@@ -361,6 +441,24 @@ shared_read_status_and_lease(SharedStatus *status, uint64_t *now)
 	return 0;
 }
 
+bool
+shared_peek_status(SharedStatus *status)
+{
+	return try_copy(&shared->status_change, status, &shared->status, sizeof(*status));
+}
+
+void
+shared_notify_start(void)
+{
+	shared->notify_latch = MyLatch;
+}
+
+void
+shared_notify_stop(void)
+{
+	shared->notify_latch = NULL;
+}
+
 void
 shared_read_detail(SharedDetail *detail)
 {
@@ -371,6 +469,12 @@ void
 shared_read_events(SharedEvents *events)
 {
 	read_copy(&shared->events_change, events, &shared->events, sizeof(*events));
+}
+
+void
+shared_read_statistics(Statistics *statistics)
+{
+	read_copy(&shared->statistics_change, statistics, &shared->statistics, sizeof(*statistics));
 }
 
 void

@@ -16,12 +16,15 @@
 #include "datatype/timestamp.h"
 
 #include "../node/cluster.h"
+#include "../node/journal.h"
 #include "../node/store.h"
 #include "../node/transport.h"
+#include "statistics.h"
 
-#define SHARED_EVENTS		 512
-#define SHARED_REASON_SIZE	 160
+#define SHARED_EVENTS		 JOURNAL_EVENTS
+#define SHARED_REASON_SIZE	 JOURNAL_REASON_SIZE
 #define SHARED_RESOLVED_SIZE 72
+#define SHARED_TROUBLE_SIZE	 256
 
 /*
  * NOT_RUNNING	There is no worker process at this moment.
@@ -74,6 +77,8 @@ typedef struct SharedPeer
 	bool	 other_list;
 	bool	 other_version;
 	uint8_t	 key_id; /* of the last datagram from it, of ours for this member; 0: none */
+
+	char trouble[SHARED_TROUBLE_SIZE]; /* in what it differs; empty: in nothing */
 } SharedPeer;
 
 /* Written once for each time that the worker wakes up. */
@@ -84,9 +89,6 @@ typedef struct SharedDetail
 	bool			  authentication;
 	TimestampTz		  stats_reset;
 	uint64_t		  wakeups;
-	uint64_t		  saves;
-	uint64_t		  save_time;	 /* us, all of them */
-	uint64_t		  save_time_max; /* us */
 	RaftCounters	  raft;
 	TransportCounters transport;
 	uint32_t		  n_peers;
@@ -99,9 +101,11 @@ typedef struct SharedDetail
  */
 typedef struct SharedEvent
 {
-	uint64_t	number;	   /* 1 for the first since the server started */
-	TimestampTz at;		   /* wall clock, for people */
-	uint64_t	boot_time; /* the same in the election's clock */
+	uint64_t	number;		 /* from 1, goes on over restarts */
+	TimestampTz at;			 /* wall clock, for people */
+	uint64_t	boot;		 /* which start of the member it is of */
+	bool		other_clock; /* the machine has started anew since: see below */
+	uint64_t	boot_time;	 /* the same moment in the election's clock, as are the leases */
 	uint64_t	term;
 	RaftRole	role;
 	int32_t		leader_id;
@@ -112,7 +116,7 @@ typedef struct SharedEvent
 
 typedef struct SharedEvents
 {
-	uint64_t	n_written; /* entry i holds number i + 1, modulo the size */
+	uint64_t	n_written; /* the last number; N is in entry N - 1, modulo the size, or nowhere */
 	SharedEvent of[SHARED_EVENTS];
 } SharedEvents;
 
@@ -160,10 +164,19 @@ extern void shared_worker_stop(void);
 /* Show status and lease; lease_until 0 is shown before anything else changes. */
 extern void shared_publish_status(const SharedStatus *status, uint64_t lease_until);
 extern void shared_publish_detail(const SharedDetail *detail);
+/* Of the peers only those with a bit: who has not changed is shown already. */
+extern void shared_publish_statistics(const Statistics *statistics, uint64_t peers);
 extern void shared_end_lease(void);
 
 /* event->number is filled in. */
 extern void shared_add_event(SharedEvent *event);
+
+/* An event from the journal, with its number, which must be above all others. */
+extern void shared_restore_event(const SharedEvent *event);
+
+/* The last number; 0: there are no events.  And one of them, if it is still there. */
+extern uint64_t shared_last_event(void);
+extern bool		shared_get_event(uint64_t number, SharedEvent *event);
 
 /* The request that waits for an answer, if there is one. */
 extern bool shared_next_request(SharedRequest *request);
@@ -191,6 +204,18 @@ extern void shared_read_status(SharedStatus *status);
 extern uint64_t shared_read_status_and_lease(SharedStatus *status, uint64_t *now);
 extern void		shared_read_detail(SharedDetail *detail);
 extern void		shared_read_events(SharedEvents *events);
+extern void		shared_read_statistics(Statistics *statistics);
+
+/* ---- the process that runs pg_leader.notify_command ---- */
+
+/* Wake this process whenever leader, term or lease change, or no longer. */
+extern void shared_notify_start(void);
+extern void shared_notify_stop(void);
+
+/* As shared_read_status, but false where that would raise an error. */
+extern bool shared_peek_status(SharedStatus *status);
+
+/* ---- backends again ---- */
 
 /* Hand a request to the worker and wait for its answer until "deadline". */
 extern void shared_request(SharedRequestKind kind, int32_t target,

@@ -38,17 +38,20 @@
 #include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "utils/memutils.h"
+#include "utils/ps_status.h"
 #include "utils/resowner.h"
 
 #include "node/clock.h"
 #include "server/compat.h"
+#include "server/events.h"
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/statistics.h"
 #include "server/worker.h"
 
 /* After so many datagrams the loop looks at deadlines and signals again. */
-#define DATAGRAMS_PER_TURN 64
+#define DATAGRAMS_PER_TURN 128
 
 /* How often what keeps the member out is looked at again. */
 #define RETRY_INTERVAL_MS 1000
@@ -74,11 +77,13 @@ static RaftSaved   first_record;
 static Readiness			 readiness = NOTHING_READY;
 static bool					 running = false; /* raft_init() was called */
 static volatile sig_atomic_t leave_requested = false;
+static volatile pid_t		 asked_by; /* who has requested it; 0: the kernel did not tell */
 
 static WaitEventSet *wait_set = NULL;
 static uint32		 wait_event = 0;
 static int			 timer_fd = -1;
-static uint64_t		 timer_armed = 0; /* what the timer is set to; 0: nothing */
+static uint64_t		 timer_armed = 0;  /* what the timer is set to; 0: nothing */
+static uint64_t		 election_due = 0; /* of it, what the election waits for */
 static MemoryContext turn_context = NULL;
 
 void
@@ -125,13 +130,47 @@ __wrap___assert_fail(const char *assertion, const char *file,
 }
 
 static void
-handle_sigterm(SIGNAL_ARGS)
+handle_sigterm(int signal_number, siginfo_t *info, void *context)
 {
 	int save_errno = errno;
 
 	leave_requested = true;
+	asked_by = info->si_pid;
 	SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+/*
+ * As pqsignal() does it, which does not tell who has sent the signal.
+ */
+static void
+catch_sigterm(void)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = handle_sigterm;
+	action.sa_flags = SA_RESTART | SA_SIGINFO;
+	(void) sigemptyset(&action.sa_mask);
+	(void) sigaction(SIGTERM, &action, NULL);
+}
+
+#define POSTMASTER_DIED "postmaster died"
+
+/*
+ * The postmaster tells all its processes to go; anyone else means this one.
+ */
+static const char *
+cause_of_sigterm(void)
+{
+	static char cause[64];
+
+	if (asked_by == PostmasterPid)
+		return "server is stopping";
+	if (asked_by == 0)
+		return "the worker was told to end";
+	snprintf(cause, sizeof(cause), "process %d told the worker to end", (int) asked_by);
+	return cause;
 }
 
 /*
@@ -142,7 +181,10 @@ at_exit(int code, Datum argument)
 {
 	shared_worker_stop();
 	if (running)
+	{
 		report_end(clock_now());
+		events_write();
+	}
 }
 
 /* ---- save, show, send ---- */
@@ -189,19 +231,26 @@ act_on(void)
 
 	for (i = 0; i < output.n_messages; i++)
 	{
+		uint64_t sent = transport.counters.sent;
+
 		transport_send(&transport, &output.messages[i]);
+		if (transport.counters.sent != sent)
+			statistics_sent(output.messages[i].to);
 		report_sent(&output.messages[i]);
 	}
+	statistics_acted(&raft, &output);
 
-	/* logging may block on a pipe, so it comes when nobody waits for us */
+	/* disks and pipes may block, so these come when nobody waits for us */
+	events_write();
 	report_log(&raft, &output);
 }
 
 /* ---- leaving ---- */
 
 static void
-leave(void)
+leave(const char *cause)
 {
+	report_cause(cause);
 	if (running)
 	{
 		begin_output();
@@ -275,6 +324,7 @@ ready_store(char *why, char *hint)
 			return false;
 	}
 	report_store(store.path, health);
+	events_open();
 	return true;
 }
 
@@ -373,7 +423,7 @@ wait_until_ready(void)
 								   PG_WAIT_EXTENSION);
 
 			if (events & WL_POSTMASTER_DEATH)
-				leave();
+				leave(POSTMASTER_DIED);
 			ResetLatch(MyLatch);
 			shared_refuse_requests();
 		}
@@ -385,7 +435,7 @@ wait_until_ready(void)
 		MemoryContextReset(turn_context);
 	}
 	if (leave_requested)
-		leave();
+		leave(cause_of_sigterm());
 }
 
 static void
@@ -400,7 +450,7 @@ prepare_to_wait(void)
 	wait_set = compat_create_wait_event_set(4);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, transport.fd, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, transport_pollable(&transport), NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, timer_fd, NULL, NULL);
 }
 
@@ -425,6 +475,7 @@ start_election(void)
 	/* show what we are before the first datagram can go out */
 	begin_output();
 	report_show(&raft, &output);
+	events_write();
 }
 
 /* ---- running ---- */
@@ -435,17 +486,19 @@ start_election(void)
 static void
 arm_timer(void)
 {
-	uint64_t		  deadline = Min(raft_deadline(&raft),
-									 cluster_addresses_deadline(&transport.addresses));
+	uint64_t		  deadline;
 	struct itimerspec spec;
 
+	election_due = raft_deadline(&raft);
+	deadline = Min(election_due, cluster_addresses_deadline(&transport.addresses));
+
+	/* 0 would switch it off */
+	deadline = Max(Min(deadline, transport_deadline(&transport)), 1);
 	if (deadline == timer_armed)
 		return;
 	memset(&spec, 0, sizeof(spec));
 	spec.it_value.tv_sec = (time_t) (deadline / 1000000);
 	spec.it_value.tv_nsec = (long) (deadline % 1000000) * 1000;
-	if (deadline == 0)
-		spec.it_value.tv_nsec = 1; /* all zero would switch it off */
 	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
 		ereport(FATAL,
 				(errmsg("pg_leader: could not set a timer: %m")));
@@ -465,6 +518,19 @@ read_timer(void)
 	timer_armed = 0;
 }
 
+/*
+ * A datagram was read when something was due already: the core does that first, and
+ * this is how late it is.
+ */
+static void
+look_at_deadline(uint64_t now)
+{
+	if (now < election_due)
+		return;
+	statistics_looked(&raft, raft_deadline(&raft), now);
+	election_due = UINT64_MAX; /* once is enough until the timer is set again */
+}
+
 static void
 receive_datagrams(void)
 {
@@ -475,6 +541,7 @@ receive_datagrams(void)
 		switch (transport_receive(&transport, settings_cluster(), &message))
 		{
 			case TRANSPORT_EMPTY:
+				report_dropped_by_kernel(&transport);
 				return;
 			case TRANSPORT_DROPPED:
 				report_dropped_at_door(&transport);
@@ -482,12 +549,16 @@ receive_datagrams(void)
 			case TRANSPORT_MESSAGE:
 			{
 				RaftCounters before = raft.counters;
+				uint64_t	 now;
 
 				report_received(&raft, &message);
 				begin_output();
 
 				/* the clock is read after the datagram, never before */
-				raft_receive(&raft, clock_now(), &message, &output);
+				now = clock_now();
+				look_at_deadline(now);
+				raft_receive(&raft, now, &message, &output);
+				statistics_received(&raft, &message);
 				act_on();
 				report_dropped_by_election(&before, &raft.counters, &message);
 				break;
@@ -500,10 +571,12 @@ static void
 do_what_is_due(void)
 {
 	uint64_t heard_at[RAFT_MAX_NODES];
+	uint64_t deadline = raft_deadline(&raft);
 	uint64_t now = clock_now();
 	int		 i;
 
-	if (now >= raft_deadline(&raft))
+	statistics_looked(&raft, deadline, now);
+	if (now >= deadline)
 	{
 		begin_output();
 		raft_tick(&raft, now, &output);
@@ -515,8 +588,13 @@ do_what_is_due(void)
 			heard_at[i] = raft.peers[i].heard_at;
 		if (cluster_addresses_poll(&transport.addresses, settings_cluster(),
 								   heard_at, clock_now()))
+		{
 			report_addresses(&transport.addresses);
+			transport_connect(&transport, settings_cluster(), now);
+		}
 	}
+	if (now >= transport.connect_at)
+		transport_connect(&transport, settings_cluster(), now);
 }
 
 /*
@@ -571,8 +649,12 @@ reload_settings(void)
 	raft_set_may_lead(&raft, settings.candidate);
 	begin_output();
 	if (could_lead && !settings.candidate)
+	{
+		report_cause("pg_leader.candidate was switched off");
 		raft_resign(&raft, clock_now(), &output);
+	}
 	act_on();
+	report_cause(NULL);
 }
 
 static void
@@ -608,6 +690,7 @@ answer_request(void)
 		memset(&raft.counters, 0, sizeof(raft.counters));
 		memset(&transport.counters, 0, sizeof(transport.counters));
 		report_reset();
+		statistics_end_of_turn();
 		report_detail(&raft, &transport);
 	}
 	shared_answer_request(&request, &answer);
@@ -625,6 +708,7 @@ turn(void)
 	int		  i;
 
 	MemoryContextReset(turn_context);
+	statistics_end_of_turn();
 	report_detail(&raft, &transport);
 	arm_timer();
 
@@ -632,14 +716,14 @@ turn(void)
 	for (i = 0; i < n; i++)
 	{
 		if (events[i].events & WL_POSTMASTER_DEATH)
-			leave();
+			leave(POSTMASTER_DIED);
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 		if ((events[i].events & WL_SOCKET_READABLE) && events[i].fd == timer_fd)
 			read_timer();
 	}
 	if (leave_requested)
-		leave();
+		leave(cause_of_sigterm());
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
@@ -653,13 +737,16 @@ turn(void)
 void
 pg_leader_worker_main(Datum argument)
 {
-	pqsignal(SIGTERM, handle_sigterm);
+	catch_sigterm();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGUSR1, procsignal_sigusr1_handler);
 	BackgroundWorkerUnblockSignals();
 
 	before_shmem_exit(at_exit, 0);
 	shared_worker_start(settings.node_id);
+	init_ps_display("pg_leader:");
+	set_ps_display("starting");
+	events_load();
 
 	turn_context = AllocSetContextCreate(TopMemoryContext, "pg_leader turn",
 										 ALLOCSET_DEFAULT_SIZES);

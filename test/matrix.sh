@@ -41,6 +41,9 @@ OPTIONS
     --parts PARTS    the parts of test/run.sh to run
     --help           this text
 
+ENVIRONMENT
+    PROVE_TESTS  the files in test/t to run, all of them by default
+
 EXIT STATUS
     0 all passed, 1 not, 2 called wrongly
 TEXT
@@ -117,7 +120,7 @@ test_suite()
 		set -- /usr/lib/postgresql/*/bin &&
 		make -s WERROR=1 CC=clang PG_CONFIG="$1/pg_config" \
 			COPT="-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes"' || true
-	step "tests pass: ${PARTS[*]}" 3600 no-net env CI=true \
+	step "tests pass: ${PARTS[*]}" 3600 no-net env CI=true PROVE_TESTS="${PROVE_TESTS:-}" \
 		/srv/pg_leader/test/run.sh --no-install "${PARTS[@]}" || true
 	say "# $suite: $(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)"
 	if [[ $keep == no ]]; then

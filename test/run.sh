@@ -33,7 +33,7 @@ DESCRIPTION
     Installs what the tests need from Debian's packages, if it is missing, and
     runs all parts, or those that are named:
 
-    lint       formatting, static analysis, scripts
+    lint       formatting, static analysis, scripts, and Prometheus's alerts
     pure       raft/ and node/ compile without the backend, and raft/ calls
                neither input or output nor a clock
     build      the module compiles without a warning and installs
@@ -48,11 +48,12 @@ DESCRIPTION
                lists, and for the election
     mutants    one-line bugs planted in the sources: each must be noticed
     sql        the SQL interface, on a server of its own
-    tap        elections of real servers on this machine
+    tap        elections of real servers on this machine, and what looks at them:
+               notifications, checks, Prometheus's exporter
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
     stand      the test stand's scripts, and real servers in network namespaces
-               whose links are cut (as root)
+               whose links are cut; HAProxy, and an address that moves (as root)
     nemesis    random faults of all kinds at once on five real servers for 2
                minutes, or as many as are named, while an observer asks them
                all and a checker reads what they said (as root)
@@ -328,7 +329,7 @@ lint_ends_with_newline()
 			say "$file: the last line has no end"
 			status=1
 		fi
-	done < <(files '\.(c|h|sh|sql|pl|pm|md|txt|config|control)$')
+	done < <(files '\.(c|h|sh|sql|pl|pm|md|txt|config|control|cfg|yaml)$')
 	return "$status"
 }
 
@@ -356,18 +357,23 @@ part_lint()
 	for file in "${scripts[@]}"; do
 		check "shellcheck of $file" as_tester shellcheck -x "$file"
 	done
+	check "Prometheus's alerts can be read" as_tester promtool check rules config/prometheus/alerts.yaml
+	check "and fire when they should" as_tester promtool test rules test/prometheus/alerts_test.yaml
 	for file in $(files '^config/.*\.config$'); do
 		check "shellcheck of $file" as_tester shellcheck -s bash -e SC2034 "$file"
 	done
 	for file in "${scripts[@]}"; do
 		case $file in
 			script/lib.sh | script/test_stand/stand.sh) ;;
-			script/*.sh | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh)
+			script/*.sh | script/pg_leader_check | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh)
 				check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
+	for file in $(cd "$tree" && files '^bench/' | xargs grep -lI '^#!/usr/bin/perl'); do
+		check "perl compiles $file" as_tester perl -c "$file"
+	done
 	check "what is a script is executable, and nothing else" lint_is_executable
-	check "no white space at the ends of lines" lint_absent '[[:blank:]]+$' '(^|/)(Makefile|run)$|\.(c|h|sh|sql|pl|pm|md|config|control)$'
+	check "no white space at the ends of lines" lint_absent '[[:blank:]]+$' '(^|/)(Makefile|run)$|\.(c|h|sh|sql|pl|pm|md|config|control|cfg|yaml)$'
 	check "every last line ends" lint_ends_with_newline
 	check "no path of somebody's machine" lint_absent '/(home|work|Users)/[a-z]' '.'
 	check "META.json is what PGXN wants, and agrees with the control file" as_tester test/check_meta.pl

@@ -1,8 +1,10 @@
 /*
  * tools/pg_leader_state.c
- *	  Print a member's state file, or write the first one of a new member.
+ *	  Print a member's state file or journal of events, or write the first state file
+ *	  of a new member.
  *
  *	  pg_leader_state FILE
+ *	  pg_leader_state --events FILE
  *	  pg_leader_state --new FILE --node-id N --cluster LIST [--cluster-name NAME]
  *
  * For DBAs and scripts: "key: value" lines, and an exit status that tells a good
@@ -18,8 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "../node/cluster.h"
+#include "../node/journal.h"
 #include "../node/store.h"
 
 #define PROGRAM				 "pg_leader_state"
@@ -35,6 +39,7 @@
 typedef struct Options
 {
 	bool		new_file;
+	bool		events;
 	const char *file;
 	const char *node_id;
 	const char *cluster;
@@ -44,13 +49,17 @@ typedef struct Options
 static void
 print_help(void)
 {
-	printf("%s prints the state file of a pg_leader member, or writes a first one.\n"
+	printf("%s prints the state file of a pg_leader member, or its events, or writes\n"
+		   "a first state file.\n"
 		   "\n"
 		   "Usage:\n"
 		   "  %s FILE\n"
+		   "  %s --events FILE\n"
 		   "  %s --new FILE --node-id N --cluster LIST [--cluster-name NAME]\n"
 		   "\n"
 		   "Options:\n"
+		   "      --events             FILE is a journal, node-N.events beside the state file:\n"
+		   "                           print the events that it holds, with their causes\n"
 		   "      --new                write a first state file: when a whole cluster is\n"
 		   "                           created, for a member that has never run; never to\n"
 		   "                           join a cluster that runs, or after losing a file\n"
@@ -61,8 +70,8 @@ print_help(void)
 		   "  -?, -h, --help           print this help, then exit\n"
 		   "\n"
 		   "Exit status: 0 if the file is good or was written, 1 if one of its two slots\n"
-		   "is bad, 2 if it cannot be used and after any other error.\n",
-		   PROGRAM, PROGRAM, PROGRAM, DEFAULT_CLUSTER_NAME);
+		   "or some events are bad, 2 if it cannot be used and after any other error.\n",
+		   PROGRAM, PROGRAM, PROGRAM, PROGRAM, DEFAULT_CLUSTER_NAME);
 }
 
 /* Always EXIT_UNUSABLE.  hint may be empty. */
@@ -178,6 +187,63 @@ print_file(const char *path)
 	return verdict == STORE_GOOD ? EXIT_SUCCESS : EXIT_DAMAGED;
 }
 
+/* ---- printing events ---- */
+
+/* "2026-11-21 14:02:46.123456+00" */
+static void
+print_wall_clock(int64_t at)
+{
+	time_t	  seconds = (time_t) (at / 1000000);
+	struct tm parts;
+	char	  text[40] = "?";
+
+	if (gmtime_r(&seconds, &parts) != NULL)
+		(void) strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts);
+	printf("%s.%06d+00", text, (int) (at % 1000000));
+}
+
+static void
+print_event(const JournalEvent *event)
+{
+	printf("%llu\t", (unsigned long long) event->number);
+	print_wall_clock(event->at);
+	printf("\tboot %llu\tterm %llu\t%s\t", (unsigned long long) event->boot,
+		   (unsigned long long) event->term, raft_role_name(event->role));
+	if (event->leader_id == RAFT_NONE)
+		printf("no leader");
+	else
+		printf("leader %d", (int) event->leader_id);
+	printf("\t%s\n", event->reason);
+}
+
+static int
+print_events(const char *path)
+{
+	static uint8_t		image[JOURNAL_FILE_SIZE + 1];
+	static JournalEvent events[JOURNAL_EVENTS];
+	char				error[STORE_ERROR_SIZE];
+	StoreIdentity		found;
+	size_t				length;
+	bool				missing;
+	int					n_events;
+	int					n_bad;
+	JournalVerdict		verdict;
+
+	if (!journal_read(path, image, &length, &missing, error))
+		return complain(missing ? "It is node-N.events in the state directory." : "", "%s", error);
+	verdict = journal_scan(image, length, NULL, events, &n_events, &n_bad, &found);
+	if (verdict > JOURNAL_TORN)
+		return complain("This is no journal of pg_leader, or it was damaged.", "\"%s\" is %s", path,
+						journal_verdict_name(verdict));
+	for (int i = 0; i < n_events; i++)
+		print_event(&events[i]);
+	if (verdict != JOURNAL_TORN)
+		return EXIT_SUCCESS;
+	fflush(stdout);
+	(void) complain("Their events are lost; the others are good.", "damaged records in \"%s\": %d", path, n_bad);
+	return EXIT_DAMAGED;
+}
+
 /* ---- writing the first one ---- */
 
 /*
@@ -232,6 +298,8 @@ write_first(const Options *options)
 	char		 *end;
 	long		  id;
 
+	if (options->events)
+		return complain("A journal is begun by the server.", "--new and --events exclude each other");
 	if (options->node_id == NULL || options->cluster == NULL)
 		return complain("Give both as they stand in the server's settings.",
 						"--new needs --node-id and --cluster");
@@ -280,6 +348,7 @@ main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{"new", optional_argument, NULL, 'n'},
+		{"events", optional_argument, NULL, 'e'},
 		{"node-id", required_argument, NULL, 'i'},
 		{"cluster", required_argument, NULL, 'c'},
 		{"cluster-name", required_argument, NULL, 'N'},
@@ -305,6 +374,10 @@ main(int argc, char **argv)
 			case 'n':
 				options.new_file = true;
 				options.file = optarg; /* --new=FILE; else it is an argument */
+				break;
+			case 'e':
+				options.events = true;
+				options.file = optarg;
 				break;
 			case 'i':
 				options.node_id = optarg;
@@ -338,5 +411,5 @@ main(int argc, char **argv)
 		return write_first(&options);
 	if (for_new)
 		return complain(try_help, "--node-id, --cluster and --cluster-name go with --new");
-	return print_file(options.file);
+	return options.events ? print_events(options.file) : print_file(options.file);
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../node/journal.h"
 #include "../../node/secret.h"
 #include "../../node/store.h"
 #include "../../raft/raft.h"
@@ -340,6 +341,48 @@ make_scripts(void)
 			   BYTES(128, 1, 1, STEP_WAIT_LONG, 100, STEP_TICK, STEP_DEADLINE));
 }
 
+/* ---- journals ---- */
+
+/* Options of the file and of each record, places and records: see fuzz_journal.c. */
+static void
+journal_seed(const char *name, uint8_t options, uint8_t of_records, int n, int32_t node_id, size_t rot)
+{
+	StoreIdentity identity = {FUZZ_CLUSTER, node_id};
+	uint8_t		  bytes[1 + 4 * (3 + JOURNAL_RECORD_SIZE)];
+	size_t		  used = 0;
+
+	bytes[used++] = options;
+	for (int i = 0; i < n; i++)
+	{
+		JournalEvent event = {.number = (uint64_t) (1021 + i), .at = 1792000000000000, .boot = 3, .boot_time = 5000, .term = 7, .role = (RaftRole) i, .leader_id = i == 0 ? RAFT_NONE : i, .reason = "started"};
+
+		bytes[used++] = of_records;
+		bytes[used++] = (uint8_t) ((event.number - 1) % JOURNAL_EVENTS >> 8);
+		bytes[used++] = (uint8_t) ((event.number - 1) % JOURNAL_EVENTS);
+		journal_encode(&identity, &event, bytes + used);
+		used += JOURNAL_RECORD_SIZE;
+	}
+	if (rot > 0)
+		bytes[4 + rot] ^= 0x11;
+	write_seed("fuzz_journal", name, bytes, used);
+}
+
+static void
+make_journals(void)
+{
+	journal_seed("empty", 0, 0, 0, FUZZ_NODE, 0);
+	journal_seed("around_the_end", 0, 0, 4, FUZZ_NODE, 0);
+	journal_seed("one_rotten", 0, 0, 3, FUZZ_NODE, 50);
+	journal_seed("all_rotten", 0, 0, 1, FUZZ_NODE, 50);
+	journal_seed("other_format", 0, 0x01, 2, FUZZ_NODE, 11);
+	journal_seed("other_words", 0, 0x01, 2, FUZZ_NODE, 99);
+	journal_seed("numbers_made_to_fit", 0, 0x03, 2, FUZZ_NODE, 28);
+	journal_seed("another_node", 0, 0, 2, FUZZ_NODE + 1, 0);
+	journal_seed("anybodys", 0x04, 0, 2, FUZZ_NODE + 1, 0);
+	journal_seed("short_file", 0x01, 0, 1, FUZZ_NODE, 0);
+	journal_seed("long_file", 0x02, 0, 1, FUZZ_NODE, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -356,6 +399,7 @@ main(int argc, char **argv)
 	}
 	make_messages();
 	make_stores();
+	make_journals();
 	make_lists();
 	make_scripts();
 	return 0;

@@ -241,7 +241,7 @@ world_trace(World *w, uint64_t nodes, const char *format, ...)
 static void
 trace_output(World *w, const Node *n, const RaftOutput *out)
 {
-	char text[128];
+	char text[192];
 
 	for (uint32_t i = 0; i < out->n_events; i++)
 	{

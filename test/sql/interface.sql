@@ -25,7 +25,7 @@ FROM pg_leader_status;
 -- Peers: only this member
 SELECT node_id, address = resolved AS resolved, is_self, is_leader, last_heard, round_trip,
        term = pg_leader_term() AS term, reachable, abstaining, may_lead, list_matches,
-       version_mismatch, key_id
+       version_mismatch, key_id, trouble
 FROM pg_leader_peers;
 
 -- Events: it started and won, and the lease began with that.
@@ -33,6 +33,8 @@ SELECT role, leader_id, lease_start IS NOT NULL AS begins, lease_end IS NOT NULL
 FROM pg_leader_events ORDER BY number;
 SELECT count(*) = count(DISTINCT number) AS numbered,
        bool_and(at <= clock_timestamp()) AS past,
+       bool_and(ago >= '0' AND ago < '1 hour') AS ago,
+       bool_and(boot = (SELECT boot FROM pg_leader_status)) AS boot,
        bool_and(boot_time > 0) AS boot_time,
        bool_and(lease_start <= boot_time) AS lease
 FROM pg_leader_events;
@@ -43,10 +45,42 @@ SELECT elections_started, elections_won, elections_lost, quorum_losses, transfer
        save_time >= save_time_max AND save_time_max > 0 AS save_time,
        wakeups > 0 AS wakeups, stats_reset <= clock_timestamp() AS stats_reset
 FROM pg_stat_pg_leader;
+SELECT save_time_min <= save_time_mean AND save_time_mean <= save_time_max AS save_times,
+       loop_delay_mean <= loop_delay_max AS loop_delays, late_wakeups <= wakeups AS late_wakeups,
+       heartbeat_gap_mean, heartbeat_gap_max, close_heartbeats,
+       election_time_last > 0 AND election_time_last <= election_time_max AS election_times
+FROM pg_stat_pg_leader;
 SELECT * FROM pg_leader_stat_messages;
-SELECT * FROM pg_leader_stat_drops;
+SELECT dropped_by, reason, count FROM pg_leader_stat_drops;
+SELECT reason FROM pg_leader_stat_drops WHERE description IS NULL;
+
+-- What is timed, and its histograms: nothing of a peer, for there is none.
+SELECT count(*) FROM pg_leader_stat_peers;
+SELECT measure, node_id, count > 0 AS counted, total >= max AS total,
+       min <= mean AND mean <= max AS ordered
+FROM pg_leader_stat_times;
+SELECT count(*) AS buckets, min(lower_bound), min(upper_bound), max(lower_bound), max(upper_bound)
+FROM pg_leader_stat_histogram WHERE measure = 'save_time';
+SELECT count(*) AS gaps
+FROM (SELECT lower_bound, lag(upper_bound) OVER (PARTITION BY measure, node_id ORDER BY lower_bound) AS before
+      FROM pg_leader_stat_histogram) AS buckets
+WHERE lower_bound <> before;
+SELECT h.measure, t.count = h.count AS all_are_in,
+       t.min >= h.least AND t.max < h.most AS where_they_belong
+FROM (SELECT measure, sum(count) AS count,
+             min(lower_bound) FILTER (WHERE count > 0) AS least,
+             max(upper_bound) FILTER (WHERE count > 0) AS most
+      FROM pg_leader_stat_histogram GROUP BY measure) AS h
+     JOIN pg_leader_stat_times t USING (measure)
+WHERE h.measure <> 'loop_delay' -- goes on meanwhile
+ORDER BY h.measure COLLATE "C";
+
 SELECT pg_stat_pg_leader_reset();
-SELECT elections_won, saves FROM pg_stat_pg_leader;
+SELECT elections_won, saves, save_time, save_time_min, save_time_mean, save_time_max,
+       close_heartbeats, election_time_last
+FROM pg_stat_pg_leader;
+SELECT measure, count, total, min FROM pg_leader_stat_times WHERE measure <> 'loop_delay';
+SELECT sum(count) FROM pg_leader_stat_histogram WHERE measure <> 'loop_delay';
 
 -- Transfer: nobody to hand over to; the leader stays.
 SELECT pg_leader_transfer();

@@ -15,6 +15,9 @@ SELECT count(*) > 0 AS events FROM pg_leader_events;
 SELECT count(*) FROM pg_stat_pg_leader;
 SELECT count(*) > 0 AS messages FROM pg_leader_stat_messages;
 SELECT count(*) > 0 AS drops FROM pg_leader_stat_drops;
+SELECT count(*) FROM pg_leader_stat_peers;
+SELECT count(*) > 0 AS times FROM pg_leader_stat_times;
+SELECT count(*) > 0 AS histogram FROM pg_leader_stat_histogram;
 
 -- where files are is not for everyone
 SELECT state_file FROM pg_leader_status;
@@ -28,6 +31,14 @@ RESET ROLE;
 
 SET ROLE regress_leader_monitor;
 SELECT state_file LIKE '%/node-0.state' AS state_file FROM pg_leader_status;
+SELECT c.relname AS not_readable
+FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_leader') AND NOT has_table_privilege(c.oid, 'SELECT');
+SELECT p.oid::regprocedure AS for_superusers
+FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_leader') AND NOT has_function_privilege(p.oid, 'EXECUTE')
+ORDER BY p.proname;
+SELECT count(*) > 0 AS events FROM pg_leader_events;
 SELECT pg_stat_pg_leader_reset();
 RESET ROLE;
 

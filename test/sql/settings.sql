@@ -33,11 +33,23 @@ ALTER SYSTEM SET pg_leader.heartbeat_interval = '61s';
 ALTER SYSTEM SET pg_leader.max_clock_drift = 0.51;
 ALTER SYSTEM SET pg_leader.max_clock_drift = -0.1;
 ALTER SYSTEM SET pg_leader.candidate = 'perhaps';
+ALTER SYSTEM SET pg_leader.notify_command = 'script %p';
+ALTER SYSTEM SET pg_leader.notify_command = 'script 100%';
+ALTER SYSTEM SET pg_leader.notify_command = E'script %\u00e4';
+\set VERBOSITY sqlstate
+ALTER SYSTEM SET pg_leader.notify_timeout = '99ms';
+ALTER SYSTEM SET pg_leader.notify_timeout = '11min';
+\set VERBOSITY default
+
+-- Every placeholder that there is
+ALTER SYSTEM SET pg_leader.notify_command = 'script %e %t %l %a %n %%';
+ALTER SYSTEM RESET pg_leader.notify_command;
 
 -- What only a restart or a reload changes
 SET pg_leader.node_id = 1;
 SET pg_leader.cluster = '10.0.0.1:3500';
 SET pg_leader.min_timeout = '100ms';
+SET pg_leader.notify_command = 'script';
 SET pg_leader.no_such_setting = 1;
 
 -- Wait until a condition holds; how long it takes does not matter.

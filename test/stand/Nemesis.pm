@@ -292,7 +292,7 @@ sub titled
 sub worker
 {
 	my ($stand, $id) = @_;
-	my @pids = titled($stand, $id, qr/^postgres: pg_leader \S+ \d+: pg_leader /);
+	my @pids = titled($stand, $id, qr/^postgres: pg_leader \S+ \d+: pg_leader: /);
 
 	die "node $id has " . @pids . " workers\n" if @pids != 1;
 	return $pids[0];
@@ -337,7 +337,7 @@ sub wait_until_back
 
 	while (Chaos::now() < $end)
 	{
-		my ($now) = titled($stand, $id, qr/^postgres: pg_leader \S+ \d+: pg_leader /);
+		my ($now) = titled($stand, $id, qr/^postgres: pg_leader \S+ \d+: pg_leader: /);
 		if (defined $now && $now != $worker)
 		{
 			my $rows = $stand->query($id, 'SELECT state FROM pg_leader_status');

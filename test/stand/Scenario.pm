@@ -238,8 +238,9 @@ sub others
 	return grep { !$is_one{$_} } $self->ids;
 }
 
-# Put what nodes say on record.  Events of another start of the server than the
-# one known are a new life.
+# Put what nodes say on record.  Events of another boot of the member are of another
+# life.  They outlive it: what nobody had seen of one when it was killed comes with
+# the next.
 sub collect
 {
 	my ($self, @ids) = @_;
@@ -250,20 +251,24 @@ sub collect
 
 		# What is not over in the events and held now, held all the time since.
 		my $asked = Chaos::now();
-		my $holds = $self->value($id, 'SELECT pg_leader_is_leader()') eq 't';
+		my ($boot, $holds) =
+		  split /,/, $self->value($id, "SELECT concat(boot, ',', is_leader) FROM pg_leader_status");
 		my $lives = $self->{record}{$id};
-		my $known = @$lives ? $lives->[-1]{events} : [];
 
 		# A life that was seen at rest may have gone on, or not.
 		delete $lives->[-1]{goes_on} if @$lives;
+		foreach my $event (@events)
+		{
+			push @$lives, { boot => $event->{boot}, forgot => delete $self->{forgot}{$id}, events => [] }
+			  if !@$lives || $event->{boot} > $lives->[-1]{boot};
+			my ($life) = grep { $_->{boot} == $event->{boot} } @$lives;
+			push @{ $life->{events} }, $event
+			  if !@{ $life->{events} } || $event->{number} > $life->{events}[-1]{number};
+		}
 
-		# The oldest that is still there is the oldest of this life, or known.
-		my ($same) = grep { $_->{number} == $events[0]{number} } @$known;
-		push @$lives, { forgot => delete $self->{forgot}{$id} }
-		  if !defined $same || $same->{boot_time} != $events[0]{boot_time};
-		my @before = defined $same ? grep { $_->{number} < $events[0]{number} } @$known : ();
-		$lives->[-1]{events} = [ @before, @events ];
-		$lives->[-1]{until} = $holds ? $asked : undef;
+		# Of a life that is over, somebody else knows until when its lease held.
+		$lives->[-1]{until} = $holds eq 't' ? $asked : undef
+		  if ($boot // '') ne '' && $boot == $lives->[-1]{boot};
 	}
 	return;
 }
@@ -475,7 +480,7 @@ sub worker
 	foreach my $pid ($self->pids($id))
 	{
 		open(my $file, '<', "/proc/$pid/cmdline") or next;
-		return $pid if (<$file> // '') =~ /^postgres: pg_leader chaos \d+: pg_leader\b/;
+		return $pid if (<$file> // '') =~ /^postgres: pg_leader chaos \d+: pg_leader: /;
 	}
 	die "node $id has no worker";
 }

@@ -282,6 +282,7 @@ sub suspicious_lines
 		next if $line =~ /was terminated by signal 9\b/ && $may_be{KILL};
 		next if $line =~ /exited with exit code 1$/ && ($stops || $may_be{TERM} || $may_be{save});
 		next if $line =~ /could not save/ && $may_be{save};
+		next if $line =~ /pg_leader: notify_command failed for /; # no process of the server's
 		push @found, $line;
 	}
 	return @found;
@@ -292,9 +293,9 @@ sub suspicious_lines
 sub events
 {
 	my ($self, $id) = @_;
-	my @names = qw(number boot_time term role leader_id lease_start lease_end reason);
+	my @names = qw(number boot boot_time term role leader_id lease_start lease_end reason);
 	my $rows = $self->query($id,
-		'SELECT number, boot_time, term, role, leader_id, lease_start, lease_end, reason '
+		'SELECT number, boot, boot_time, term, role, leader_id, lease_start, lease_end, reason '
 		  . 'FROM pg_leader_events ORDER BY number') // die "node $id does not answer";
 	my @events;
 

@@ -10,14 +10,12 @@
  * It only looks: it never changes anything on a server, and never waits for one.
  * A server that is paused keeps its query; the others are asked meanwhile.
  *
- * One connection sees one life.  A backend is attached to the shared memory that
- * it was started with, and ends with it, so events of two lives never come over
- * one connection.  Whether the next connection finds the same life is proved by
- * the last event seen: same start of the server, same number, same time.  Neither
- * half would do alone: a server that restarts after a crash of one of its
- * processes keeps its start time and loses its events, and "boot" may rise while
- * a member runs.  A worker that is restarted alone keeps the events, and so the
- * life.
+ * A life is a start of the member, which its boot counter numbers: events and
+ * samples both say which one they are of.  Events outlive it, and their numbers go
+ * on: what was not seen of a life is told in the next one.  Only an event that the
+ * member had shown, but not written yet when it was killed, is lost, and its number
+ * is used again in the next life; so what is new is known by the life first, and
+ * then by the number.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* ppoll */
@@ -64,7 +62,7 @@
  * DOWN			no connection, and none is being made
  * CONNECTING	libpq is at it
  * PREPARE_*	telling the new backend the two statements
- * FIRST_EVENTS finding out which life this is
+ * FIRST_EVENTS what has happened meanwhile
  * IDLE			may be asked
  * SAMPLE		asked what it is
  * EVENTS		asked for new events
@@ -93,10 +91,8 @@ typedef struct Node
 	uint64_t  retry_at;	  /* while DOWN */
 	bool	  told_down;
 
-	/* the life that events belong to */
-	char	 life[64];
-	char	 server_start[32];
-	char	 last_event_time[32];
+	/* the last event that was seen */
+	uint64_t last_boot;
 	uint64_t last_event;
 
 	uint64_t sampled_at;
@@ -140,17 +136,22 @@ enum
 	SAMPLE_COLUMNS
 };
 
-/* A row even if there is no event: the start of the server is wanted anyway. */
+/*
+ * A row even if there is no event: which start of the member this is, is wanted
+ * anyway.  What the machine did before its own last start is nobody's concern.
+ */
 static const char events_sql[] =
-	"SELECT server.start, number, boot_time, term, role, leader_id, lease_start,"
-	" lease_end, reason"
-	" FROM (SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8"
-	" AS start) AS server"
-	" LEFT JOIN pg_leader_get_events() ON number > $1::int8 ORDER BY number";
+	"SELECT (status.of).boot, event.boot, number, boot_time, event.term, event.role,"
+	" event.leader_id, lease_start, lease_end, reason"
+	" FROM (SELECT pg_leader_get_status() AS of OFFSET 0) AS status"
+	" LEFT JOIN pg_leader_get_events() AS event ON boot_time IS NOT NULL"
+	" AND (event.boot > $1::int8 OR (event.boot = $1::int8 AND number > $2::int8))"
+	" ORDER BY number";
 
 enum
 {
-	EVENT_SERVER_START,
+	EVENT_PRESENT_BOOT,
+	EVENT_BOOT,
 	EVENT_NUMBER,
 	EVENT_BOOT_TIME,
 	EVENT_TERM,
@@ -387,16 +388,16 @@ ask_for_sample(Node *node)
 static void
 ask_for_events(Node *node, Step step)
 {
+	char		boot[32];
 	char		number[32];
-	const char *values[] = {number};
+	const char *values[] = {boot, number};
 
-	/* all of them, for the proof that they are of the same life */
-	snprintf(number, sizeof(number), "%" PRIu64,
-			 step == FIRST_EVENTS ? UINT64_C(0) : node->last_event);
+	snprintf(boot, sizeof(boot), "%" PRIu64, node->last_boot);
+	snprintf(number, sizeof(number), "%" PRIu64, node->last_event);
 	node->events_at = clock_now();
 	node->wants_events = false;
 	asked(node, step,
-		  PQsendQueryPrepared(node->connection, "events", 1, values, NULL, NULL, 0));
+		  PQsendQueryPrepared(node->connection, "events", 2, values, NULL, NULL, 0));
 }
 
 static void
@@ -442,7 +443,7 @@ take_sample(Node *node, const PGresult *result, uint64_t now)
 	for (i = 0; i < SAMPLE_COLUMNS; i++)
 		of[i] = field(result, 0, i);
 	put("sample\t%d\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s",
-		node->id, node->step_since, now, node->life, of[SAMPLE_BOOT], of[SAMPLE_ROLE],
+		node->id, node->step_since, now, of[SAMPLE_BOOT], of[SAMPLE_BOOT], of[SAMPLE_ROLE],
 		of[SAMPLE_TERM], of[SAMPLE_LEADER], of[SAMPLE_IS_LEADER], of[SAMPLE_LEASE_TERM],
 		of[SAMPLE_REMAINING], of[SAMPLE_STEADY]);
 	node->samples++;
@@ -456,39 +457,14 @@ take_sample(Node *node, const PGresult *result, uint64_t now)
 	memcpy(node->seen, seen, sizeof(seen));
 }
 
-/* Is the last event that was seen still there, and the same? */
-static bool
-is_same_life(const Node *node, const PGresult *result)
-{
-	int row;
-
-	if (node->last_event == 0 ||
-		strcmp(field(result, 0, EVENT_SERVER_START), node->server_start) != 0)
-		return false;
-	for (row = 0; row < PQntuples(result); row++)
-	{
-		if (strtoull(field(result, row, EVENT_NUMBER), NULL, 10) == node->last_event)
-			return strcmp(field(result, row, EVENT_BOOT_TIME), node->last_event_time) == 0;
-	}
-	return false;
-}
-
 static void
 take_life(Node *node, const PGresult *result, uint64_t now)
 {
-	const char *start = field(result, 0, EVENT_SERVER_START);
-
-	if (!is_same_life(node, result))
-	{
-		/* the time makes it another id than any that was given before */
-		snprintf(node->server_start, sizeof(node->server_start), "%s", start);
-		snprintf(node->life, sizeof(node->life), "%.30s-%" PRIu64, start, now);
-		node->last_event = 0;
-	}
 	node->told_down = false;
-	put("reachable\t%d\t%" PRIu64 "\t%s", node->id, now, node->life);
+	put("reachable\t%d\t%" PRIu64 "\t%s", node->id, now, field(result, 0, EVENT_PRESENT_BOOT));
 }
 
+/* By rising number, as they come; a number that is used again is of a later life. */
 static void
 take_events(Node *node, const PGresult *result)
 {
@@ -499,20 +475,19 @@ take_events(Node *node, const PGresult *result)
 		uint64_t number = strtoull(field(result, row, EVENT_NUMBER), NULL, 10);
 		char	 reason[512];
 
-		if (number <= node->last_event) /* among them the row without an event */
+		if (number == 0) /* the row without an event */
 			continue;
 		if (number > node->last_event + 1)
-			put("lost\t%d\t%s\t%" PRIu64 "\t%" PRIu64, node->id, node->life,
+			put("lost\t%d\t%s\t%" PRIu64 "\t%" PRIu64, node->id, field(result, row, EVENT_BOOT),
 				node->last_event + 1, number - 1);
 		tidy(reason, sizeof(reason), field(result, row, EVENT_REASON));
-		put("event\t%d\t%s\t%" PRIu64 "\t%s\t%s\t%s\t%s\t%s\t%s\t%s", node->id, node->life,
-			number, field(result, row, EVENT_BOOT_TIME), field(result, row, EVENT_TERM),
-			field(result, row, EVENT_ROLE), field(result, row, EVENT_LEADER),
-			field(result, row, EVENT_LEASE_START), field(result, row, EVENT_LEASE_END),
-			reason);
+		put("event\t%d\t%s\t%" PRIu64 "\t%s\t%s\t%s\t%s\t%s\t%s\t%s", node->id,
+			field(result, row, EVENT_BOOT), number, field(result, row, EVENT_BOOT_TIME),
+			field(result, row, EVENT_TERM), field(result, row, EVENT_ROLE),
+			field(result, row, EVENT_LEADER), field(result, row, EVENT_LEASE_START),
+			field(result, row, EVENT_LEASE_END), reason);
 		node->last_event = number;
-		snprintf(node->last_event_time, sizeof(node->last_event_time), "%s",
-				 field(result, row, EVENT_BOOT_TIME));
+		node->last_boot = strtoull(field(result, row, EVENT_BOOT), NULL, 10);
 	}
 }
 

@@ -116,12 +116,19 @@ foreach ([ $leader, $term ], [ $new, $new_term ])
 		'and samples of its lease');
 }
 like($text, qr/^unreachable\t$leader\t/m, 'the killed node is out of reach');
-my %lives = map { $_ => 1 } $text =~ /^reachable\t$leader\t\d+\t(\S+)$/mg;
-is(keys %lives, 2, 'and comes back with another life');
+
+# The lives of a node that its samples are of, and numbers of its events, as told.
+sub lives { my ($of, $node) = @_; my %seen = map { $_ => 1 } $of =~ /^sample\t$node\t\d+\t\d+\t(\d+)\t/mg; return sort keys %seen; }
+sub numbers { my ($of, $node) = @_; return $of =~ /^event\t$node\t\d+\t(\d+)\t/mg; }
+
+my @lives = lives($text, $leader);
+is(@lives, 2, 'and comes back with another life');
+my @numbers = numbers($text, $leader);
+is(join(' ', @numbers), join(' ', 1 .. @numbers), 'in which the numbers of its events go on');
 unlike($text, qr/^lost\t/m, 'no event is lost');
 
 # A worker that is killed alone takes the shared memory with it, and not the server.
-my ($worker) = grep { contents("/proc/$_/cmdline") =~ /pg_leader [-a-z]+, term/ } $cluster->pids($new);
+my ($worker) = grep { contents("/proc/$_/cmdline") =~ /: pg_leader: [-a-z]+[^,]*, term/ } $cluster->pids($new);
 $pid = start_observer('--append');
 sleep(1);
 kill 'KILL', $worker;
@@ -129,9 +136,11 @@ sleep(3);
 is(end_observer($pid), 0, 'a second observer adds to the history');
 undef $pid;
 my ($added) = substr(contents($history), $before);
-%lives = map { $_ => 1 } $added =~ /^reachable\t$new\t\d+\t(\S+)$/mg;
-is(keys %lives, 2, 'events that begin anew in a living server are another life');
-is(scalar keys %{ { map { /^(\d+)/ => 1 } keys %lives } }, 1, 'of the same start');
+@lives = lives($added, $new);
+is(@lives, 2, 'a worker that is started anew is another life');
+like($added, qr/^event\t$new\t$lives[0]\t[^\n]*\n(?:.*\n)*event\t$new\t$lives[1]\t/m, 'the events of both are told');
+@numbers = numbers($added, $new);
+is(join(' ', @numbers), join(' ', 1 .. @numbers), 'under numbers that go on');
 $verdict = `$here/check_history $history 2>&1`;
 is($? >> 8, 0, 'no violation either') or diag($verdict);
 done_testing();

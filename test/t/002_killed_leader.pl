@@ -35,7 +35,7 @@ $offset = $cluster->log_size($old);
 $cluster->wait_until('postmaster killed: its worker and all others have ended',
 	sub { PgLeaderCluster::are_gone(@orphans) });
 $cluster->compare_state($old);
-like($cluster->log_of($old, $offset), qr/resigned in favour of node \d/,
+like($cluster->log_of($old, $offset), qr/handed over to node \d/,
 	'postmaster killed: its worker has handed over');
 ($leader, $term) = $cluster->wait_for_leader('postmaster killed: the others have a leader');
 isnt($leader, $old, 'postmaster killed: it is another one');
@@ -68,7 +68,7 @@ $cluster->wait_until('worker terminated: it has started again',
 	sub { my $s = $cluster->status($old); $s && ($s->{boot} // 0) > $boot });
 ($leader, $term) = $cluster->wait_for_leader('worker terminated: all have one leader');
 cmp_ok($term, '>', $old_term, 'worker terminated: in a higher term');
-like($cluster->log_of($old, $offset), qr/resigned in favour of node \d/,
+like($cluster->log_of($old, $offset), qr/handed over to node \d/,
 	'worker terminated: it has handed over');
 unlike($cluster->log_of($old, $offset), qr/reinitializing/, 'worker terminated: the server ran on');
 

@@ -78,7 +78,7 @@ foreach my $mode ('smart', 'fast', 'immediate')
 	($leader, $term) = $cluster->wait_for_leader("$mode: the others have a leader");
 	isnt($leader, $old, "$mode: it is another one");
 	cmp_ok($term, '>', $old_term, "$mode: in a higher term");
-	like($cluster->log_of($old, $offset), qr/resigned in favour of node \d/, "$mode: handed over")
+	like($cluster->log_of($old, $offset), qr/handed over to node \d/, "$mode: handed over")
 		if $mode ne 'immediate';
 	$cluster->start($old);
 }

@@ -35,12 +35,17 @@ $server->safe_psql('postgres', 'CREATE ROLE watcher LOGIN IN ROLE pg_monitor');
 foreach my $query ('SELECT * FROM pg_leader_status', 'SELECT * FROM pg_leader_peers',
 	'SELECT * FROM pg_leader_events', 'SELECT * FROM pg_stat_pg_leader',
 	'SELECT * FROM pg_leader_stat_messages', 'SELECT * FROM pg_leader_stat_drops',
+	'SELECT * FROM pg_leader_stat_peers', 'SELECT * FROM pg_leader_stat_times',
+	'SELECT * FROM pg_leader_stat_histogram',
 	'SELECT pg_leader_node_id(), pg_leader_term(), pg_leader_leader_id(), pg_leader_is_leader()',
 	'SELECT * FROM pg_leader_lease()', 'SELECT get_node_info()', 'SELECT pg_leader_wait_for_leader()')
 {
-	my ($code, $out) = as_role('reader', $query);
+	foreach my $role ('reader', 'watcher')
+	{
+		my ($code, $out) = as_role($role, $query);
 
-	ok($code == 0 && $out ne '', "anyone may: $query");
+		ok($code == 0 && $out ne '', ($role eq 'reader' ? 'anyone' : 'a monitor') . " may: $query");
+	}
 }
 is((as_role('reader', 'SELECT state_file FROM pg_leader_status'))[1], '', 'not everyone may see where files are');
 is((as_role('watcher', 'SELECT state_file FROM pg_leader_status'))[1], $cluster->state_file($leader),

@@ -88,6 +88,12 @@ refused(2, qr/no file given/, 'a first file without its name', '--new', @new);
 refused(2, qr/more than one file/, 'a first file with two names', '--new=a', 'b', @new);
 is_deeply([ glob "$dir/node-*" ], [], 'nothing was written');
 
+# events: of a journal, and of nothing else
+refused(2, qr/no file given/, 'events of no file', '--events');
+refused(2, qr/No such file.*hint: It is node-N\.events/s, 'events of a file that is not there', '--events', "$dir/none");
+refused(2, qr/is of the wrong size/, 'events of a state file', '--events', $file);
+refused(2, qr/--new and --events exclude each other/, 'events of a new file', '--new', '--events', "$dir/node-1.state", @new);
+
 # what is no file is not read
 mkfifo("$dir/fifo", 0600) or die "$dir/fifo: $!";
 foreach my $other ("$dir/fifo", $dir, '/dev/zero')

@@ -281,7 +281,7 @@ $far->wait_for_log(0, qr/WARNING:  pg_leader: datagrams are not authenticated\n/
 # ---- nothing of a key anywhere ----
 
 my @views = qw(pg_leader_status pg_leader_peers pg_leader_events pg_stat_pg_leader pg_leader_stat_messages
-	pg_leader_stat_drops pg_settings pg_file_settings pg_stat_activity);
+	pg_leader_stat_drops pg_leader_stat_peers pg_leader_stat_times pg_settings pg_file_settings pg_stat_activity);
 
 foreach my $where ((map { [ $cluster, $_ ] } $cluster->ids), [ $far, 0 ])
 {

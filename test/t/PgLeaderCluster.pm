@@ -351,7 +351,7 @@ sub worker
 		open my $file, '<', "/proc/$pid/cmdline" or next;
 		my $line = <$file> // '';
 		close $file;
-		return $pid if $line =~ /^postgres: .*\bpg_leader\b/;
+		return $pid if $line =~ /^postgres: .*\bpg_leader: /;
 	}
 	return undef;
 }

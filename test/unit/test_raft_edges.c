@@ -377,6 +377,39 @@ words_for_everything(void **state)
 		assert_true(strlen(raft_drop_name((RaftDrop) why)) > 3);
 }
 
+static const char *
+words(RaftReason reason, int32_t peer, uint64_t value, uint64_t nodes)
+{
+	static char text[144];
+	RaftEvent	event = {.reason = reason, .term = 18, .leader_id = RAFT_NONE, .peer = peer, .value = value, .nodes = nodes};
+
+	return raft_describe_event(&event, text, sizeof(text));
+}
+
+/* The causes that a person reads at three in the morning. */
+static void
+words_name_the_cause(void **state)
+{
+	(void) state;
+	assert_string_equal(words(RAFT_TIMED_OUT, 2, 312700, 0), "no heartbeat from node 2 for 312 ms");
+	assert_string_equal(words(RAFT_LEADER_LOST, 2, 312700, 0), "no heartbeat from node 2 for 312 ms");
+	assert_string_equal(words(RAFT_PRE_VOTE_WON, RAFT_NONE, 0, 8), "a majority would vote for this node: node 3 and itself");
+	assert_string_equal(words(RAFT_VOTE_WON, RAFT_NONE, 0, 9), "a majority voted for this node: nodes 0, 3 and itself");
+	assert_string_equal(words(RAFT_VOTE_WON, RAFT_NONE, 0, 0), "a majority voted for this node: itself alone");
+	assert_string_equal(words(RAFT_NOT_ELECTED, RAFT_NONE, 300000, 0), "no majority of votes within 300 ms: nobody else voted for this node");
+	assert_string_equal(words(RAFT_NOT_ELECTED, RAFT_NONE, 300000, 6), "no majority of votes within 300 ms: only nodes 1 and 2 voted for this node");
+	assert_string_equal(words(RAFT_QUORUM_LOST, RAFT_NONE, 400000, 8), "lost quorum: only node 3 answered in the last 400 ms");
+	assert_string_equal(words(RAFT_QUORUM_LOST, RAFT_NONE, 400000, 0), "lost quorum: nobody answered in the last 400 ms");
+	assert_string_equal(words(RAFT_HIGHER_TERM, 4, 0, 0), "higher term 18 seen from node 4");
+	assert_string_equal(words(RAFT_STANDS_ABOVE, 4, 17, 0), "node 4 is in the higher term 17: standing again above it");
+	assert_string_equal(words(RAFT_RESIGNED, 1, 1, 0), "handed over to node 1");
+	assert_string_equal(words(RAFT_RESIGNED, RAFT_NONE, 1, 0), "ceased to lead, with nobody fit to take over");
+	assert_string_equal(words(RAFT_RESIGNED, RAFT_NONE, 0, 0), "ceased to stand for election");
+	assert_string_equal(words(RAFT_HEARD_ALL, RAFT_NONE, 1200000, 7), "has heard nodes 0, 1 and 2, votes again in 1200 ms");
+	assert_string_equal(words(RAFT_VOTE_WON, RAFT_NONE, 0, UINT64_MAX - 1), "a majority voted for this node: nodes 1, 2, 3, 4, 5, 6, 7, 8, 55 more and itself");
+	assert_string_equal(words(RAFT_QUORUM_LOST, RAFT_NONE, 400000, UINT64_MAX << 10), "lost quorum: only nodes 10, 11, 12, 13, 14, 15, 16, 17 and 46 more answered in the last 400 ms");
+}
+
 /* ---- other member lists ---- */
 
 #define LIST_OF_FIVE UINT64_C(0x5555)
@@ -541,6 +574,7 @@ main(void)
 		cmocka_unit_test(same_calls_same_output),
 		cmocka_unit_test(bad_configurations_are_refused),
 		cmocka_unit_test(words_for_everything),
+		cmocka_unit_test(words_name_the_cause),
 		cmocka_unit_test(other_list_is_followed_and_never_voted_for),
 		cmocka_unit_test(other_list_votes_do_not_count),
 		cmocka_unit_test(list_changed_member_by_member_appending),

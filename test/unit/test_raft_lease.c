@@ -74,7 +74,8 @@ rule_5_check_quorum(void **state)
 	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
 	assert_in_range(w->now - start, MS(400), MS(400) + MS(50));
 	assert_non_null(world_event(w, 0, RAFT_QUORUM_LOST));
-	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->value, 1);
+	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->value, MS(400));
+	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->nodes, 0);
 	assert_int_equal(w->node[0].raft.leader_id, RAFT_NONE);
 	assert_true(w->node[0].disk.term == 1);
 	assert_true(w->node[0].raft.counters.quorum_losses == 1);
@@ -101,7 +102,7 @@ rule_5_one_of_five_is_no_quorum(void **state)
 	}
 	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
 	assert_in_range(w->now - start, MS(400), MS(450));
-	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->value, 2);
+	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->nodes, UINT64_C(1) << 1);
 }
 
 static void

@@ -1,0 +1,257 @@
+# bench/Bench.pm
+#	  What bench/failover, bench/compare and bench/plot share: figures, the
+#	  formula, and the files with one line for each trial.
+#
+# Knows nothing of servers; those are BenchCluster.pm's.
+
+package Bench;
+
+use strict;
+use warnings;
+
+use Cwd qw(realpath);
+use File::Basename qw(dirname);
+use List::Util qw(max min sum);
+use POSIX qw(ceil setpgid strftime);
+
+our $top = realpath(dirname(__FILE__) . '/..');
+
+# Columns of a data file; times in ms after the fault, "-" where there is none.
+our @COLUMNS = qw(system trial fault old new terms failover gap held pre_vote candidate leader action);
+
+# Perl's own exit status after "die" may be anything; 1 is what ours promise.
+END { $? = 1 if $? > 2 && $? < 128 || $? == 255; }
+
+# ---- the command line ----
+
+# Prints the comment at the head of the calling program, and exits.
+sub usage
+{
+	my ($status) = @_;
+	my $where = $status == 0 ? \*STDOUT : \*STDERR;
+
+	open(my $text, '<', $0) or die "$0: $!\n";
+	while (<$text>) { print $where s/^# ?//r if 2 .. /^$/; }
+	exit $status;
+}
+
+sub usage_error
+{
+	my ($what, $hint) = @_;
+	print STDERR "$0: $what\n", defined $hint ? "hint: $hint\n" : '';
+	exit 2;
+}
+
+# Settings that cannot work are told before anything is launched; the ranges are those
+# of the server's settings.
+sub check_numbers
+{
+	my ($options, %ranges) = @_;
+
+	foreach my $name (sort keys %ranges)
+	{
+		my ($least, $most) = @{ $ranges{$name} };
+		my $value = $options->{$name} // next;
+		usage_error("--$name is a whole number from $least to $most, not \"$value\"")
+		  if $value !~ /^\d{1,9}$/ || $value < $least || $value > $most;
+	}
+	return;
+}
+
+sub check_timeouts
+{
+	my ($options) = @_;
+	usage_error("--min ($options->{min} ms) must be less than --max ($options->{max} ms)")
+	  if $options->{min} >= $options->{max};
+	usage_error("--heartbeat ($options->{heartbeat} ms) must be at most half of --min ($options->{min} ms)")
+	  if 2 * $options->{heartbeat} > $options->{min};
+	return;
+}
+
+# Run this program again in a network of its own, where nothing of it outlives it.
+# This process stays and passes signals on: private_network ends with whoever has
+# started it, and a shell that started a long run may leave.
+sub go_private
+{
+	my (@arguments) = @_;
+
+	return if delete $ENV{PGLD_BENCH_PRIVATE};
+	die "$0: network namespaces need root\nhint: run it with sudo\n" if $> != 0;
+	my $pid = fork() // die "$0: fork: $!\n";
+	if ($pid == 0)
+	{
+		# A group of its own: a Ctrl-C comes from this process, once.
+		setpgid(0, 0);
+		$ENV{PGLD_BENCH_PRIVATE} = 'yes';
+		exec("$top/test/stand/private_network", $^X, realpath($0), @arguments)
+		  or POSIX::_exit(127);
+	}
+	foreach my $name (qw(INT TERM HUP))
+	{
+		next if ($SIG{$name} // '') eq 'IGNORE';
+		$SIG{$name} = sub { kill $name, $pid };
+	}
+	1 while waitpid($pid, 0) != $pid;
+	exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
+}
+
+# ---- figures ----
+
+# The smallest value that is not below the given part of all; they are sorted.
+sub percentile
+{
+	my ($part, @sorted) = @_;
+	return $sorted[ max(1, ceil($part * @sorted)) - 1 ];
+}
+
+# Of numbers: a reference to a hash with n, min, mean, median, p95, p99, max.
+sub statistics
+{
+	my @sorted = sort { $a <=> $b } @_;
+	return { n => 0 } unless @sorted;
+	return {
+		n => scalar @sorted,
+		min => $sorted[0],
+		mean => sum(@sorted) / @sorted,
+		median => percentile(0.5, @sorted),
+		p95 => percentile(0.95, @sorted),
+		p99 => percentile(0.99, @sorted),
+		max => $sorted[-1],
+	};
+}
+
+our @FIGURES = qw(min mean median p95 p99 max);
+
+# Lines of a table: a name and the figures of it.
+sub print_heading
+{
+	my ($width, @more) = @_;
+	printf "%-${width}s %5s" . ' %9s' x (@FIGURES + @more) . "\n", 'ms', 'n', @FIGURES, @more;
+	return;
+}
+
+sub print_figures
+{
+	my ($width, $name, $of) = @_;
+	if ($of->{n} == 0)
+	{
+		printf "%-${width}s %5d\n", $name, 0;
+		return;
+	}
+	printf "%-${width}s %5d" . ' %9.2f' x @FIGURES . "\n", $name, $of->{n}, @{$of}{@FIGURES};
+	return;
+}
+
+# ---- the formula ----
+
+# The leader is lost at any moment of a heartbeat interval h with the same chance,
+# so its last heartbeat is h/2 old on average.  From then on each of s survivors
+# waits for a time drawn evenly from [min, max]; the shortest of s such times is
+# min + (max - min) / (s + 1) on average.  (Ongaro 2014, 9.3, has the case
+# max = 2 min.)  Without what messages and saves take, which comes on top.
+sub formula_mean
+{
+	my ($min, $max, $h, $s) = @_;
+	return $min + ($max - $min) / ($s + 1) - $h / 2;
+}
+
+# The chance that somebody's timer has run out t ms after the fault.
+sub formula_cdf
+{
+	my ($t, $min, $max, $h, $s) = @_;
+	my $steps = 200;
+	my $chance = 0;
+
+	foreach my $i (1 .. $steps)
+	{
+		my $x = $t + $h * ($i - 0.5) / $steps;
+		my $left = max(0, min(1, ($max - $x) / ($max - $min)));
+		$chance += 1 - $left**$s;
+	}
+	return $chance / $steps;
+}
+
+# ---- data files ----
+
+sub first_line
+{
+	my (@command) = @_;
+	open(my $pipe, '-|', @command) or return 'unknown';
+	my $line = <$pipe> // 'unknown';
+	close $pipe;
+	chomp $line;
+	return $line;
+}
+
+# What the figures depend on besides the settings: [name, value]...
+sub machine_facts
+{
+	my ($directory) = @_;
+	my $model = 'unknown';
+
+	open(my $cpus, '<', '/proc/cpuinfo') or die "cpuinfo: $!";
+	while (<$cpus>) { $model = $1 if /^model name\s*:\s*(.*?)\s*$/; }
+	open(my $loads, '<', '/proc/loadavg') or die "loadavg: $!";
+	my ($load) = split ' ', <$loads>;
+	open(my $df, '-|', 'df', '--output=fstype', $directory) or die "df: $!";
+	my ($type) = (<$df>)[1];
+	close $df;
+	chomp($type //= 'unknown');
+	return (
+		[ date => strftime('%Y-%m-%d %H:%M UTC', gmtime) ],
+		[ machine => first_line('nproc') . " x $model, Linux " . first_line('uname', '-r') ],
+		[ 'load before' => $load ],
+		[ 'state on' => $type ],
+	);
+}
+
+# A file that is there already is somebody's result.
+sub create_data
+{
+	my ($path, @facts) = @_;
+
+	sysopen(my $file, $path, POSIX::O_WRONLY() | POSIX::O_CREAT() | POSIX::O_EXCL())
+	  or die "$0: cannot create $path: $!\n";
+	$file->autoflush(1);
+	print $file "# pg_leader bench 1\n";
+	print $file "# $_->[0]: $_->[1]\n" foreach @facts;
+	print $file '# columns: ', join(' ', @COLUMNS), "\n";
+	return $file;
+}
+
+sub format_row
+{
+	my ($row) = @_;
+	return join("\t",
+		map { my $v = $row->{$_}; !defined $v ? '-' : $v =~ /\.\d{3,}/ ? sprintf('%.3f', $v) : $v }
+		  @COLUMNS) . "\n";
+}
+
+# ({name => value}, row...)
+sub read_data
+{
+	my ($path) = @_;
+	my (%facts, @rows, @columns);
+
+	open(my $file, '<', $path) or die "$0: $path: $!\n";
+	die "$0: $path is no data file of bench/: its first line is not \"# pg_leader bench 1\"\n"
+	  if (<$file> // '') ne "# pg_leader bench 1\n";
+	while (<$file>)
+	{
+		chomp;
+		if (/^# ([^:]+): (.*)$/)
+		{
+			$facts{$1} = $2;
+			@columns = split ' ', $2 if $1 eq 'columns';
+			next;
+		}
+		my @fields = split /\t/, $_, -1;
+		die "$0: $path, line $.: not a line with " . @columns . " columns\n" if @fields != @columns;
+		my %row;
+		@row{@columns} = map { $_ eq '-' ? undef : $_ } @fields;
+		push @rows, \%row;
+	}
+	return (\%facts, @rows);
+}
+
+1;

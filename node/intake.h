@@ -1,0 +1,121 @@
+/*
+ * node/intake.h
+ *	  Where datagrams come in: a socket for each peer, one for everybody else, and
+ *	  a bound on the time that is spent on any of them.
+ *
+ * A peer's socket is connected, so the kernel sorts: what claims to come from that
+ * peer's address waits in a queue of its own, and the rest of the world in the
+ * listener's.  Whoever floods one queue makes that one overflow, and no other.
+ *
+ * A queue that gets more than a member has to say is flooded.  It no longer wakes
+ * us, but is read once in a while, a bounded number of datagrams at a time; which
+ * is all that a flood can cost.  What the kernel had to drop because a queue was
+ * full is counted.
+ *
+ * Decides nothing about a datagram: that is the transport's business, its only
+ * caller.  No backend symbols.
+ */
+#ifndef PG_LEADER_INTAKE_H
+#define PG_LEADER_INTAKE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "../raft/message.h"
+#include "../raft/raft.h"
+
+/* One socket for each node id, and the listener behind them. */
+#define INTAKE_LISTENER RAFT_MAX_NODES
+#define INTAKE_SOCKETS	(RAFT_MAX_NODES + 1)
+
+/* Datagrams that are read by one system call. */
+#define INTAKE_BATCH 32
+
+/*
+ * So many in a window flood a queue, no more than half of that end it.  A member
+ * sends a few with each heartbeat.
+ */
+#define INTAKE_WINDOW	   UINT64_C(10000) /* us */
+#define INTAKE_FLOOD	   64
+#define INTAKE_MEMBER_READ UINT64_C(1000)  /* us between reads of a flooded peer's queue */
+#define INTAKE_OTHERS_READ UINT64_C(10000) /* us between reads of a flooded listener's */
+
+/*
+ * How many a flooded queue is read at a time; peers' queues share the first.  With
+ * a tag to check for each of them these are a third of a processor.
+ */
+#define INTAKE_MEMBER_BUDGET 128
+#define INTAKE_OTHERS_BUDGET 64
+#define INTAKE_LEAST_BUDGET	 8
+
+typedef struct IntakeSocket
+{
+	int						fd; /* -1: there is none */
+	struct sockaddr_storage peer;
+	bool					flooded; /* not watched; read at read_at */
+	bool					ready;	 /* has something, as far as known */
+	int						budget;	 /* what may still be read in this sweep */
+	uint64_t				read_at;
+	uint64_t				window_until;
+	uint32_t				in_window;	/* datagrams read since it began */
+	uint32_t				drops_seen; /* of the kernel's counter */
+} IntakeSocket;
+
+typedef struct IntakeDatagram
+{
+	const uint8_t				  *bytes;
+	size_t						   length; /* MESSAGE_SIZE_LIMIT: maybe cut off */
+	const struct sockaddr_storage *source;
+} IntakeDatagram;
+
+typedef struct Intake
+{
+	bool		 is_open;
+	int			 epoll_fd; /* readable when there is something to read */
+	IntakeSocket sockets[INTAKE_SOCKETS];
+	bool		 in_sweep;	 /* some are ready */
+	int			 turn_of;	 /* whose batch comes next */
+	int			 batch_n;	 /* datagrams in the batch */
+	int			 batch_next; /* the first that was not handed out yet */
+
+	uint64_t errors;			/* of receiving, but for what ICMP says of a peer */
+	uint64_t overflowed_member; /* dropped by the kernel: a peer's queue was full */
+	uint64_t overflowed_others; /* and the listener's */
+
+	uint8_t					bytes[INTAKE_BATCH][MESSAGE_SIZE_LIMIT];
+	size_t					lengths[INTAKE_BATCH];
+	struct sockaddr_storage sources[INTAKE_BATCH];
+} Intake;
+
+/*
+ * Take over a bound, non-blocking listener, which stays the caller's to close.
+ * false: errno says why, and nothing is left open.
+ */
+extern bool intake_open(Intake *intake, int listener);
+
+/*
+ * Give peer node_id a socket that is connected to "peer", or connect the one that
+ * it has anew if that is another address.  false: errno says why; what this peer
+ * sends then comes in by the listener.
+ */
+extern bool intake_connect(Intake *intake, int32_t node_id,
+						   const struct sockaddr_storage *peer, socklen_t length);
+
+/*
+ * The next datagram; false: there is none to be read now.  *datagram is good until
+ * the next call.  Queues take turns, and all that are ready have had theirs when
+ * this returns false.
+ */
+extern bool intake_next(Intake *intake, uint64_t now, IntakeDatagram *datagram);
+
+/*
+ * When intake_next() has to be called although epoll_fd is silent; UINT64_MAX: it
+ * need not be, 0: at once.
+ */
+extern uint64_t intake_deadline(const Intake *intake);
+
+/* Safe to call twice, and on a struct that is all zero. */
+extern void intake_close(Intake *intake);
+
+#endif /* PG_LEADER_INTAKE_H */

@@ -1,0 +1,466 @@
+/*
+ * node/journal.c
+ *	  What a member has been through, on disk: the last few hundred events.
+ *
+ * See journal.h.  The first half is pure, the second half does the system calls.
+ * Called by the worker and by pg_leader_state.  Must not use backend symbols, log,
+ * wait for the disk, or believe anything that it reads.
+ *
+ * A record, numbers in network byte order:
+ *
+ *	  offset size field
+ *	  0      8    magic "PGLDEVNT"
+ *	  8      4    format
+ *	  12     4    node id
+ *	  16     8    digest of the cluster's name
+ *	  24     8    number of the event
+ *	  32     8    wall clock
+ *	  40     8    boot counter of the member
+ *	  48     8    boot time
+ *	  56     8    start of a lease
+ *	  64     8    end of it
+ *	  72     8    term
+ *	  80     16   boot id of the machine
+ *	  96     1    role
+ *	  97     1    leader id, 255: none
+ *	  98     144  reason, text that a zero ends
+ *	  242    10   zero
+ *	  252    4    CRC-32C of all bytes before it
+ *
+ * Magic, format and CRC stay where they are in every format.  A record of zeros is
+ * an empty one.
+ */
+#include "c.h"
+#include "port/pg_crc32c.h"
+
+#include "journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define JOURNAL_MAGIC	   "PGLDEVNT"
+#define JOURNAL_CRC_OFFSET (JOURNAL_RECORD_SIZE - 4)
+#define REASON_OFFSET	   98
+#define NO_LEADER		   255
+
+/* ---- pure ---- */
+
+static void
+put_number(uint8_t *at, int size, uint64_t value)
+{
+	for (int i = size - 1; i >= 0; i--)
+	{
+		at[i] = (uint8_t) value;
+		value >>= 8;
+	}
+}
+
+static uint64_t
+get_number(const uint8_t *at, int size)
+{
+	uint64_t value = 0;
+
+	for (int i = 0; i < size; i++)
+		value = value << 8 | at[i];
+	return value;
+}
+
+static uint32_t
+record_crc(const uint8_t *record)
+{
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, record, JOURNAL_CRC_OFFSET);
+	FIN_CRC32C(crc);
+	return (uint32_t) crc;
+}
+
+static bool
+is_zero(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+	{
+		if (bytes[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+void
+journal_encode(const StoreIdentity *identity, const JournalEvent *event, uint8_t *record)
+{
+	memset(record, 0, JOURNAL_RECORD_SIZE);
+	memcpy(record, JOURNAL_MAGIC, 8);
+	put_number(record + 8, 4, JOURNAL_FORMAT);
+	put_number(record + 12, 4, (uint64_t) identity->node_id);
+	put_number(record + 16, 8, identity->cluster_digest);
+	put_number(record + 24, 8, event->number);
+	put_number(record + 32, 8, event->at > 0 ? (uint64_t) event->at : 0);
+	put_number(record + 40, 8, event->boot);
+	put_number(record + 48, 8, event->boot_time);
+	put_number(record + 56, 8, event->lease_start);
+	put_number(record + 64, 8, event->lease_end);
+	put_number(record + 72, 8, event->term);
+	memcpy(record + 80, event->boot_id, JOURNAL_BOOT_ID);
+	record[96] = (uint8_t) event->role;
+	record[97] = event->leader_id == RAFT_NONE ? NO_LEADER : (uint8_t) event->leader_id;
+	memcpy(record + REASON_OFFSET, event->reason, strnlen(event->reason, JOURNAL_REASON_SIZE - 1));
+	put_number(record + JOURNAL_CRC_OFFSET, 4, record_crc(record));
+}
+
+/* Words are printed as they are: nothing that could end a line or move a cursor. */
+static bool
+is_text(const uint8_t *bytes, size_t size)
+{
+	size_t length = strnlen((const char *) bytes, size);
+
+	for (size_t i = 0; i < length; i++)
+	{
+		if (bytes[i] < 0x20 || bytes[i] > 0x7e)
+			return false;
+	}
+	return length < size && is_zero(bytes + length, size - length);
+}
+
+JournalVerdict
+journal_decode(const uint8_t *record, StoreIdentity *identity, JournalEvent *event)
+{
+	uint64_t node_id = get_number(record + 12, 4);
+
+	if (is_zero(record, JOURNAL_RECORD_SIZE))
+		return JOURNAL_EMPTY;
+	if (memcmp(record, JOURNAL_MAGIC, 8) != 0 ||
+		get_number(record + JOURNAL_CRC_OFFSET, 4) != record_crc(record))
+		return JOURNAL_BAD;
+	if (get_number(record + 8, 4) != JOURNAL_FORMAT)
+		return JOURNAL_OTHER_FORMAT;
+	if (node_id >= RAFT_MAX_NODES || record[96] > RAFT_LEADER ||
+		(record[97] >= RAFT_MAX_NODES && record[97] != NO_LEADER) ||
+		!is_text(record + REASON_OFFSET, JOURNAL_REASON_SIZE) ||
+		!is_zero(record + REASON_OFFSET + JOURNAL_REASON_SIZE,
+				 JOURNAL_CRC_OFFSET - REASON_OFFSET - JOURNAL_REASON_SIZE))
+		return JOURNAL_BAD;
+	for (int offset = 24; offset < 80; offset += 8)
+	{
+		if (get_number(record + offset, 8) > RAFT_MAX_TERM)
+			return JOURNAL_BAD;
+	}
+	if (get_number(record + 24, 8) == 0)
+		return JOURNAL_BAD;
+
+	identity->node_id = (int32_t) node_id;
+	identity->cluster_digest = get_number(record + 16, 8);
+	memset(event, 0, sizeof(*event));
+	event->number = get_number(record + 24, 8);
+	event->at = (int64_t) get_number(record + 32, 8);
+	event->boot = get_number(record + 40, 8);
+	event->boot_time = get_number(record + 48, 8);
+	event->lease_start = get_number(record + 56, 8);
+	event->lease_end = get_number(record + 64, 8);
+	event->term = get_number(record + 72, 8);
+	memcpy(event->boot_id, record + 80, JOURNAL_BOOT_ID);
+	event->role = (RaftRole) record[96];
+	event->leader_id = record[97] == NO_LEADER ? RAFT_NONE : record[97];
+	memcpy(event->reason, record + REASON_OFFSET, JOURNAL_REASON_SIZE);
+	return JOURNAL_GOOD;
+}
+
+/*
+ * What one record of a file is.  *last rises to the highest number.  Without an
+ * owner that is asked for, the first good record says whose the file is.
+ */
+static JournalVerdict
+look_at(const uint8_t *image, int i, const StoreIdentity *identity, StoreIdentity *found,
+		uint64_t *last)
+{
+	StoreIdentity  owner;
+	JournalEvent   event;
+	JournalVerdict verdict = journal_decode(image + (size_t) i * JOURNAL_RECORD_SIZE,
+											&owner, &event);
+
+	if (verdict != JOURNAL_GOOD)
+		return verdict;
+	if (identity == NULL && found->node_id < 0)
+		*found = owner;
+	if (identity == NULL)
+		identity = found;
+	if (owner.cluster_digest != identity->cluster_digest)
+		verdict = JOURNAL_OTHER_CLUSTER;
+	else if (owner.node_id != identity->node_id)
+		verdict = JOURNAL_OTHER_NODE;
+	else if ((event.number - 1) % JOURNAL_EVENTS != (uint64_t) i)
+		verdict = JOURNAL_BAD;
+	else if (event.number > *last)
+		*last = event.number;
+	if (verdict == JOURNAL_OTHER_CLUSTER || verdict == JOURNAL_OTHER_NODE)
+		*found = owner;
+	return verdict;
+}
+
+JournalVerdict
+journal_scan(const uint8_t *image, size_t length, const StoreIdentity *identity,
+			 JournalEvent *events, int *n_events, int *n_bad, StoreIdentity *found)
+{
+	uint64_t	  last = 0;
+	StoreIdentity owner;
+
+	*n_events = *n_bad = 0;
+	found->node_id = -1;
+	if (length != JOURNAL_FILE_SIZE)
+		return JOURNAL_WRONG_SIZE;
+	for (int i = 0; i < JOURNAL_EVENTS; i++)
+	{
+		JournalVerdict verdict = look_at(image, i, identity, found, &last);
+
+		if (verdict == JOURNAL_BAD)
+			(*n_bad)++;
+		else if (verdict != JOURNAL_GOOD && verdict != JOURNAL_EMPTY)
+			return verdict;
+	}
+	if (last == 0)
+		return *n_bad > 0 ? JOURNAL_BAD : JOURNAL_EMPTY;
+
+	/* By number; a record whose overwriting was lost is older than all that count. */
+	for (uint64_t number = last > JOURNAL_EVENTS ? last - JOURNAL_EVENTS + 1 : 1;
+		 number <= last; number++)
+	{
+		const uint8_t *record = image + (number - 1) % JOURNAL_EVENTS * JOURNAL_RECORD_SIZE;
+
+		if (journal_decode(record, &owner, &events[*n_events]) == JOURNAL_GOOD &&
+			events[*n_events].number == number)
+			(*n_events)++;
+	}
+	return *n_bad > 0 ? JOURNAL_TORN : JOURNAL_GOOD;
+}
+
+const char *
+journal_verdict_name(JournalVerdict verdict)
+{
+	switch (verdict)
+	{
+		case JOURNAL_GOOD:
+			return "good";
+		case JOURNAL_EMPTY:
+			return "empty";
+		case JOURNAL_TORN:
+			return "some records are damaged";
+		case JOURNAL_BAD:
+			return "damaged";
+		case JOURNAL_WRONG_SIZE:
+			return "of the wrong size";
+		case JOURNAL_OTHER_FORMAT:
+			return "in the format of another version of pg_leader";
+		case JOURNAL_OTHER_CLUSTER:
+			return "another cluster's";
+		case JOURNAL_OTHER_NODE:
+			return "another node's";
+	}
+	return "unknown";
+}
+
+/* ---- files ---- */
+
+static bool fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Always false. */
+static bool
+fail(char *error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void) vsnprintf(error, STORE_ERROR_SIZE, format, args);
+	va_end(args);
+	return false;
+}
+
+bool
+journal_path(const char *directory, int32_t node_id, char *path, size_t size)
+{
+	int length = snprintf(path, size, "%s/node-%d.events", directory, (int) node_id);
+
+	return length >= 0 && (size_t) length < size;
+}
+
+/* Open a regular file that nobody has put a link in the place of. */
+static int
+open_file(const char *path, int flags, char *error)
+{
+	int			fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	struct stat status;
+
+	if (fd < 0)
+	{
+		int number = errno;
+
+		(void) fail(error, "could not open \"%s\": %s", path, strerror(number));
+		errno = number;
+		return -1;
+	}
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		return fd;
+	(void) close(fd);
+	(void) fail(error, "\"%s\" is not a regular file", path);
+	errno = EINVAL;
+	return -1;
+}
+
+bool
+journal_read(const char *path, uint8_t *image, size_t *length, bool *missing, char *error)
+{
+	int	 fd = open_file(path, O_RDONLY, error);
+	bool done = true;
+
+	*length = 0;
+	*missing = fd < 0 && errno == ENOENT;
+	if (fd < 0)
+		return false;
+	while (*length <= JOURNAL_FILE_SIZE)
+	{
+		ssize_t n = read(fd, image + *length, JOURNAL_FILE_SIZE + 1 - *length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			done = fail(error, "could not read \"%s\": %s", path, strerror(errno));
+		if (n <= 0)
+			break;
+		*length += (size_t) n;
+	}
+	(void) close(fd);
+	return done;
+}
+
+/* A file of holes: it takes the room that its events need, and nothing without one. */
+static bool
+begin_file(Journal *journal, char *error)
+{
+	journal->fd = open_file(journal->path, O_RDWR | O_CREAT | O_EXCL, error);
+	if (journal->fd < 0)
+		return false;
+	if (ftruncate(journal->fd, (off_t) JOURNAL_FILE_SIZE) == 0)
+		return true;
+	(void) fail(error, "could not make room for \"%s\": %s", journal->path, strerror(errno));
+	journal_close(journal);
+	(void) unlink(journal->path);
+	return false;
+}
+
+/* What is there will not do: out of the way with it. */
+static bool
+move_aside(const Journal *journal, const char *what, char *error)
+{
+	char aside[STORE_PATH_SIZE + 8];
+
+	(void) snprintf(aside, sizeof(aside), "%s.bad", journal->path);
+	if (rename(journal->path, aside) != 0)
+		return fail(error, "\"%s\" is %s, and could not be moved aside: %s", journal->path, what,
+					strerror(errno));
+	(void) fail(error, "\"%s\" was %s; it is kept as \"%s\", and a new one is begun", journal->path,
+				what, aside);
+	return true;
+}
+
+/* Is what was read good to go on with?  If not, it is moved aside. */
+static bool
+can_go_on(const Journal *journal, const uint8_t *image, size_t length, bool *moved, char *error)
+{
+	static JournalEvent events[JOURNAL_EVENTS];
+	StoreIdentity		found;
+	int					n_events;
+	int					n_bad;
+	JournalVerdict		verdict;
+
+	verdict = journal_scan(image, length, &journal->identity, events, &n_events, &n_bad, &found);
+	if (verdict == JOURNAL_TORN)
+		(void) fail(error, "damaged records in \"%s\", left out: %d", journal->path, n_bad);
+	if (verdict == JOURNAL_GOOD || verdict == JOURNAL_EMPTY || verdict == JOURNAL_TORN)
+		return true;
+	*moved = move_aside(journal, journal_verdict_name(verdict), error);
+	return false;
+}
+
+bool
+journal_open(Journal *journal, const char *directory, const StoreIdentity *identity, char *error)
+{
+	static uint8_t image[JOURNAL_FILE_SIZE + 1];
+	size_t		   length;
+	bool		   begin = false;
+
+	error[0] = '\0';
+	journal->fd = -1;
+	journal->identity = *identity;
+	if (!journal_path(directory, identity->node_id, journal->path, sizeof(journal->path)))
+		return fail(error, "the name of the state directory is too long");
+	if (!journal_read(journal->path, image, &length, &begin, error))
+	{
+		if (!begin)
+			return false;
+		error[0] = '\0';
+	}
+	else if (can_go_on(journal, image, length, &begin, error))
+	{
+		journal->fd = open_file(journal->path, O_RDWR, error);
+		return journal->fd >= 0;
+	}
+	return begin && begin_file(journal, error);
+}
+
+bool
+journal_write(Journal *journal, const JournalEvent *event, char *error)
+{
+	uint8_t record[JOURNAL_RECORD_SIZE];
+	off_t	offset = (off_t) ((event->number - 1) % JOURNAL_EVENTS) * JOURNAL_RECORD_SIZE;
+	ssize_t n;
+
+	if (journal->fd < 0 || event->number == 0)
+		return fail(error, "no journal is open");
+	journal_encode(&journal->identity, event, record);
+	do
+	{
+		n = pwrite(journal->fd, record, sizeof(record), offset);
+	} while (n < 0 && errno == EINTR);
+	if (n == (ssize_t) sizeof(record))
+		return true;
+	return fail(error, "could not write to \"%s\": %s", journal->path,
+				n < 0 ? strerror(errno) : strerror(ENOSPC));
+}
+
+void
+journal_close(Journal *journal)
+{
+	if (journal->fd >= 0)
+		(void) close(journal->fd);
+	journal->fd = -1;
+}
+
+void
+journal_boot_id(uint8_t *boot_id)
+{
+	char text[64] = "";
+	int	 fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	int	 digits = 0;
+
+	memset(boot_id, 0, JOURNAL_BOOT_ID);
+	if (fd < 0)
+		return;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	(void) close(fd);
+	for (const char *c = text; *c != '\0' && *c != '\n' && digits < 2 * JOURNAL_BOOT_ID; c++)
+	{
+		static const char hex[] = "0123456789abcdef";
+		const char		 *digit = strchr(hex, *c);
+
+		if (digit == NULL)
+			continue;
+		boot_id[digits / 2] = (uint8_t) (boot_id[digits / 2] << 4 | (digit - hex));
+		digits++;
+	}
+}

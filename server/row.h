@@ -1,0 +1,139 @@
+/*
+ * server/row.h
+ *	  Rows of results, filled from left to right.
+ *
+ * For the files that hold SQL functions; included after postgres.h.  Nothing here
+ * knows what a column means.
+ */
+#ifndef PG_LEADER_ROW_H
+#define PG_LEADER_ROW_H
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "server/shared.h"
+
+#define EXPORTED_FUNCTION(name)                      \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
+
+static inline void
+require_library(void)
+{
+	if (!shared_available())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_leader must be loaded via shared_preload_libraries"),
+				 errhint("Add pg_leader to shared_preload_libraries and restart the server.")));
+}
+
+static inline Datum
+interval_datum(int64 microseconds)
+{
+	Interval *interval = palloc0(sizeof(Interval));
+
+	interval->time = microseconds;
+	return IntervalPGetDatum(interval);
+}
+
+/* One row of results, filled from left to right. */
+typedef struct Row
+{
+	int	  n;
+	Datum values[40];
+	bool  nulls[40];
+} Row;
+
+static inline void
+add(Row *row, Datum value)
+{
+	Assert(row->n < (int) lengthof(row->values));
+	row->nulls[row->n] = false;
+	row->values[row->n++] = value;
+}
+
+static inline void
+add_null(Row *row)
+{
+	Assert(row->n < (int) lengthof(row->values));
+	row->nulls[row->n] = true;
+	row->values[row->n++] = (Datum) 0;
+}
+
+static inline void
+add_text(Row *row, const char *text)
+{
+	add(row, CStringGetTextDatum(text));
+}
+
+static inline void
+add_node(Row *row, int32_t node_id)
+{
+	if (node_id < 0)
+		add_null(row);
+	else
+		add(row, Int32GetDatum(node_id));
+}
+
+static inline void
+add_count(Row *row, uint64_t count)
+{
+	add(row, Int64GetDatum((int64) count));
+}
+
+/* A moment of the election's clock; NULL for never. */
+static inline void
+add_moment(Row *row, uint64_t moment)
+{
+	if (moment == 0)
+		add_null(row);
+	else
+		add(row, Int64GetDatum((int64) moment));
+}
+
+/* How long until then; NULL if it is over. */
+static inline void
+add_remaining(Row *row, uint64_t until, uint64_t now)
+{
+	if (until <= now)
+		add_null(row);
+	else
+		add(row, interval_datum((int64) (until - now)));
+}
+
+/* How long ago; NULL for never. */
+static inline void
+add_age(Row *row, uint64_t moment, uint64_t now)
+{
+	if (moment == 0)
+		add_null(row);
+	else
+		add(row, interval_datum(now > moment ? (int64) (now - moment) : 0));
+}
+
+static inline void
+put_row(FunctionCallInfo fcinfo, Row *row)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	Assert(row->n == result->setDesc->natts);
+	tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->nulls);
+}
+
+static inline Datum
+return_row(FunctionCallInfo fcinfo, Row *row)
+{
+	TupleDesc descriptor;
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	Assert(row->n == descriptor->natts);
+	descriptor = BlessTupleDesc(descriptor);
+	return HeapTupleGetDatum(heap_form_tuple(descriptor, row->values, row->nulls));
+}
+
+#endif /* PG_LEADER_ROW_H */

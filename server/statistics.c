@@ -1,0 +1,310 @@
+/*
+ * server/statistics.c
+ *	  What the worker measures: round trips, heartbeats, saves, its own lateness.
+ *
+ * See statistics.h for what is measured from when to when.  Called by worker.c, and
+ * by report.c for saves and the reset.  What happened to a heartbeat is found by
+ * looking at the core after it has taken the message: the core itself keeps no
+ * statistics of times.
+ *
+ * A heartbeat that came when the timeout had nearly run out is a false alarm that
+ * did not happen this time.  The log gets a warning with all that is known about
+ * the cause, once a minute at most.
+ */
+#include "postgres.h"
+
+#include "node/clock.h"
+#include "server/shared.h"
+#include "server/statistics.h"
+
+/* Heartbeats that nearly came too late are logged once in so many microseconds. */
+#define WARNING_INTERVAL UINT64CONST(60000000)
+
+/* How much of the timeout may pass before a heartbeat is a close one. */
+#define CLOSE_PERCENT 80
+
+static Statistics statistics;
+static uint64_t	  changed_peers; /* bit i: statistics.peers[i] is to be shown */
+
+/* The last heartbeat that this member took. */
+typedef struct Heartbeat
+{
+	int32_t	 leader_id;
+	uint64_t term; /* 0: there was none */
+	uint64_t round;
+	uint64_t at;
+	uint64_t timeout; /* this member would have waited that long for the next one */
+} Heartbeat;
+
+static Heartbeat last_heartbeat;
+
+/* What has held this worker up since then: the worst of each, in us. */
+static uint64_t woke_late;
+static uint64_t saved_slowly;
+
+/* A close heartbeat of this turn, to be told when all datagrams are answered. */
+typedef struct CloseHeartbeat
+{
+	bool	 is_there;
+	int32_t	 leader_id;
+	uint64_t gap;
+	uint64_t timeout;
+	uint64_t missing; /* heartbeats of the leader in between */
+	uint32_t waiting; /* later ones that were there in the same turn */
+	uint64_t woke_late;
+	uint64_t saved_slowly;
+} CloseHeartbeat;
+
+static CloseHeartbeat close_heartbeat;
+static uint64_t		  warned_at; /* 0: never */
+static uint64_t		  not_told;	 /* close heartbeats since then */
+
+/* Moments of the election that this member tries to win. */
+static uint64_t timed_out_at;
+static uint64_t stood_at;
+
+/* The deadline that was looked at last, if it was over, and when that was. */
+static uint64_t met_deadline;
+static uint64_t looked_at;
+
+static StatisticsPeer *
+change_peer(int32_t id)
+{
+	Assert(id >= 0 && id < RAFT_MAX_NODES);
+	changed_peers |= UINT64CONST(1) << id;
+	return &statistics.peers[id];
+}
+
+/* ---- the worker itself ---- */
+
+void
+statistics_save(uint64_t took)
+{
+	histogram_add(&statistics.save_time, took);
+	saved_slowly = Max(saved_slowly, took);
+}
+
+void
+statistics_sent(int32_t to)
+{
+	change_peer(to)->sent++;
+}
+
+/*
+ * Late is who needs more than half a heartbeat interval: a leader that does it
+ * twice in a row has left out a heartbeat.
+ */
+void
+statistics_looked(const Raft *raft, uint64_t deadline, uint64_t now)
+{
+	uint64_t late_after = raft->config.timeouts.heartbeat_interval / 2;
+
+	if (now >= deadline && deadline != met_deadline)
+	{
+		/* some moments are set in the past, on purpose: nobody was late for those */
+		uint64_t delay = now - Max(deadline, looked_at);
+
+		met_deadline = deadline;
+		histogram_add(&statistics.loop_delay, delay);
+		if (delay > late_after)
+		{
+			statistics.late_wakeups++;
+			woke_late = Max(woke_late, delay);
+		}
+	}
+	looked_at = now;
+}
+
+/* ---- heartbeats ---- */
+
+/*
+ * A heartbeat was taken.  Was it close?  Tell only the first of a turn: the others
+ * were waiting behind it.
+ */
+static void
+count_gap(const RaftMessage *message, uint64_t gap)
+{
+	StatisticsPeer *peer = change_peer(message->from);
+
+	histogram_add(&peer->heartbeat_gap, gap);
+	if (gap < last_heartbeat.timeout / 100 * CLOSE_PERCENT)
+	{
+		if (close_heartbeat.is_there)
+			close_heartbeat.waiting++;
+		return;
+	}
+	peer->close_heartbeats++;
+	not_told++;
+	if (close_heartbeat.is_there)
+		return;
+	close_heartbeat.is_there = true;
+	close_heartbeat.leader_id = message->from;
+	close_heartbeat.gap = gap;
+	close_heartbeat.timeout = last_heartbeat.timeout;
+	close_heartbeat.missing = message->round - last_heartbeat.round - 1;
+	close_heartbeat.waiting = 0;
+	close_heartbeat.woke_late = woke_late;
+	close_heartbeat.saved_slowly = saved_slowly;
+}
+
+static void
+received_heartbeat(const Raft *raft, const RaftMessage *message)
+{
+	bool is_same_leader = last_heartbeat.term == message->term &&
+						  last_heartbeat.leader_id == message->from;
+
+	/* what the core has not taken is no sign of life */
+	if (raft->leader_id != message->from || raft->saved.term != message->term ||
+		raft->heard_round != message->round ||
+		(is_same_leader && message->round <= last_heartbeat.round))
+		return;
+
+	if (is_same_leader)
+		count_gap(message, raft->leader_heard_at - last_heartbeat.at);
+	last_heartbeat.leader_id = message->from;
+	last_heartbeat.term = message->term;
+	last_heartbeat.round = message->round;
+	last_heartbeat.at = raft->leader_heard_at;
+	last_heartbeat.timeout = Max(raft->timer, raft_promise_until(raft)) - raft->leader_heard_at;
+	woke_late = 0;
+	saved_slowly = 0;
+}
+
+static void
+received_heartbeat_answer(const Raft *raft, const RaftMessage *message)
+{
+	static uint64_t	 acked_at[RAFT_MAX_NODES];
+	const RaftPeer	*peer = &raft->peers[message->from];
+	const RaftRound *round = &raft->rounds[message->round % RAFT_ROUNDS];
+
+	if (raft->role != RAFT_LEADER || message->asked_term != raft->saved.term ||
+		peer->acked_round != message->round || peer->acked_at == acked_at[message->from])
+		return;
+	acked_at[message->from] = peer->acked_at;
+
+	/* it is only known for how long if the round is not forgotten */
+	if (round->number == message->round)
+		histogram_add(&change_peer(message->from)->round_trip, peer->round_trip);
+}
+
+void
+statistics_received(const Raft *raft, const RaftMessage *message)
+{
+	if (message->from < 0 || message->from >= RAFT_MAX_NODES)
+		return;
+	change_peer(message->from)->received++;
+	if (message->type == RAFT_HEARTBEAT)
+		received_heartbeat(raft, message);
+	else if (message->type == RAFT_HEARTBEAT_ANSWER)
+		received_heartbeat_answer(raft, message);
+}
+
+/* ---- elections ---- */
+
+/*
+ * All that one call of the core brings about happens at one moment: that of the
+ * last change of role, and of the last opening of ballots.
+ */
+void
+statistics_acted(const Raft *raft, const RaftOutput *output)
+{
+	uint32_t i;
+
+	for (i = 0; i < output->n_events; i++)
+	{
+		switch (output->events[i].reason)
+		{
+			case RAFT_TIMED_OUT:
+				timed_out_at = raft->role_since;
+				break;
+			case RAFT_PRE_VOTE_WON:
+				stood_at = raft->asked_at;
+				histogram_add(&statistics.pre_vote_time, stood_at - timed_out_at);
+				break;
+			case RAFT_ASKED_TO_STAND:
+			case RAFT_STANDS_ABOVE:
+				timed_out_at = stood_at = raft->asked_at;
+				break;
+			case RAFT_VOTE_WON:
+			{
+				uint64_t now = clock_now();
+
+				histogram_add(&statistics.vote_time, raft->role_since - stood_at);
+				histogram_add(&statistics.announce_time, now - raft->role_since);
+				histogram_add(&statistics.election_time, now - timed_out_at);
+				statistics.election_time_last = now - timed_out_at;
+				break;
+			}
+			default:
+				break;
+		}
+	}
+}
+
+/* ---- once for each turn ---- */
+
+/* All that this member knows about why it was close, in sentences. */
+static void
+describe_cause(const CloseHeartbeat *close, uint64_t others, char *text, size_t size)
+{
+	size_t n = 0;
+
+	text[0] = '\0';
+	if (close->woke_late > 0)
+		n += snprintf(text + n, size - n, " This worker itself woke up " UINT64_FORMAT " ms late.",
+					  (uint64) (close->woke_late / 1000));
+	if (close->saved_slowly * 2 > close->gap)
+		n += snprintf(text + n, size - n, " Saving term and vote has taken this worker " UINT64_FORMAT " ms.",
+					  (uint64) (close->saved_slowly / 1000));
+	if (close->waiting > 0)
+		n += snprintf(text + n, size - n, " %u more were waiting behind it.", close->waiting);
+	if (close->missing > 0)
+		n += snprintf(text + n, size - n, " " UINT64_FORMAT " in between did not arrive.",
+					  (uint64) close->missing);
+	if (n == 0)
+		n += snprintf(text + n, size - n, " None in between was lost: it was sent late, or the network held it up.");
+	if (others > 0)
+		n += snprintf(text + n, size - n, " " UINT64_FORMAT " such heartbeats since the last warning were only counted.",
+					  (uint64) others);
+	Assert(n < size);
+}
+
+static void
+warn_of_close_heartbeat(void)
+{
+	const CloseHeartbeat *close = &close_heartbeat;
+	uint64_t			  now = clock_now();
+	char				  cause[400];
+
+	if (warned_at != 0 && now - warned_at < WARNING_INTERVAL)
+		return;
+	warned_at = now;
+	describe_cause(close, not_told - 1, cause, sizeof(cause));
+	not_told = 0;
+	ereport(WARNING,
+			(errmsg("pg_leader: a heartbeat from node %d came " UINT64_FORMAT " ms after the one before, %s this member's timeout of " UINT64_FORMAT " ms",
+					close->leader_id, (uint64) (close->gap / 1000),
+					close->gap < close->timeout ? "close to" : "later than",
+					(uint64) (close->timeout / 1000)),
+			 errdetail_internal("%s", cause + 1),
+			 errhint("If this goes on: where workers wake up late, relieve the machine; where heartbeats get lost or are held up, look at the network; or raise pg_leader.min_timeout and pg_leader.max_timeout on all members.")));
+}
+
+void
+statistics_end_of_turn(void)
+{
+	shared_publish_statistics(&statistics, changed_peers);
+	changed_peers = 0;
+	if (close_heartbeat.is_there)
+	{
+		warn_of_close_heartbeat();
+		close_heartbeat.is_there = false;
+	}
+}
+
+void
+statistics_reset(void)
+{
+	memset(&statistics, 0, sizeof(statistics));
+	changed_peers = ~UINT64CONST(0);
+}

@@ -1,0 +1,283 @@
+/*
+ * server/trouble.c
+ *	  Members that differ: in what, and since when that was seen.
+ *
+ * See trouble.h.
+ */
+#include "postgres.h"
+
+#include "node/clock.h"
+#include "server/report.h"
+#include "server/shared.h"
+#include "server/trouble.h"
+
+/* Each kind of trouble with a member is logged once in so many microseconds. */
+#define LOG_INTERVAL UINT64CONST(60000000)
+
+typedef enum TroubleKind
+{
+	TROUBLE_LIST = 0,	 /* another member list */
+	TROUBLE_CLUSTER,	 /* another cluster's name */
+	TROUBLE_VERSION,	 /* another version of the protocol */
+	TROUBLE_UNSIGNED,	 /* it has no key, we have */
+	TROUBLE_KEY,		 /* its key has an id that we do not know */
+	TROUBLE_NO_KEY,		 /* it has a key, we have none */
+	TROUBLE_TAG,		 /* its key has an id of ours, and is another one */
+	TROUBLE_NODE_ID,	 /* says that it is another node */
+	TROUBLE_NOT_IN_LIST, /* says that it is a node that is not in our list */
+	TROUBLE_TAKEN_FOR,	 /* takes this node for another one */
+	TROUBLE_CLAIMED,	 /* somebody elsewhere says that it is this member */
+	TROUBLE_TWIN,		 /* two processes run as this member */
+	TROUBLE_KINDS
+} TroubleKind;
+
+typedef struct Trouble
+{
+	uint64_t seen_at;	/* 0: never */
+	uint64_t logged_at; /* 0: never */
+} Trouble;
+
+static Trouble	troubles[RAFT_MAX_NODES][TROUBLE_KINDS];
+static uint32_t seen[RAFT_MAX_NODES]; /* bit k: kind k is worth a look */
+
+/* The details of the last of some kinds. */
+static uint8_t version_of[RAFT_MAX_NODES];
+static int32_t claim_of[RAFT_MAX_NODES];
+static int32_t taken_for[RAFT_MAX_NODES];
+static char	   claimed_by[RAFT_MAX_NODES][SHARED_RESOLVED_SIZE];
+
+static bool
+may_log(Trouble *trouble, uint64_t now)
+{
+	if (trouble->logged_at != 0 && now - trouble->logged_at < LOG_INTERVAL)
+		return false;
+	trouble->logged_at = now;
+	return true;
+}
+
+static void
+describe(const Raft *raft, int32_t id, TroubleKind kind, char *text, size_t size)
+{
+	switch (kind)
+	{
+		case TROUBLE_LIST:
+			snprintf(text, size, "its member list is another one");
+			break;
+		case TROUBLE_CLUSTER:
+			snprintf(text, size, "it belongs to another cluster: its pg_leader.cluster_name differs");
+			break;
+		case TROUBLE_VERSION:
+			snprintf(text, size, "it speaks protocol version %d, this member version %d",
+					 version_of[id], MESSAGE_VERSION);
+			break;
+		case TROUBLE_UNSIGNED:
+			snprintf(text, size, "its datagrams are not authenticated");
+			break;
+		case TROUBLE_KEY:
+			snprintf(text, size, "its key differs: this member has none with that id");
+			break;
+		case TROUBLE_NO_KEY:
+			snprintf(text, size, "it authenticates its datagrams, and this member has no key");
+			break;
+		case TROUBLE_TAG:
+			snprintf(text, size, "its key differs, and has the same id");
+			break;
+		case TROUBLE_NODE_ID:
+			snprintf(text, size, "it says that it is node %d%s", claim_of[id],
+					 raft != NULL && claim_of[id] == raft->config.node_id ? ", which is this one" : "");
+			break;
+		case TROUBLE_NOT_IN_LIST:
+			snprintf(text, size, "it says that it is a node that is not in the list");
+			break;
+		case TROUBLE_TAKEN_FOR:
+			snprintf(text, size, "it takes this member for node %d", taken_for[id]);
+			break;
+		case TROUBLE_CLAIMED:
+			snprintf(text, size, "%s says that it is this member", claimed_by[id]);
+			break;
+		case TROUBLE_TWIN:
+			snprintf(text, size, "two servers run as this member");
+			break;
+		case TROUBLE_KINDS:
+			break;
+	}
+}
+
+/* Is what it tells about somebody else than the member whose address this is? */
+static bool
+is_of_another(TroubleKind kind)
+{
+	return kind == TROUBLE_CLAIMED || kind == TROUBLE_TWIN;
+}
+
+static const char *
+hint_for(TroubleKind kind)
+{
+	switch (kind)
+	{
+		case TROUBLE_LIST:
+		case TROUBLE_NOT_IN_LIST:
+		case TROUBLE_TAKEN_FOR:
+			return "Set pg_leader.cluster to the same list on all members.";
+		case TROUBLE_CLUSTER:
+			return "Set pg_leader.cluster_name to the same name on all members, and give other clusters other ports.";
+		case TROUBLE_VERSION:
+			return "Run the same version of pg_leader on all members.";
+		case TROUBLE_NODE_ID:
+		case TROUBLE_CLAIMED:
+		case TROUBLE_TWIN:
+			return "Check that no two servers use the same pg_leader.node_id, and that none is a copy of another one.";
+		default:
+			return "Check that pg_leader.secret_file holds the same keys on all members, and that all have reloaded it.";
+	}
+}
+
+/* There was a datagram that shows it. */
+static void
+note(int32_t id, TroubleKind kind, const char *dropped_as)
+{
+	Trouble *trouble = &troubles[id][kind];
+	uint64_t now = clock_now();
+	char	 words[SHARED_TROUBLE_SIZE] = "";
+
+	trouble->seen_at = now;
+	seen[id] |= 1U << kind;
+	if (!may_log(trouble, now))
+		return;
+	describe(NULL, id, kind, words, sizeof(words));
+	ereport(LOG,
+			(is_of_another(kind) ?
+				 errmsg("pg_leader: dropped a datagram in the name of node %d: %s", id, dropped_as) :
+				 errmsg("pg_leader: dropped a datagram from the address of node %d: %s", id, dropped_as),
+			 errdetail("Node %d: %s.  Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute.",
+					   id, words),
+			 errhint("%s", hint_for(kind))));
+}
+
+bool
+trouble_at_door(const Transport *transport, TransportDrop why)
+{
+	const TransportSender *sender = &transport->dropped;
+	TroubleKind			   kind;
+	int32_t				   id = sender->id;
+
+	switch (why)
+	{
+		case TRANSPORT_DROP_CLUSTER:
+			kind = TROUBLE_CLUSTER;
+			break;
+		case TRANSPORT_DROP_VERSION:
+			kind = TROUBLE_VERSION;
+			break;
+		case TRANSPORT_DROP_UNSIGNED:
+			kind = TROUBLE_UNSIGNED;
+			break;
+		case TRANSPORT_DROP_KEY:
+			kind = secret_key_id(transport->secret) == 0 ? TROUBLE_NO_KEY : TROUBLE_KEY;
+			break;
+		case TRANSPORT_DROP_TAG:
+			kind = TROUBLE_TAG;
+			break;
+		case TRANSPORT_DROP_UNKNOWN_NODE:
+			kind = TROUBLE_NOT_IN_LIST;
+			break;
+		case TRANSPORT_DROP_SOURCE:
+			kind = id != RAFT_NONE ? TROUBLE_NODE_ID : TROUBLE_CLAIMED;
+			id = id != RAFT_NONE ? id : sender->claims;
+			break;
+		default:
+			return false;
+	}
+	if (id < 0 || id >= RAFT_MAX_NODES)
+		return false;
+	if (kind == TROUBLE_VERSION)
+		version_of[id] = sender->version;
+	else if (kind == TROUBLE_NODE_ID)
+		claim_of[id] = sender->claims;
+	else if (kind == TROUBLE_CLAIMED)
+		report_format_address(&sender->source, claimed_by[id], sizeof(claimed_by[id]));
+	note(id, kind, transport_drop_name(why));
+	return true;
+}
+
+bool
+trouble_in_election(const RaftMessage *message, int32_t own_id, RaftDrop why)
+{
+	TroubleKind kind;
+
+	if (message->from < 0 || message->from >= RAFT_MAX_NODES || message->from == own_id)
+		return false;
+	if (why == RAFT_DROP_TWIN)
+		kind = TROUBLE_TWIN;
+	else if (why == RAFT_DROP_UNKNOWN_NODE && message->to != own_id)
+	{
+		kind = TROUBLE_TAKEN_FOR;
+		taken_for[message->from] = message->to;
+	}
+	else
+		return false;
+	note(message->from, kind, raft_drop_name(why));
+	return true;
+}
+
+bool
+trouble_other_list(const Raft *raft, int32_t node_id)
+{
+	const RaftPeer *peer = &raft->peers[node_id];
+
+	return node_id != raft->config.node_id && peer->heard_at != 0 &&
+		   peer->list_digest != raft->config.list_digest;
+}
+
+static void
+log_other_list(const Raft *raft, int32_t id, uint64_t now)
+{
+	if (may_log(&troubles[id][TROUBLE_LIST], now))
+		ereport(LOG,
+				(errmsg("pg_leader: node %d has another member list", id),
+				 errdetail("The digest of its list is %016llx, that of this node's is %016llx.",
+						   (unsigned long long) raft->peers[id].list_digest,
+						   (unsigned long long) raft->config.list_digest),
+				 errhint("%s", hint_for(TROUBLE_LIST))));
+}
+
+void
+trouble_describe(const Raft *raft, int32_t node_id, char *text, size_t size)
+{
+	const RaftPeer *peer = &raft->peers[node_id];
+	bool			other_list = trouble_other_list(raft, node_id);
+	uint64_t		now;
+	uint64_t		limit;
+	bool			is_heard;
+	size_t			used = 0;
+	int				kind;
+
+	text[0] = '\0';
+	if (seen[node_id] == 0 && !other_list)
+		return;
+	now = clock_now();
+
+	/* As pg_leader_peers.reachable; who greets in vain does so far more often. */
+	limit = 2 * Max(UINT64CONST(1000000), 2 * raft->config.timeouts.max_timeout);
+	is_heard = peer->heard_at != 0 && now - peer->heard_at <= limit;
+	if (other_list && is_heard)
+		log_other_list(raft, node_id, now);
+	for (kind = 0; kind < TROUBLE_KINDS; kind++)
+	{
+		bool show = kind == TROUBLE_LIST && other_list;
+
+		if (seen[node_id] & (1U << kind))
+		{
+			if (now - troubles[node_id][kind].seen_at > 4 * limit)
+				seen[node_id] &= ~(1U << kind);
+			else
+				show = is_of_another((TroubleKind) kind) || !is_heard;
+		}
+		if (!show || used + 2 >= size)
+			continue;
+		if (used > 0)
+			used += strlcpy(text + used, "; ", size - used);
+		describe(raft, node_id, (TroubleKind) kind, text + used, size - used);
+		used = strlen(text);
+	}
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/perl
+# test/stand/move_address.pl
+#	  script/examples/move_address.sh as pg_leader.notify_command: an address of the
+#	  stand follows the leader, through sudo as doc/notify.md has it, and is never
+#	  on two nodes where a server is there to take it away.
+#
+# A process looks at all nodes again and again and writes down who has the address.
+# In the end the example's limit is shown as well: a server that is killed outright
+# leaves the address behind, until it starts again.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use Cwd qw(realpath);
+use POSIX ();
+use Stand;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use constant LIMIT => 30;
+use constant ADDRESS => '10.93.7.100';
+
+my $top = realpath("$FindBin::RealBin/../..");
+my $why = Stand::missing();
+foreach my $program (qw(sudo arping))
+{
+	$why //= "no program $program" if system("type $program >/dev/null 2>&1") != 0;
+}
+plan skip_all => $why if defined $why;
+
+my $user = $ENV{PGLD_USER} // 'postgres';
+my $stand = Stand->new(nodes => 3);
+my @all = $stand->ids;
+my $script = "$stand->{dir}/move_address.sh";
+my $watcher;
+
+END { if ($watcher) { local $?; kill 'KILL', $watcher; waitpid($watcher, 0); } }
+
+# As it is installed: root's, and in sudoers for the servers' user.  These files
+# are this process's own: private_network gives it mounts of its own.
+$stand->run('/bin/cp', "$top/script/examples/move_address.sh", $script);
+chmod 0755, $script;
+$stand->run('/bin/mount', '-t', 'tmpfs', '-o', 'mode=750', 'tmpfs', '/etc/sudoers.d');
+open(my $rule, '>', '/etc/sudoers.d/pg_leader') or die $!;
+print $rule "$user ALL=(root) NOPASSWD: $script\n";
+close $rule;
+chmod 0440, '/etc/sudoers.d/pg_leader';
+
+# ---- who has the address ----
+
+sub holders
+{
+	return grep { `ip -n pgldtest$_ -4 -o addr show to @{[ADDRESS]}` =~ /\S/ } @all;
+}
+
+# Writes a line, time and nodes, each time that it changes.
+sub watch
+{
+	my $before = 'nothing';
+
+	$watcher = fork() // die "fork: $!";
+	return if $watcher;
+	open(my $out, '>', "$stand->{dir}/watched") or POSIX::_exit(1);
+	$out->autoflush(1);
+	while (1)
+	{
+		my $now = join(' ', holders());
+		print $out Chaos::now(), " [$now]\n" if $now ne $before;
+		$before = $now;
+		sleep(0.005);
+	}
+}
+
+sub watched
+{
+	open(my $in, '<', "$stand->{dir}/watched") or die $!;
+	return map { chomp; [ /^(\S+) \[(.*)\]$/ ] } <$in>;
+}
+
+sub wait_until_at
+{
+	my ($name, @ids) = @_;
+	my $end = Chaos::now() + LIMIT;
+
+	sleep(0.02) until join(' ', holders()) eq "@ids" || Chaos::now() > $end;
+	is(join(' ', holders()), "@ids", $name);
+	return;
+}
+
+# Is the node that a neighbour reaches under the address that one?
+sub reached_at
+{
+	my ($from) = @_;
+	my $text = `ip netns exec pgldtest$from arping -c 1 -w 2 -I eth0 @{[ADDRESS]} 2>&1`;
+	my ($mac) = $text =~ /\[([0-9A-F:]+)\]/ or return "nobody: $text";
+
+	foreach my $id (@all)
+	{
+		return $id if `ip -n pgldtest$id link show dev eth0` =~ /link\/ether \Q@{[lc $mac]}\E/;
+	}
+	return "unknown: $mac";
+}
+
+# ---- failovers ----
+
+$stand->launch(1, @all);
+foreach my $id (@all)
+{
+	defined $stand->query($id, $_) or die "node $id: $_" foreach
+		"ALTER SYSTEM SET pg_leader.notify_command = 'sudo -n $script @{[ADDRESS]}/24 eth0 %e'",
+		'SELECT pg_reload_conf()';
+}
+my ($leader, $term) = $stand->settled;
+wait_until_at('the address is at the leader', $leader);
+is(reached_at(($leader + 1) % 3), $leader, 'a neighbour reaches the leader under it');
+watch();
+
+sub failover
+{
+	my ($name, $what) = @_;
+	my $old = $leader;
+	my $began = Chaos::now();
+
+	$what->($old);
+	($leader, $term) = $stand->wait_for_leader_above($term, grep { $_ != $old } @all);
+	isnt($leader, $old, "$name: another one leads");
+	wait_until_at("$name: the address follows", $leader);
+	my ($moved) = map { $_->[0] } grep { $_->[0] > $began && $_->[1] eq $leader } watched();
+	my ($free) = map { $_->[0] } grep { $_->[0] > $began && $_->[1] eq '' } watched();
+	# A server that has been stopped says nothing of its lease's end any more.
+	my ($ended) = reverse grep { defined } map { $_->{lease_end} } eval { $stand->events($old) };
+	return $old unless defined $moved && defined $free;
+	diag(sprintf('%s: the old leader was without the address %s, the new one had it %.0f ms later', $name,
+			defined $ended && $ended > $began ? sprintf('%.0f ms after its lease', 1000 * ($free - $ended)) :
+			  sprintf('%.0f ms after the command', 1000 * ($free - $began)), 1000 * ($moved - $free)));
+	return $old;
+}
+
+failover('hand-over', sub { $stand->ctl('transfer') });
+my $cut = failover('leader cut off', sub {
+	my ($old) = @_;
+	$stand->ctl("disconnect $old $_ both") foreach grep { $_ != $old } @all;
+});
+$stand->ctl('brainjoin');
+($leader, $term) = $stand->settled;
+wait_until_at('whole again: the address is where it was', $leader);
+my $stopped = failover('leader stopped', sub { $stand->ctl("stop $_[0]") });
+$stand->ctl("start $stopped");
+$stand->settled;
+my $orphaned = failover('postmaster killed', sub {
+	my ($old) = @_;
+	my ($postmaster) = $stand->pids($old);
+	open(my $file, '<', "$stand->{dir}/node$old/postmaster.pid") or die $!;
+	chomp($postmaster = <$file>);
+	kill 'KILL', $postmaster;
+});
+
+my @two = grep { $_->[1] =~ / / } watched();
+is(scalar(@two), 0, 'the address was never on two nodes') or diag(join ', ', map { "$_->[0]: $_->[1]" } @two);
+is(reached_at(($leader + 1) % 3), $leader, 'a neighbour reaches the new leader under it');
+
+# ---- the limit: nobody is left to take it away ----
+
+$stand->ctl("start $orphaned");
+$stand->settled;
+my $dead = $leader;
+my @pids = $stand->pids($dead);
+$stand->kill_nodes($dead);
+($leader, $term) = $stand->wait_for_leader_above($term, grep { $_ != $dead } @all);
+wait_until_at('a server killed outright leaves the address behind', sort($dead, $leader));
+$stand->ctl("start $dead");
+wait_until_at('and takes it away when it starts again', $leader);
+
+is_deeply([ $stand->unexpected_ends ], [], 'no server has ended by itself');
+done_testing();

@@ -1,0 +1,409 @@
+/*
+ * test/unit/test_intake.c
+ *	  Where datagrams come in: each peer has a queue of its own, a flood of one is
+ *	  the others' business in nothing, and what is lost is counted.
+ *
+ * The clock is made up; the sockets are real ones on loopback.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../node/intake.h"
+
+static Intake	intake;
+static int		listener;
+static uint16_t own_port;
+static int		peers[2]; /* sockets of nodes 0 and 1 */
+static int		nobody;	  /* of no member's */
+static uint64_t now;
+
+static struct sockaddr_storage
+address_of(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t				length = sizeof(address);
+
+	memset(&address, 0, sizeof(address));
+	assert_int_equal(getsockname(fd, (struct sockaddr *) &address, &length), 0);
+	return address;
+}
+
+static int
+free_socket(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int				   fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+	return fd;
+}
+
+static bool
+connect_peer(int32_t id, int fd)
+{
+	struct sockaddr_storage address = address_of(fd);
+
+	return intake_connect(&intake, id, &address, sizeof(struct sockaddr_in));
+}
+
+static int
+set_up(void **state)
+{
+	struct sockaddr_storage own;
+
+	(void) state;
+	now = 1000000;
+	listener = free_socket();
+	nobody = free_socket();
+	own = address_of(listener);
+	own_port = ((struct sockaddr_in *) &own)->sin_port;
+	assert_true(intake_open(&intake, listener));
+	for (int i = 0; i < 2; i++)
+	{
+		peers[i] = free_socket();
+		assert_true(connect_peer(i, peers[i]));
+	}
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void) state;
+	intake_close(&intake);
+	intake_close(&intake);
+	close(listener);
+	close(nobody);
+	close(peers[0]);
+	close(peers[1]);
+	return 0;
+}
+
+static void
+send_from(int fd, int n)
+{
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = own_port};
+	uint8_t bytes[MESSAGE_SIZE] = {7};
+
+	for (int i = 0; i < n; i++)
+		assert_int_equal(sendto(fd, bytes, sizeof(bytes), 0, (struct sockaddr *) &to, sizeof(to)),
+						 sizeof(bytes));
+}
+
+static bool
+is_from(const IntakeDatagram *datagram, int fd)
+{
+	struct sockaddr_storage address = address_of(fd);
+
+	return ((const struct sockaddr_in *) datagram->source)->sin_port ==
+		   ((struct sockaddr_in *) &address)->sin_port;
+}
+
+static bool
+is_readable(void)
+{
+	struct pollfd wait = {.fd = intake.epoll_fd, .events = POLLIN};
+
+	return poll(&wait, 1, 0) > 0;
+}
+
+/* Everything that may be read now; how many of them came from "fd". */
+static int
+read_all(int fd, int *total)
+{
+	IntakeDatagram datagram;
+	int			   from = 0;
+
+	*total = 0;
+	while (intake_next(&intake, now, &datagram))
+	{
+		assert_int_equal(datagram.length, MESSAGE_SIZE);
+		assert_int_equal(datagram.bytes[0], 7);
+		from += is_from(&datagram, fd);
+		(*total)++;
+	}
+	return from;
+}
+
+/* Go on until nothing is left in any queue, and all are watched again. */
+static int
+drain(void)
+{
+	int total = 0;
+
+	for (int i = 0; i < 10000; i++)
+	{
+		int n;
+
+		(void) read_all(nobody, &n);
+		total += n;
+		if (n == 0 && intake_deadline(&intake) == UINT64_MAX && !is_readable())
+			return total;
+		now += 1000;
+	}
+	fail_msg("it never ends");
+	return 0;
+}
+
+static void
+everybody_is_heard(void **state)
+{
+	int total;
+
+	(void) state;
+	assert_false(is_readable());
+	send_from(peers[0], 1);
+	send_from(peers[1], 2);
+	send_from(nobody, 3);
+	assert_true(is_readable());
+	assert_int_equal(read_all(nobody, &total), 3);
+	assert_int_equal(total, 6);
+	assert_false(is_readable());
+	assert_true(intake_deadline(&intake) == UINT64_MAX);
+	assert_int_equal(intake.errors, 0);
+}
+
+/* A peer's queue has what comes from its address, and nothing else. */
+static void
+peers_have_queues_of_their_own(void **state)
+{
+	uint8_t bytes[MESSAGE_SIZE];
+
+	(void) state;
+	send_from(peers[0], 1);
+	send_from(nobody, 1);
+	assert_int_equal(recv(intake.sockets[1].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(recv(intake.sockets[INTAKE_LISTENER].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(recv(intake.sockets[INTAKE_LISTENER].fd, bytes, sizeof(bytes), 0), -1);
+}
+
+/* Two processes on one port would each get some of the datagrams. */
+static void
+nobody_else_gets_the_port(void **state)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = own_port};
+	const int on = 1;
+
+	(void) state;
+	for (int option = 0; option < 3; option++)
+	{
+		int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+		if (option > 0)
+			assert_int_equal(setsockopt(fd, SOL_SOCKET, option == 1 ? SO_REUSEADDR : SO_REUSEPORT,
+										&on, sizeof(on)),
+							 0);
+		assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), -1);
+		assert_int_equal(errno, EADDRINUSE);
+		close(fd);
+	}
+}
+
+/* While strangers fill their queue, or another peer its own, a member is heard. */
+static void
+a_flood_holds_up_nobody_else(void **state)
+{
+	IntakeDatagram datagram;
+	int			   flooders[] = {nobody, peers[0], peers[1]};
+	int			   members[] = {peers[0], peers[1], peers[0]};
+
+	(void) state;
+	for (int i = 0; i < 3; i++)
+	{
+		int before = 0;
+
+		send_from(flooders[i], 20000);
+		send_from(members[i], 1);
+		while (intake_next(&intake, now, &datagram) && !is_from(&datagram, members[i]))
+			before++;
+		assert_true(is_from(&datagram, members[i]));
+		assert_true(before <= INTAKE_BATCH);
+		(void) drain();
+	}
+}
+
+static void
+one_look_at_a_flood_is_bounded(void **state)
+{
+	int total;
+	int n;
+
+	(void) state;
+	send_from(nobody, 1000);
+	(void) read_all(nobody, &total);
+	assert_int_equal(total, INTAKE_OTHERS_BUDGET);
+	send_from(peers[0], 1000);
+	n = read_all(peers[0], &total);
+	assert_int_equal(n, INTAKE_MEMBER_BUDGET);
+
+	/* those who are flooded share */
+	send_from(peers[1], 1000);
+	now += INTAKE_WINDOW / 2;
+	(void) read_all(nobody, &total);
+	now += INTAKE_MEMBER_READ;
+	(void) read_all(nobody, &total);
+	now += INTAKE_MEMBER_READ;
+	n = read_all(peers[0], &total);
+	assert_in_range(n, 1, INTAKE_MEMBER_BUDGET / 2);
+	assert_in_range(total, n + 1, INTAKE_MEMBER_BUDGET + INTAKE_OTHERS_BUDGET);
+}
+
+/* A flooded queue is not watched: it is read when its time has come. */
+static void
+a_flood_does_not_wake_us(void **state)
+{
+	int total;
+
+	(void) state;
+	send_from(peers[0], 1000);
+	(void) read_all(peers[0], &total);
+	assert_true(intake.sockets[0].flooded);
+	assert_false(is_readable());
+	assert_true(intake_deadline(&intake) == now + INTAKE_MEMBER_READ);
+	now += INTAKE_MEMBER_READ - 1;
+	(void) read_all(peers[0], &total);
+	assert_int_equal(total, 0);
+	now++;
+	(void) read_all(peers[0], &total);
+	assert_int_equal(total, INTAKE_MEMBER_BUDGET);
+
+	/* it ends, and the queue is watched again */
+	assert_int_equal(drain(), 1000 - 2 * INTAKE_MEMBER_BUDGET);
+	assert_false(intake.sockets[0].flooded);
+	send_from(peers[0], 1);
+	assert_true(is_readable());
+	assert_int_equal(drain(), 1);
+}
+
+/* What members send is no flood, however long it goes on. */
+static void
+members_do_not_flood(void **state)
+{
+	int total;
+
+	(void) state;
+	for (int i = 0; i < 1000; i++)
+	{
+		send_from(peers[0], 3);
+		send_from(peers[1], 1);
+		assert_int_equal(read_all(peers[0], &total), 3);
+		assert_int_equal(total, 4);
+		assert_true(intake_deadline(&intake) == UINT64_MAX);
+		now += 1000;
+	}
+}
+
+/* Received or counted: nothing is lost in silence. */
+static void
+what_does_not_fit_is_counted(void **state)
+{
+	int n;
+
+	(void) state;
+	send_from(nobody, 20000);
+	n = drain();
+	now += INTAKE_WINDOW;
+	send_from(nobody, 1);
+	n += drain();
+	assert_true(intake.overflowed_others > 0);
+	assert_int_equal(intake.overflowed_others + (uint64_t) n, 20001);
+	assert_int_equal(intake.overflowed_member, 0);
+	send_from(peers[1], 20000);
+	n = drain();
+	now += INTAKE_WINDOW;
+	send_from(peers[1], 1);
+	n += drain();
+	assert_true(intake.overflowed_member > 0);
+	assert_int_equal(intake.overflowed_member + (uint64_t) n, 20001);
+}
+
+/* An address that has changed: the new one gets the queue, the old one is a stranger. */
+static void
+a_peer_moves(void **state)
+{
+	uint8_t bytes[MESSAGE_SIZE];
+	int		moved = free_socket();
+
+	(void) state;
+	assert_true(connect_peer(0, moved));
+	send_from(moved, 1);
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	send_from(peers[0], 1);
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(drain(), 1);
+	nobody_else_gets_the_port(state);
+	close(moved);
+}
+
+/* What ICMP says of a peer that is down is no error of ours, and not the end. */
+static void
+a_peer_that_is_down_is_no_error(void **state)
+{
+	struct sockaddr_storage gone = address_of(peers[0]);
+	uint8_t					bytes[MESSAGE_SIZE] = {7};
+	int						total;
+
+	(void) state;
+	close(peers[0]);
+	for (int i = 0; i < 3; i++)
+	{
+		assert_true(sendto(listener, bytes, sizeof(bytes), 0, (struct sockaddr *) &gone,
+						   sizeof(struct sockaddr_in)) > 0);
+		assert_true(is_readable());
+		(void) read_all(nobody, &total);
+		assert_int_equal(total, 0);
+	}
+	assert_false(is_readable());
+	assert_int_equal(intake.errors, 0);
+
+	/* As many as somebody forges wake us no more than datagrams do. */
+	for (int i = 0; i < INTAKE_FLOOD; i++)
+	{
+		(void) sendto(listener, bytes, sizeof(bytes), 0, (struct sockaddr *) &gone,
+					  sizeof(struct sockaddr_in));
+		(void) read_all(nobody, &total);
+	}
+	assert_true(intake.sockets[0].flooded);
+	assert_false(is_readable());
+	assert_int_equal(intake.errors, 0);
+	assert_int_equal(drain(), 0);
+	peers[0] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(peers[0], (struct sockaddr *) &gone, sizeof(struct sockaddr_in)), 0);
+	send_from(peers[0], 1);
+	assert_int_equal(read_all(peers[0], &total), 1);
+}
+
+int
+main(void)
+{
+#define intake_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		intake_test(everybody_is_heard),
+		intake_test(peers_have_queues_of_their_own),
+		intake_test(nobody_else_gets_the_port),
+		intake_test(a_flood_holds_up_nobody_else),
+		intake_test(one_look_at_a_flood_is_bounded),
+		intake_test(a_flood_does_not_wake_us),
+		intake_test(members_do_not_flood),
+		intake_test(what_does_not_fit_is_counted),
+		intake_test(a_peer_moves),
+		intake_test(a_peer_that_is_down_is_no_error),
+	};
+
+	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);
+}
