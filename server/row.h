@@ -8,10 +8,12 @@
 #ifndef PG_LEADER_ROW_H
 #define PG_LEADER_ROW_H
 
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "server/shared.h"
 

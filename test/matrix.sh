@@ -41,6 +41,9 @@ OPTIONS
     --parts PARTS    the parts of test/run.sh to run
     --help           this text
 
+ENVIRONMENT
+    PROVE_TESTS  the files in test/t to run, all of them by default
+
 EXIT STATUS
     0 all passed, 1 not, 2 called wrongly
 TEXT
@@ -77,15 +80,16 @@ step()
 	return "$status"
 }
 
-# Experimental has few packages, for a system that is sid otherwise.
+# Experimental has few packages, for a system that is sid otherwise; its PostgreSQL is
+# then the newest one there, which is the one that is tested.
 # shellcheck disable=SC2016
 ADD_EXPERIMENTAL='
 	sed "s/ sid / experimental /" /etc/apt/sources.list >/etc/apt/sources.list.d/experimental.list
 	apt-get -q update
 	major=$(apt-cache search --names-only "^postgresql-server-dev-[0-9]+\$" |
 		sed -E "s/^postgresql-server-dev-([0-9]+) .*/\1/" | sort -n | tail -n 1)
-	apt-get -q -y install -t experimental postgresql-common
-	echo "create_main_cluster = off" >/etc/postgresql-common/createcluster.conf
+	mkdir -p /etc/postgresql-common/createcluster.d
+	echo "create_main_cluster = off" >/etc/postgresql-common/createcluster.d/test.conf
 	apt-get -q -y install -t experimental "postgresql-$major" "postgresql-server-dev-$major"'
 
 # test_suite SUITE: as far as it goes.  Adds the majors to $majors.
@@ -99,14 +103,14 @@ test_suite()
 		return
 	fi
 	copy_tree "$root/srv/pg_leader"
+	step "installs what is needed" 1800 net /srv/pg_leader/script/install_deps.sh test || return 0
 	if [[ $suite == experimental ]]; then
 		step "adds its PostgreSQL to sid" 1800 net bash -euc "$ADD_EXPERIMENTAL" || return 0
 	fi
-	step "installs what is needed" 1800 net /srv/pg_leader/script/install_deps.sh test || return 0
 	# shellcheck disable=SC2016
 	words=$(in_root "$root" 60 no-net bash -c '
 		set -- /usr/lib/postgresql/*/bin
-		echo "$("$1/postgres" -V | cut -d" " -f3), gcc $(gcc -dumpfullversion), clang $(clang -dumpversion)"')
+		echo "$("${!#}/postgres" -V | cut -d" " -f3), gcc $(gcc -dumpfullversion), clang $(clang -dumpversion)"')
 	say "# $suite: PostgreSQL $words"
 	major=${words%%[!0-9]*}
 	[[ $majors == *" $major "* ]] || majors+="$major "
@@ -115,9 +119,9 @@ test_suite()
 	step "clang builds it without a warning" 600 no-net bash -c '
 		cp -r /srv/pg_leader /srv/clang && cd /srv/clang &&
 		set -- /usr/lib/postgresql/*/bin &&
-		make -s WERROR=1 CC=clang PG_CONFIG="$1/pg_config" \
+		make -s WERROR=1 CC=clang PG_CONFIG="${!#}/pg_config" \
 			COPT="-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes"' || true
-	step "tests pass: ${PARTS[*]}" 3600 no-net env CI=true \
+	step "tests pass: ${PARTS[*]}" 3600 no-net env CI=true PROVE_TESTS="${PROVE_TESTS:-}" \
 		/srv/pg_leader/test/run.sh --no-install "${PARTS[@]}" || true
 	say "# $suite: $(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)"
 	if [[ $keep == no ]]; then
