@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../node/intake.h"
@@ -26,6 +27,20 @@ static uint16_t own_port;
 static int		peers[2]; /* sockets of nodes 0 and 1 */
 static int		nobody;	  /* of no member's */
 static uint64_t now;
+
+/* ---- system calls of the intake that tests look into ---- */
+
+static void (*while_shared)(void); /* called when a peer's socket is about to be connected */
+
+int
+connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	if (while_shared != NULL)
+		while_shared();
+	return (int) syscall(SYS_connect, fd, address, length);
+}
+
+/* ---- what the tests share ---- */
 
 static struct sockaddr_storage
 address_of(int fd)
@@ -81,6 +96,8 @@ static int
 tear_down(void **state)
 {
 	(void) state;
+	while_shared = NULL;
+	assert_int_equal(seteuid(getuid()), 0);
 	intake_close(&intake);
 	intake_close(&intake);
 	close(listener);
@@ -191,27 +208,121 @@ peers_have_queues_of_their_own(void **state)
 	assert_int_equal(recv(intake.sockets[INTAKE_LISTENER].fd, bytes, sizeof(bytes), 0), -1);
 }
 
+/* A socket with these options is refused our port. */
+static void
+cannot_be_bound(bool reuse_address, bool reuse_port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = own_port};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int address_on = reuse_address;
+	int port_on = reuse_port;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &address_on, sizeof(address_on)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &port_on, sizeof(port_on)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), -1);
+	assert_int_equal(errno, EADDRINUSE);
+	close(fd);
+}
+
 /* Two processes on one port would each get some of the datagrams. */
 static void
 nobody_else_gets_the_port(void **state)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = own_port};
-	const int on = 1;
+	(void) state;
+	cannot_be_bound(false, false);
+	cannot_be_bound(true, false);
+	cannot_be_bound(false, true);
+	cannot_be_bound(true, true);
+}
+
+#define NOBODY 65534
+
+static int tried_while_shared;
+
+/*
+ * Only who has our user id may bind while we do.  Another one is to be had by root
+ * alone; SO_REUSEADDR, by which it could be anyone, is refused to all.
+ */
+static void
+strangers_try_to_bind(void)
+{
+	tried_while_shared++;
+	cannot_be_bound(false, false);
+	cannot_be_bound(true, false);
+	if (geteuid() != 0)
+		return;
+	assert_int_equal(seteuid(NOBODY), 0);
+	cannot_be_bound(false, true);
+	cannot_be_bound(true, true);
+	assert_int_equal(seteuid(0), 0);
+}
+
+static void
+no_other_user_gets_the_port_meanwhile(void **state)
+{
+	int moved = free_socket();
 
 	(void) state;
-	for (int option = 0; option < 3; option++)
-	{
-		int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (geteuid() != 0)
+		print_message("# not as another user: that takes root\n");
+	tried_while_shared = 0;
+	while_shared = strangers_try_to_bind;
+	assert_true(connect_peer(2, nobody));
+	assert_true(connect_peer(0, moved));
+	assert_int_equal(tried_while_shared, 2);
+	close(moved);
+}
 
-		if (option > 0)
-			assert_int_equal(setsockopt(fd, SOL_SOCKET, option == 1 ? SO_REUSEADDR : SO_REUSEPORT,
-										&on, sizeof(on)),
-							 0);
-		assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), -1);
-		assert_int_equal(errno, EADDRINUSE);
-		close(fd);
+#define CROWD 40
+
+static int crowd[CROWD];
+
+static void
+the_crowd_speaks(void)
+{
+	for (int i = 0; i < CROWD; i++)
+		send_from(crowd[i], 1);
+}
+
+/*
+ * However many are connected, in whatever order, anew or for the first time: each
+ * has its own queue, and what comes in while one more is connected is read, too.
+ */
+static void
+each_of_many_has_its_queue(void **state)
+{
+	uint8_t bytes[MESSAGE_SIZE];
+	int		total;
+
+	(void) state;
+	for (int i = 0; i < CROWD; i++)
+		crowd[i] = free_socket();
+	for (int round = 0; round < 2; round++)
+	{
+		/* from the last to the first, then the other way, each to where another was */
+		while_shared = the_crowd_speaks;
+		for (int i = 0; i < CROWD; i++)
+		{
+			int k = round == 0 ? CROWD - 1 - i : i;
+
+			assert_true(connect_peer(2 + k, crowd[(k + round) % CROWD]));
+			(void) read_all(nobody, &total);
+			now += INTAKE_WINDOW;
+			assert_int_equal(total + drain(), CROWD);
+		}
+		while_shared = NULL;
+		the_crowd_speaks();
+		send_from(nobody, 1);
+		for (int i = 0; i < CROWD; i++)
+		{
+			assert_int_equal(recv(intake.sockets[2 + i].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+			assert_int_equal(recv(intake.sockets[2 + i].fd, bytes, sizeof(bytes), 0), -1);
+		}
+		assert_int_equal(drain(), 1);
 	}
+	for (int i = 0; i < CROWD; i++)
+		close(crowd[i]);
 }
 
 /* While strangers fill their queue, or another peer its own, a member is heard. */
@@ -396,6 +507,8 @@ main(void)
 		intake_test(everybody_is_heard),
 		intake_test(peers_have_queues_of_their_own),
 		intake_test(nobody_else_gets_the_port),
+		intake_test(no_other_user_gets_the_port_meanwhile),
+		intake_test(each_of_many_has_its_queue),
 		intake_test(a_flood_holds_up_nobody_else),
 		intake_test(one_look_at_a_flood_is_bounded),
 		intake_test(a_flood_does_not_wake_us),
