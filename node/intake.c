@@ -176,7 +176,11 @@ count_overflow(Intake *intake, int i)
 		intake->overflowed_member += drops;
 }
 
-/* Some were read: is it more than a member has to say? */
+/*
+ * Some were read: is it more than a member has to say?  A queue that cannot be
+ * watched again, for want of memory, goes on being read at intervals, else nothing
+ * would wake us for it any more; that is tried anew when the next window ends.
+ */
 static void
 look_for_flood(Intake *intake, int i, int n, uint64_t now)
 {
@@ -194,8 +198,8 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 	s->in_window += (uint32_t) n;
 	if (s->in_window >= INTAKE_FLOOD)
 		s->flooded = true;
-	if (s->flooded != was_flooded)
-		(void) watch(intake, i, !s->flooded);
+	if (s->flooded != was_flooded && !watch(intake, i, !s->flooded))
+		s->flooded = true;
 }
 
 /* ---- reading ---- */

@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,9 +29,10 @@ static int		peers[2]; /* sockets of nodes 0 and 1 */
 static int		nobody;	  /* of no member's */
 static uint64_t now;
 
-/* ---- system calls of the intake that tests look into ---- */
+/* ---- system calls of the intake that tests look into, or let fail ---- */
 
 static void (*while_shared)(void); /* called when a peer's socket is about to be connected */
+static int adding_fails;		   /* errno of what epoll is to watch from now on */
 
 int
 connect(int fd, const struct sockaddr *address, socklen_t length)
@@ -38,6 +40,17 @@ connect(int fd, const struct sockaddr *address, socklen_t length)
 	if (while_shared != NULL)
 		while_shared();
 	return (int) syscall(SYS_connect, fd, address, length);
+}
+
+int
+epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
+{
+	if (what == EPOLL_CTL_ADD && adding_fails != 0)
+	{
+		errno = adding_fails;
+		return -1;
+	}
+	return (int) syscall(SYS_epoll_ctl, epoll_fd, what, fd, event);
 }
 
 /* ---- what the tests share ---- */
@@ -97,6 +110,7 @@ tear_down(void **state)
 {
 	(void) state;
 	while_shared = NULL;
+	adding_fails = 0;
 	assert_int_equal(seteuid(getuid()), 0);
 	intake_close(&intake);
 	intake_close(&intake);
@@ -401,6 +415,32 @@ a_flood_does_not_wake_us(void **state)
 	assert_int_equal(drain(), 1);
 }
 
+/* Nobody becomes deaf to a peer because there was no memory as its flood ended. */
+static void
+what_cannot_be_watched_again_is_read(void **state)
+{
+	int total = 0;
+
+	(void) state;
+	send_from(peers[0], INTAKE_FLOOD);
+	assert_int_equal(read_all(peers[0], &total), INTAKE_FLOOD);
+	assert_true(intake.sockets[0].flooded);
+	adding_fails = ENOSPC;
+	for (int i = 0; i < 5; i++)
+	{
+		now += 2 * INTAKE_WINDOW;
+		send_from(peers[0], 1);
+		assert_true(intake_deadline(&intake) <= now);
+		assert_int_equal(read_all(peers[0], &total), 1);
+		assert_true(intake_deadline(&intake) == now + INTAKE_MEMBER_READ);
+	}
+	adding_fails = 0;
+	assert_int_equal(drain(), 0);
+	send_from(peers[0], 1);
+	assert_true(is_readable());
+	assert_int_equal(read_all(peers[0], &total), 1);
+}
+
 /* What members send is no flood, however long it goes on. */
 static void
 members_do_not_flood(void **state)
@@ -512,6 +552,7 @@ main(void)
 		intake_test(a_flood_holds_up_nobody_else),
 		intake_test(one_look_at_a_flood_is_bounded),
 		intake_test(a_flood_does_not_wake_us),
+		intake_test(what_cannot_be_watched_again_is_read),
 		intake_test(members_do_not_flood),
 		intake_test(what_does_not_fit_is_counted),
 		intake_test(a_peer_moves),
