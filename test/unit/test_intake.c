@@ -67,14 +67,20 @@ address_of(int fd)
 }
 
 static int
-free_socket(void)
+free_socket_at(uint32_t host)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
 	int				   fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
 	return fd;
+}
+
+static int
+free_socket(void)
+{
+	return free_socket_at(INADDR_LOOPBACK);
 }
 
 static bool
@@ -86,13 +92,12 @@ connect_peer(int32_t id, int fd)
 }
 
 static int
-set_up(void **state)
+set_up_at(uint32_t host)
 {
 	struct sockaddr_storage own;
 
-	(void) state;
 	now = 1000000;
-	listener = free_socket();
+	listener = free_socket_at(host);
 	nobody = free_socket();
 	own = address_of(listener);
 	own_port = ((struct sockaddr_in *) &own)->sin_port;
@@ -103,6 +108,20 @@ set_up(void **state)
 		assert_true(connect_peer(i, peers[i]));
 	}
 	return 0;
+}
+
+static int
+set_up(void **state)
+{
+	(void) state;
+	return set_up_at(INADDR_LOOPBACK);
+}
+
+static int
+set_up_everywhere(void **state)
+{
+	(void) state;
+	return set_up_at(INADDR_ANY);
 }
 
 static int
@@ -122,15 +141,21 @@ tear_down(void **state)
 }
 
 static void
-send_from(int fd, int n)
+send_to(uint32_t host, int fd, int n)
 {
 	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = own_port};
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(host), .sin_port = own_port};
 	uint8_t bytes[MESSAGE_SIZE] = {7};
 
 	for (int i = 0; i < n; i++)
 		assert_int_equal(sendto(fd, bytes, sizeof(bytes), 0, (struct sockaddr *) &to, sizeof(to)),
 						 sizeof(bytes));
+}
+
+static void
+send_from(int fd, int n)
+{
+	send_to(INADDR_LOOPBACK, fd, n);
 }
 
 static bool
@@ -286,6 +311,29 @@ no_other_user_gets_the_port_meanwhile(void **state)
 	assert_true(connect_peer(0, moved));
 	assert_int_equal(tried_while_shared, 2);
 	close(moved);
+}
+
+/*
+ * A listener on 0.0.0.0: a peer's queue takes what comes to the address that the
+ * way to the peer begins at, and what comes to another is heard by the listener.
+ */
+static void
+a_peer_is_heard_at_every_address(void **state)
+{
+	uint8_t bytes[MESSAGE_SIZE];
+	int		total;
+
+	send_from(nobody, 1);
+	send_from(peers[0], 1);
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(read_all(nobody, &total), 1);
+	assert_int_equal(total, 1);
+	send_to(INADDR_LOOPBACK + 1, peers[0], 1);
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(read_all(peers[0], &total), 1);
+	nobody_else_gets_the_port(state);
+	no_other_user_gets_the_port_meanwhile(state);
 }
 
 #define CROWD 40
@@ -548,6 +596,7 @@ main(void)
 		intake_test(peers_have_queues_of_their_own),
 		intake_test(nobody_else_gets_the_port),
 		intake_test(no_other_user_gets_the_port_meanwhile),
+		cmocka_unit_test_setup_teardown(a_peer_is_heard_at_every_address, set_up_everywhere, tear_down),
 		intake_test(each_of_many_has_its_queue),
 		intake_test(a_flood_holds_up_nobody_else),
 		intake_test(one_look_at_a_flood_is_bounded),
