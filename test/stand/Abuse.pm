@@ -142,7 +142,7 @@ sub worker
 	foreach my $pid ($self->pids($id))
 	{
 		open(my $file, '<', "/proc/$pid/cmdline") or next;
-		return $pid if (<$file> // '') =~ /^postgres: pg_leader chaos \d+: pg_leader\b/;
+		return $pid if (<$file> // '') =~ /^postgres: pg_leader chaos \d+: pg_leader: /;
 	}
 	die "node $id has no worker";
 }
