@@ -60,7 +60,11 @@ intake_open(Intake *intake, int listener)
 
 /*
  * May another socket be bound to our port?  Only while we do it ourselves: two
- * processes that share a port would each get some of the datagrams.
+ * processes that share a port would each get some of the datagrams.  And never that
+ * of another user, so not SO_REUSEADDR, which with UDP asks for nobody's consent;
+ * SO_REUSEPORT is for sockets of one user.  While it is on, unconnected sockets
+ * share what comes in, so the new one may get some before it is connected: they are
+ * read from there.  Once it is off, the connected ones are preferred as ever.
  */
 static void
 share_port(Intake *intake, int shared)
@@ -68,7 +72,7 @@ share_port(Intake *intake, int shared)
 	for (int i = 0; i < INTAKE_SOCKETS; i++)
 	{
 		if (intake->sockets[i].fd >= 0)
-			(void) setsockopt(intake->sockets[i].fd, SOL_SOCKET, SO_REUSEADDR,
+			(void) setsockopt(intake->sockets[i].fd, SOL_SOCKET, SO_REUSEPORT,
 							  &shared, sizeof(shared));
 	}
 }
@@ -94,10 +98,10 @@ connected_socket(Intake *intake, const struct sockaddr_storage *peer, socklen_t 
 	share_port(intake, 1);
 	if ((own.ss_family != AF_INET6 ||
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
 		bind(fd, (const struct sockaddr *) &own, own_length) == 0 &&
 		connect(fd, (const struct sockaddr *) peer, length) == 0 &&
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off)) == 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &off, sizeof(off)) == 0)
 	{
 		share_port(intake, 0);
 		return fd;
@@ -172,7 +176,11 @@ count_overflow(Intake *intake, int i)
 		intake->overflowed_member += drops;
 }
 
-/* Some were read: is it more than a member has to say? */
+/*
+ * Some were read: is it more than a member has to say?  A queue that cannot be
+ * watched again, for want of memory, goes on being read at intervals, else nothing
+ * would wake us for it any more; that is tried anew when the next window ends.
+ */
 static void
 look_for_flood(Intake *intake, int i, int n, uint64_t now)
 {
@@ -190,8 +198,8 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 	s->in_window += (uint32_t) n;
 	if (s->in_window >= INTAKE_FLOOD)
 		s->flooded = true;
-	if (s->flooded != was_flooded)
-		(void) watch(intake, i, !s->flooded);
+	if (s->flooded != was_flooded && !watch(intake, i, !s->flooded))
+		s->flooded = true;
 }
 
 /* ---- reading ---- */

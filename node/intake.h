@@ -53,7 +53,7 @@ typedef struct IntakeSocket
 {
 	int						fd; /* -1: there is none */
 	struct sockaddr_storage peer;
-	bool					flooded; /* not watched; read at read_at */
+	bool					flooded; /* or cannot be watched: read at read_at */
 	bool					ready;	 /* has something, as far as known */
 	int						budget;	 /* what may still be read in this sweep */
 	uint64_t				read_at;

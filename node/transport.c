@@ -163,8 +163,8 @@ bind_socket(const struct sockaddr_storage *address, socklen_t length, const char
 	}
 
 	/*
-	 * No SO_REUSEADDR: with UDP it would let two processes share the port, and
-	 * each would get some of the datagrams.
+	 * No SO_REUSEADDR or SO_REUSEPORT: with UDP they would let two processes share
+	 * the port, and each would get some of the datagrams.
 	 */
 	if ((address->ss_family == AF_INET6 &&
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||

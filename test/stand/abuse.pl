@@ -4,6 +4,8 @@
 #	  a member's, the leader and its term stay, nobody crashes, the log does not
 #	  grow, the worker goes on sleeping, and the counters say what happened.
 #
+# IPv4 alone: the stand has nothing else, and flood.c writes IPv4's headers.
+#
 # ABUSE_SECONDS (2) and ABUSE_RATE (100000) make it longer or heavier; bench/abuse
 # has the figures.
 

@@ -16,6 +16,8 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../node/intake.h"
@@ -26,6 +28,32 @@ static uint16_t own_port;
 static int		peers[2]; /* sockets of nodes 0 and 1 */
 static int		nobody;	  /* of no member's */
 static uint64_t now;
+
+/* ---- system calls of the intake that tests look into, or let fail ---- */
+
+static void (*while_shared)(void); /* called when a peer's socket is about to be connected */
+static int adding_fails;		   /* errno of what epoll is to watch from now on */
+
+int
+connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	if (while_shared != NULL)
+		while_shared();
+	return (int) syscall(SYS_connect, fd, address, length);
+}
+
+int
+epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
+{
+	if (what == EPOLL_CTL_ADD && adding_fails != 0)
+	{
+		errno = adding_fails;
+		return -1;
+	}
+	return (int) syscall(SYS_epoll_ctl, epoll_fd, what, fd, event);
+}
+
+/* ---- what the tests share ---- */
 
 static struct sockaddr_storage
 address_of(int fd)
@@ -39,14 +67,20 @@ address_of(int fd)
 }
 
 static int
-free_socket(void)
+free_socket_at(uint32_t host)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
 	int				   fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
 	return fd;
+}
+
+static int
+free_socket(void)
+{
+	return free_socket_at(INADDR_LOOPBACK);
 }
 
 static bool
@@ -58,13 +92,12 @@ connect_peer(int32_t id, int fd)
 }
 
 static int
-set_up(void **state)
+set_up_at(uint32_t host)
 {
 	struct sockaddr_storage own;
 
-	(void) state;
 	now = 1000000;
-	listener = free_socket();
+	listener = free_socket_at(host);
 	nobody = free_socket();
 	own = address_of(listener);
 	own_port = ((struct sockaddr_in *) &own)->sin_port;
@@ -78,9 +111,26 @@ set_up(void **state)
 }
 
 static int
+set_up(void **state)
+{
+	(void) state;
+	return set_up_at(INADDR_LOOPBACK);
+}
+
+static int
+set_up_everywhere(void **state)
+{
+	(void) state;
+	return set_up_at(INADDR_ANY);
+}
+
+static int
 tear_down(void **state)
 {
 	(void) state;
+	while_shared = NULL;
+	adding_fails = 0;
+	assert_int_equal(seteuid(getuid()), 0);
 	intake_close(&intake);
 	intake_close(&intake);
 	close(listener);
@@ -91,15 +141,21 @@ tear_down(void **state)
 }
 
 static void
-send_from(int fd, int n)
+send_to(uint32_t host, int fd, int n)
 {
 	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = own_port};
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(host), .sin_port = own_port};
 	uint8_t bytes[MESSAGE_SIZE] = {7};
 
 	for (int i = 0; i < n; i++)
 		assert_int_equal(sendto(fd, bytes, sizeof(bytes), 0, (struct sockaddr *) &to, sizeof(to)),
 						 sizeof(bytes));
+}
+
+static void
+send_from(int fd, int n)
+{
+	send_to(INADDR_LOOPBACK, fd, n);
 }
 
 static bool
@@ -191,27 +247,144 @@ peers_have_queues_of_their_own(void **state)
 	assert_int_equal(recv(intake.sockets[INTAKE_LISTENER].fd, bytes, sizeof(bytes), 0), -1);
 }
 
+/* A socket with these options is refused our port. */
+static void
+cannot_be_bound(bool reuse_address, bool reuse_port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = own_port};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int address_on = reuse_address;
+	int port_on = reuse_port;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &address_on, sizeof(address_on)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &port_on, sizeof(port_on)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), -1);
+	assert_int_equal(errno, EADDRINUSE);
+	close(fd);
+}
+
 /* Two processes on one port would each get some of the datagrams. */
 static void
 nobody_else_gets_the_port(void **state)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = own_port};
-	const int on = 1;
+	(void) state;
+	cannot_be_bound(false, false);
+	cannot_be_bound(true, false);
+	cannot_be_bound(false, true);
+	cannot_be_bound(true, true);
+}
+
+#define NOBODY 65534
+
+static int tried_while_shared;
+
+/*
+ * Only who has our user id may bind while we do.  Another one is to be had by root
+ * alone; SO_REUSEADDR, by which it could be anyone, is refused to all.
+ */
+static void
+strangers_try_to_bind(void)
+{
+	tried_while_shared++;
+	cannot_be_bound(false, false);
+	cannot_be_bound(true, false);
+	if (geteuid() != 0)
+		return;
+	assert_int_equal(seteuid(NOBODY), 0);
+	cannot_be_bound(false, true);
+	cannot_be_bound(true, true);
+	assert_int_equal(seteuid(0), 0);
+}
+
+static void
+no_other_user_gets_the_port_meanwhile(void **state)
+{
+	int moved = free_socket();
 
 	(void) state;
-	for (int option = 0; option < 3; option++)
-	{
-		int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (geteuid() != 0)
+		print_message("# not as another user: that takes root\n");
+	tried_while_shared = 0;
+	while_shared = strangers_try_to_bind;
+	assert_true(connect_peer(2, nobody));
+	assert_true(connect_peer(0, moved));
+	assert_int_equal(tried_while_shared, 2);
+	close(moved);
+}
 
-		if (option > 0)
-			assert_int_equal(setsockopt(fd, SOL_SOCKET, option == 1 ? SO_REUSEADDR : SO_REUSEPORT,
-										&on, sizeof(on)),
-							 0);
-		assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), -1);
-		assert_int_equal(errno, EADDRINUSE);
-		close(fd);
+/*
+ * A listener on 0.0.0.0: a peer's queue takes what comes to the address that the
+ * way to the peer begins at, and what comes to another is heard by the listener.
+ */
+static void
+a_peer_is_heard_at_every_address(void **state)
+{
+	uint8_t bytes[MESSAGE_SIZE];
+	int		total;
+
+	send_from(nobody, 1);
+	send_from(peers[0], 1);
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(read_all(nobody, &total), 1);
+	assert_int_equal(total, 1);
+	send_to(INADDR_LOOPBACK + 1, peers[0], 1);
+	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(read_all(peers[0], &total), 1);
+	nobody_else_gets_the_port(state);
+	no_other_user_gets_the_port_meanwhile(state);
+}
+
+#define CROWD 40
+
+static int crowd[CROWD];
+
+static void
+the_crowd_speaks(void)
+{
+	for (int i = 0; i < CROWD; i++)
+		send_from(crowd[i], 1);
+}
+
+/*
+ * However many are connected, in whatever order, anew or for the first time: each
+ * has its own queue, and what comes in while one more is connected is read, too.
+ */
+static void
+each_of_many_has_its_queue(void **state)
+{
+	uint8_t bytes[MESSAGE_SIZE];
+	int		total;
+
+	(void) state;
+	for (int i = 0; i < CROWD; i++)
+		crowd[i] = free_socket();
+	for (int round = 0; round < 2; round++)
+	{
+		/* from the last to the first, then the other way, each to where another was */
+		while_shared = the_crowd_speaks;
+		for (int i = 0; i < CROWD; i++)
+		{
+			int k = round == 0 ? CROWD - 1 - i : i;
+
+			assert_true(connect_peer(2 + k, crowd[(k + round) % CROWD]));
+			(void) read_all(nobody, &total);
+			now += INTAKE_WINDOW;
+			assert_int_equal(total + drain(), CROWD);
+		}
+		while_shared = NULL;
+		the_crowd_speaks();
+		send_from(nobody, 1);
+		for (int i = 0; i < CROWD; i++)
+		{
+			assert_int_equal(recv(intake.sockets[2 + i].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+			assert_int_equal(recv(intake.sockets[2 + i].fd, bytes, sizeof(bytes), 0), -1);
+		}
+		assert_int_equal(drain(), 1);
 	}
+	for (int i = 0; i < CROWD; i++)
+		close(crowd[i]);
 }
 
 /* While strangers fill their queue, or another peer its own, a member is heard. */
@@ -288,6 +461,32 @@ a_flood_does_not_wake_us(void **state)
 	send_from(peers[0], 1);
 	assert_true(is_readable());
 	assert_int_equal(drain(), 1);
+}
+
+/* Nobody becomes deaf to a peer because there was no memory as its flood ended. */
+static void
+what_cannot_be_watched_again_is_read(void **state)
+{
+	int total = 0;
+
+	(void) state;
+	send_from(peers[0], INTAKE_FLOOD);
+	assert_int_equal(read_all(peers[0], &total), INTAKE_FLOOD);
+	assert_true(intake.sockets[0].flooded);
+	adding_fails = ENOSPC;
+	for (int i = 0; i < 5; i++)
+	{
+		now += 2 * INTAKE_WINDOW;
+		send_from(peers[0], 1);
+		assert_true(intake_deadline(&intake) <= now);
+		assert_int_equal(read_all(peers[0], &total), 1);
+		assert_true(intake_deadline(&intake) == now + INTAKE_MEMBER_READ);
+	}
+	adding_fails = 0;
+	assert_int_equal(drain(), 0);
+	send_from(peers[0], 1);
+	assert_true(is_readable());
+	assert_int_equal(read_all(peers[0], &total), 1);
 }
 
 /* What members send is no flood, however long it goes on. */
@@ -396,9 +595,13 @@ main(void)
 		intake_test(everybody_is_heard),
 		intake_test(peers_have_queues_of_their_own),
 		intake_test(nobody_else_gets_the_port),
+		intake_test(no_other_user_gets_the_port_meanwhile),
+		cmocka_unit_test_setup_teardown(a_peer_is_heard_at_every_address, set_up_everywhere, tear_down),
+		intake_test(each_of_many_has_its_queue),
 		intake_test(a_flood_holds_up_nobody_else),
 		intake_test(one_look_at_a_flood_is_bounded),
 		intake_test(a_flood_does_not_wake_us),
+		intake_test(what_cannot_be_watched_again_is_read),
 		intake_test(members_do_not_flood),
 		intake_test(what_does_not_fit_is_counted),
 		intake_test(a_peer_moves),
