@@ -183,28 +183,29 @@ sub crc32c
 	return $crc ^ 0xffffffff;
 }
 
-# begins_anew(WHAT, ID, PATTERN): it takes part, says why, and has kept the old one.
+# begins_anew(WHAT, ID, PATTERN, BYTES, AS): it takes part, says why, and has kept the
+# old one under its name with AS behind it.
 sub begins_anew
 {
-	my ($what, $id, $pattern, $bytes) = @_;
+	my ($what, $id, $pattern, $bytes, $as) = @_;
 
 	$cluster->stop($id);
-	unlink journal($id) . '.bad';
 	write_journal($id, $bytes);
 	$offset = $cluster->log_size($id);
 	$cluster->start($id);
 	$cluster->wait_for_leader("$what: it takes part", $cluster->ids);
 	like($cluster->log_of($id, $offset), qr/WARNING:  pg_leader: the journal of events is not complete: .*$pattern/, "$what: the log says so");
-	ok(-s journal($id) . '.bad' == length $bytes, "$what: the old one is kept aside");
+	is(-s journal($id) . $as, length $bytes, "$what: the old one is kept aside");
 	is((events($id))[0][0], 1, "$what: events begin anew");
 	return;
 }
 
 my $whole = read_journal(0);
 my $own = read_journal(1);
-begins_anew('no journal', 1, 'of the wrong size', 'x' x 1000);
-begins_anew('damaged', 1, 'damaged', ('x' x length $whole));
-begins_anew('of another node', 1, qr/another node's/, $whole);
+begins_anew('no journal', 1, 'of the wrong size', 'x' x 1000, '.bad');
+begins_anew('damaged', 1, 'damaged', ('x' x length $whole), '.bad.1');
+begins_anew('of another node', 1, qr/another node's/, $whole, '.bad.2');
+is(-s journal(1) . '.bad', 1000, 'of another node: the first one that was kept is still there');
 
 # one bad record costs one event
 $cluster->stop(1);
