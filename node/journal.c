@@ -4,7 +4,7 @@
  *
  * See journal.h.  The first half is pure, the second half does the system calls.
  * Called by the worker and by pg_leader_state.  Must not use backend symbols, log,
- * wait for the disk, or believe anything that it reads.
+ * wait for the disk to write, or believe anything that it reads.
  *
  * A record, numbers in network byte order:
  *
@@ -33,6 +33,7 @@
 #include "c.h"
 #include "port/pg_crc32c.h"
 
+#include "clock.h"
 #include "journal.h"
 
 #include <errno.h>
@@ -47,6 +48,9 @@
 #define JOURNAL_CRC_OFFSET (JOURNAL_RECORD_SIZE - 4)
 #define REASON_OFFSET	   98
 #define NO_LEADER		   255
+
+/* Journals that will not do and are kept: ".bad", ".bad.1" and so on. */
+#define MOST_ASIDE 10
 
 /* ---- pure ---- */
 
@@ -352,13 +356,23 @@ begin_file(Journal *journal, char *error)
 	return false;
 }
 
-/* What is there will not do: out of the way with it. */
+/*
+ * What is there will not do: out of the way with it, to a name that is free.  Nobody
+ * takes it in between, for the state file is locked.
+ */
 static bool
 move_aside(const Journal *journal, const char *what, char *error)
 {
-	char aside[STORE_PATH_SIZE + 8];
+	char		aside[STORE_PATH_SIZE + 8];
+	struct stat status;
+	int			i;
 
 	(void) snprintf(aside, sizeof(aside), "%s.bad", journal->path);
+	for (i = 1; i <= MOST_ASIDE && lstat(aside, &status) == 0; i++)
+		(void) snprintf(aside, sizeof(aside), "%s.bad.%d", journal->path, i);
+	if (i > MOST_ASIDE)
+		return fail(error, "\"%s\" is %s, and was not moved aside: there are too many as \"%s.bad\" already",
+					journal->path, what, journal->path);
 	if (rename(journal->path, aside) != 0)
 		return fail(error, "\"%s\" is %s, and could not be moved aside: %s", journal->path, what,
 					strerror(errno));
@@ -394,6 +408,7 @@ journal_open(Journal *journal, const char *directory, const StoreIdentity *ident
 	bool		   begin = false;
 
 	error[0] = '\0';
+	memset(journal, 0, sizeof(*journal));
 	journal->fd = -1;
 	journal->identity = *identity;
 	if (!journal_path(directory, identity->node_id, journal->path, sizeof(journal->path)))
@@ -412,29 +427,83 @@ journal_open(Journal *journal, const char *directory, const StoreIdentity *ident
 	return begin && begin_file(journal, error);
 }
 
-bool
-journal_write(Journal *journal, const JournalEvent *event, char *error)
+int
+journal_begin_write(Journal *journal, const JournalEvent *events, int n, char *error)
 {
-	uint8_t record[JOURNAL_RECORD_SIZE];
-	off_t	offset = (off_t) ((event->number - 1) % JOURNAL_EVENTS) * JOURNAL_RECORD_SIZE;
+	uint64_t	  place;
+	struct aiocb *request = &journal->request;
+
+	if (journal->fd < 0 || journal->is_writing || n < 1 || events[0].number == 0)
+	{
+		(void) fail(error, "no journal is open, or it is being written to");
+		return 0;
+	}
+	place = (events[0].number - 1) % JOURNAL_EVENTS;
+	if (n > JOURNAL_BATCH)
+		n = JOURNAL_BATCH;
+	if ((uint64_t) n > JOURNAL_EVENTS - place)
+		n = (int) (JOURNAL_EVENTS - place);
+	for (int i = 0; i < n; i++)
+		journal_encode(&journal->identity, &events[i], journal->records + i * JOURNAL_RECORD_SIZE);
+
+	memset(request, 0, sizeof(*request));
+	request->aio_fildes = journal->fd;
+	request->aio_buf = journal->records;
+	request->aio_nbytes = (size_t) n * JOURNAL_RECORD_SIZE;
+	request->aio_offset = (off_t) place * JOURNAL_RECORD_SIZE;
+	request->aio_sigevent.sigev_notify = SIGEV_NONE;
+	if (aio_write(request) != 0)
+	{
+		(void) fail(error, "could not begin to write to \"%s\": %s", journal->path, strerror(errno));
+		return 0;
+	}
+	journal->is_writing = true;
+	return n;
+}
+
+JournalProgress
+journal_progress(Journal *journal, char *error)
+{
+	int		number;
 	ssize_t n;
 
-	if (journal->fd < 0 || event->number == 0)
-		return fail(error, "no journal is open");
-	journal_encode(&journal->identity, event, record);
-	do
+	if (!journal->is_writing)
+		return JOURNAL_IDLE;
+	number = aio_error(&journal->request);
+	if (number == EINPROGRESS)
+		return JOURNAL_WRITING;
+	journal->is_writing = false;
+	n = aio_return(&journal->request);
+	if (number == 0 && n == (ssize_t) journal->request.aio_nbytes)
+		return JOURNAL_WRITTEN;
+	(void) fail(error, "could not write to \"%s\": %s", journal->path,
+				strerror(number != 0 ? number : ENOSPC));
+	return JOURNAL_FAILED;
+}
+
+void
+journal_wait(Journal *journal, uint64_t at_most)
+{
+	const struct aiocb *const list[] = {&journal->request};
+	uint64_t				  now = clock_now();
+	uint64_t				  end = now + at_most;
+
+	/* a signal ends the wait, and it is begun anew with what is left of the time */
+	while (journal->is_writing && now < end && aio_error(&journal->request) == EINPROGRESS)
 	{
-		n = pwrite(journal->fd, record, sizeof(record), offset);
-	} while (n < 0 && errno == EINTR);
-	if (n == (ssize_t) sizeof(record))
-		return true;
-	return fail(error, "could not write to \"%s\": %s", journal->path,
-				n < 0 ? strerror(errno) : strerror(ENOSPC));
+		struct timespec left = {.tv_sec = (time_t) ((end - now) / 1000000),
+								.tv_nsec = (long) ((end - now) % 1000000) * 1000};
+
+		(void) aio_suspend(list, 1, &left);
+		now = clock_now();
+	}
 }
 
 void
 journal_close(Journal *journal)
 {
+	if (journal->is_writing)
+		return; /* the end of the process closes it */
 	if (journal->fd >= 0)
 		(void) close(journal->fd);
 	journal->fd = -1;

@@ -5,8 +5,10 @@
  * For people who ask afterwards why the leader changed.  Nothing of the election
  * rests on it: a journal that is missing, damaged or somebody else's is begun
  * anew, and one that cannot be written is done without.  So it is neither synced
- * nor written before anything that counts: what the kernel had not yet written
- * when the power failed is lost.  A process that is killed loses nothing.
+ * nor written before anything that counts, and nobody waits for a write: a frozen
+ * file system can hold one up for as long as it likes.  What the kernel had not yet
+ * written when the power failed is lost, and what was not begun when the process was
+ * killed: an event or two, if the disk is not held up.
  *
  * One file of a fixed size for each member, "node-<id>.events" beside its state
  * file, whose lock keeps a second process out.  Event number N stands in record
@@ -18,6 +20,8 @@
 #ifndef PG_LEADER_JOURNAL_H
 #define PG_LEADER_JOURNAL_H
 
+#include <aio.h>
+
 #include "store.h"
 
 #define JOURNAL_FORMAT		1
@@ -26,6 +30,7 @@
 #define JOURNAL_FILE_SIZE	((size_t) JOURNAL_EVENTS * JOURNAL_RECORD_SIZE)
 #define JOURNAL_REASON_SIZE 144 /* with the final zero */
 #define JOURNAL_BOOT_ID		16
+#define JOURNAL_BATCH		16 /* events that one write takes */
 
 typedef struct JournalEvent
 {
@@ -88,12 +93,26 @@ extern const char *journal_verdict_name(JournalVerdict verdict);
 
 /* ---- files ---- */
 
+/* A journal with a write under way stays where it is, and lives on, until that is done. */
 typedef struct Journal
 {
 	int			  fd; /* -1: closed */
 	StoreIdentity identity;
 	char		  path[STORE_PATH_SIZE];
+
+	/* The write that is under way. */
+	bool		 is_writing;
+	struct aiocb request;
+	uint8_t		 records[JOURNAL_BATCH * JOURNAL_RECORD_SIZE];
 } Journal;
+
+typedef enum JournalProgress
+{
+	JOURNAL_IDLE = 0, /* nothing is under way */
+	JOURNAL_WRITING,
+	JOURNAL_WRITTEN, /* what was under way has been done just now */
+	JOURNAL_FAILED	 /* it failed, just now */
+} JournalProgress;
 
 /* "<directory>/node-<id>.events"; false if it would be too long. */
 extern bool journal_path(const char *directory, int32_t node_id, char *path, size_t size);
@@ -108,17 +127,31 @@ extern bool journal_read(const char *path, uint8_t *image, size_t *length, bool 
 
 /*
  * Open the journal for writing, or begin one; the state file of the member is open,
- * and so locked.  One that will not do is moved aside, to "<path>.bad", and begun
- * anew.  error says what was found, also with a journal that can be written; it is
+ * and so locked.  One that will not do is moved aside, to "<path>.bad" or, if that is
+ * there already, ".bad.1" to ".bad.9", and begun anew.  error says what was found, also with a journal that can be written; it is
  * empty if there is nothing to tell.  false: it cannot be written.
  */
 extern bool journal_open(Journal *journal, const char *directory,
 						 const StoreIdentity *identity, char *error);
 
-/* Write one event to its place.  Does not wait for the disk.  false: words in error. */
-extern bool journal_write(Journal *journal, const JournalEvent *event, char *error);
+/*
+ * Begin to write events, 1 to JOURNAL_BATCH with consecutive numbers, and return at
+ * once; no write is under way.  Only the first ones are taken if the ring ends in
+ * between: returns how many, 0 with words in error.
+ *
+ * The C library's asynchronous input and output does it, in a thread of its own with
+ * all signals blocked, which ends when it has been idle for a second.  So a process that
+ * has written does not fork any more: its child would wait for that thread.
+ */
+extern int journal_begin_write(Journal *journal, const JournalEvent *events, int n, char *error);
 
-/* Safe to call twice. */
+/* What has become of it; never waits.  JOURNAL_FAILED: words in error. */
+extern JournalProgress journal_progress(Journal *journal, char *error);
+
+/* Wait for the write that is under way, but no longer than so many microseconds. */
+extern void journal_wait(Journal *journal, uint64_t at_most);
+
+/* Safe to call twice.  With a write under way the file stays open. */
 extern void journal_close(Journal *journal);
 
 /* This start of the machine; all zero if the system does not tell. */

@@ -99,7 +99,7 @@ wanted_packages()
 		# gives a bare system its /etc/hosts; bsdutils has script(1), which is a
 		# terminal for programs that want one.
 		printf '%s\n' clang clang-format cppcheck libclang-rt-dev libcmocka-dev libipc-run-perl \
-			libpq-dev shellcheck procps bsdutils netbase patch strace
+			libpq-dev shellcheck procps bsdutils netbase patch strace e2fsprogs
 		# What servers are used with: balanced, scraped, and moving an address.
 		printf '%s\n' "${services[@]}" curl sudo iputils-arping
 	fi

@@ -2,9 +2,10 @@
  * server/events.c
  *	  The events of this member across restarts: between shared memory and journal.
  *
- * See events.h.  Events are shown in shared memory first, and written when nobody
- * waits for the worker any more; what could not be written is tried again with the
- * next one, as long as shared memory holds it.  The two hold the same otherwise.
+ * See events.h.  Events are shown in shared memory first.  One write at a time is under
+ * way, and the next one is begun when the worker comes by and finds that it is done.
+ * What could not be written is tried again with the next event, as long as shared
+ * memory holds it.  The two hold the same otherwise.
  */
 #include "postgres.h"
 
@@ -19,11 +20,16 @@
 /* A journal that cannot be written is told of once in so many microseconds. */
 #define LOG_INTERVAL UINT64CONST(60000000)
 
+/* How long the process may outlive itself for the last events, in microseconds. */
+#define FINISH_TIME UINT64CONST(200000)
+
 #define UNIX_EPOCH_TO_POSTGRES \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 static Journal	journal = {.fd = -1};
-static uint64_t written; /* the last number that the journal holds */
+static uint64_t written;	  /* the last number that the journal holds */
+static uint64_t begun;		  /* the last number of the write that is under way */
+static uint64_t failed_until; /* the newest event when a write failed; 0: none has */
 static uint64_t write_failed_at;
 static uint8_t	boot_id[JOURNAL_BOOT_ID];
 
@@ -45,6 +51,11 @@ static void
 from_journal(const JournalEvent *event, SharedEvent *shown)
 {
 	static const uint8_t unknown[JOURNAL_BOOT_ID];
+
+	/* journal_decode() lets nothing through that a timestamptz could not hold */
+	StaticAssertStmt(PG_INT64_MAX - UNIX_EPOCH_TO_POSTGRES < END_TIMESTAMP &&
+						 -UNIX_EPOCH_TO_POSTGRES >= MIN_TIMESTAMP,
+					 "every wall clock of a journal is a timestamptz");
 
 	memset(shown, 0, sizeof(*shown));
 	shown->number = event->number;
@@ -139,34 +150,82 @@ events_open(void)
 				 opened ? 0 : errhint("Events will not outlive this server's next restart.")));
 }
 
-void
-events_write(void)
+static void
+tell_failure(const char *error)
 {
-	char	 error[STORE_ERROR_SIZE];
-	uint64_t last = shared_last_event();
-
-	if (journal.fd < 0)
-		return;
-	if (last > SHARED_EVENTS && written < last - SHARED_EVENTS)
-		written = last - SHARED_EVENTS;
-	while (written < last)
-	{
-		SharedEvent	 shown;
-		JournalEvent event;
-
-		if (shared_get_event(written + 1, &shown))
-		{
-			to_journal(&shown, &event);
-			if (!journal_write(&journal, &event, error))
-				break;
-		}
-		written++;
-	}
-	if (written == last ||
-		(write_failed_at != 0 && clock_now() - write_failed_at < LOG_INTERVAL))
+	failed_until = shared_last_event();
+	if (write_failed_at != 0 && clock_now() - write_failed_at < LOG_INTERVAL)
 		return;
 	write_failed_at = clock_now();
 	ereport(LOG,
 			(errmsg("pg_leader: could not keep events: %s", error),
 			 errdetail("It is tried again with each event. Elections do not need it.")));
+}
+
+/*
+ * Nothing is under way: begin with what comes next, if there is something.
+ */
+static void
+begin_next(void)
+{
+	char		 error[STORE_ERROR_SIZE];
+	JournalEvent batch[JOURNAL_BATCH];
+	SharedEvent	 shown;
+	uint64_t	 last = shared_last_event();
+	int			 n = 0;
+
+	if (written == last || failed_until == last)
+		return;
+	if (last > SHARED_EVENTS && written < last - SHARED_EVENTS)
+		written = last - SHARED_EVENTS;
+	while (written < last && !shared_get_event(written + 1, &shown))
+		written++;
+	while (n < JOURNAL_BATCH && written + n < last && shared_get_event(written + n + 1, &shown))
+		to_journal(&shown, &batch[n++]);
+	if (n == 0)
+		return;
+	n = journal_begin_write(&journal, batch, n, error);
+	begun = written + n;
+	if (n == 0)
+		tell_failure(error);
+}
+
+void
+events_write(void)
+{
+	char error[STORE_ERROR_SIZE];
+
+	if (journal.fd < 0)
+		return;
+	switch (journal_progress(&journal, error))
+	{
+		case JOURNAL_WRITING:
+			return;
+		case JOURNAL_WRITTEN:
+			written = begun;
+			failed_until = 0;
+			break;
+		case JOURNAL_FAILED:
+			tell_failure(error);
+			return;
+		case JOURNAL_IDLE:
+			break;
+	}
+	begin_next();
+}
+
+void
+events_finish(void)
+{
+	uint64_t now = clock_now();
+	uint64_t end = now + FINISH_TIME;
+
+	/* a write that was under way may fail, and what came after it still be kept */
+	events_write();
+	while (journal.fd >= 0 && journal.is_writing && now < end)
+	{
+		journal_wait(&journal, end - now);
+		events_write();
+		now = clock_now();
+	}
 }

@@ -171,10 +171,20 @@ static void
 describe(const RaftEvent *event, char *reason, size_t size)
 {
 	size_t used = 0;
+	bool   is_silence = event->reason == RAFT_QUORUM_LOST || event->reason == RAFT_TIMED_OUT ||
+					  event->reason == RAFT_LEADER_LOST;
 
 	if (event->reason == RAFT_RESIGNED && cause != NULL)
 		used = Min((size_t) snprintf(reason, size, "%s: ", cause), size - 1);
 	raft_describe_event(event, reason + used, size - used);
+
+	/* who stood still himself has heard nobody meanwhile */
+	if (is_silence && statistics_woke_late() > 0)
+	{
+		used = strlen(reason);
+		snprintf(reason + used, size - used, "; this worker itself woke up " UINT64_FORMAT " ms late",
+				 (uint64) (statistics_woke_late() / 1000));
+	}
 }
 
 void

@@ -66,6 +66,7 @@ static uint64_t stood_at;
 /* The deadline that was looked at last, if it was over, and when that was. */
 static uint64_t met_deadline;
 static uint64_t looked_at;
+static uint64_t late_now; /* how late that was, if it was late */
 
 static StatisticsPeer *
 change_peer(int32_t id)
@@ -99,6 +100,7 @@ statistics_looked(const Raft *raft, uint64_t deadline, uint64_t now)
 {
 	uint64_t late_after = raft->config.timeouts.heartbeat_interval / 2;
 
+	late_now = 0;
 	if (now >= deadline && deadline != met_deadline)
 	{
 		/* some moments are set in the past, on purpose: nobody was late for those */
@@ -109,10 +111,17 @@ statistics_looked(const Raft *raft, uint64_t deadline, uint64_t now)
 		if (delay > late_after)
 		{
 			statistics.late_wakeups++;
+			late_now = delay;
 			woke_late = Max(woke_late, delay);
 		}
 	}
 	looked_at = now;
+}
+
+uint64_t
+statistics_woke_late(void)
+{
+	return late_now;
 }
 
 /* ---- heartbeats ---- */

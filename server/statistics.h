@@ -62,6 +62,12 @@ extern void statistics_acted(const Raft *raft, const RaftOutput *output);
 /* The clock was read when the election's next deadline was "deadline". */
 extern void statistics_looked(const Raft *raft, uint64_t deadline, uint64_t now);
 
+/*
+ * How late this wake-up was, as of statistics_looked(): 0 if no more than half a
+ * heartbeat interval.
+ */
+extern uint64_t statistics_woke_late(void);
+
 /* Show what has changed; warn of heartbeats that nearly came too late. */
 extern void statistics_end_of_turn(void);
 

@@ -183,7 +183,7 @@ at_exit(int code, Datum argument)
 	if (running)
 	{
 		report_end(clock_now());
-		events_write();
+		events_finish();
 	}
 }
 
@@ -240,9 +240,9 @@ act_on(void)
 	}
 	statistics_acted(&raft, &output);
 
-	/* disks and pipes may block, so these come when nobody waits for us */
-	events_write();
+	/* the log's pipe may block, so this comes when nobody waits for us */
 	report_log(&raft, &output);
+	events_write();
 }
 
 /* ---- leaving ---- */
@@ -710,6 +710,7 @@ turn(void)
 	MemoryContextReset(turn_context);
 	statistics_end_of_turn();
 	report_detail(&raft, &transport);
+	events_write();
 	arm_timer();
 
 	n = WaitEventSetWait(wait_set, -1, events, lengthof(events), wait_event);

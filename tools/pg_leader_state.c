@@ -227,11 +227,15 @@ print_events(const char *path)
 	bool				missing;
 	int					n_events;
 	int					n_bad;
-	JournalVerdict		verdict;
+	JournalVerdict		verdict = JOURNAL_BAD;
 
-	if (!journal_read(path, image, &length, &missing, error))
-		return complain(missing ? "It is node-N.events in the state directory." : "", "%s", error);
-	verdict = journal_scan(image, length, NULL, events, &n_events, &n_bad, &found);
+	/* The member may be writing just now, so a bad file gets a second look. */
+	for (int attempt = 0; attempt < 2 && verdict > JOURNAL_EMPTY; attempt++)
+	{
+		if (!journal_read(path, image, &length, &missing, error))
+			return complain(missing ? "It is node-N.events in the state directory." : "", "%s", error);
+		verdict = journal_scan(image, length, NULL, events, &n_events, &n_bad, &found);
+	}
 	if (verdict > JOURNAL_TORN)
 		return complain("This is no journal of pg_leader, or it was damaged.", "\"%s\" is %s", path,
 						journal_verdict_name(verdict));

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../node/journal.h"
@@ -333,8 +332,15 @@ set_up(void **state)
 	(void) snprintf(directory, sizeof(directory), "/tmp/test_journal.XXXXXX");
 	if (mkdtemp(directory) == NULL || !journal_path(directory, us.node_id, path, sizeof(path)))
 		return -1;
-	(void) snprintf(aside, sizeof(aside), "%s.bad", path);
 	return 0;
+}
+
+/* A name that a journal is moved aside to: ".bad", ".bad.1" and so on. */
+static const char *
+nth_aside(int n)
+{
+	(void) snprintf(aside, sizeof(aside), n == 0 ? "%s.bad" : "%s.bad.%d", path, n);
+	return aside;
 }
 
 static int
@@ -342,8 +348,17 @@ tear_down(void **state)
 {
 	(void) state;
 	(void) unlink(path);
-	(void) unlink(aside);
+	for (int i = 0; i < 10; i++)
+		(void) unlink(nth_aside(i));
 	return rmdir(directory);
+}
+
+/* However it ends, it ends: what is written here is not held up. */
+static JournalProgress
+finish(Journal *journal)
+{
+	journal_wait(journal, UINT64_C(60000000));
+	return journal_progress(journal, error);
 }
 
 static void
@@ -356,11 +371,19 @@ open_and_write(uint64_t first, uint64_t last, const char *complaint)
 		assert_string_equal(error, "");
 	else
 		assert_non_null(strstr(error, complaint));
-	for (uint64_t number = first; number <= last; number++)
+	for (uint64_t number = first; number <= last;)
 	{
-		JournalEvent e = event(number);
+		JournalEvent batch[JOURNAL_BATCH + 1];
+		int			 n;
+		int			 taken;
 
-		assert_true(journal_write(&journal, &e, error));
+		for (n = 0; n < JOURNAL_BATCH + 1 && number + (uint64_t) n <= last; n++)
+			batch[n] = event(number + (uint64_t) n);
+		taken = journal_begin_write(&journal, batch, n, error);
+		assert_in_range(taken, 1, JOURNAL_BATCH);
+		assert_int_equal(finish(&journal), JOURNAL_WRITTEN);
+		assert_int_equal(journal_progress(&journal, error), JOURNAL_IDLE);
+		number += (uint64_t) taken;
 	}
 	journal_close(&journal);
 	journal_close(&journal);
@@ -412,7 +435,7 @@ bad_journal_is_kept_aside(void **state)
 	(void) state;
 	put_bytes("no journal", 10);
 	open_and_write(1, 3, "of the wrong size");
-	assert_int_equal(access(aside, F_OK), 0);
+	assert_int_equal(access(nth_aside(0), F_OK), 0);
 	assert_int_equal(read_back(), JOURNAL_GOOD);
 	assert_events(1, 3);
 
@@ -437,6 +460,80 @@ bad_journal_is_kept_aside(void **state)
 	assert_int_equal(n_events, 9);
 }
 
+/* The first one may be the one that tells: none is ever overwritten. */
+static void
+what_was_kept_is_never_overwritten(void **state)
+{
+	Journal		journal;
+	struct stat status;
+
+	(void) state;
+	for (int i = 0; i < 10; i++)
+	{
+		put_bytes("no journal, at all", (size_t) (i + 1));
+		open_and_write(1, 1, "it is kept as");
+		assert_non_null(strstr(error, nth_aside(i)));
+	}
+	put_bytes("no journal, at all", 18);
+	assert_false(journal_open(&journal, directory, &us, error));
+	assert_non_null(strstr(error, "was not moved aside"));
+	for (int i = 0; i < 10; i++)
+	{
+		assert_int_equal(stat(nth_aside(i), &status), 0);
+		assert_int_equal(status.st_size, i + 1);
+	}
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, 18);
+}
+
+/*
+ * A disk that holds a write up holds up nobody who writes.  The disk is a pipe that is
+ * full: the system's writing to a place in it is an error, and then the C library
+ * writes to its end.
+ */
+static void
+nobody_waits_for_a_write(void **state)
+{
+	static Journal journal;
+	uint8_t		   bytes[JOURNAL_RECORD_SIZE];
+	JournalEvent   e = event(1);
+	ssize_t		   n;
+	int			   ends[2];
+
+	(void) state;
+	assert_true(journal_open(&journal, directory, &us, error));
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+	memset(bytes, 0, sizeof(bytes));
+	while (write(ends[1], bytes, sizeof(bytes)) > 0)
+		;
+	assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+	assert_true(dup2(ends[1], journal.fd) >= 0);
+
+	assert_int_equal(journal_begin_write(&journal, &e, 1, error), 1);
+	journal_wait(&journal, 50000);
+	assert_int_equal(journal_progress(&journal, error), JOURNAL_WRITING);
+	assert_int_equal(journal_begin_write(&journal, &e, 1, error), 0);
+	journal_close(&journal);
+	assert_true(fcntl(journal.fd, F_GETFD) >= 0);
+
+	/* it goes on when the disk does */
+	while (journal_progress(&journal, error) == JOURNAL_WRITING)
+	{
+		n = read(ends[0], bytes, sizeof(bytes));
+		assert_int_equal(n, sizeof(bytes));
+		journal_wait(&journal, 10000);
+	}
+	journal_close(&journal);
+	assert_int_equal(journal.fd, -1);
+	close(ends[1]);
+	while ((n = read(ends[0], image, JOURNAL_FILE_SIZE)) > 0)
+		memcpy(bytes, image + n - JOURNAL_RECORD_SIZE, JOURNAL_RECORD_SIZE);
+	journal_encode(&us, &e, image);
+	assert_memory_equal(bytes, image, sizeof(bytes));
+	close(ends[0]);
+}
+
 static void
 what_is_no_file_is_left_alone(void **state)
 {
@@ -456,7 +553,7 @@ what_is_no_file_is_left_alone(void **state)
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_false(journal_open(&journal, directory, &us, error));
 	assert_non_null(strstr(error, "not a regular file"));
-	assert_false(journal_write(&journal, &events[0], error));
+	assert_int_equal(journal_begin_write(&journal, &events[0], 1, error), 0);
 	assert_int_equal(unlink(path), 0);
 	assert_false(journal_open(&journal, "/nonexistent", &us, error));
 	assert_non_null(strstr(error, "could not open"));
@@ -466,25 +563,25 @@ what_is_no_file_is_left_alone(void **state)
 static void
 full_disk_is_an_error(void **state)
 {
-	pid_t child;
-	int	  status;
+	struct rlimit before;
+	struct rlimit limit;
+	Journal		  journal;
+	JournalEvent  e = event(3);
 
 	(void) state;
 	open_and_write(1, 2, NULL);
-	child = fork();
-	if (child == 0)
-	{
-		struct rlimit limit = {JOURNAL_RECORD_SIZE, JOURNAL_RECORD_SIZE};
-		Journal		  journal;
-		JournalEvent  e = event(3);
-
-		(void) signal(SIGXFSZ, SIG_IGN);
-		if (!journal_open(&journal, directory, &us, error) || setrlimit(RLIMIT_FSIZE, &limit) != 0)
-			_exit(1);
-		_exit(!journal_write(&journal, &e, error) && strstr(error, "could not write") != NULL ? 0 : 2);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
+	assert_true(journal_open(&journal, directory, &us, error));
+	(void) signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = JOURNAL_RECORD_SIZE;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(journal_begin_write(&journal, &e, 1, error), 1);
+	journal_wait(&journal, UINT64_C(60000000));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(journal_progress(&journal, error), JOURNAL_FAILED);
+	assert_non_null(strstr(error, "could not write"));
+	journal_close(&journal);
 	assert_int_equal(read_back(), JOURNAL_GOOD);
 	assert_events(1, 2);
 }
@@ -529,6 +626,8 @@ main(void)
 		cmocka_unit_test(long_words_are_cut),
 		file_test(numbers_go_on),
 		file_test(bad_journal_is_kept_aside),
+		file_test(what_was_kept_is_never_overwritten),
+		file_test(nobody_waits_for_a_write),
 		file_test(what_is_no_file_is_left_alone),
 		file_test(full_disk_is_an_error),
 		cmocka_unit_test(boot_id_is_that_of_the_machine),
