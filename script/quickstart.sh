@@ -42,9 +42,9 @@ OPTIONS
     --down     stop the servers and remove all that was made: database
                clusters, terms and votes, logs, sockets, and the extension if
                it was installed by this script.  In the place of another one
-               it stays, for that one cannot be brought back.  Debian's
-               packages stay; it prints how to remove those that it had
-               installed.
+               it stays, for that one cannot be brought back; and while other
+               servers run with it.  Debian's packages stay; it prints how to
+               remove those that it had installed.
     --help     this text
 
 EXIT STATUS
@@ -359,9 +359,38 @@ up()
 
 # ---- down ----
 
+is_own_node()
+{
+	local id
+
+	for id in "${NODE_IDS[@]}"; do
+		[[ ! /proc/$1/cwd -ef $(node_directory "$id") ]] || return 0
+	done
+	return 1
+}
+
+# Pids of servers, other than the nodes, that have loaded the library.  Root sees
+# everybody's: users_of_library "$(installing)"
+users_of_library()
+{
+	local library pid parent
+	local -A pids=()
+
+	library=$(readlink -f "$("$PG_BIN/pg_config" --pkglibdir)")/pg_leader.so
+	while read -r pid; do
+		# A node that has been stopped may need a moment to vanish.
+		is_own_node "$pid" || pids[$pid]=yes
+	done < <("$1" grep -lsF -- " $library" /proc/[0-9]*/maps | cut -d/ -f3)
+	for pid in "${!pids[@]}"; do
+		parent=$(sed -n 's/^PPid:[[:blank:]]*//p' "/proc/$pid/status" 2>/dev/null) || continue
+		# One process stands for all of a server.
+		[[ -n ${pids[${parent:-0}]:-} ]] || printf '%s\n' "$pid"
+	done | sort -n
+}
+
 uninstall()
 {
-	local how
+	local how users
 
 	if [[ -n $(note_values replaced) ]]; then
 		warn "the pg_leader in $(dirname "$PG_BIN") stays: it is in the place of another one, which cannot be brought back"
@@ -373,8 +402,13 @@ uninstall()
 		warn "make or PostgreSQL's build files are gone: the extension stays in $(dirname "$PG_BIN")"
 		return
 	fi
-	copy_sources
 	how=$(installing)
+	users=$(users_of_library "$how")
+	if [[ -n $users ]]; then
+		warn "the extension stays in $(dirname "$PG_BIN"): servers that are not the quick start's run with it (PIDs ${users//$'\n'/, }); \"make uninstall\" removes it"
+		return
+	fi
+	copy_sources
 	run_make "$how" make -s uninstall
 	say "uninstalled pg_leader from $(dirname "$PG_BIN")"
 }

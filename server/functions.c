@@ -656,18 +656,22 @@ pg_leader_wait_for_leader(PG_FUNCTION_ARGS)
 	for (;;)
 	{
 		SharedStatus status;
+		bool		 takes_part = read_status(&status);
+		const char	*hint = "pg_leader_peers shows which members are reachable.";
 		uint64_t	 term;
 		uint64_t	 now;
 
-		if (read_status(&status) && status.leader_id >= 0 &&
+		if (takes_part && status.leader_id >= 0 &&
 			(status.leader_id != status.node_id || shared_lease(&term, &now) != 0))
 			PG_RETURN_INT32(status.leader_id);
+		if (!takes_part)
+			hint = "The column \"state\" of pg_leader_status says why.";
 		if (clock_now() >= deadline)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
 					 errmsg("timed out while waiting for a leader"),
 					 errdetail_internal("%s", describe_leader()),
-					 errhint("pg_leader_peers shows which members are reachable.")));
+					 errhint("%s", hint)));
 		shared_nap(POLL_MS);
 	}
 }

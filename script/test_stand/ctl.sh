@@ -24,7 +24,7 @@ SYNOPSIS
 DESCRIPTION
     Without a command it reads them: on a terminal with history and completion
     by the tab key, elsewhere a line each ("#" begins a comment), up to the first
-    one that fails.  The servers go on running when it ends.
+    one that fails, which it names.  The servers go on running when it ends.
 
 OPTIONS
     --config CONFIG  the configuration, $PGLD_DEFAULT_CONFIG by default
@@ -388,7 +388,7 @@ do_brainsplit()
 			"as in: brainsplit ${NODE_IDS[0]} ; ${NODE_IDS[*]:1}"
 		take_ids "$group"
 		for one in "${IDS[@]}"; do
-			[[ -z ${group_of[one]:-} ]] || wrong "brainsplit: node $one is in two groups"
+			[[ -z ${group_of[one]:-} ]] || wrong "brainsplit: node $one is in two groups" "name each node once"
 			group_of[one]=$groups
 		done
 		groups=$((groups + 1))
@@ -465,6 +465,7 @@ do_statistics()
 
 # ---- commands ----
 
+CONFIG_HINT="a configuration is named with --config"
 COMMAND_NAMES=(start stop kill pause resume disconnect reconnect isolate brainsplit brainjoin
 	loss flush transfer status statistics help exit quit)
 
@@ -493,6 +494,10 @@ guess_command()
 {
 	local guesses
 
+	if [[ -f $1 ]]; then
+		printf '%s' "$CONFIG_HINT"
+		return
+	fi
 	guesses=$(compgen -W "${COMMAND_NAMES[*]}" -- "$1" | tr '\n' ' ') || true
 	if [[ -n $guesses ]]; then
 		printf 'commands are written out: %s' "${guesses% }"
@@ -538,15 +543,20 @@ run_line()
 	esac
 }
 
-# Up to the first line that fails, or to "exit".
+# run_lines [FILE]: up to the first line that fails, or to "exit".  FILE is what
+# people call standard input, if a line's number helps them.
 run_lines()
 {
-	local line
+	local line number=0
 
 	while IFS= read -r line || [[ -n $line ]]; do
+		number=$((number + 1))
 		run_line "$line"
 		[[ -z $interrupted ]] || exit "$interrupted"
-		(( STATUS == 0 )) || exit "$STATUS"
+		if (( STATUS != 0 )); then
+			[[ -z ${1:-} ]] || error "$1, line $number: this failed, and the rest was not done"
+			exit "$STATUS"
+		fi
 		[[ $leaving == no ]] || exit 0
 	done
 }
@@ -669,7 +679,7 @@ done
 [[ -z $file || ( $# -eq 0 && ${#commands[@]} -eq 0 ) ]] ||
 	usage_error "commands come from -f, from -c or from the arguments, not from several of them"
 [[ $# -eq 0 || ${#commands[@]} -eq 0 ]] ||
-	usage_error "commands come from -c or from the arguments, not from both"
+	usage_error "commands come from -c or from the arguments, not from both" "$CONFIG_HINT"
 [[ $# -eq 0 ]] || commands=("$*")
 for command in ${commands[@]+"${commands[@]}"}; do
 	[[ -n ${command//[[:space:]]/} ]] || usage_error "a command is empty"
@@ -684,9 +694,11 @@ if (( ${#commands[@]} > 0 )); then
 	run_lines < <(printf '%s\n' "${commands[@]}")
 elif [[ -n $file && $file != - ]]; then
 	[[ -f $file && -r $file ]] || usage_error "\"$file\" is not a file that can be read"
-	run_lines <"$file"
+	# Its name is only printed.
+	# shellcheck disable=SC2094
+	run_lines "$file" <"$file"
 elif [[ -n $file || ! -t 0 ]]; then
-	run_lines
+	run_lines "standard input"
 else
 	run_terminal
 fi

@@ -237,7 +237,8 @@ check_removal()
 # Only what nodelaunch.sh and the servers have made, by name.
 remove_nodes()
 {
-	local id directory others
+	local id directory others base
+	local -a directories
 
 	for id in ${MARKED[@]+"${MARKED[@]}"}; do
 		[[ -z $(node_processes "$id") ]] || fail "node $id still runs, its files stay"
@@ -251,10 +252,20 @@ remove_nodes()
 	if [[ -z $others ]]; then
 		as_server rm -f -- "$PGLD_STATE_DIRECTORY/$STAND_MARK"
 	fi
-	for directory in "$PGLD_STATE_DIRECTORY" "$PGLD_SOCKET_DIRECTORY" "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"; do
+	# The outer directory last, and it only if it can be nobody else's.
+	base=$(dirname "$PGLD_DB_PATHNAME_PREFIX")
+	directories=("$PGLD_STATE_DIRECTORY" "$PGLD_SOCKET_DIRECTORY" "$base")
+	if [[ ${base%/*} == */pg_leader_nodes ]]; then
+		directories+=("${base%/*}")
+	fi
+	for directory in "${directories[@]}"; do
 		as_server rmdir -- "$directory" 2>/dev/null || true
 	done
-	say "the nodes' files are removed"
+	if (( ${#MARKED[@]} > 0 )); then
+		say "the nodes' files are removed"
+	else
+		say "there are no files of nodes"
+	fi
 }
 
 config=$PGLD_DEFAULT_CONFIG
@@ -292,3 +303,4 @@ fi
 if [[ $remove == yes ]]; then
 	remove_nodes
 fi
+remove_locks

@@ -244,17 +244,45 @@ in_namespace()
 # then is still so.
 lock_links()
 {
-	exec {links_lock}>"$STAND_RECORDS/.links"
-	flock "$links_lock"
+	lock_file "$STAND_RECORDS/.links"
 }
 
 # For whoever makes or removes a stand: one at a time.  Nothing that is started
 # meanwhile may inherit the lock.
 lock_stand()
 {
-	mkdir -p "$STAND_RECORDS"
-	exec {stand_lock}>"$STAND_RECORDS/.lock"
-	flock "$stand_lock"
+	lock_file "$STAND_RECORDS/.lock"
+}
+
+# lock_file FILE: makes it, and its directory.  Who removes it holds it: whoever got
+# the lock of a file that is no longer there has locked nothing, and tries again.
+lock_file()
+{
+	local lock tries
+
+	for (( tries = 0; tries < 100; tries++ )); do
+		mkdir -p "${1%/*}"
+		# The directory can be removed just now.
+		if { exec {lock}>"$1"; } 2>/dev/null; then
+			flock "$lock"
+			[[ ! /proc/self/fd/$lock -ef $1 ]] || return 0
+			exec {lock}>&-
+		fi
+	done
+	fail "$1 cannot be locked"
+}
+
+# Nothing stays of the locks where there is no stand: net_down.sh's last deed,
+# because it gives up the lock that it holds.
+remove_locks()
+{
+	local left
+
+	left=$(ls -A "$STAND_RECORDS" 2>/dev/null) || return 0
+	! grep -qvxF -e .links -e .lock <<<"$left" || return 0
+	lock_links
+	rm -f -- "$STAND_RECORDS/.links" "$STAND_RECORDS/.lock"
+	rmdir -- "$STAND_RECORDS" 2>/dev/null || true
 }
 
 # Sets CUT[from,to] for each direction that is cut, to how many rules do it.
@@ -455,19 +483,33 @@ node_condition()
 
 # What a running node knows, in one line, fields separated by "|": state, role,
 # term, leader, lease in ms, abstaining, age of the last change in ms, its reason.
+# 1: it does not answer; then the line is what psql says.
 node_row()
 {
-	as_server env PGCONNECT_TIMEOUT=2 PGAPPNAME="$PROGRAM" timeout 3 "$PG_BIN/psql" -XqAt -F '|' \
+	as_server env PGCONNECT_TIMEOUT=2 PGOPTIONS='-c client_min_messages=error' PGAPPNAME="$PROGRAM" \
+		timeout 3 "$PG_BIN/psql" -XqAt -F '|' \
 		-h "$PGLD_SOCKET_DIRECTORY" -p "$(node_port "$1")" -U postgres -d postgres -c "
 		SELECT s.state, s.role, s.term, coalesce(s.leader_id::text, '-'),
 			coalesce((extract(epoch FROM s.lease_remaining) * 1000)::int::text, '-'),
 			coalesce(s.abstaining, false),
 			coalesce((extract(epoch FROM clock_timestamp() - e.at) * 1000)::int8, 0), coalesce(e.reason, '')
 		FROM pg_leader_status s LEFT JOIN
-			(SELECT at, reason FROM pg_leader_events ORDER BY number DESC LIMIT 1) e ON true" 2>/dev/null
+			(SELECT at, reason FROM pg_leader_events ORDER BY number DESC LIMIT 1) e ON true" 2>&1
 }
 
-# read_nodes: sets NODE_CONDITION[id] and NODE_ROW[id], asking all at once.
+# Why a node does not answer, from what psql said: its first line, without what is
+# the same for all nodes.
+why_no_answer()
+{
+	local why=${1%%$'\n'*}
+
+	why=${why#psql: error: }
+	why=${why#connection to server on socket *failed: }
+	printf '%s' "${why:-no answer within 3 s}"
+}
+
+# read_nodes: sets NODE_CONDITION[id] and NODE_ROW[id], asking all at once.  The row
+# of a node that runs and does not answer is "does not answer|" and why.
 read_nodes()
 {
 	local id line
@@ -485,7 +527,7 @@ read_nodes()
 				condition=$(node_condition "$id")
 				row=
 				if [[ $condition == up ]]; then
-					row=$(node_row "$id") || row=
+					row=$(node_row "$id") || row="does not answer|$(why_no_answer "$row")"
 				fi
 				# Short enough for one write, which others do not tear.
 				printf '%d|%s|%s\n' "$id" "$condition" "$row"
@@ -605,8 +647,9 @@ print_node_row()
 	if [[ $condition != up ]]; then
 		[[ $condition == paused ]] && colour=$YELLOW || colour=$DIM
 		printf '%s%-4d %s%s\n' "$colour" "$id" "$condition" "$PLAIN"
-	elif [[ -z $state ]]; then
-		printf '%s%-4d %-6s does not answer%s\n' "$YELLOW" "$id" up "$PLAIN"
+	elif [[ $state == "does not answer" ]]; then
+		# The reason begins where that of a last change does.
+		printf '%s%-4d %-6s %-34s%s %s\n' "$YELLOW" "$id" up "$state" "$PLAIN" "${NODE_ROW[$id]#*|}"
 	elif [[ $state != "taking part" ]]; then
 		printf '%s%-4d %-6s %s%s\n' "$YELLOW" "$id" up "$state" "$PLAIN"
 	else

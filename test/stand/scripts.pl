@@ -517,7 +517,7 @@ my @wrong = (
 	[ 'brainsplit', 'two groups', '0 ; 1 2' ],
 	[ 'brainsplit 0 1', 'two groups', 'quotes' ],
 	[ 'brainsplit 0 1 ;', 'no node in it', '0 ; 1 2' ],
-	[ 'b 0 ; 1 ; 0', 'node 0 is in two groups', 'help' ],
+	[ 'b 0 ; 1 ; 0', 'node 0 is in two groups', 'name each node once' ],
 	[ 'b 0 ; 7', 'there is no node 7', '0 1 2' ],
 	[ 'brainjoin 0', 'takes no argument', 'help' ],
 	[ 'flush 0', 'takes no argument', 'help' ],
@@ -548,7 +548,8 @@ refused('a pattern that fits a file', 2, qr/"\*" is no node id/, 'env', '-C', "$
 refused('an empty command', 2, qr/a command is empty/, @ctl, $_) foreach '', ' ';
 refused('an unknown option', 2, qr/there is no option -x/, @ctl, '-x');
 refused('-c without a command', 2, qr/-c needs a value/, @ctl, '-c');
-refused('commands from two places', 2, qr/not from both/, @ctl, '-c', 'help', 'help');
+refused('commands from two places', 2, qr/not from both\nhint: .*--config/, @ctl, '-c', 'help', 'help');
+refused('a configuration in the place of a command', 2, qr/no command ".*"\nhint: .*--config/, @ctl, '-c', $config);
 refused('a file and a command', 2, qr/not from several/, @ctl, '-f', $config, 'help');
 refused('a file that is not there', 2, qr/not a file that can be read/, @ctl, '-f', "$dir/none");
 
@@ -609,10 +610,13 @@ print $file "# comment\n\n  flush   # and more\nd 0 1\nreconnect 9 9\nflush\n";
 close $file;
 ($status, $output) = run(@ctl, '-f', "$dir/commands");
 is("$status " . cuts(), '2 0>1', '-f: commands up to the first that fails');
+like($output, qr/no node 9.*^ctl\.sh: \Q$dir\E\/commands, line 5: this failed, and the rest was not done$/ms, '-f: it says which one');
 ($status, $output) = run('sh', '-c', "printf 'd 1 0\\nd 2 0' | $scripts/ctl.sh --config $config");
 is("$status " . cuts(), '0 0>1 1>0 2>0', 'a pipe: all commands, also a last line without an end');
 ($status, $output) = run('sh', '-c', "printf 'flush\\nexit\\nd 2 0\\n' | $scripts/ctl.sh --config $config -f -");
 is("$status " . cuts(), '0 ', '"exit" ends it before the commands that follow');
+($status, $output) = run('sh', '-c', "printf 'bj\\nfly\\n' | $scripts/ctl.sh --config $config");
+like("$status $output", qr/^2 .*^ctl\.sh: standard input, line 2: this failed/ms, 'a pipe: it says which one failed');
 must(@ctl, '-c', 'isolate 0', '-c', 'loss 1 2 7');
 $output = ctl('status with cuts and losses', 0, qr/^\s+0\s+x +x$/m, 'status');
 like($output, qr/^\s+1 +x +7$/m, 'and the loss is in it');
@@ -812,14 +816,27 @@ like($output, qr/^$leader +up +leader +$term +$leader +\d+ ms +\S+ \S+ ago: a ma
 like($output, qr/^$other +up +follower +$term +$leader +- +\S+ \S+ ago: node $leader leads/m, 'and a follower');
 like($output, qr/^all links are whole$/m, 'and that no link is cut');
 unlike($output, qr/\e/, 'and no colours in a pipe');
+my $socket = "$dir/sockets/.s.PGSQL." . ($stand->{tcp} + $other);
+rename $socket, "$socket.away" or die $!;
+monitor('monitor.sh shows why a node does not answer', qr/^$other +up +does not answer +No such file or directory$/m, '--once');
+rename "$socket.away", $socket or die $!;
 must(@ctl, '-c', 'disconnect 0 1', '-c', 'loss 1 2 7', '-c', "pause $other");
 $output = monitor('monitor.sh shows a paused node', qr/^$other +paused$/m, '--once');
 like($output, qr/^ +0 +x +\.\n +1 +\. +7\n +2 +\. +\. +$/m, 'and cuts and losses');
 must(@ctl, '-c', "resume $other", '-c', 'kill 0 1 2');
 monitor('monitor.sh says that there is no leader', qr/\A\S+  no leader\n\n.*\n0 +down\n1 +down\n2 +down\n/, '--once');
 must(@ctl, '-c', 'flush', '-c', 'start');
-($status, $output) = run('timeout', 3, "$scripts/monitor.sh", '-c', $config, '-i', '0.2');
-cmp_ok(scalar(() = $output =~ /(?:\A|\n\n)\d\d:\d\d:\d\d  /g), '>', 2, 'elsewhere than on a terminal pictures follow each other')
+# However long a picture takes
+my $watching = open(my $watched, '-|', "$scripts/monitor.sh", '-c', $config, '-i', '0.2') // die "fork: $!";
+my $pictures = qr/(?:\A|\n\n)\d\d:\d\d:\d\d  /;
+$output = '';
+while ((() = $output =~ /$pictures/g) < 3)
+{
+	IO::Select->new($watched)->can_read(30) && sysread($watched, $output, 65536, length $output) or last;
+}
+kill 'TERM', $watching;
+close $watched;
+cmp_ok(scalar(() = $output =~ /$pictures/g), '>', 2, 'elsewhere than on a terminal pictures follow each other')
   or diag($output);
 unlike($output, qr/\e/, 'without anything that only a terminal understands');
 refused("-i $_", 2, qr/needs a number of seconds above 0/, "$scripts/monitor.sh", '-c', $config, '-i', $_) foreach qw(0 0.0 -1 x 1e3);
@@ -924,6 +941,16 @@ ok(-e "$dir/node0/PG_VERSION" && -e "$dir/state/node-0.state", 'their files stay
 rename "$dir/mark", "$dir/state/.stand" or die $!;
 script('--remove-nodes removes them, also when N_NODES is smaller now', 0, qr/the nodes' files are removed/, 'net_down.sh', '-c', config_with(N_NODES => 1), '--remove-nodes');
 is(join(' ', grep { !/interrupted|changed|commands|killer|monitor|glob$|bin$|chaos/ } glob("$dir/*")), '', 'all of them');
+script('--remove-nodes a second time removes nothing', 0, qr/there are no files of nodes/, 'net_down.sh', '-c', $config, '--remove-nodes');
+# With records that no other stand is in, and no test's own file
+($status, $output) = run('unshare', '-m', 'sh', '-ec', "
+	mount -t tmpfs tmpfs /run/pg_leader_stand
+	$scripts/net_init.sh -c $config >$dir/changed.log
+	$scripts/ctl.sh --config $config flush >$dir/changed.log
+	ls -A /run/pg_leader_stand | tr '\n' ' '
+	$scripts/net_down.sh -c $config >$dir/changed.log
+	ls -A /run/pg_leader_stand");
+is("$status $output", '0 .links .lock bpgldtest ', 'no lock is left where there is no stand');
 
 # ---- private_network ----
 

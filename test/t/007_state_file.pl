@@ -70,6 +70,9 @@ sub takes_no_part
 	is($cluster->sql($id, 'SELECT count(*) FROM pg_leader_peers'), 0, "$what: no peers");
 	like($cluster->failure($id, 'SELECT pg_leader_admit()'),
 		qr/ERROR:  this server does not take part in elections\nHINT:  /, "$what: nothing to admit");
+	like($cluster->failure($id, q{SELECT pg_leader_wait_for_leader('0s')}),
+		qr/DETAIL:  This server does not take part in elections: [^\n]*$pattern.*HINT:  The column "state"/s,
+		"$what: no leader to wait for");
 	like($cluster->sql($id, 'SELECT get_node_info()'), qr/^node $id: not taking part/, "$what: get_node_info()");
 	$cluster->wait_for_leader("$what: the others have a leader", $leader, $other);
 	is(scalar(() = $cluster->log_of($id, $offset) =~ /$message/g), 1, "$what: one message");

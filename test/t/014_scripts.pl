@@ -92,6 +92,29 @@ script('killed: does not run', 0, qr/^node 0: does not run$/, qr/^$/, 'nodestop.
 script('killed: no answer', 1, qr/^node 0: not reachable/, qr/^$/, 'watchpsql.sh', '--once', 0);
 script('killed: launched', 0, qr/^node 0: runs, /m, qr/^$/, 'nodelaunch.sh', 0);
 
+# The quick start's removal, with a "make" that only says that it was called: a library
+# that the node above runs with stays.
+sub quickstart_down
+{
+	my ($name, $output, $errors, $uninstalls) = @_;
+	local $ENV{PATH} = "$dir/bin:$ENV{PATH}";
+
+	mkdir $_ foreach "$dir/bin", "$dir/quick";
+	unlink "$dir/made";
+	append_to_file("$dir/quick/quickstart.note", "built=x\n");
+	append_to_file("$dir/bin/make", "#!/bin/sh\necho \"\$*\" >$dir/made\n") unless -e "$dir/bin/make";
+	chmod 0755, "$dir/bin/make";
+	write_config('', map { $_ => $good{$_} =~ s/^\Q$dir\E/$dir\/quick/r } grep { /PATHNAME|DIRECTORY/ } keys %good);
+	script("quickstart --down: $name", 0, $output, $errors, 'quickstart.sh', '--down');
+	is(-e "$dir/made" ? 1 : 0, $uninstalls, "quickstart --down: $name: uninstalled or not");
+	ok(!-e "$dir/quick", "quickstart --down: $name: all else is gone");
+	write_config('');
+	return;
+}
+($postmaster) = split /\n/, slurp_file("$dir/node0/postmaster.pid");
+quickstart_down('another server runs with the library', qr/removed the nodes' files/,
+	qr/^quickstart\.sh: warning: the extension stays in .*: servers that .* run with it \(PIDs $postmaster\); "make uninstall"/, 0);
+
 # a server that runs without taking part
 sub damaged
 {
@@ -102,6 +125,7 @@ sub damaged
 }
 
 script('stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 0);
+quickstart_down('nobody runs with the library', qr/^uninstalled pg_leader/m, qr/^$/, 1);
 my $other = fork // die "fork: $!";
 if ($other == 0)
 {
