@@ -70,6 +70,21 @@ my $socket = $cluster->server($leader)->host . '/.s.PGSQL.' . $cluster->server($
 	is_status("HAProxy's arguments", 0, qr/^node $leader is the leader/, '', '5000', $socket, 'NOT_USED');
 }
 
+# ---- whatever becomes of what it says ----
+
+# HAProxy as a daemon starts it with all three closed.
+foreach my $output ('<&-', '>&-', '2>&-', '<&- >&-', '<&- 2>&-', '>&- 2>&-', '<&- >&- 2>&-', '>/dev/full', '2>/dev/full', '>/dev/full 2>&1')
+{
+	my @sh = ('/bin/sh', '-c', 'exec "$@" ' . $output, 'sh', $check);
+	my $status = sub { IPC::Run::run([ @sh, @_ ], '<', \undef, '>', \$out, '2>', \$err); return $? >> 8; };
+
+	is($status->(at($leader)), 0, "with $output: the leader");
+	is($status->(at($follower)), 1, "with $output: a follower");
+	is($status->('', '5000', $socket, 'NOT_USED'), 0, "with $output: HAProxy's arguments");
+	is($status->(at($leader), '-d', 'nonesuch'), 2, "with $output: no such database");
+	is($status->('-x'), 4, "with $output: called wrongly");
+}
+
 # ---- nobody answers ----
 
 my $free = PostgreSQL::Test::Cluster::get_free_port();
