@@ -1,6 +1,7 @@
 # test/t/019_check.pl
 #	  script/pg_leader_check: what its exit status says of each kind of server, in
-#	  both forms of calling it, and that it always comes back in time.
+#	  both forms of calling it, that it always comes back in time, and that nobody
+#	  but a superuser can make it believe something else.
 
 use strict;
 use warnings;
@@ -92,7 +93,8 @@ is_status('nobody there', 2, qr/^no answer: /, '-h', '127.0.0.1', '-p', $free);
 is_status("nobody there, HAProxy's arguments", 2, qr/^no answer: /, '10.0.0.1', '5000', '127.0.0.1', $free);
 is_status('no such database', 2, qr/^no answer: .*database "nonesuch" does not exist/, at($leader), '-d', 'nonesuch');
 is_status('no such role', 2, qr/^no answer: .*role "nonesuch" does not exist/, at($leader), '-U', 'nonesuch');
-is_status('no extension', 2, qr/^no answer: .*pg_leader_status/, at($leader), '-d', 'template1');
+is_status('no extension', 2, qr/^the extension pg_leader is not in database "template1"; -d names another$/,
+	at($leader), '-d', 'template1');
 is_status('a database with all that has to be quoted', 2, qr/database "a'b\\c d=e" does not exist/,
 	at($leader), '-d', q(a'b\c d=e));
 
@@ -129,6 +131,55 @@ is_status('the leader then', 0, qr/^node $leader is the leader in term $term$/, 
 # A role that may nothing but log in.
 $cluster->server($leader)->safe_psql('postgres', 'CREATE ROLE nobody_special LOGIN');
 is_status('a role without privileges', 0, qr/is the leader/, at($leader), '-U', 'nobody_special');
+
+# ---- in a database that somebody else owns ----
+
+# What that owner leaves behind comes before all else in the search path of who
+# asks.  It would say that a follower leads, and run as the one who asks.
+{
+	my $server = $cluster->server($leader);
+
+	$server->safe_psql('postgres', 'CREATE ROLE mallory LOGIN; CREATE DATABASE theirs OWNER mallory');
+	$server->safe_psql('theirs', 'CREATE EXTENSION pg_leader SCHEMA public');
+	my $run_as = sub { $server->safe_psql('theirs', $_[0], extra_params => [ '-U', 'mallory' ]) };
+	$run_as->(qq(
+		CREATE TABLE public.asked_by (who text);
+		GRANT INSERT ON public.asked_by TO PUBLIC;));
+	foreach my $schema ($role, 'nobody_special')
+	{
+		$run_as->(qq(
+			CREATE SCHEMA "$schema";
+			CREATE FUNCTION "$schema".caught() RETURNS bool LANGUAGE sql
+				AS 'INSERT INTO public.asked_by VALUES (current_user); SELECT false';
+			CREATE VIEW "$schema".pg_leader_status AS
+				SELECT "$schema".caught() AS is_leader, 'leader'::text AS role, 1 AS leader_id, 1 AS node_id, 1 AS term,
+					'taking part'::text AS state;
+			CREATE VIEW "$schema".pg_extension AS SELECT 1::oid AS extnamespace, 'pg_leader'::name AS extname WHERE "$schema".caught();
+			CREATE FUNCTION "$schema".differs(text, text) RETURNS bool LANGUAGE sql AS 'SELECT "$schema".caught()';
+			CREATE OPERATOR "$schema".<> (LEFTARG = text, RIGHTARG = text, FUNCTION = "$schema".differs);
+			CREATE FUNCTION "$schema".same(name, text) RETURNS bool LANGUAGE sql AS 'SELECT "$schema".caught()';
+			CREATE OPERATOR "$schema".= (LEFTARG = name, RIGHTARG = text, FUNCTION = "$schema".same);
+			GRANT USAGE ON SCHEMA "$schema" TO PUBLIC;
+			GRANT SELECT ON ALL TABLES IN SCHEMA "$schema" TO PUBLIC;));
+	}
+	$run_as->(qq(ALTER DATABASE theirs SET search_path = "\$user", "$role", pg_catalog, public));
+	foreach my $who ($role, 'nobody_special')
+	{
+		is($server->safe_psql('theirs', 'SELECT is_leader FROM pg_leader_status', extra_params => [ '-U', $who ]), 'f',
+			"$who without care: deceived");
+		is($run_as->('DELETE FROM public.asked_by RETURNING who'), $who, "$who without care: runs what is put there");
+		is_status("$who in their database", 0, qr/^node $leader is the leader in term $term$/, at($leader), '-d', 'theirs', '-U', $who);
+		is($run_as->('SELECT count(*) FROM public.asked_by'), '0', "$who: nothing of theirs was run");
+	}
+
+	# Where the extension is matters not, as long as it is the extension's.
+	$server->safe_psql('theirs', 'CREATE SCHEMA "odd "" schema"; ALTER EXTENSION pg_leader SET SCHEMA "odd "" schema";'
+		. 'GRANT USAGE ON SCHEMA "odd "" schema" TO PUBLIC');
+	is_status('another schema', 0, qr/^node $leader is the leader/, at($leader), '-d', 'theirs', '-U', 'nobody_special');
+	$server->safe_psql('theirs', 'DROP EXTENSION pg_leader');
+	is_status('their view and no extension', 2, qr/^the extension pg_leader is not in database "theirs"/,
+		at($leader), '-d', 'theirs');
+}
 
 # ---- called wrongly ----
 
