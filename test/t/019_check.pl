@@ -68,7 +68,12 @@ is_status('options', 0, qr/leader/, at($leader), '-d', 'postgres', '-U', $role, 
 my $socket = $cluster->server($leader)->host . '/.s.PGSQL.' . $cluster->server($leader)->port;
 {
 	delete local $ENV{PGPORT};
-	is_status("HAProxy's arguments", 0, qr/^node $leader is the leader/, '', '5000', $socket, 'NOT_USED');
+	is_status("HAProxy's arguments", 0, qr/^$/, '', '5000', $socket, 'NOT_USED');
+	is_status("options and HAProxy's arguments", 0, qr/^$/, '-U', $role, '-d', 'postgres', '', '5000', $socket, 'NOT_USED');
+	is_status("options and HAProxy's arguments, no such role", 2, qr/^$/, '-U', 'nonesuch', '', '5000', $socket, 'NOT_USED');
+	local $ENV{PGHOSTADDR} = '127.0.0.9';
+	is_status("PGHOSTADDR beside HAProxy's arguments", 0, qr/^$/, '', '5000', $socket, 'NOT_USED');
+	is_status('PGHOSTADDR beside -h', 0, qr/^node $leader is the leader/, at($leader));
 }
 
 # ---- whatever becomes of what it says ----
@@ -90,7 +95,7 @@ foreach my $output ('<&-', '>&-', '2>&-', '<&- >&-', '<&- 2>&-', '>&- 2>&-', '<&
 
 my $free = PostgreSQL::Test::Cluster::get_free_port();
 is_status('nobody there', 2, qr/^no answer: /, '-h', '127.0.0.1', '-p', $free);
-is_status("nobody there, HAProxy's arguments", 2, qr/^no answer: /, '10.0.0.1', '5000', '127.0.0.1', $free);
+is_status("nobody there, HAProxy's arguments", 2, qr/^$/, '10.0.0.1', '5000', '127.0.0.1', $free);
 is_status('no such database', 2, qr/^no answer: .*database "nonesuch" does not exist/, at($leader), '-d', 'nonesuch');
 is_status('no such role', 2, qr/^no answer: .*role "nonesuch" does not exist/, at($leader), '-U', 'nonesuch');
 is_status('no extension', 2, qr/^the extension pg_leader is not in database "template1"; -d names another$/,
@@ -122,6 +127,11 @@ $cluster->set($follower, node_id => 9);
 $cluster->server($follower)->start;
 $cluster->wait_until('it takes no part', sub { $cluster->status($follower)->{state} =~ /^not taking part/ });
 is_status('a server that takes no part', 3, qr/^node 9: not taking part: .* no such member$/, at($follower));
+$cluster->stop($follower);
+$cluster->set($follower, node_id => -1);
+$cluster->server($follower)->start;
+$cluster->wait_until('it has no id', sub { $cluster->status($follower)->{state} =~ /^not taking part/ });
+is_status('a server without an id', 3, qr/^node id not set: not taking part/, at($follower));
 $cluster->stop($follower);
 $cluster->set($follower, node_id => $follower);
 $cluster->start($cluster->ids);
@@ -194,6 +204,8 @@ foreach my $wrong (
 	[ qr/-t must be from 0\.1 to 3600/, '-t', '0.05' ],
 	[ qr/-t must be from 0\.1 to 3600/, '-t', '3601' ],
 	[ qr/four arguments, as HAProxy gives them, or none, not 2/, 'one', 'two' ],
+	[ qr/one server at a time/, '-h', '127.0.0.1,127.0.0.2' ],
+	[ qr/one server at a time/, '', '5000', '127.0.0.1,127.0.0.2', '5432' ],
 	[ qr/the server is named twice/, '-h', 'here', '', '', 'there', '5432' ])
 {
 	my ($pattern, @arguments) = @$wrong;
