@@ -3,8 +3,8 @@
 #	  A client that knows one address only, HAProxy's, and always gets the leader:
 #	  through a planned hand-over, the death of the leader, and a leader cut off.
 #
-# The real HAProxy with config/haproxy.cfg, of which addresses and paths are
-# exchanged, and script/pg_leader_check; three real servers.  The client asks
+# The real HAProxy, as a daemon, with config/haproxy.cfg, of which addresses and
+# paths are exchanged, and script/pg_leader_check; three real servers.  The client asks
 # and writes on a new connection each time.  Its longest gap is printed; asserted
 # is only that it is far below what would mean that something is stuck.
 
@@ -34,7 +34,9 @@ my $gateway = '10.93.7.1';
 my $port = 5000;
 my $haproxy;
 
-END { if ($haproxy) { local $?; kill 'KILL', $haproxy; waitpid($haproxy, 0); } }
+my $owner = $$;
+
+END { if ($haproxy && $$ == $owner) { local $?; kill 'KILL', $haproxy; } }
 
 # ---- the servers ----
 
@@ -63,7 +65,7 @@ sub configure
 
 	$text =~ s{^\s*(?:user|group) haproxy\n}{}mg;
 	$text =~ s{bind :5000}{bind $gateway:$port};
-	$text =~ s{external-check command \K\S+}{$stand->{dir}/pg_leader_check};
+	$text =~ s{external-check command \K\S+}{$stand->{dir}/haproxy_check};
 	$text =~ s{external-check path "}{external-check path "$stand->{bin}:};
 	foreach my $id (@all)
 	{
@@ -74,24 +76,26 @@ sub configure
 	print $file $text;
 	close $file;
 
-	# As it is installed, but for a role of its own.
-	open($file, '>', "$stand->{dir}/pg_leader_check") or die $!;
-	print $file "#!/bin/bash\nexec '$top/script/pg_leader_check' -U checker \"\$@\"\n";
+	# The script in between, as the sample's comment has it.
+	my ($between) = $text =~ /^# +(#!\/bin\/sh\n# +exec .*\n)/m or die 'no script in the sample';
+	$between =~ s{^# +}{}mg;
+	$between =~ s{/usr/local/bin/pg_leader_check}{'$top/script/pg_leader_check'} or die $between;
+	open($file, '>', "$stand->{dir}/haproxy_check") or die $!;
+	print $file $between;
 	close $file;
-	chmod 0755, "$stand->{dir}/pg_leader_check";
+	chmod 0755, "$stand->{dir}/haproxy_check";
 	return;
 }
 
 configure();
 my ($status, $output) = $stand->try_run('/usr/sbin/haproxy', '-c', '-f', "$top/config/haproxy.cfg");
 is($status, 0, 'HAProxy accepts the sample as it is') or diag($output);
-$haproxy = fork() // die "fork: $!";
-if ($haproxy == 0)
-{
-	open(STDOUT, '>', "$stand->{dir}/haproxy.log");
-	open(STDERR, '>&', \*STDOUT);
-	exec('haproxy', '-db', '-f', "$stand->{dir}/haproxy.cfg") or POSIX::_exit(127);
-}
+
+# As a daemon: it then closes standard input, output and error, for its checks, too.
+my $pidfile = "$stand->{dir}/haproxy.pid";
+($status, $output) = $stand->try_run('/usr/sbin/haproxy', '-D', '-p', $pidfile, '-f', "$stand->{dir}/haproxy.cfg");
+is($status, 0, 'HAProxy starts') or diag($output);
+$haproxy = do { local (@ARGV, $/) = ($pidfile); <> } =~ /^(\d+)\n\z/ ? $1 : die "$pidfile names no process";
 
 # ---- the client ----
 

@@ -1,6 +1,7 @@
 # test/t/019_check.pl
 #	  script/pg_leader_check: what its exit status says of each kind of server, in
-#	  both forms of calling it, and that it always comes back in time.
+#	  both forms of calling it, that it always comes back in time, and that nobody
+#	  but a superuser can make it believe something else.
 
 use strict;
 use warnings;
@@ -67,17 +68,38 @@ is_status('options', 0, qr/leader/, at($leader), '-d', 'postgres', '-U', $role, 
 my $socket = $cluster->server($leader)->host . '/.s.PGSQL.' . $cluster->server($leader)->port;
 {
 	delete local $ENV{PGPORT};
-	is_status("HAProxy's arguments", 0, qr/^node $leader is the leader/, '', '5000', $socket, 'NOT_USED');
+	is_status("HAProxy's arguments", 0, qr/^$/, '', '5000', $socket, 'NOT_USED');
+	is_status("options and HAProxy's arguments", 0, qr/^$/, '-U', $role, '-d', 'postgres', '', '5000', $socket, 'NOT_USED');
+	is_status("options and HAProxy's arguments, no such role", 2, qr/^$/, '-U', 'nonesuch', '', '5000', $socket, 'NOT_USED');
+	local $ENV{PGHOSTADDR} = '127.0.0.9';
+	is_status("PGHOSTADDR beside HAProxy's arguments", 0, qr/^$/, '', '5000', $socket, 'NOT_USED');
+	is_status('PGHOSTADDR beside -h', 0, qr/^node $leader is the leader/, at($leader));
+}
+
+# ---- whatever becomes of what it says ----
+
+# HAProxy as a daemon starts it with all three closed.
+foreach my $output ('<&-', '>&-', '2>&-', '<&- >&-', '<&- 2>&-', '>&- 2>&-', '<&- >&- 2>&-', '>/dev/full', '2>/dev/full', '>/dev/full 2>&1')
+{
+	my @sh = ('/bin/sh', '-c', 'exec "$@" ' . $output, 'sh', $check);
+	my $status = sub { IPC::Run::run([ @sh, @_ ], '<', \undef, '>', \$out, '2>', \$err); return $? >> 8; };
+
+	is($status->(at($leader)), 0, "with $output: the leader");
+	is($status->(at($follower)), 1, "with $output: a follower");
+	is($status->('', '5000', $socket, 'NOT_USED'), 0, "with $output: HAProxy's arguments");
+	is($status->(at($leader), '-d', 'nonesuch'), 2, "with $output: no such database");
+	is($status->('-x'), 4, "with $output: called wrongly");
 }
 
 # ---- nobody answers ----
 
 my $free = PostgreSQL::Test::Cluster::get_free_port();
 is_status('nobody there', 2, qr/^no answer: /, '-h', '127.0.0.1', '-p', $free);
-is_status("nobody there, HAProxy's arguments", 2, qr/^no answer: /, '10.0.0.1', '5000', '127.0.0.1', $free);
+is_status("nobody there, HAProxy's arguments", 2, qr/^$/, '10.0.0.1', '5000', '127.0.0.1', $free);
 is_status('no such database', 2, qr/^no answer: .*database "nonesuch" does not exist/, at($leader), '-d', 'nonesuch');
 is_status('no such role', 2, qr/^no answer: .*role "nonesuch" does not exist/, at($leader), '-U', 'nonesuch');
-is_status('no extension', 2, qr/^no answer: .*pg_leader_status/, at($leader), '-d', 'template1');
+is_status('no extension', 2, qr/^the extension pg_leader is not in database "template1"; -d names another$/,
+	at($leader), '-d', 'template1');
 is_status('a database with all that has to be quoted', 2, qr/database "a'b\\c d=e" does not exist/,
 	at($leader), '-d', q(a'b\c d=e));
 
@@ -106,6 +128,11 @@ $cluster->server($follower)->start;
 $cluster->wait_until('it takes no part', sub { $cluster->status($follower)->{state} =~ /^not taking part/ });
 is_status('a server that takes no part', 3, qr/^node 9: not taking part: .* no such member$/, at($follower));
 $cluster->stop($follower);
+$cluster->set($follower, node_id => -1);
+$cluster->server($follower)->start;
+$cluster->wait_until('it has no id', sub { $cluster->status($follower)->{state} =~ /^not taking part/ });
+is_status('a server without an id', 3, qr/^node id not set: not taking part/, at($follower));
+$cluster->stop($follower);
 $cluster->set($follower, node_id => $follower);
 $cluster->start($cluster->ids);
 ($leader, $term) = $cluster->wait_for_leader('a leader again');
@@ -114,6 +141,55 @@ is_status('the leader then', 0, qr/^node $leader is the leader in term $term$/, 
 # A role that may nothing but log in.
 $cluster->server($leader)->safe_psql('postgres', 'CREATE ROLE nobody_special LOGIN');
 is_status('a role without privileges', 0, qr/is the leader/, at($leader), '-U', 'nobody_special');
+
+# ---- in a database that somebody else owns ----
+
+# What that owner leaves behind comes before all else in the search path of who
+# asks.  It would say that a follower leads, and run as the one who asks.
+{
+	my $server = $cluster->server($leader);
+
+	$server->safe_psql('postgres', 'CREATE ROLE mallory LOGIN; CREATE DATABASE theirs OWNER mallory');
+	$server->safe_psql('theirs', 'CREATE EXTENSION pg_leader SCHEMA public');
+	my $run_as = sub { $server->safe_psql('theirs', $_[0], extra_params => [ '-U', 'mallory' ]) };
+	$run_as->(qq(
+		CREATE TABLE public.asked_by (who text);
+		GRANT INSERT ON public.asked_by TO PUBLIC;));
+	foreach my $schema ($role, 'nobody_special')
+	{
+		$run_as->(qq(
+			CREATE SCHEMA "$schema";
+			CREATE FUNCTION "$schema".caught() RETURNS bool LANGUAGE sql
+				AS 'INSERT INTO public.asked_by VALUES (current_user); SELECT false';
+			CREATE VIEW "$schema".pg_leader_status AS
+				SELECT "$schema".caught() AS is_leader, 'leader'::text AS role, 1 AS leader_id, 1 AS node_id, 1 AS term,
+					'taking part'::text AS state;
+			CREATE VIEW "$schema".pg_extension AS SELECT 1::oid AS extnamespace, 'pg_leader'::name AS extname WHERE "$schema".caught();
+			CREATE FUNCTION "$schema".differs(text, text) RETURNS bool LANGUAGE sql AS 'SELECT "$schema".caught()';
+			CREATE OPERATOR "$schema".<> (LEFTARG = text, RIGHTARG = text, FUNCTION = "$schema".differs);
+			CREATE FUNCTION "$schema".same(name, text) RETURNS bool LANGUAGE sql AS 'SELECT "$schema".caught()';
+			CREATE OPERATOR "$schema".= (LEFTARG = name, RIGHTARG = text, FUNCTION = "$schema".same);
+			GRANT USAGE ON SCHEMA "$schema" TO PUBLIC;
+			GRANT SELECT ON ALL TABLES IN SCHEMA "$schema" TO PUBLIC;));
+	}
+	$run_as->(qq(ALTER DATABASE theirs SET search_path = "\$user", "$role", pg_catalog, public));
+	foreach my $who ($role, 'nobody_special')
+	{
+		is($server->safe_psql('theirs', 'SELECT is_leader FROM pg_leader_status', extra_params => [ '-U', $who ]), 'f',
+			"$who without care: deceived");
+		is($run_as->('DELETE FROM public.asked_by RETURNING who'), $who, "$who without care: runs what is put there");
+		is_status("$who in their database", 0, qr/^node $leader is the leader in term $term$/, at($leader), '-d', 'theirs', '-U', $who);
+		is($run_as->('SELECT count(*) FROM public.asked_by'), '0', "$who: nothing of theirs was run");
+	}
+
+	# Where the extension is matters not, as long as it is the extension's.
+	$server->safe_psql('theirs', 'CREATE SCHEMA "odd "" schema"; ALTER EXTENSION pg_leader SET SCHEMA "odd "" schema";'
+		. 'GRANT USAGE ON SCHEMA "odd "" schema" TO PUBLIC');
+	is_status('another schema', 0, qr/^node $leader is the leader/, at($leader), '-d', 'theirs', '-U', 'nobody_special');
+	$server->safe_psql('theirs', 'DROP EXTENSION pg_leader');
+	is_status('their view and no extension', 2, qr/^the extension pg_leader is not in database "theirs"/,
+		at($leader), '-d', 'theirs');
+}
 
 # ---- called wrongly ----
 
@@ -128,6 +204,8 @@ foreach my $wrong (
 	[ qr/-t must be from 0\.1 to 3600/, '-t', '0.05' ],
 	[ qr/-t must be from 0\.1 to 3600/, '-t', '3601' ],
 	[ qr/four arguments, as HAProxy gives them, or none, not 2/, 'one', 'two' ],
+	[ qr/one server at a time/, '-h', '127.0.0.1,127.0.0.2' ],
+	[ qr/one server at a time/, '', '5000', '127.0.0.1,127.0.0.2', '5432' ],
 	[ qr/the server is named twice/, '-h', 'here', '', '', 'there', '5432' ])
 {
 	my ($pattern, @arguments) = @$wrong;

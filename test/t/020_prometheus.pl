@@ -1,6 +1,7 @@
 # test/t/020_prometheus.pl
 #	  config/prometheus/queries.yaml in Debian's prometheus-postgres-exporter: what a
-#	  scrape says agrees with what the servers say, and every column is exported.
+#	  scrape says agrees with what the servers say, every column is exported, and
+#	  nothing that somebody else has put into the database is asked.
 #
 # The alerts on it are tested by promtool, see test/prometheus/.
 
@@ -14,6 +15,7 @@ use POSIX ();
 use Test::More;
 
 my $queries = "$FindBin::RealBin/../../config/prometheus/queries.yaml";
+my $operations = "$FindBin::RealBin/../../doc/operations.md";
 my $alerts = "$FindBin::RealBin/../../config/prometheus/alerts.yaml";
 my $cluster = PgLeaderCluster->new('prometheus', 3, settings => \%PgLeaderCluster::STEADY);
 my (%exporter, %port, %errors);
@@ -21,10 +23,11 @@ my $owner = $$;
 
 END { if ($$ == $owner) { local $?; kill 'KILL', values %exporter; waitpid($_, 0) foreach values %exporter; } }
 
-# One for each server, connected as a role that may only log in.
+# One for each server, connected as doc/operations.md says; by default as a role
+# that may only log in.
 sub start_exporter
 {
-	my ($id) = @_;
+	my ($id, $role, $database) = @_;
 	my $server = $cluster->server($id);
 
 	$port{$id} = PostgreSQL::Test::Cluster::get_free_port();
@@ -34,13 +37,27 @@ sub start_exporter
 	{
 		open(STDOUT, '>', $errors{$id});
 		open(STDERR, '>&', \*STDOUT);
-		$ENV{DATA_SOURCE_NAME} = 'user=scraper dbname=postgres sslmode=disable host=' . $server->host . ' port=' . $server->port;
+		$ENV{DATA_SOURCE_NAME} = source_name($role, $database) . ' port=' . $server->port;
+		$ENV{DATA_SOURCE_NAME} =~ s/host=\K\S+/$server->host/e;
 		exec('prometheus-postgres-exporter', "--web.listen-address=127.0.0.1:$port{$id}",
 			'--disable-default-metrics', '--disable-settings-metrics', "--extend.query-path=$queries")
 		  or POSIX::_exit(127);
 	}
 	$exporter{$id} = $pid;
 	return;
+}
+
+# The documented data source name, for that role and database.
+sub source_name
+{
+	my ($role, $database) = @_;
+	my ($name) = PostgreSQL::Test::Utils::slurp_file($operations) =~ /^ +DATA_SOURCE_NAME='(.*)'$/m or die 'not documented';
+
+	$role //= 'scraper';
+	$database //= 'postgres';
+	$name =~ s/user=\K\S+/$role/ or die $name;
+	$name =~ s/dbname=\K\S+/$database/ or die $name;
+	return $name;
 }
 
 # What it exports of ours: { name{labels} => value }; undef: no answer.
@@ -130,6 +147,59 @@ is(join(' ', grep { !$exported{$_} } sort keys %declared), '', 'all that is decl
 my %used = map { $_ => 1 } PostgreSQL::Test::Utils::slurp_file($alerts) =~ /\b(pg_leader_(?!status|peers|events|stat_drops\b|admit)\w+)/g;
 my @unknown = grep { !exists $declared{$_} && !/^pg_leader_(?:max_|state)/ } sort keys %used;
 is("@unknown", '', 'alerts use nothing else');
+
+# ---- in a database that somebody else owns ----
+
+# As above, and as a superuser, who has most to lose: the owner of the database has
+# filled the schemas that come first, and those that come last, with what fits better.
+{
+	my $server = $cluster->server($leader);
+	my $superuser = getpwuid($<);
+	my $run_as = sub { $server->safe_psql('theirs', $_[0], extra_params => [ '-U', 'mallory' ]) };
+
+	$server->safe_psql('postgres', 'CREATE ROLE mallory LOGIN; CREATE DATABASE theirs OWNER mallory');
+	$server->safe_psql('theirs', 'CREATE EXTENSION pg_leader SCHEMA public');
+	$run_as->(qq(
+		CREATE TABLE public.asked_by (who text);
+		GRANT INSERT ON public.asked_by TO PUBLIC;
+		CREATE FUNCTION public.caught() RETURNS int LANGUAGE sql
+			AS 'INSERT INTO public.asked_by VALUES (current_user); SELECT 77';
+		CREATE FUNCTION public.divided(float8, int4) RETURNS float8 LANGUAGE sql AS 'SELECT public.caught()::float8';
+		CREATE OPERATOR public./ (LEFTARG = float8, RIGHTARG = int4, FUNCTION = public.divided);
+		CREATE FUNCTION public.to_jsonb(public.pg_stat_pg_leader) RETURNS jsonb LANGUAGE sql
+			AS 'SELECT pg_catalog.jsonb_build_object(''late_wakeups'', public.caught())';));
+	foreach my $schema ($superuser, 'scraper')
+	{
+		$run_as->(qq(
+			CREATE SCHEMA "$schema";
+			CREATE VIEW "$schema".pg_leader_status AS
+				SELECT 'taking part'::text AS state, true AS is_leader, 77 AS leader_id, public.caught() AS term,
+					'1 s'::interval AS lease_remaining, false AS abstaining, true AS may_lead, false AS authentication,
+					77 AS node_id, 77 AS members;
+			GRANT USAGE ON SCHEMA "$schema" TO PUBLIC;
+			GRANT SELECT ON ALL TABLES IN SCHEMA "$schema" TO PUBLIC;));
+	}
+	foreach my $who ($superuser, 'scraper')
+	{
+		is($server->safe_psql('theirs', 'SELECT node_id FROM pg_leader_status', extra_params => [ '-U', $who ]), 77,
+			"$who without care: deceived");
+		$run_as->('DELETE FROM public.asked_by');
+		kill 'KILL', $exporter{$leader};
+		waitpid($exporter{$leader}, 0);
+		start_exporter($leader, $who, 'theirs');
+		$cluster->wait_until("the exporter of $who answers", sub { defined scrape($leader) });
+		my $said = scrape($leader);
+		is($said->{pg_leader_node_id}, $leader, "$who: the extension's own view");
+		is($said->{pg_leader_stat_late_wakeups}, $cluster->sql($leader, 'SELECT late_wakeups FROM pg_stat_pg_leader'),
+			"$who: the real number");
+		is($said->{pg_exporter_last_scrape_error}, 0, "$who: no query failed");
+		is($run_as->('SELECT count(*) FROM public.asked_by'), '0', "$who: nothing of theirs was run");
+	}
+	kill 'KILL', $exporter{$leader};
+	waitpid($exporter{$leader}, 0);
+	start_exporter($leader);
+	$cluster->wait_until("the exporter of node $leader answers again", sub { defined scrape($leader) });
+}
 
 # ---- a failover, as it is seen from outside ----
 
