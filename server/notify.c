@@ -26,13 +26,19 @@
  * go, which the election's worker gives up at the same moment, tells lost_lease,
  * and exits.  The exit code is always 1: with 0 the postmaster would not start it
  * again.
+ *
+ * Between this process and the command stands a small one, the guardian: it leads
+ * the command's process group, and ends it when this process is killed.  What the
+ * command has started is this process's to bury.
  */
 #include "postgres.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +48,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/pg_shmem.h"
 #include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "utils/memutils.h"
@@ -58,6 +65,9 @@
 
 /* How often a process group is looked at whose shell has ended; us. */
 #define GROUP_POLL UINT64CONST(10000)
+
+/* The longest that lost_lease may hold up a server that shuts down; us. */
+#define LEAVING_LIMIT UINT64CONST(5000000)
 
 /* So many failures are logged in one such time, in us. */
 #define FAILURES_LOGGED 10
@@ -115,14 +125,22 @@ static struct
 
 static volatile sig_atomic_t leave_requested = false;
 
-/* The command that runs, leader of a process group of its own; 0: none. */
+/* The guardian of the command that runs, leader of its process group; 0: none. */
 static volatile pid_t child = 0;
 
-/* Its shell has ended, and somebody else of its group may not have. */
+/* It has ended, and somebody else of its group may not have. */
 static bool buried = false;
 
-/* Shared with the child: it found the lease over, and has run nothing. */
-static volatile bool *withdrawn = NULL;
+/* Shared with the guardian and the command. */
+static volatile struct
+{
+	bool withdrawn; /* the command found the lease over, and has run nothing */
+	bool ended;		/* its shell has ended */
+	int	 status;	/* with this status, as waitpid() has it */
+} *report = NULL;
+
+/* When lost_lease must have ended, as the server shuts down; 0: it does not. */
+static uint64_t leave_until = 0;
 
 static char			*last_command = NULL; /* to notice that the setting changed */
 static bool			 postmaster_gone = false;
@@ -324,7 +342,11 @@ next_event(Event *event)
 		return !told.anything || !told.lease;
 	}
 	else if (!told.anything)
+	{
+		/* of whatever was left behind: the present term may be another's */
 		event->kind = LOST_LEASE;
+		event->term = 0;
+	}
 	else
 	{
 		event->kind = NEW_LEADER;
@@ -397,26 +419,86 @@ expand(const char *command, const Event *event)
 }
 
 /*
- * In the child: a process group of its own, nothing of the server's but its
- * standard output and error and its environment, and the command.
+ * Not closefrom(), which older C libraries do not have: the server would not start.
  */
 static void
-become_command(const char *command, const Event *event, pid_t parent)
+close_files_from(int first)
 {
-	struct sigaction action;
-	sigset_t		 none;
-	uint64_t		 term;
-	uint64_t		 now;
-	int				 signal_number;
-	int				 fd;
+	DIR			  *directory;
+	struct dirent *entry;
+	int			   fd;
 
-	setpgid(0, 0);
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, first, ~0U, 0) == 0)
+		return;
+#endif
+	directory = opendir("/proc/self/fd");
+	if (directory == NULL)
+	{
+		for (fd = first; fd < getdtablesize(); fd++)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(directory)) != NULL)
+	{
+		fd = atoi(entry->d_name);
+		if (fd >= first && fd != dirfd(directory))
+			close(fd);
+	}
+	closedir(directory);
+}
 
-	/* if this process's parent is killed, so is this one */
+/*
+ * In the command's process: nothing of the server's but its standard output and
+ * error and its environment.
+ */
+static void
+become_command(const char *command, const Event *event, pid_t guardian)
+{
+	sigset_t none;
+	uint64_t term;
+	uint64_t now;
+	int		 fd;
+
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
+	if (getppid() != guardian)
 		_exit(127);
 
+	if (event->kind == GAINED_LEASE &&
+		(shared_lease(&term, &now) == 0 || term != event->term))
+	{
+		report->withdrawn = true;
+		_exit(0);
+	}
+
+	fd = open("/dev/null", O_RDONLY);
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0)
+		_exit(127);
+	close_files_from(STDERR_FILENO + 1);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execl("/bin/sh", "sh", "-c", command, (char *) NULL);
+	_exit(127);
+}
+
+/*
+ * In the guardian: start the command, wait for its shell's end and report that.  If
+ * the notify process ends before, so does the whole group at one stroke, this
+ * process included: the next notify process knows nothing of it.
+ *
+ * All signals are blocked all the time; SIGUSR1 says that the parent has gone.
+ */
+static void
+guard_command(const char *command, const Event *event, pid_t parent)
+{
+	struct sigaction action;
+	sigset_t		 awaited;
+	pid_t			 self = getpid();
+	pid_t			 shell;
+	int				 status;
+	int				 signal_number;
+
+	setpgid(0, 0);
 	memset(&action, 0, sizeof(action));
 	action.sa_handler = SIG_DFL;
 	for (signal_number = 1; signal_number < NSIG; signal_number++)
@@ -424,21 +506,41 @@ become_command(const char *command, const Event *event, pid_t parent)
 
 	/* no interrupts are handled in here */
 	HOLD_INTERRUPTS();
-	if (event->kind == GAINED_LEASE &&
-		(shared_lease(&term, &now) == 0 || term != event->term))
-	{
-		*withdrawn = true;
-		_exit(0);
-	}
-
-	fd = open("/dev/null", O_RDONLY);
-	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0)
+	prctl(PR_SET_PDEATHSIG, SIGUSR1);
+	if (getppid() != parent)
 		_exit(127);
-	closefrom(STDERR_FILENO + 1);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	execl("/bin/sh", "sh", "-c", command, (char *) NULL);
-	_exit(127);
+	shell = fork();
+	if (shell == 0)
+		become_command(command, event, self);
+	if (shell < 0)
+		_exit(127);
+
+	/* nothing of the server's stays in use by this process */
+	set_ps_display("guards a command");
+	PGSharedMemoryDetach();
+	close_files_from(0);
+	sigemptyset(&awaited);
+	sigaddset(&awaited, SIGCHLD);
+	sigaddset(&awaited, SIGUSR1);
+	while (waitpid(shell, &status, WNOHANG) == 0)
+	{
+		if (getppid() != parent)
+			kill(0, SIGKILL);
+		(void) sigwaitinfo(&awaited, NULL);
+	}
+	report->status = status;
+	report->ended = true;
+	_exit(0);
+}
+
+/*
+ * Bury what commands have left, and what was given up.
+ */
+static void
+bury_orphans(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
 }
 
 static void
@@ -449,16 +551,14 @@ start_command(const char *command, const Event *event)
 	sigset_t all;
 	sigset_t before;
 
-	/* bury what was given up earlier */
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-
-	*withdrawn = false;
+	bury_orphans();
+	report->withdrawn = false;
+	report->ended = false;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0)
-		become_command(command, event, parent);
+		guard_command(command, event, parent);
 	if (pid > 0)
 	{
 		/* both do it, so that it is done when the first of them goes on */
@@ -474,23 +574,30 @@ start_command(const char *command, const Event *event)
 }
 
 /*
- * Has the command ended?  Its shell has, or, if it was ended from here, all that
- * it had started in its process group.
+ * Has the command ended?  Its shell has, or, if it was ended from here or has lost
+ * its guardian, all that it had started in its process group.
  */
 static bool
 has_ended(EndReason reason, int *status)
 {
-	if (!buried)
-	{
-		pid_t pid = waitpid(child, status, WNOHANG);
+	pid_t pid;
+	int	  end;
 
-		if (pid == 0)
-			return false;
+	/* orphans of the group as well: their zombies would look alive */
+	while ((pid = waitpid(-1, &end, WNOHANG)) > 0)
+	{
+		if (pid != child)
+			continue;
 		buried = true;
-		if (pid < 0)
-			*status = 0;
+		*status = report->ended ? report->status : end;
+		if (!report->ended)
+			kill(-child, SIGKILL);
 	}
-	if (reason != NOT_ENDED && (kill(-child, 0) == 0 || errno != ESRCH))
+	if (pid < 0 && errno == ECHILD)
+		buried = true;
+	if (!buried)
+		return false;
+	if ((reason != NOT_ENDED || !report->ended) && (kill(-child, 0) == 0 || errno != ESRCH))
 		return false;
 	child = 0;
 	return true;
@@ -518,17 +625,20 @@ static void
 log_failure(const char *command, const Event *event, EndReason reason, const char *result)
 {
 	char silent[64] = "";
+	bool is_last;
 
 	if (!may_log_failure())
 		return;
+	is_last = failures_logged == FAILURES_LOGGED;
 	if (failures_silent > 0)
 		snprintf(silent, sizeof(silent), " (%d failures before were not logged)", failures_silent);
 	failures_silent = 0;
 	ereport(LOG,
 			(errmsg("pg_leader: notify_command failed for %s in term " UINT64_FORMAT ": %s%s",
 					event_names[event->kind], (uint64) event->term, result, silent),
-			 errdetail("%s%sThe command was: %s", end_details[reason],
-					   reason != NOT_ENDED ? " " : "", command)));
+			 errdetail("%s%sThe command was: %s%s", end_details[reason],
+					   reason != NOT_ENDED ? " " : "", command,
+					   is_last ? "\nFurther failures are not logged for up to a minute." : "")));
 }
 
 /*
@@ -542,8 +652,16 @@ reason_to_end(const Event *event, uint64_t deadline)
 
 	if (clock_now() >= deadline)
 		return OUT_OF_TIME;
-	if (event->kind != LOST_LEASE && is_leaving())
-		return LEAVING;
+	if (is_leaving())
+	{
+		/* one that takes nothing back is told again at the next start */
+		if (event->kind != LOST_LEASE || !told.lease)
+			return LEAVING;
+		if (leave_until == 0)
+			leave_until = clock_now() + LEAVING_LIMIT;
+		if (clock_now() >= leave_until)
+			return LEAVING;
+	}
 	if (event->kind == GAINED_LEASE && (shared_lease(&term, &now) == 0 || term != event->term))
 		return LEASE_OVER;
 	return NOT_ENDED;
@@ -580,6 +698,8 @@ wait_for_command(const char *command, const Event *event)
 
 				wake_at = Min(deadline, until == 0 ? now + 1000 : until);
 			}
+			else if (leave_until != 0)
+				wake_at = Min(deadline, leave_until);
 		}
 		else if (clock_now() >= deadline)
 		{
@@ -621,7 +741,7 @@ tell(const Event *event)
 
 	start_command(command, event);
 	wait_for_command(command, event);
-	if (!*withdrawn)
+	if (!report->withdrawn)
 		remember(event);
 
 	set_ps_display("");
@@ -662,6 +782,7 @@ turn(void)
 {
 	Event event;
 
+	bury_orphans();
 	take_settings();
 	if (is_leaving())
 		leave();
@@ -687,11 +808,14 @@ pg_leader_notify_main(Datum argument)
 	pqsignal(SIGUSR1, procsignal_sigusr1_handler);
 	BackgroundWorkerUnblockSignals();
 
-	withdrawn = mmap(NULL, sizeof(*withdrawn), PROT_READ | PROT_WRITE,
-					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (withdrawn == MAP_FAILED)
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (report == MAP_FAILED)
 		ereport(FATAL,
 				(errmsg("pg_leader: could not get memory to share with pg_leader.notify_command: %m")));
+
+	/* orphans of commands become this process's children, and are buried here */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
 	before_shmem_exit(at_exit, 0);
 	shared_notify_start();

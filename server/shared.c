@@ -451,6 +451,9 @@ void
 shared_notify_start(void)
 {
 	shared->notify_latch = MyLatch;
+
+	/* known before anything is looked at, or a change in between wakes nobody */
+	pg_memory_barrier();
 }
 
 void

@@ -14,7 +14,8 @@ use Getopt::Long qw(GetOptions :config no_ignore_case bundling);
 use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP;
-use Time::HiRes qw(sleep time);
+use POSIX ();
+use Time::HiRes qw(setitimer sleep time ITIMER_REAL);
 
 my $usage = <<'TEXT';
 NAME
@@ -42,8 +43,10 @@ OPTIONS
     --if COMMAND    fail over only if this shell command ends with exit status 0; it
                     is run again until it does, or the time is over
     --before JSON   a QMP command to send before, such as
-                    '{"execute": "nbd-server-stop"}'; if one fails, all ends there
-    -t SECONDS      give up after this time, 5 by default
+                    '{"execute": "nbd-server-stop"}'; if one fails, all ends there.
+                    After these, --if must be true once more
+    -t SECONDS      give up after this time, 5 by default, whatever is being done;
+                    what --if has started is killed
     --help          this text
 
 EXIT STATUS
@@ -51,6 +54,8 @@ EXIT STATUS
 TEXT
 
 my ($socket, $end);
+# What is to be said when the time is over.
+our $late = 'QEMU did not answer in time';
 my $buffer = '';
 my $json = JSON::PP->new->canonical;
 
@@ -70,7 +75,7 @@ sub receive
 	while ($buffer !~ /\n/)
 	{
 		my $rest = $end - time;
-		fail('QEMU did not answer in time') if $rest <= 0 || !$select->can_read($rest);
+		fail($late) if $rest <= 0 || !$select->can_read($rest);
 		sysread($socket, $buffer, 65536, length $buffer) or fail('QEMU has closed the connection');
 		fail('QEMU sends no end') if length $buffer > 1 << 20;
 	}
@@ -98,14 +103,44 @@ sub execute
 	}
 }
 
+# The shell that runs, leader of a process group of its own; 0: none.
+my $shell = 0;
+
+sub kill_shell { kill 'KILL', -$shell, $shell if $shell; return; }
+
+# Did the shell command succeed, and in time?  The alarm ends one that hangs.
+sub is_true
+{
+	my ($command) = @_;
+	local $late = too_late($command);
+
+	$shell = fork() // fail("fork: $!");
+	if ($shell == 0)
+	{
+		setpgrp(0, 0);
+		$SIG{$_} = 'DEFAULT' foreach qw(ALRM HUP INT PIPE TERM);
+		exec('/bin/sh', '-c', $command) or POSIX::_exit(127);
+	}
+	setpgrp($shell, $shell);
+	waitpid($shell, 0);
+	my $status = $?;
+	$shell = 0;
+	return $status == 0;
+}
+
+sub in_time { return time < $end; }
+
+sub too_late { return "not elected, or nothing is lost: \"$_[0]\" did not succeed in time"; }
+
 # Run the shell command until it succeeds.
 sub wait_for
 {
 	my ($command) = @_;
+	local $late = too_late($command);
 
-	while (system('/bin/sh', '-c', $command) != 0)
+	until (is_true($command) && in_time())
 	{
-		fail("not elected, or nothing is lost: \"$command\" did not succeed in time") if time >= $end;
+		fail($late) unless in_time();
 		sleep(0.1);
 	}
 	return;
@@ -132,6 +167,16 @@ usage_error("there is no event \"$event\"") unless $event eq 'gained_lease' || $
 usage_error('heartbeat_lost needs --if COMMAND') if $event eq 'heartbeat_lost' && !defined $if;
 
 $end = time + $seconds;
+$SIG{ALRM} = sub {
+	kill_shell();
+	fail($late);
+};
+# Whoever ends this program ends what it runs.
+foreach my $name (qw(HUP INT TERM))
+{
+	$SIG{$name} = sub { kill_shell(); fail("ended by SIG$name"); };
+}
+setitimer(ITIMER_REAL, $seconds);
 # A write to a QEMU that has gone is an error, not the end.
 $SIG{PIPE} = 'IGNORE';
 $socket = IO::Socket::UNIX->new(Peer => $path) or fail("no QEMU at $path: $!");
@@ -146,6 +191,11 @@ if ($mode ne 'primary' && $mode ne 'secondary')
 }
 # Last, so that it is true when it is acted on.
 wait_for($if) if defined $if;
-execute($_) foreach @before;
+if (@before)
+{
+	execute($_) foreach @before;
+	fail("not any more: \"$if\" failed after --before") if defined $if && !is_true($if);
+}
+fail('not done in time; nothing is told to go on') unless in_time();
 execute({ execute => 'x-colo-lost-heartbeat' });
 print "the $mode side goes on alone\n";

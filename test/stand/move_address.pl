@@ -6,7 +6,8 @@
 #
 # A process looks at all nodes again and again and writes down who has the address.
 # In the end the example's limit is shown as well: a server that is killed outright
-# leaves the address behind, until it starts again.
+# leaves the address behind, until it starts again.  And the script by itself, when
+# one of its runs overtakes another one.
 
 use strict;
 use warnings;
@@ -48,6 +49,8 @@ open(my $rule, '>', '/etc/sudoers.d/pg_leader') or die $!;
 print $rule "$user ALL=(root) NOPASSWD: $script\n";
 close $rule;
 chmod 0440, '/etc/sudoers.d/pg_leader';
+mkdir '/run/pg_leader_address', 0700;
+$stand->run('/bin/mount', '-t', 'tmpfs', '-o', 'mode=700', 'tmpfs', '/run/pg_leader_address');
 
 # ---- who has the address ----
 
@@ -173,6 +176,51 @@ $stand->kill_nodes($dead);
 wait_until_at('a server killed outright leaves the address behind', sort($dead, $leader));
 $stand->ctl("start $dead");
 wait_until_at('and takes it away when it starts again', $leader);
+
+# ---- outrun: a gained_lease that nobody can end, and lost_lease beside it ----
+
+# start_run(ID, ARGUMENTS): the script on that node, its messages to a file.
+sub start_run
+{
+	my ($id, @arguments) = @_;
+	my $pid = fork() // die "fork: $!";
+
+	return $pid if $pid;
+	open(STDERR, '>', "$stand->{dir}/run_messages") or POSIX::_exit(126);
+	exec('ip', 'netns', 'exec', "pgldtest$id", $script, @arguments) or POSIX::_exit(127);
+}
+
+# finish(PID): its exit status.
+sub finish { waitpid($_[0], 0); return $? >> 8; }
+
+sub run_messages
+{
+	open(my $in, '<', "$stand->{dir}/run_messages") or die $!;
+	return join('', <$in>);
+}
+
+my @on = (ADDRESS . '/24', 'eth0');
+my ($namespace) = `ip netns exec pgldtest$dead stat -Lc %i /proc/self/ns/net` =~ /(\d+)/;
+my $newest = "/run/pg_leader_address/${namespace}_eth0_@{[ADDRESS]}.newest";
+unlink $newest;
+my $gained = start_run($dead, '--probe', 5, @on, 'gained_lease');
+my $end = Chaos::now() + LIMIT;
+sleep(0.01) until -s $newest || Chaos::now() > $end;
+is(finish(start_run($dead, @on, 'lost_lease')), 0, 'lost_lease while a gained_lease asks for the address');
+is(waitpid($gained, POSIX::WNOHANG()), 0, 'does not wait for it');
+is(finish($gained), 0, 'gained_lease, outrun');
+is(join(' ', holders()), $leader, 'has not added the address');
+
+is(finish(start_run($dead, '--probe', 1, @on, 'gained_lease')), 0, 'another host goes on answering: taken over');
+like(run_messages(), qr/another host answers for @{[ADDRESS]}\/24, or arping failed; taken over all the same/, 'and it says so');
+is(finish(start_run($dead, @on, 'lost_lease')), 0, 'given back');
+is(join(' ', holders()), $leader, 'and is gone');
+
+foreach my $wrong (['10.93.7.256/24', 'eth0', 'lost_lease'], ['10.93.7.100/33', 'eth0', 'lost_lease'],
+	[@on, 'won'], ['10.93.7.100/24', '../net/eth0', 'lost_lease'], ['--probe', 6, @on, 'gained_lease'])
+{
+	is(finish(start_run($dead, @$wrong)), 2, "refused: @$wrong");
+}
 
 is_deeply([ $stand->unexpected_ends ], [], 'no server has ended by itself');
 done_testing();

@@ -135,8 +135,8 @@ foreach my $id ($cluster->ids)
 	$cluster->wait_until("node $id was told who leads", sub {
 			@told = told($id);
 			grep { / \Q$address\E 100%$/ } @told });
-	like($told[0], qr/^lost_lease \d+ (?:none none|\d \S+) 100%$/,
-		"node $id was told first that it has no lease");
+	like($told[0], qr/^lost_lease 0 (?:none none|\d \S+) 100%$/,
+		"node $id was told first that it has no lease, of no term");
 	is($told[-1], ($id == $leader ? 'gained_lease' : 'new_leader') . " $term $leader $address 100%",
 		"node $id was told in the end what is");
 	is(scalar(grep { /^gained_lease/ } @told), $id == $leader ? 1 : 0, "node $id: the leader alone was told of a lease");
@@ -184,17 +184,17 @@ how($third, 'fail');
 command($third, 'fails %e');
 wait_for_told('one that fails is told all the same', $third, 'fails lost_lease', 'fails new_leader');
 $cluster->wait_for_log($third,
-	qr/LOG:  pg_leader: notify_command failed for lost_lease in term $term: child process exited with exit code 3\n.*DETAIL:  The command was: CHANGE=\d+ \Q$script\E $third fails lost_lease/, $offset);
+	qr/LOG:  pg_leader: notify_command failed for lost_lease in term 0: child process exited with exit code 3\n.*DETAIL:  The command was: CHANGE=\d+ \Q$script\E $third fails lost_lease/, $offset);
 unlink "$directory/how.$third";
 
 forget();
 $cluster->set($third, notify_command => '/nonexistent/program %e');
 reload($third);
-$cluster->wait_for_log($third, qr/notify_command failed for lost_lease in term $term: command not found/, $offset);
+$cluster->wait_for_log($third, qr/notify_command failed for lost_lease in term 0: command not found/, $offset);
 
 $cluster->set($third, notify_command => 'kill -9 $$');
 reload($third);
-$cluster->wait_for_log($third, qr/notify_command failed for lost_lease in term $term: child process was terminated by signal 9/, $offset);
+$cluster->wait_for_log($third, qr/notify_command failed for lost_lease in term 0: child process was terminated by signal 9/, $offset);
 
 # Ten a minute are logged, and the rest counted.
 foreach my $n (1 .. 12)
@@ -204,6 +204,8 @@ foreach my $n (1 .. 12)
 }
 my $logged = () = $cluster->log_of($third, $offset) =~ /notify_command failed/g;
 is($logged, 10, 'so many failures are logged in a minute');
+my @last = $cluster->log_of($third, $offset) =~ /DETAIL:  The command was: ([^\n]*)\n\s+Further failures are not logged for up to a minute\./g;
+is(scalar(@last), 1, 'the tenth says that no more will follow');
 
 # ---- the time limit ----
 
@@ -228,6 +230,7 @@ $pid = pid_of($old);
 how($old, '');
 wait_for_told('one that ignores SIGTERM', $old, 'ignores lost_lease', 'ignores new_leader');
 ok(!lives($pid), 'SIGKILL has ended it before the next one began');
+unlike($cluster->log_of($old, $offset), qr/cannot be ended/, 'nothing that has been ended is taken for alive');
 is(scalar(grep { /notify_command failed for lost_lease in term \d+: child process was terminated/ } split /\n/, $cluster->log_of($old, $offset)), 2,
 	'and the log says so');
 
@@ -303,8 +306,85 @@ wait_for_told('it is told again what is, and nothing false before', $leader,
 	"gained_lease $term", "gained_lease $term");
 is_deeply([ $cluster->wait_for_leader('all agree') ], [ $leader, $term ], 'the election took no notice');
 
+# ---- it is killed, and the next one knows nothing of the command ----
+
+forget();
+how($leader, 'hang');
+unlink "$directory/pid.$leader";
+$cluster->set($leader, notify_timeout => '60s');
+command($leader, '%e %t; :');
+$pid = pid_of($leader);
+my $killed = notifier($leader);
+how($leader, '');
+kill 'KILL', $killed;
+$cluster->wait_until('killed: what a command had started is gone with it', sub { !lives($pid) });
+$cluster->wait_until('killed: another process for notifications', sub { (notifier($leader) // $killed) != $killed });
+($leader, $term) = $cluster->wait_for_leader('after the crash');
+
+# The guardian alone: the command does not go on unguarded, and the next is told.
+forget();
+$third = ($cluster->others($leader))[0];
+how($third, 'hang');
+unlink "$directory/pid.$third";
+$cluster->set($third, notify_timeout => '60s');
+$offset = $cluster->log_size($third);
+command($third, '%e; :');
+$pid = pid_of($third);
+my ($guardian) = grep { PgLeaderCluster::parent_of($_) == notifier($third) } PgLeaderCluster::all_processes();
+how($third, '');
+kill 'KILL', $guardian;
+wait_for_told('a killed guardian', $third, 'lost_lease', 'new_leader');
+ok(!lives($pid), 'what it guarded has gone with it');
+$cluster->wait_for_log($third, qr/notify_command failed for lost_lease in term 0: child process was terminated by signal 9/, $offset);
+
+# ---- shutting down does not wait for long ----
+
+# stop_of(ID): seconds from the server's being told to stop to the command's end.
+sub stop_of
+{
+	my ($id, $event) = @_;
+	my $from = $cluster->log_size($id);
+	my $clock = qr/^[-\d]+ (\d+):(\d+):([\d.]+)/m;
+
+	$cluster->stop($id, 'fast');
+	my $log = $cluster->log_of($id, $from);
+	my @asked = $log =~ /$clock[^\n]*received fast shutdown request/;
+	my @ended = $log =~ /$clock[^\n]*notify_command failed for $event[^\n]*\n[^\n]*DETAIL:  The server shuts down/;
+	return -1 unless @asked && @ended;
+	my ($asked, $ended) = map { ($_->[0] * 60 + $_->[1]) * 60 + $_->[2] } \@asked, \@ended;
+	return $ended < $asked ? $ended + 86400 - $asked : $ended - $asked;
+}
+
+forget();
+how($third, 'hang');
+unlink "$directory/pid.$third";
+command($third, '%e');
+$pid = pid_of($third);
+my $took = stop_of($third, 'lost_lease in term 0');
+ok($took >= 0 && $took < 4, 'a lost_lease that takes nothing back ends at once') or diag("after $took s");
+ok(!lives($pid), 'it is gone');
+how($third, '');
+$cluster->start($third);
+
+forget();
+$cluster->set($leader, notify_timeout => '60s');
+command($leader, '%e %t');
+$cluster->wait_until('told of the lease', sub { ((told($leader))[-1] // '') eq "gained_lease $term" });
+how($leader, 'hang');
+unlink "$directory/pid.$leader";
+$took = stop_of($leader, "lost_lease in term $term");
+ok($took > 0 && $took < 30, 'one that does has its limit, too') or diag("after $took s");
+$pid = pid_of($leader);
+ok(!lives($pid), 'it is gone, too');
+how($leader, '');
+$cluster->start($leader);
+($leader, $term) = $cluster->wait_for_leader('after a stop that waited');
+
 # ---- shutting down, crashing ----
 
+forget();
+command($leader, '%e %t');
+$cluster->wait_until('before a stop: told of the lease', sub { ((told($leader))[-1] // '') eq "gained_lease $term" });
 forget();
 $cluster->stop($leader, 'fast');
 is_deeply([ told($leader) ], ["lost_lease $term"], 'a server that stops tells of its lease\'s end before it is gone');

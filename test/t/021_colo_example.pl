@@ -11,6 +11,7 @@ use IO::Socket::UNIX;
 use JSON::PP;
 use PgLeaderCluster;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $program = "$FindBin::RealBin/../../script/examples/colo_failover.pl";
 my $directory = PostgreSQL::Test::Utils::tempdir_short();
@@ -113,6 +114,23 @@ $path = monitor('not_elected', mode => 'primary');
 is(run('-t', '0.5', '--if', 'false', $path, 'heartbeat_lost'), 1, 'heartbeat_lost, not elected');
 like($err, qr/^colo_failover.pl: not elected, or nothing is lost: "false" did not succeed in time$/, 'it says so');
 is(got($path), 'qmp_capabilities query-colo-status', 'nothing is sent that would fail over');
+
+# In time, or not at all: one that hangs, and one that succeeds too late.
+$path = monitor('if_hangs');
+my $began = time;
+is(run('-t', '0.5', '--if', 'sleep 60; true', $path, 'heartbeat_lost'), 1, '--if hangs');
+cmp_ok(time - $began, '<', 30, '--if hangs: it is not waited for');
+like($err, qr/^colo_failover.pl: not elected, or nothing is lost: "sleep 60; true" did not succeed in time$/, '--if hangs: it says so');
+is(run('-t', '0.5', '--if', 'sleep 0.52; true', $path, 'heartbeat_lost'), 1, '--if succeeds when the time is over');
+unlike(got($path), qr/lost-heartbeat/, '--if hangs, or is late: nothing is sent that would fail over');
+
+# What was true before the commands of --before must still be true after them.
+$path = monitor('if_once');
+my $once = "$directory/once";
+is(run('--if', "test ! -e $once && : >$once", '--before', '{"execute": "nbd-server-stop"}', $path, 'heartbeat_lost'),
+	1, '--if is true, and after --before not any more');
+like($err, qr/^colo_failover.pl: not any more: .* failed after --before$/, 'it says so');
+is(got($path), 'qmp_capabilities query-colo-status nbd-server-stop', 'nothing is sent that would fail over');
 
 $path = monitor('none', mode => 'none');
 is(run($path, 'gained_lease'), 0, 'no COLO: nothing to do');
