@@ -118,12 +118,14 @@ sub record
 	return $file;
 }
 
-# Flood node ID: mode and file as of flood.c, source is ADDRESS:PORT.
+# Flood node ID: mode and file as of flood.c, source is ADDRESS:PORT.  With
+# {flood_nice} set, the stranger's niceness: real ones do not share our processors.
 sub flood
 {
 	my ($self, $mode, $file, $id, $port, $source, $rate, $seconds) = @_;
+	my @nice = defined $self->{flood_nice} ? ('nice', '-n', $self->{flood_nice}) : ();
 
-	return $self->begin(NAMESPACE, $self->{flood}, $mode, $file, $self->address($id, $port), $source,
+	return $self->begin(NAMESPACE, @nice, $self->{flood}, $mode, $file, $self->address($id, $port), $source,
 		$rate, $seconds);
 }
 
