@@ -53,6 +53,6 @@ _PG_init(void)
 	previous_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = init_memory;
 
-	worker_register();
-	notify_register();
+	worker_register("pg_leader", "pg_leader_worker_main");
+	worker_register("pg_leader notify", "pg_leader_notify_main");
 }

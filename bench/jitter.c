@@ -3,9 +3,9 @@
  *	  What the machine itself takes: how late a timer wakes a process that sleeps as
  *	  the worker does, and how long an fdatasync lasts.
  *
- * For bench/jitter, and for bench/failover and bench/compare beside their trials:
- * no election can be more punctual than this.  Two processes, so that neither waits
- * for the other; both sleep nearly all of the time.
+ * For bench/jitter, and for bench/failover, bench/compare and bench/calm beside what
+ * they do: no election can be more punctual than this.  Two processes, so that neither
+ * waits for the other; both sleep nearly all of the time.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -102,7 +102,7 @@ print_line(const char *name)
 
 /* A timer at a moment of the election's clock, and a process that waits for it. */
 static void
-measure_timer(uint64_t until)
+measure_timer(uint64_t until, uint64_t interval)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	int				   timer = timerfd_create(CLOCK_OF_ELECTION, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -112,7 +112,8 @@ measure_timer(uint64_t until)
 		fail("could not make a timer");
 	while (!end_requested && clock_now() < until)
 	{
-		uint64_t		  at = clock_now() + SLEEP_MIN + (uint64_t) (random() % (SLEEP_MAX - SLEEP_MIN));
+		uint64_t		  sleep = interval != 0 ? interval : SLEEP_MIN + (uint64_t) (random() % (SLEEP_MAX - SLEEP_MIN));
+		uint64_t		  at = clock_now() + sleep;
 		struct itimerspec spec = {.it_value = {.tv_sec = (time_t) (at / 1000000),
 											   .tv_nsec = (long) (at % 1000000) * 1000}};
 		uint64_t		  expirations;
@@ -161,36 +162,57 @@ static void
 usage(FILE *where)
 {
 	fprintf(where,
-			"usage: bench/jitter [--seconds N] [--directory DIR]\n"
+			"usage: bench/jitter [--seconds N] [--directory DIR | --no-saves] [--interval US]\n"
 			"What the machine itself takes: how late timers ring for a process that sleeps,\n"
 			"and how long pwrite and fdatasync of 512 bytes last in DIR.\n"
 			"    --seconds N       how long; 10 by default, and until SIGINT or SIGTERM at most\n"
-			"    --directory DIR   on the disk that matters; TMPDIR or /tmp by default\n");
+			"    --directory DIR   on the disk that matters; TMPDIR or /tmp by default\n"
+			"    --no-saves        only the timer\n"
+			"    --interval US     it rings so often; at random, after 1000 to 10000, by default\n");
+}
+
+typedef struct Options
+{
+	unsigned long seconds;
+	unsigned long interval;	 /* us; 0: at random */
+	const char	 *directory; /* NULL: no saves */
+} Options;
+
+/* A number, or false and words. */
+static bool
+take_number(const char *name, const char *text, unsigned long least, unsigned long most,
+			unsigned long *number)
+{
+	char *end;
+
+	*number = strtoul(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && *end == '\0' && *number >= least && *number <= most)
+		return true;
+	fprintf(stderr, "jitter: --%s is a number from %lu to %lu\n", name, least, most);
+	return false;
 }
 
 static void
-parse_arguments(int argc, char **argv, unsigned long *seconds, const char **directory)
+parse_arguments(int argc, char **argv, Options *given)
 {
 	static const struct option options[] = {
 		{"seconds", required_argument, NULL, 's'},
 		{"directory", required_argument, NULL, 'd'},
+		{"no-saves", no_argument, NULL, 'n'},
+		{"interval", required_argument, NULL, 'i'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}};
-	char *end;
-	int	  option;
+	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 	{
-		if (option == 's')
+		if (option == 's' && take_number("seconds", optarg, 1, 1000000, &given->seconds))
+			continue;
+		if (option == 'i' && take_number("interval", optarg, 100, 60000000, &given->interval))
+			continue;
+		if (option == 'd' || option == 'n')
 		{
-			*seconds = strtoul(optarg, &end, 10);
-			if (*end == '\0' && *seconds >= 1 && *seconds <= 1000000)
-				continue;
-			fprintf(stderr, "jitter: --seconds is a number from 1 to 1000000\n");
-		}
-		else if (option == 'd')
-		{
-			*directory = optarg;
+			given->directory = option == 'd' ? optarg : NULL;
 			continue;
 		}
 		usage(option == 'h' ? stdout : stderr);
@@ -207,32 +229,37 @@ int
 main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = handle_end};
-	const char		*directory = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
-	unsigned long	 seconds = 10;
+	Options			 options = {.seconds = 10, .directory = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp"};
 	uint64_t		 until;
-	pid_t			 child;
+	pid_t			 child = 0;
 	int				 status = 0;
 
-	parse_arguments(argc, argv, &seconds, &directory);
+	parse_arguments(argc, argv, &options);
 	(void) sigaction(SIGTERM, &action, NULL);
 	(void) sigaction(SIGINT, &action, NULL);
 	(void) prctl(PR_SET_PDEATHSIG, SIGTERM);
-	until = clock_now() + seconds * UINT64_C(1000000);
-	child = fork();
-	if (child < 0)
-		fail("fork");
-	if (child == 0)
+	until = clock_now() + options.seconds * UINT64_C(1000000);
+	if (options.directory != NULL)
 	{
-		(void) prctl(PR_SET_PDEATHSIG, SIGTERM);
-		measure_saves(directory, until);
-		print_line("pwrite and fdatasync");
-		return 0;
+		child = fork();
+		if (child < 0)
+			fail("fork");
+		if (child == 0)
+		{
+			(void) prctl(PR_SET_PDEATHSIG, SIGTERM);
+			measure_saves(options.directory, until);
+			print_line("pwrite and fdatasync");
+			return 0;
+		}
 	}
 	srandom((unsigned int) clock_now());
-	measure_timer(until);
-	(void) kill(child, SIGTERM);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
+	measure_timer(until, options.interval);
+	if (child != 0)
+	{
+		(void) kill(child, SIGTERM);
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+			;
+	}
 	print_line("a timer rings late by");
 	return status == 0 ? 0 : 1;
 }

@@ -436,7 +436,7 @@ transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *mes
 
 /* ---- sending ---- */
 
-void
+bool
 transport_send(Transport *transport, const RaftMessage *message)
 {
 	uint8_t				  buffer[MESSAGE_SIZE];
@@ -448,7 +448,7 @@ transport_send(Transport *transport, const RaftMessage *message)
 		!transport->addresses.of[message->to].known)
 	{
 		transport->counters.unresolved++;
-		return;
+		return false;
 	}
 	to = &transport->addresses.of[message->to];
 	envelope.cluster_digest = transport->cluster_digest;
@@ -459,7 +459,7 @@ transport_send(Transport *transport, const RaftMessage *message)
 		/* Not without a tag, for no reason. */
 		transport->counters.send_errors++;
 		transport->last_send_errno = EIO;
-		return;
+		return false;
 	}
 	do
 	{
@@ -469,10 +469,11 @@ transport_send(Transport *transport, const RaftMessage *message)
 	if (length == (ssize_t) sizeof(buffer))
 	{
 		transport->counters.sent++;
-		return;
+		return true;
 	}
 	transport->counters.send_errors++;
 	transport->last_send_errno = length < 0 ? errno : EMSGSIZE;
+	return false;
 }
 
 const char *

@@ -137,8 +137,8 @@ extern uint64_t transport_deadline(const Transport *transport);
  */
 extern void transport_connect(Transport *transport, const Cluster *cluster, uint64_t now);
 
-/* Send one message to message->to.  Errors are counted. */
-extern void transport_send(Transport *transport, const RaftMessage *message);
+/* Send one message to message->to.  false: it was not sent, which is counted. */
+extern bool transport_send(Transport *transport, const RaftMessage *message);
 
 /* Safe to call twice. */
 extern void transport_close(Transport *transport);

@@ -14,11 +14,9 @@
 #include "node/clock.h"
 #include "node/journal.h"
 #include "server/events.h"
+#include "server/once_a_minute.h"
 #include "server/settings.h"
 #include "server/shared.h"
-
-/* A journal that cannot be written is told of once in so many microseconds. */
-#define LOG_INTERVAL UINT64CONST(60000000)
 
 /* How long the process may outlive itself for the last events, in microseconds. */
 #define FINISH_TIME UINT64CONST(200000)
@@ -154,9 +152,8 @@ static void
 tell_failure(const char *error)
 {
 	failed_until = shared_last_event();
-	if (write_failed_at != 0 && clock_now() - write_failed_at < LOG_INTERVAL)
+	if (!once_a_minute(&write_failed_at, clock_now()))
 		return;
-	write_failed_at = clock_now();
 	ereport(LOG,
 			(errmsg("pg_leader: could not keep events: %s", error),
 			 errdetail("It is tried again with each event. Elections do not need it.")));

@@ -151,26 +151,6 @@ static uint64_t failures_since = 0;
 static int		failures_logged = 0;
 static int		failures_silent = 0;
 
-void
-notify_register(void)
-{
-	BackgroundWorker worker;
-
-	if (IsBinaryUpgrade)
-		return;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
-	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "pg_leader", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "pg_leader_notify_main",
-			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "pg_leader notify", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "pg_leader notify", sizeof(worker.bgw_type));
-	RegisterBackgroundWorker(&worker);
-}
-
 bool
 notify_check_command(char **newval, void **extra, GucSource source)
 {

@@ -10,8 +10,6 @@
 
 #include "utils/guc.h"
 
-extern void notify_register(void);
-
 extern PGDLLEXPORT void pg_leader_notify_main(Datum argument);
 
 /* Check hook of pg_leader.notify_command: placeholders that there are. */

@@ -16,14 +16,12 @@
 #include "utils/timestamp.h"
 
 #include "node/clock.h"
+#include "server/once_a_minute.h"
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
 #include "server/statistics.h"
 #include "server/trouble.h"
-
-/* Trouble of one kind is logged once in so many microseconds. */
-#define LOG_INTERVAL UINT64CONST(60000000)
 
 /* The lease that this member shows, for the events. */
 typedef struct ShownLease
@@ -60,12 +58,7 @@ static bool				 other_version[RAFT_MAX_NODES];
 static bool
 may_log(uint64_t *last)
 {
-	uint64_t now = clock_now();
-
-	if (*last != 0 && now - *last < LOG_INTERVAL)
-		return false;
-	*last = now;
-	return true;
+	return once_a_minute(last, clock_now());
 }
 
 /* ---- life ---- */
@@ -284,12 +277,6 @@ add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *
 }
 
 /* ---- save, show, send ---- */
-
-void
-report_save(uint64_t took)
-{
-	statistics_save(took);
-}
 
 static void
 fill_status(const Raft *raft)

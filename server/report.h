@@ -35,7 +35,6 @@ extern void report_end(uint64_t now);
 
 /* ---- save, show, send ---- */
 
-extern void report_save(uint64_t took);
 extern void report_show(const Raft *raft, const RaftOutput *output);
 extern void report_sent(const RaftMessage *message);
 extern void report_log(const Raft *raft, const RaftOutput *output);

@@ -3,7 +3,7 @@
  *	  What the worker measures: round trips, heartbeats, saves, its own lateness.
  *
  * See statistics.h for what is measured from when to when.  Called by worker.c, and
- * by report.c for saves and the reset.  What happened to a heartbeat is found by
+ * by report.c for the reset.  What happened to a heartbeat is found by
  * looking at the core after it has taken the message: the core itself keeps no
  * statistics of times.
  *
@@ -14,11 +14,9 @@
 #include "postgres.h"
 
 #include "node/clock.h"
+#include "server/once_a_minute.h"
 #include "server/shared.h"
 #include "server/statistics.h"
-
-/* Heartbeats that nearly came too late are logged once in so many microseconds. */
-#define WARNING_INTERVAL UINT64CONST(60000000)
 
 /* How much of the timeout may pass before a heartbeat is a close one. */
 #define CLOSE_PERCENT 80
@@ -282,12 +280,10 @@ static void
 warn_of_close_heartbeat(void)
 {
 	const CloseHeartbeat *close = &close_heartbeat;
-	uint64_t			  now = clock_now();
 	char				  cause[400];
 
-	if (warned_at != 0 && now - warned_at < WARNING_INTERVAL)
+	if (!once_a_minute(&warned_at, clock_now()))
 		return;
-	warned_at = now;
 	describe_cause(close, not_told - 1, cause, sizeof(cause));
 	not_told = 0;
 	ereport(WARNING,

@@ -7,12 +7,10 @@
 #include "postgres.h"
 
 #include "node/clock.h"
+#include "server/once_a_minute.h"
 #include "server/report.h"
 #include "server/shared.h"
 #include "server/trouble.h"
-
-/* Each kind of trouble with a member is logged once in so many microseconds. */
-#define LOG_INTERVAL UINT64CONST(60000000)
 
 typedef enum TroubleKind
 {
@@ -45,15 +43,6 @@ static uint8_t version_of[RAFT_MAX_NODES];
 static int32_t claim_of[RAFT_MAX_NODES];
 static int32_t taken_for[RAFT_MAX_NODES];
 static char	   claimed_by[RAFT_MAX_NODES][SHARED_RESOLVED_SIZE];
-
-static bool
-may_log(Trouble *trouble, uint64_t now)
-{
-	if (trouble->logged_at != 0 && now - trouble->logged_at < LOG_INTERVAL)
-		return false;
-	trouble->logged_at = now;
-	return true;
-}
 
 static void
 describe(const Raft *raft, int32_t id, TroubleKind kind, char *text, size_t size)
@@ -142,7 +131,7 @@ note(int32_t id, TroubleKind kind, const char *dropped_as)
 
 	trouble->seen_at = now;
 	seen[id] |= 1U << kind;
-	if (!may_log(trouble, now))
+	if (!once_a_minute(&trouble->logged_at, now))
 		return;
 	describe(NULL, id, kind, words, sizeof(words));
 	ereport(LOG,
@@ -232,7 +221,7 @@ trouble_other_list(const Raft *raft, int32_t node_id)
 static void
 log_other_list(const Raft *raft, int32_t id, uint64_t now)
 {
-	if (may_log(&troubles[id][TROUBLE_LIST], now))
+	if (once_a_minute(&troubles[id][TROUBLE_LIST].logged_at, now))
 		ereport(LOG,
 				(errmsg("pg_leader: node %d has another member list", id),
 				 errdetail("The digest of its list is %016llx, that of this node's is %016llx.",

@@ -87,7 +87,7 @@ static uint64_t		 election_due = 0; /* of it, what the election waits for */
 static MemoryContext turn_context = NULL;
 
 void
-worker_register(void)
+worker_register(const char *name, const char *function)
 {
 	BackgroundWorker worker;
 
@@ -100,10 +100,9 @@ worker_register(void)
 	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
 	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "pg_leader", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "pg_leader_worker_main",
-			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "pg_leader", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "pg_leader", sizeof(worker.bgw_type));
+	strlcpy(worker.bgw_function_name, function, sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, name, sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, name, sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
 }
 
@@ -213,7 +212,7 @@ save(const RaftSaved *saved)
 				 errdetail("What depends on them was neither shown nor sent."),
 				 errhint("The worker starts again from what the disk holds.")));
 	}
-	report_save(clock_now() - began);
+	statistics_save(clock_now() - began);
 }
 
 /*
@@ -231,10 +230,7 @@ act_on(void)
 
 	for (i = 0; i < output.n_messages; i++)
 	{
-		uint64_t sent = transport.counters.sent;
-
-		transport_send(&transport, &output.messages[i]);
-		if (transport.counters.sent != sent)
+		if (transport_send(&transport, &output.messages[i]))
 			statistics_sent(output.messages[i].to);
 		report_sent(&output.messages[i]);
 	}

@@ -137,18 +137,6 @@ sub rate_of
 	return $rate;
 }
 
-sub worker
-{
-	my ($self, $id) = @_;
-
-	foreach my $pid ($self->pids($id))
-	{
-		open(my $file, '<', "/proc/$pid/cmdline") or next;
-		return $pid if (<$file> // '') =~ /^postgres: pg_leader chaos \d+: pg_leader: /;
-	}
-	die "node $id has no worker";
-}
-
 # Processor time of a process so far, in seconds.
 sub processor_time
 {

@@ -274,30 +274,6 @@ sub loss_around
 
 # ---- processes ----
 
-# Pids of a node's processes whose titles match.
-sub titled
-{
-	my ($stand, $id, $title) = @_;
-	my @found;
-
-	foreach my $pid ($stand->pids($id))
-	{
-		open(my $file, '<', "/proc/$pid/cmdline") or next;
-		my $text = <$file> // next;
-		push @found, $pid if $text =~ $title;
-	}
-	return @found;
-}
-
-sub worker
-{
-	my ($stand, $id) = @_;
-	my @pids = titled($stand, $id, qr/^postgres: pg_leader \S+ \d+: pg_leader: /);
-
-	die "node $id has " . @pids . " workers\n" if @pids != 1;
-	return $pids[0];
-}
-
 sub postmaster
 {
 	my ($stand, $id) = @_;
@@ -337,7 +313,7 @@ sub wait_until_back
 
 	while (Chaos::now() < $end)
 	{
-		my ($now) = titled($stand, $id, qr/^postgres: pg_leader \S+ \d+: pg_leader: /);
+		my ($now) = $stand->workers($id);
 		if (defined $now && $now != $worker)
 		{
 			my $rows = $stand->query($id, 'SELECT state FROM pg_leader_status');
@@ -402,8 +378,8 @@ sub pause_worker
 	my ($self, $intent) = @_;
 	my ($id) = @{ $intent->{order} };
 	return { text => $id, nodes => [$id],
-		begin => sub { my ($stand) = @_; signal($stand, $id, 'STOP', worker($stand, $id)) },
-		end => sub { my ($stand) = @_; signal($stand, $id, 'CONT', worker($stand, $id)) } };
+		begin => sub { my ($stand) = @_; signal($stand, $id, 'STOP', $stand->worker($id)) },
+		end => sub { my ($stand) = @_; signal($stand, $id, 'CONT', $stand->worker($id)) } };
 }
 
 # Its server lives on and starts it again.
@@ -414,7 +390,7 @@ sub end_worker
 	return { text => $id, nodes => [$id],
 		begin => sub {
 			my ($stand) = @_;
-			my $worker = worker($stand, $id);
+			my $worker = $stand->worker($id);
 			signal($stand, $id, 'TERM', $worker);
 			wait_until_back($stand, $id, $worker);
 		} };
@@ -448,7 +424,7 @@ sub kill_worker
 	return { text => "@ids", nodes => \@ids, writes_record => 1,
 		begin => sub {
 			my ($stand, $record) = @_;
-			my %worker = map { ($_ => worker($stand, $_)) } @ids;
+			my %worker = map { ($_ => $stand->worker($_)) } @ids;
 			$record->();
 			signal($stand, $_, 'KILL', $worker{$_}) foreach @ids;
 			wait_until_back($stand, $_, $worker{$_}) foreach @ids;
@@ -463,9 +439,9 @@ sub kill_backend
 	return { text => $id, nodes => [$id],
 		begin => sub {
 			my ($stand) = @_;
-			my $worker = worker($stand, $id);
-			my @backends = titled($stand, $id, qr/\[local\]/);
-			@backends = titled($stand, $id, qr/: background writer/) unless @backends;
+			my $worker = $stand->worker($id);
+			my @backends = $stand->titled($id, qr/\[local\]/);
+			@backends = $stand->titled($id, qr/: background writer/) unless @backends;
 			die "node $id has no process to kill\n" unless @backends;
 			signal($stand, $id, 'KILL', $backends[0]);
 			wait_until_back($stand, $id, $worker);

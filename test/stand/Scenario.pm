@@ -472,19 +472,6 @@ sub end_workers
 	return;
 }
 
-# The process that is the member of a node.
-sub worker
-{
-	my ($self, $id) = @_;
-
-	foreach my $pid ($self->pids($id))
-	{
-		open(my $file, '<', "/proc/$pid/cmdline") or next;
-		return $pid if (<$file> // '') =~ /^postgres: pg_leader chaos \d+: pg_leader: /;
-	}
-	die "node $id has no worker";
-}
-
 # SIGKILL for a worker makes its server start all its processes anew: a new life.
 # Returns when it was sent.
 sub kill_workers

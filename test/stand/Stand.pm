@@ -169,6 +169,39 @@ sub wait_for_leader_above
 	die "no leader with a lease that all of @ids agree on within 60 s: $seen";
 }
 
+# ---- processes ----
+
+# Pids of a node's processes whose titles match.
+sub titled
+{
+	my ($self, $id, $title) = @_;
+	my @found;
+
+	foreach my $pid ($self->pids($id))
+	{
+		open(my $file, '<', "/proc/$pid/cmdline") or next;
+		my $text = <$file> // next;
+		push @found, $pid if $text =~ $title;
+	}
+	return @found;
+}
+
+# The processes that are the member of a node: one, or none for a moment.
+sub workers
+{
+	my ($self, $id) = @_;
+	return $self->titled($id, qr/^postgres: pg_leader chaos \d+: pg_leader: /);
+}
+
+sub worker
+{
+	my ($self, $id) = @_;
+	my @pids = $self->workers($id);
+
+	die "node $id has " . @pids . " workers\n" if @pids != 1;
+	return $pids[0];
+}
+
 # ---- the end of processes ----
 
 # Stop all processes of nodes: from then on none of them acts on anything, so that
