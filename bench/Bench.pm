@@ -24,14 +24,12 @@ END { $? = 1 if $? > 2 && $? < 128 || $? == 255; }
 
 # ---- the command line ----
 
-# Prints the comment at the head of the calling program, and exits.
+# Prints what the calling program says of itself in $main::usage, and exits.
 sub usage
 {
 	my ($status) = @_;
-	my $where = $status == 0 ? \*STDOUT : \*STDERR;
 
-	open(my $text, '<', $0) or die "$0: $!\n";
-	while (<$text>) { print $where s/^# ?//r if 2 .. /^$/; }
+	print { $status == 0 ? \*STDOUT : \*STDERR } $main::usage;
 	exit $status;
 }
 

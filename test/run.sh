@@ -338,7 +338,7 @@ lint_has_help()
 {
 	local output
 
-	output=$(as_tester "./$1" --help) && [[ $output == *NAME*SYNOPSIS*"EXIT STATUS"* ]]
+	output=$(as_tester "./$1" --help) && [[ $output == NAME$'\n'*SYNOPSIS*DESCRIPTION*OPTIONS*"EXIT STATUS"* ]]
 }
 
 part_lint()
@@ -366,9 +366,13 @@ part_lint()
 	for file in "${scripts[@]}"; do
 		case $file in
 			script/lib.sh | script/test_stand/stand.sh) ;;
-			script/*.sh | script/pg_leader_check | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh)
+			script/* | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh | test/sql/run.sh)
 				check "$file has --help" lint_has_help "$file" ;;
 		esac
+	done
+	for file in $(files '^bench/[a-z]+$') $(files '^script/.*\.pl$') test/mutants/run.pl \
+			test/stand/check_history test/stand/nemesis test/stand/private_network; do
+		check "$file has --help" lint_has_help "$file"
 	done
 	for file in $(cd "$tree" && files '^bench/' | xargs grep -lI '^#!/usr/bin/perl'); do
 		check "perl compiles $file" as_tester perl -c "$file"

@@ -11,10 +11,29 @@ set -euo pipefail
 
 usage() {
 	cat <<'USAGE'
-Usage: test/sql/run.sh [TEST...]
+NAME
+    run.sh - test the SQL interface on a server of its own
 
-Runs the named tests of test/sql, all by default.
-Environment: PG_CONFIG (pg_config), PGLD_TEST_USER (postgres, when run as root).
+SYNOPSIS
+    test/sql/run.sh [TEST...]
+
+DESCRIPTION
+    Runs the named tests of test/sql with pg_regress, all by default, against a
+    server that preloads the installed pg_leader: a member that is a whole cluster.
+    "make check-sql" is the same.  As root it switches to another user.
+
+    When a test fails, regression.diffs and results/ are left in the current
+    directory.
+
+OPTIONS
+    --help          this text
+
+ENVIRONMENT
+    PG_CONFIG       the PostgreSQL to test with, where pg_leader is installed
+    PGLD_TEST_USER  whom the server runs as when root calls this; postgres
+
+EXIT STATUS
+    0 all passed, anything else: not
 USAGE
 }
 
