@@ -1,0 +1,187 @@
+# test/t/023_documented.pl
+#	  What users can see of pg_leader is in doc/reference.md, and says the same
+#	  there: settings with their defaults, ranges and what makes a change take
+#	  effect, functions with their results and rights, each column of each view,
+#	  measures, and the names in the scripts' configurations.  The server is asked
+#	  what there is.  Each SQL object also has a COMMENT.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PgLeaderCluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = "$FindBin::RealBin/../..";
+my $reference = PostgreSQL::Test::Utils::slurp_file("$top/doc/reference.md");
+my $sample = PostgreSQL::Test::Utils::slurp_file("$top/config/postgresql.conf.sample");
+my $cluster = PgLeaderCluster->new('documented', 1);
+
+# section(HEADING): what stands under it, up to the next heading of any level.
+sub section
+{
+	my $heading = shift;
+
+	return $reference =~ /^#+ \Q$heading\E\n(.*?)(?=^#|\z)/ms ? $1 : '';
+}
+
+# rows(HEADING): of the tables there { what is in backticks in the first cell => the other cells }.
+sub rows
+{
+	my %found;
+
+	foreach my $line (split /\n/, section(shift))
+	{
+		my (undef, $name, @cells) = map { s/^ +| +$//gr } split /(?<!\\)\|/, $line;
+
+		next unless defined $name && $name =~ /^`([^`]+)`(.*)/;
+		die "$1 is there twice" if $found{$1};
+		$found{$1} = [ $2, @cells ];
+	}
+	return \%found;
+}
+
+# ask(QUERY): its rows, each as a reference to an array.
+sub ask
+{
+	return map { [ split /\x1f/, $_, -1 ] } split /\n/,
+	  $cluster->server(0)->safe_psql('postgres', shift, extra_params => [ '-F', "\x1f" ]);
+}
+
+sub names_agree
+{
+	my ($what, $there_are, $documented) = @_;
+
+	return is_deeply([ sort @$documented ], [ sort @$there_are ], "$what: all are documented, and no others");
+}
+
+# A time of the document, in milliseconds, as the server counts all of ours.
+sub milliseconds
+{
+	my ($number, $unit) = shift =~ /^([0-9.]+)(ms|s|min)$/ or return;
+
+	return $number * { ms => 1, s => 1000, min => 60000 }->{$unit};
+}
+
+$cluster->start_all;
+$cluster->wait_for_leader('a cluster of one');
+
+# ---- objects ----
+
+# The members of the extension.  Row types of views come and go with these.
+my @objects = ask(<<'SQL');
+SELECT d.classid::regclass, pg_describe_object(d.classid, d.objid, 0), obj_description(d.objid, d.classid::regclass::name)
+FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+WHERE e.extname = 'pg_leader' AND d.deptype = 'e' AND d.classid <> 'pg_type'::regclass
+SQL
+cmp_ok(scalar @objects, '>=', 28, 'the extension has its objects');
+is_deeply([ map { $_->[1] } grep { $_->[0] !~ /^pg_(?:class|proc)$/ } @objects ], [],
+	'of no kind that this test does not know');
+is_deeply([ map { $_->[1] } grep { $_->[2] eq '' } @objects ], [], 'each has a COMMENT');
+is_deeply([ ask(<<'SQL') ], [], 'and is of no type of its own');
+SELECT t.typname FROM pg_depend d JOIN pg_type t ON d.classid = 'pg_type'::regclass AND d.objid = t.oid
+     JOIN pg_extension e ON d.refobjid = e.oid AND e.extname = 'pg_leader'
+WHERE d.deptype = 'e' AND t.typtype <> 'c' AND t.typcategory <> 'A'
+SQL
+
+# ---- functions ----
+
+# [name, result, its arguments' names, may everyone call it]
+my @functions = ask(<<'SQL');
+SELECT p.proname, t.typname, array_to_string(p.proargnames, ' '), has_function_privilege('public', p.oid, 'EXECUTE')
+FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid AND e.extname = 'pg_leader'
+     JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+     JOIN pg_type t ON p.prorettype = t.oid
+WHERE d.deptype = 'e'
+SQL
+my $documented = rows('Functions');
+my %function = map { /^(\w+)\((.*)\)$/ ? ($1 => [ $2, @{ $documented->{$_} } ]) : () } keys %$documented;
+my @of_views = section('Functions') =~ /`(pg_leader_get_\w+)\(\)`/g;
+
+names_agree('functions', [ map { $_->[0] } @functions ], [ keys %function, @of_views ]);
+foreach (grep { $function{ $_->[0] } } @functions)
+{
+	my ($name, $type, $arguments, $everyone) = @$_;
+	my ($signature, $mark, $returns) = @{ $function{$name} };
+
+	is($returns, "`$type`", "$name(): what it returns");
+	like($signature, qr/\b$_ \w/, "$name(): its argument $_") foreach split / /, $arguments;
+	is($mark =~ /\*/ ? 'f' : 't', $everyone, "$name(): who may call it");
+}
+
+# ---- views ----
+
+my %views;
+
+push @{ $views{ $_->[0] } }, [ @$_[ 1, 2 ] ] foreach ask(<<'SQL');
+SELECT c.relname, a.attname, t.typname
+FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid AND e.extname = 'pg_leader'
+     JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 JOIN pg_type t ON a.atttypid = t.oid
+WHERE d.deptype = 'e'
+SQL
+names_agree('views', [ keys %views ], [ $reference =~ /^### `(\w+)`$/mg ]);
+foreach my $view (sort keys %views)
+{
+	my $columns = rows("`$view`");
+
+	# a second table there is one of values
+	delete @$columns{ grep { $columns->{$_}[1] !~ /^`/ } keys %$columns };
+	names_agree("columns of $view", [ map { $_->[0] } @{ $views{$view} } ], [ keys %$columns ]);
+	is_deeply({ map { $_ => $columns->{$_}[1] } keys %$columns },
+		{ map { $_->[0] => "`$_->[1]`" } @{ $views{$view} } }, "columns of $view: their types");
+	is($cluster->sql(0, "SELECT has_table_privilege('public', '$view', 'SELECT')"), 't', "$view: everyone may read it");
+}
+my $times = rows('`pg_leader_stat_times`');
+
+# of peers, of whom there are none here, and of this member
+names_agree('measures', [ 'round_trip', 'heartbeat_gap', map { $_->[0] } ask('SELECT measure FROM pg_leader_stat_times') ],
+	[ grep { $times->{$_}[1] !~ /^`/ } keys %$times ]);
+
+# ---- settings ----
+
+my $settings = rows('Settings');
+my @settings = ask(<<'SQL');
+SELECT name, boot_val, coalesce(unit, ''), vartype, min_val, max_val, context
+FROM pg_settings WHERE name LIKE 'pg\_leader.%'
+SQL
+
+cmp_ok(scalar @settings, '>=', 14, 'there are settings');
+names_agree('settings', [ map { $_->[0] } @settings ], [ keys %$settings ]);
+foreach (grep { $settings->{ $_->[0] } } @settings)
+{
+	my ($name, $value, $unit, $type, $min, $max, $context) = @$_;
+	my (undef, $default, $range, $change) = @{ $settings->{$name} };
+
+	is($change, { postmaster => 'restart', sighup => 'reload' }->{$context}, "$name: what makes a change take effect");
+	$default = $default eq 'empty' ? '' : $default =~ s/`//gr;
+	$default = milliseconds($default) if $unit eq 'ms';
+	is($default, $value, "$name: its default");
+	if ($type =~ /^(?:integer|real)$/)
+	{
+		my @range = split / to /, $range;
+
+		@range = map { milliseconds($_) } @range if $unit eq 'ms';
+		is_deeply(\@range, [ $min, $max ], "$name: its range");
+	}
+	like($sample, qr/^#?\Q$name\E = .*\(\Q$change\E\)/m, "$name: is in config/postgresql.conf.sample");
+}
+
+# ---- the scripts' configurations ----
+
+my $names = rows('Settings of the scripts');
+
+foreach my $file ('pg_leader.config', 'loopback.config')
+{
+	my @set = PostgreSQL::Test::Utils::slurp_file("$top/config/$file") =~ /^(\w+)=/mg;
+
+	cmp_ok(scalar @set, '>=', 10, "$file has settings");
+	is_deeply([ grep { !$names->{$_} } @set ], [], "$file: all are documented");
+	names_agree($file, \@set, [ keys %$names ]) if $file eq 'pg_leader.config';
+}
+
+$cluster->check_history;
+$cluster->stop_all;
+done_testing();
