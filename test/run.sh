@@ -33,7 +33,8 @@ DESCRIPTION
     Installs what the tests need from Debian's packages, if it is missing, and
     runs all parts, or those that are named:
 
-    lint       formatting, static analysis, scripts, and Prometheus's alerts
+    lint       formatting, static analysis, scripts, Prometheus's alerts, and
+               links in the documents
     pure       raft/ and node/ compile without the backend, and raft/ calls
                neither input or output nor a clock
     build      the module compiles without a warning and installs
@@ -382,6 +383,7 @@ part_lint()
 	check "every last line ends" lint_ends_with_newline
 	check "no path of somebody's machine" lint_absent '/(home|work|Users)/[a-z]' '.'
 	check "META.json is what PGXN wants, and agrees with the control file" as_tester test/check_meta.pl
+	check "no link of the documents leads nowhere" as_tester test/check_links.pl
 	check "no left-over merge" lint_absent '^(<<<<<<<|>>>>>>>) ' '.'
 	checked
 }
