@@ -225,6 +225,29 @@ sub format_row
 		  @COLUMNS) . "\n";
 }
 
+# What kind of file is it?
+sub first_of
+{
+	my ($path) = @_;
+
+	open(my $file, '<', $path) or die "$0: $path: $!\n";
+	return scalar(<$file>) // '';
+}
+
+# The rows of a table of Measure.pm, as hashes.
+sub read_table
+{
+	my ($path) = @_;
+
+	open(my $file, '<', $path) or die "$0: $path: $!\n";
+	my ($names, @rows) = map { chomp; [ split /\t/, $_, -1 ] } grep { !/^#/ } <$file>;
+	return map {
+		my %row;
+		@row{@$names} = @$_;
+		\%row;
+	} @rows;
+}
+
 # ({name => value}, row...)
 sub read_data
 {

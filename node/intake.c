@@ -154,10 +154,11 @@ intake_close(Intake *intake)
 /* ---- floods ---- */
 
 /*
- * What the kernel has dropped since this was asked last.  Its counter is of 32
- * bits, and starts again at 0.
+ * Count what the kernel has dropped since this was asked last, and return it.  Its
+ * counter is of 32 bits, and starts again at 0; it does not tell what was sifted out
+ * from what did not fit.
  */
-static void
+static uint32_t
 count_overflow(Intake *intake, int i)
 {
 	IntakeSocket *s = &intake->sockets[i];
@@ -167,13 +168,16 @@ count_overflow(Intake *intake, int i)
 
 	if (getsockopt(s->fd, SOL_SOCKET, SO_MEMINFO, info, &length) != 0 ||
 		length <= SK_MEMINFO_DROPS * sizeof(info[0]))
-		return;
+		return 0;
 	drops = info[SK_MEMINFO_DROPS] - s->drops_seen;
 	s->drops_seen = info[SK_MEMINFO_DROPS];
 	if (i == INTAKE_LISTENER)
 		intake->overflowed_others += drops;
+	else if (s->sift_at != 0)
+		intake->sifted += drops;
 	else
 		intake->overflowed_member += drops;
+	return drops;
 }
 
 /*
@@ -189,8 +193,9 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 
 	if (now >= s->window_until)
 	{
-		count_overflow(intake, i);
-		if (s->in_window <= INTAKE_FLOOD / 2)
+		uint32_t drops = count_overflow(intake, i);
+
+		if (drops <= INTAKE_FLOOD / 2 && s->in_window + drops <= INTAKE_FLOOD / 2)
 			s->flooded = false;
 		s->in_window = 0;
 		s->window_until = now + INTAKE_WINDOW;
@@ -200,6 +205,38 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 		s->flooded = true;
 	if (s->flooded != was_flooded && !watch(intake, i, !s->flooded))
 		s->flooded = true;
+	if (!s->flooded && s->sift_at != 0)
+	{
+		(void) count_overflow(intake, i);
+		(void) setsockopt(s->fd, SOL_SOCKET, SO_DETACH_FILTER, &s->fd, sizeof(s->fd));
+		s->sift_at = 0;
+	}
+}
+
+int32_t
+intake_flooded_peer(const Intake *intake, uint64_t now)
+{
+	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
+	{
+		const IntakeSocket *s = &intake->sockets[id];
+
+		if (s->fd >= 0 && s->flooded && now >= s->sift_at)
+			return id;
+	}
+	return RAFT_NONE;
+}
+
+void
+intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *facts)
+{
+	IntakeSocket	  *s = &intake->sockets[node_id];
+	struct sock_filter program[SIEVE_SIZE];
+	struct sock_fprog  sieve = {.len = sieve_program(facts, program), .filter = program};
+
+	/* what was dropped so far was dropped for want of room */
+	(void) count_overflow(intake, node_id);
+	(void) setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &sieve, sizeof(sieve));
+	s->sift_at = now + INTAKE_SIFT;
 }
 
 /* ---- reading ---- */

@@ -9,8 +9,8 @@
  *
  * A queue that gets more than a member has to say is flooded.  It no longer wakes
  * us, but is read once in a while, a bounded number of datagrams at a time; which
- * is all that a flood can cost.  What the kernel had to drop because a queue was
- * full is counted.
+ * is all that a flood can cost.  What of it can have no effect is sifted out by the
+ * kernel (sieve.h).  What the kernel has dropped is counted.
  *
  * Decides nothing about a datagram: that is the transport's business, its only
  * caller.  No backend symbols.
@@ -24,6 +24,7 @@
 
 #include "../raft/message.h"
 #include "../raft/raft.h"
+#include "sieve.h"
 
 /* One socket for each node id, and the listener behind them. */
 #define INTAKE_LISTENER RAFT_MAX_NODES
@@ -38,14 +39,15 @@
  */
 #define INTAKE_WINDOW	   UINT64_C(10000) /* us */
 #define INTAKE_FLOOD	   64
-#define INTAKE_MEMBER_READ UINT64_C(1000)  /* us between reads of a flooded peer's queue */
-#define INTAKE_OTHERS_READ UINT64_C(10000) /* us between reads of a flooded listener's */
+#define INTAKE_MEMBER_READ UINT64_C(2000)	/* us between reads of a flooded peer's queue */
+#define INTAKE_OTHERS_READ UINT64_C(10000)	/* us between reads of a flooded listener's */
+#define INTAKE_SIFT		   UINT64_C(500000) /* us for which a sieve is good enough */
 
 /*
  * How many a flooded queue is read at a time; peers' queues share the first.  With
  * a tag to check for each of them these are a third of a processor.
  */
-#define INTAKE_MEMBER_BUDGET 128
+#define INTAKE_MEMBER_BUDGET 256
 #define INTAKE_OTHERS_BUDGET 64
 #define INTAKE_LEAST_BUDGET	 8
 
@@ -57,6 +59,7 @@ typedef struct IntakeSocket
 	bool					ready;	 /* has something, as far as known */
 	int						budget;	 /* what may still be read in this sweep */
 	uint64_t				read_at;
+	uint64_t				sift_at; /* when it is to be sifted anew; 0: it is not sifted */
 	uint64_t				window_until;
 	uint32_t				in_window;	/* datagrams read since it began */
 	uint32_t				drops_seen; /* of the kernel's counter */
@@ -82,6 +85,7 @@ typedef struct Intake
 	uint64_t errors;			/* of receiving, but for what ICMP says of a peer */
 	uint64_t overflowed_member; /* dropped by the kernel: a peer's queue was full */
 	uint64_t overflowed_others; /* and the listener's */
+	uint64_t sifted;			/* dropped by the kernel while a peer's queue was sifted */
 
 	uint8_t					bytes[INTAKE_BATCH][MESSAGE_SIZE_LIMIT];
 	size_t					lengths[INTAKE_BATCH];
@@ -114,6 +118,15 @@ extern bool intake_next(Intake *intake, uint64_t now, IntakeDatagram *datagram);
  * need not be, 0: at once.
  */
 extern uint64_t intake_deadline(const Intake *intake);
+
+/* A flooded peer that is not sifted, or not since INTAKE_SIFT; or RAFT_NONE. */
+extern int32_t intake_flooded_peer(const Intake *intake, uint64_t now);
+
+/*
+ * Sift what comes to the queue of this peer, until the flood is over.  A kernel that
+ * does not do it is asked again as if it had.
+ */
+extern void intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *facts);
 
 /* Safe to call twice, and on a struct that is all zero. */
 extern void intake_close(Intake *intake);

@@ -235,42 +235,58 @@ read_file(const char *path, char *text, char *error, char *hint)
 	return error[0] == '\0' ? (ssize_t) length : -1;
 }
 
-/* HMAC-SHA-256 over the datagram, with zero for its tag. */
+/* HMAC-SHA-256 over the datagram, with zero for its tag; key NULL: the one of last time. */
 static bool
-make_tag(Secret *secret, const SecretKey *key, const uint8_t *datagram, size_t length,
-		 uint8_t *tag)
+make_tag_with(struct pg_hmac_ctx *hmac, const SecretKey *key, const uint8_t *datagram,
+			  size_t length, uint8_t *tag)
 {
 	static const uint8_t no_tag[SECRET_TAG_SIZE];
 
-	return pg_hmac_init(secret->hmac, key->bytes, key->size) >= 0 &&
-		   pg_hmac_update(secret->hmac, datagram, length - SECRET_TAG_SIZE) >= 0 &&
-		   pg_hmac_update(secret->hmac, no_tag, SECRET_TAG_SIZE) >= 0 &&
-		   pg_hmac_final(secret->hmac, tag, SECRET_TAG_SIZE) >= 0;
+	return pg_hmac_init(hmac, key != NULL ? key->bytes : NULL, key != NULL ? key->size : 0) >= 0 &&
+		   pg_hmac_update(hmac, datagram, length - SECRET_TAG_SIZE) >= 0 &&
+		   pg_hmac_update(hmac, no_tag, SECRET_TAG_SIZE) >= 0 &&
+		   pg_hmac_final(hmac, tag, SECRET_TAG_SIZE) >= 0;
+}
+
+static bool
+make_tag(Secret *secret, int key, const uint8_t *datagram, size_t length, uint8_t *tag)
+{
+	return make_tag_with(secret->hmac[key], secret->hmac_keeps_key ? NULL : &secret->keys.of[key],
+						 datagram, length, tag);
 }
 
 /*
- * Have what HMAC needs, and see that it works: better now than with the first
- * datagram.  A library can be built or configured to refuse.
+ * Have what HMAC needs in *prepared, which holds nothing yet, and see that it works:
+ * better now than with the first datagram.  A library can be built or configured to
+ * refuse.
+ *
+ * Setting the key up is most of the work for a datagram of this size.  OpenSSL keeps
+ * it when none is given (HMAC_Init_ex(3)), and PostgreSQL's functions pass that on;
+ * those of a PostgreSQL without OpenSSL would take it for an empty key.  So it is
+ * tried: what has made the same tag again has kept the key.
  */
 static bool
-prepare_hmac(Secret *secret, const SecretKeys *keys, char *error)
+prepare_hmac(Secret *prepared, char *error)
 {
 	uint8_t datagram[SECRET_TAG_SIZE] = {0};
 	uint8_t tag[SECRET_TAG_SIZE];
-	bool	works;
+	uint8_t again[SECRET_TAG_SIZE];
 
-	if (secret->hmac == NULL)
-		secret->hmac = pg_hmac_create(PG_SHA256);
-	if (secret->hmac == NULL)
-		return fail(error, "out of memory");
-	for (int i = 0; i < keys->n; i++)
+	prepared->hmac_keeps_key = true;
+	for (int i = 0; i < prepared->keys.n; i++)
 	{
-		works = make_tag(secret, &keys->of[i], datagram, sizeof(datagram), tag);
-		explicit_bzero(tag, sizeof(tag));
-		if (!works)
-			return fail(error, "HMAC-SHA-256 has failed: %s",
-						pg_hmac_error(secret->hmac));
+		struct pg_hmac_ctx *hmac = prepared->hmac[i] = pg_hmac_create(PG_SHA256);
+
+		if (hmac == NULL)
+			return fail(error, "out of memory");
+		if (!make_tag_with(hmac, &prepared->keys.of[i], datagram, sizeof(datagram), tag))
+			return fail(error, "HMAC-SHA-256 has failed: %s", pg_hmac_error(hmac));
+		if (!make_tag_with(hmac, NULL, datagram, sizeof(datagram), again) ||
+			memcmp(tag, again, sizeof(tag)) != 0)
+			prepared->hmac_keeps_key = false;
 	}
+	explicit_bzero(tag, sizeof(tag));
+	explicit_bzero(again, sizeof(again));
 	return true;
 }
 
@@ -279,22 +295,25 @@ secret_read(Secret *secret, const char *path, char *error, char *hint)
 {
 	char	   text[SECRET_FILE_MAX + 1];
 	char	   why[SECRET_ERROR_SIZE] = "";
-	SecretKeys keys = {0};
+	Secret	   taken = {0};
 	SecretRead result = SECRET_FAILED;
 	ssize_t	   length;
 
 	error[0] = hint[0] = '\0';
 	length = read_file(path, text, why, hint);
-	if (length >= 0 && secret_parse(text, (size_t) length, &keys, why) &&
-		prepare_hmac(secret, &keys, why))
-		result = memcmp(&keys, &secret->keys, sizeof(keys)) == 0 ? SECRET_UNCHANGED : SECRET_CHANGED;
+	if (length >= 0 && secret_parse(text, (size_t) length, &taken.keys, why) &&
+		prepare_hmac(&taken, why))
+		result = memcmp(&taken.keys, &secret->keys, sizeof(taken.keys)) == 0 ? SECRET_UNCHANGED : SECRET_CHANGED;
 	explicit_bzero(text, sizeof(text));
 	if (result == SECRET_CHANGED)
 	{
-		explicit_bzero(&secret->keys, sizeof(secret->keys));
-		secret->keys = keys;
+		Secret had = *secret;
+
+		*secret = taken;
+		taken = had;
+		explicit_bzero(&had, sizeof(had));
 	}
-	explicit_bzero(&keys, sizeof(keys));
+	secret_forget(&taken);
 	if (result != SECRET_FAILED)
 	{
 		hint[0] = '\0';
@@ -312,8 +331,9 @@ secret_read(Secret *secret, const char *path, char *error, char *hint)
 void
 secret_forget(Secret *secret)
 {
-	/* The context holds what was made of a key, and is wiped by this. */
-	pg_hmac_free(secret->hmac);
+	/* A context holds what was made of a key, and is wiped by this. */
+	for (int i = 0; i < SECRET_KEYS; i++)
+		pg_hmac_free(secret->hmac[i]);
 	explicit_bzero(secret, sizeof(*secret));
 }
 
@@ -345,8 +365,7 @@ secret_sign(Secret *secret, uint8_t *datagram, size_t length)
 {
 	if (secret->keys.n == 0 || length < SECRET_TAG_SIZE)
 		return false;
-	return make_tag(secret, &secret->keys.of[0], datagram, length,
-					datagram + length - SECRET_TAG_SIZE);
+	return make_tag(secret, 0, datagram, length, datagram + length - SECRET_TAG_SIZE);
 }
 
 SecretVerdict
@@ -361,7 +380,7 @@ secret_check(Secret *secret, uint8_t key_id, const uint8_t *datagram, size_t len
 			continue;
 		verdict = SECRET_BAD_TAG;
 		if (length >= SECRET_TAG_SIZE &&
-			make_tag(secret, &secret->keys.of[i], datagram, length, tag) &&
+			make_tag(secret, i, datagram, length, tag) &&
 			same_tag(tag, datagram + length - SECRET_TAG_SIZE))
 			verdict = SECRET_GOOD;
 	}

@@ -45,7 +45,8 @@ typedef struct SecretKeys
 typedef struct Secret
 {
 	SecretKeys			keys;
-	struct pg_hmac_ctx *hmac; /* made once, used for every datagram */
+	struct pg_hmac_ctx *hmac[SECRET_KEYS]; /* one for each key, used for every datagram */
+	bool				hmac_keeps_key;	   /* it need not be given again each time */
 } Secret;
 
 typedef enum SecretRead

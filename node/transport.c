@@ -28,12 +28,6 @@
 /* How often a socket that could not be connected is tried again: us. */
 #define CONNECT_RETRY UINT64_C(1000000)
 
-/* Header fields that are read before the rest; the layout is in message.h. */
-#define OFFSET_VERSION 4
-#define OFFSET_KEY_ID  6
-#define OFFSET_CLUSTER 8
-#define OFFSET_FROM	   24
-
 /* ---- opening ---- */
 
 static bool fail(char *error, char *hint, const char *hint_text, const char *format, ...)
@@ -333,11 +327,11 @@ static TransportResult
 drop_of(Transport *transport, const Cluster *cluster, TransportDrop why, const uint8_t *datagram,
 		const struct sockaddr_storage *source)
 {
-	int32_t claims = (int32_t) (uint32_t) get_number(datagram + OFFSET_FROM, 4);
+	int32_t claims = (int32_t) (uint32_t) get_number(datagram + MESSAGE_AT_FROM, 4);
 
 	transport->dropped.id = member_at(transport, cluster, source);
 	transport->dropped.claims = cluster_member(cluster, claims) != NULL ? claims : RAFT_NONE;
-	transport->dropped.version = datagram[OFFSET_VERSION];
+	transport->dropped.version = datagram[MESSAGE_AT_VERSION];
 	transport->dropped.source = *source;
 	return drop(transport, why);
 }
@@ -351,7 +345,7 @@ drop_of(Transport *transport, const Cluster *cluster, TransportDrop why, const u
 static TransportDrop
 check_tag(const Transport *transport, const uint8_t *datagram, size_t length)
 {
-	uint8_t key_id = datagram[OFFSET_KEY_ID];
+	uint8_t key_id = datagram[MESSAGE_AT_KEY_ID];
 
 	if (secret_key_id(transport->secret) == 0)
 		return key_id == 0 ? TRANSPORT_DROPS : TRANSPORT_DROP_KEY;
@@ -379,10 +373,10 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 	int32_t				  from;
 
 	if (length < MESSAGE_HEADER_SIZE || get_number(datagram, 4) != MESSAGE_MAGIC ||
-		(datagram[OFFSET_VERSION] == MESSAGE_VERSION && length != MESSAGE_SIZE))
+		(datagram[MESSAGE_AT_VERSION] == MESSAGE_VERSION && length != MESSAGE_SIZE))
 		return drop(transport, TRANSPORT_DROP_MALFORMED);
-	from = (int32_t) (uint32_t) get_number(datagram + OFFSET_FROM, 4);
-	if (get_number(datagram + OFFSET_CLUSTER, 8) != transport->cluster_digest)
+	from = (int32_t) (uint32_t) get_number(datagram + MESSAGE_AT_FROM, 4);
+	if (get_number(datagram + MESSAGE_AT_CLUSTER, 8) != transport->cluster_digest)
 		return drop_of(transport, cluster, TRANSPORT_DROP_CLUSTER, datagram, source);
 	if (cluster_member(cluster, from) == NULL)
 		return drop_of(transport, cluster, TRANSPORT_DROP_UNKNOWN_NODE, datagram, source);
@@ -416,7 +410,8 @@ take_counters(Transport *transport)
 	transport->counters.receive_errors += intake->errors;
 	transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] += intake->overflowed_member;
 	transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] += intake->overflowed_others;
-	intake->errors = intake->overflowed_member = intake->overflowed_others = 0;
+	transport->counters.dropped[TRANSPORT_DROP_SIFTED] += intake->sifted;
+	intake->errors = intake->overflowed_member = intake->overflowed_others = intake->sifted = 0;
 }
 
 TransportResult
@@ -432,6 +427,23 @@ transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *mes
 	transport->counters.received++;
 	return transport_check(transport, cluster, datagram.bytes, datagram.length,
 						   datagram.source, message);
+}
+
+/* ---- floods ---- */
+
+int32_t
+transport_flooded_peer(const Transport *transport, uint64_t now)
+{
+	return intake_flooded_peer(&transport->intake, now);
+}
+
+void
+transport_sift(Transport *transport, int32_t node_id, uint64_t now, SieveFacts *facts)
+{
+	facts->cluster_digest = transport->cluster_digest;
+	facts->from = node_id;
+	facts->has_keys = secret_key_id(transport->secret) != 0;
+	intake_sift(&transport->intake, node_id, now, facts);
 }
 
 /* ---- sending ---- */
@@ -501,6 +513,8 @@ transport_drop_name(TransportDrop drop)
 			return "queue of a member full";
 		case TRANSPORT_DROP_QUEUE_OTHERS:
 			return "queue of all others full";
+		case TRANSPORT_DROP_SIFTED:
+			return "sifted out of a flood";
 		case TRANSPORT_DROPS:
 			break;
 	}

@@ -62,6 +62,21 @@
 #define MESSAGE_SIZE		(MESSAGE_TAG_OFFSET + MESSAGE_TAG_SIZE)
 #define MESSAGE_SIZE_LIMIT	512
 
+/* Where header fields are, for whoever looks before anything is decoded. */
+enum
+{
+	MESSAGE_AT_VERSION = 4,
+	MESSAGE_AT_TYPE = 5,
+	MESSAGE_AT_KEY_ID = 6,
+	MESSAGE_AT_CLUSTER = 8,
+	MESSAGE_AT_FROM = 24,
+	MESSAGE_AT_BOOT = 32,
+	MESSAGE_AT_INCARNATION = 40,
+	MESSAGE_AT_ECHO_BOOT = 48,
+	MESSAGE_AT_ECHO_INCARNATION = 56,
+	MESSAGE_AT_SEQUENCE = 64
+};
+
 /*
  * What a datagram says.  The comment names the body fields that the type uses;
  * "asked_term" of an answer is the term of the request that it answers.

@@ -289,6 +289,7 @@ static const char *const transport_drop_meaning[TRANSPORT_DROPS] = {
 	[TRANSPORT_DROP_TAG] = "the signature is wrong: another key with the same id, spoiled, or forged",
 	[TRANSPORT_DROP_QUEUE_MEMBER] = "more came with a member's address than there was room for: a flood, or the worker stood still",
 	[TRANSPORT_DROP_QUEUE_OTHERS] = "more came from strangers than there was room for: a flood",
+	[TRANSPORT_DROP_SIFTED] = "a member's address sends a flood, and these of it can have no effect: one in sixteen of them is read, and counted by its reason",
 };
 
 static const char *const raft_drop_meaning[RAFT_DROPS] = {
@@ -332,7 +333,7 @@ pg_leader_get_stat_drops(PG_FUNCTION_ARGS)
 	shared_read_detail(detail);
 	for (why = 0; why < TRANSPORT_DROPS; why++)
 		put_drop(fcinfo,
-				 why == TRANSPORT_DROP_QUEUE_MEMBER || why == TRANSPORT_DROP_QUEUE_OTHERS ? "kernel" : "transport",
+				 why >= TRANSPORT_DROP_QUEUE_MEMBER ? "kernel" : "transport",
 				 transport_drop_name((TransportDrop) why),
 				 detail->transport.dropped[why], transport_drop_meaning[why]);
 	for (why = 0; why < RAFT_DROPS; why++)

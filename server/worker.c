@@ -527,6 +527,28 @@ look_at_deadline(uint64_t now)
 	election_due = UINT64_MAX; /* once is enough until the timer is set again */
 }
 
+/*
+ * Of a flood, the kernel drops what this member knows to have no effect.
+ */
+static void
+sift_floods(void)
+{
+	uint64_t now = clock_now();
+	int32_t	 id;
+
+	while ((id = transport_flooded_peer(&transport, now)) != RAFT_NONE)
+	{
+		const RaftPeer *peer = &raft.peers[id];
+		SieveFacts		facts = {.own_boot = raft.saved.boot,
+								 .own_incarnation = config.incarnation,
+								 .peer_boot = peer->boot,
+								 .peer_incarnation = peer->incarnation,
+								 .peer_sequence = peer->sequence};
+
+		transport_sift(&transport, id, now, &facts);
+	}
+}
+
 static void
 receive_datagrams(void)
 {
@@ -537,6 +559,7 @@ receive_datagrams(void)
 		switch (transport_receive(&transport, settings_cluster(), &message))
 		{
 			case TRANSPORT_EMPTY:
+				sift_floods();
 				report_dropped_by_kernel(&transport);
 				return;
 			case TRANSPORT_DROPPED:

@@ -531,6 +531,59 @@ what_does_not_fit_is_counted(void **state)
 	assert_int_equal(intake.overflowed_member + (uint64_t) n, 20001);
 }
 
+static void
+sift(int32_t id)
+{
+	const SieveFacts facts = {.cluster_digest = 1, .from = id};
+
+	assert_int_equal(intake_flooded_peer(&intake, now), id);
+	intake_sift(&intake, id, now, &facts);
+	assert_int_equal(intake_flooded_peer(&intake, now), RAFT_NONE);
+}
+
+/*
+ * What comes while it is sifted is dropped, but for one in sixteen; it is counted,
+ * keeps the flood going, and when that is over the queue is as any other.
+ */
+static void
+a_flood_is_sifted(void **state)
+{
+	int total;
+	int n;
+
+	(void) state;
+	assert_int_equal(intake_flooded_peer(&intake, now), RAFT_NONE);
+	send_from(peers[1], INTAKE_FLOOD);
+	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
+	sift(1);
+	send_from(peers[1], 480);
+	now += INTAKE_WINDOW;
+	n = read_all(peers[1], &total);
+	assert_in_range(n, 1, 240);
+	assert_int_equal(intake.sifted, 480 - n);
+	assert_int_equal(intake.overflowed_member, 0);
+
+	/* so few are read that they would be none without those that were dropped */
+	for (int i = 0; i < 3; i++)
+	{
+		send_from(peers[1], 100);
+		now += INTAKE_WINDOW;
+		(void) read_all(peers[1], &total);
+		assert_true(intake.sockets[1].flooded);
+	}
+	assert_int_equal(intake_flooded_peer(&intake, now + INTAKE_SIFT), 1);
+	(void) drain();
+	assert_false(intake.sockets[1].flooded);
+	assert_int_equal(intake_flooded_peer(&intake, now + INTAKE_SIFT), RAFT_NONE);
+	n = (int) intake.sifted;
+	send_from(peers[1], 50);
+	assert_int_equal(read_all(peers[1], &total), 50);
+	now += INTAKE_WINDOW;
+	send_from(peers[1], 1);
+	assert_int_equal(read_all(peers[1], &total), 1);
+	assert_int_equal(intake.sifted, n);
+}
+
 /* An address that has changed: the new one gets the queue, the old one is a stranger. */
 static void
 a_peer_moves(void **state)
@@ -604,6 +657,7 @@ main(void)
 		intake_test(what_cannot_be_watched_again_is_read),
 		intake_test(members_do_not_flood),
 		intake_test(what_does_not_fit_is_counted),
+		intake_test(a_flood_is_sifted),
 		intake_test(a_peer_moves),
 		intake_test(a_peer_that_is_down_is_no_error),
 	};

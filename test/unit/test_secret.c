@@ -378,6 +378,43 @@ tags_are_hmac_sha_256(void **state)
 	secret_forget(&secret);
 }
 
+/* Whether the library keeps a key between datagrams is only a matter of speed. */
+static void
+a_key_that_is_kept_or_given_again_is_the_same(void **state)
+{
+	static const char *const keys[] = {"1 " KEY_32, "1 " KEY_32 "\n2 " KEY_64, "2 " KEY_64 "\n1 " KEY_32};
+	uint8_t					 datagram[MESSAGE_SIZE];
+
+	(void) state;
+	make_datagram(datagram);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+	{
+		Secret kept = {0};
+		Secret given = {0};
+		char   line[100];
+
+		read_keys(&kept, keys[i]);
+		read_keys(&given, keys[i]);
+		given.hmac_keeps_key = false;
+		for (int round = 0; round < 3; round++)
+		{
+			assert_true(secret_sign(&kept, datagram, sizeof(datagram)));
+			for (uint8_t id = 1; id <= 2; id++)
+				assert_int_equal(secret_check(&given, id, datagram, sizeof(datagram)),
+								 secret_check(&kept, id, datagram, sizeof(datagram)));
+			assert_true(secret_sign(&given, datagram, sizeof(datagram)));
+			assert_int_equal(secret_check(&kept, secret_key_id(&kept), datagram, sizeof(datagram)), SECRET_GOOD);
+		}
+
+		/* the one that had another key before */
+		(void) snprintf(line, sizeof(line), "%d ff" KEY_32, secret_key_id(&kept));
+		read_keys(&kept, line);
+		assert_int_equal(secret_check(&kept, secret_key_id(&kept), datagram, sizeof(datagram)), SECRET_BAD_TAG);
+		secret_forget(&kept);
+		secret_forget(&given);
+	}
+}
+
 static void
 any_changed_bit_is_noticed(void **state)
 {
@@ -447,6 +484,7 @@ main(void)
 		file_test(a_link_is_followed),
 		file_test(keys_are_replaced_and_wiped),
 		file_test(tags_are_hmac_sha_256),
+		file_test(a_key_that_is_kept_or_given_again_is_the_same),
 		file_test(any_changed_bit_is_noticed),
 		file_test(each_key_is_believed_under_its_own_id),
 	};

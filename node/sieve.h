@@ -1,0 +1,49 @@
+/*
+ * node/sieve.h
+ *	  What of a flood the kernel may drop, so that nobody has to read it.
+ *
+ * A flood with a peer's address has to be read to the end, because that peer's own
+ * datagrams are among it.  Most of what an attacker can send is known to have no
+ * effect before its tag is looked at: it is no datagram of ours, has no tag, speaks to
+ * another start of ours, or has come before.  A socket filter (a program of classic
+ * BPF, which any user may attach to a socket of his own) drops that where it comes in,
+ * for a tenth of what reading it costs.
+ *
+ * One in sixteen is let through all the same, by chance.  So the counters go on to say
+ * what the flood is made of, a greeting still comes of an echo that is out of date, and
+ * a sieve that is wrong about a peer delays it, but never shuts it out.  A greeting, or
+ * the word of a newer start of the peer, always gets through.
+ *
+ * What it knows is as old as the sieve.  That only lets more through: starts and
+ * sequence numbers of a peer never go back.
+ *
+ * Called by the intake.  No backend symbols, no system calls.
+ */
+#ifndef PG_LEADER_SIEVE_H
+#define PG_LEADER_SIEVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <linux/filter.h>
+
+#define SIEVE_SIZE 64 /* instructions, at most */
+
+/* One in so many gets through; a power of 2. */
+#define SIEVE_SAMPLE 16
+
+typedef struct SieveFacts
+{
+	uint64_t cluster_digest;
+	int32_t	 from;	   /* the peer whose queue it is */
+	bool	 has_keys; /* so what is not signed is dropped */
+	uint64_t own_boot; /* this start of ours */
+	uint64_t own_incarnation;
+	uint64_t peer_boot; /* the peer's newest start that is known; 0: none */
+	uint64_t peer_incarnation;
+	uint64_t peer_sequence; /* the highest number of that start that was seen */
+} SieveFacts;
+
+/* Write the program for a peer's UDP socket, and return its length. */
+extern unsigned short sieve_program(const SieveFacts *facts, struct sock_filter *program);
+
+#endif /* PG_LEADER_SIEVE_H */
