@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include "../node/clock.h"
+#include "../node/scheduler.h"
 #include "../node/cluster.h"
 #include "../node/secret.h"
 #include "../node/store.h"
@@ -332,6 +333,7 @@ start(const Options *options)
 
 	make_config(options, &config);
 	prepare_to_wait();
+	(void) scheduler_ask_for_short_turns();
 	open_shown(options->show);
 	if (options->secret_file != NULL &&
 		secret_read(&secret, options->secret_file, error, hint) == SECRET_FAILED)

@@ -25,6 +25,38 @@
 /* A save can block for a while; what comes in meanwhile should not be lost. */
 #define RECEIVE_BUFFER (1024 * 1024)
 
+/* ---- what is lost ---- */
+
+/*
+ * Count what the kernel has dropped since this was asked last.  Its counter is of 32
+ * bits, and starts again at 0.
+ *
+ * It does not tell what was sifted out from what did not fit; but a queue that has
+ * room now, and was not read since this was asked last, has had room ever since.  If
+ * it has none, all of it is said not to have fitted: that is the worse news.
+ */
+static void
+count_drops(Intake *intake, int i)
+{
+	IntakeSocket *s = &intake->sockets[i];
+	uint32_t	  info[SK_MEMINFO_VARS] = {0};
+	socklen_t	  length = sizeof(info);
+	uint32_t	  drops;
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_MEMINFO, info, &length) != 0 ||
+		length <= SK_MEMINFO_DROPS * sizeof(info[0]))
+		return;
+	drops = info[SK_MEMINFO_DROPS] - s->drops_seen;
+	s->drops_seen = info[SK_MEMINFO_DROPS];
+	s->dropped_in_window += drops;
+	if (i == INTAKE_LISTENER)
+		intake->overflowed_others += drops;
+	else if (s->sifted && info[SK_MEMINFO_RMEM_ALLOC] <= info[SK_MEMINFO_RCVBUF] / 8 * 7)
+		intake->sifted += drops;
+	else
+		intake->overflowed_member += drops;
+}
+
 /* ---- opening ---- */
 
 static bool
@@ -124,7 +156,10 @@ intake_connect(Intake *intake, int32_t node_id, const struct sockaddr_storage *p
 	if (s->fd >= 0 && memcmp(&s->peer, peer, length) == 0)
 		return true;
 	if (s->fd >= 0)
+	{
+		count_drops(intake, node_id);
 		(void) close(s->fd); /* which also ends the watching */
+	}
 	memset(s, 0, sizeof(*s));
 	s->fd = connected_socket(intake, peer, length);
 	if (s->fd < 0)
@@ -153,31 +188,15 @@ intake_close(Intake *intake)
 
 /* ---- floods ---- */
 
-/*
- * Count what the kernel has dropped since this was asked last, and return it.  Its
- * counter is of 32 bits, and starts again at 0; it does not tell what was sifted out
- * from what did not fit.
- */
-static uint32_t
-count_overflow(Intake *intake, int i)
+static void
+end_sifting(Intake *intake, int i)
 {
 	IntakeSocket *s = &intake->sockets[i];
-	uint32_t	  info[SK_MEMINFO_VARS] = {0};
-	socklen_t	  length = sizeof(info);
-	uint32_t	  drops;
 
-	if (getsockopt(s->fd, SOL_SOCKET, SO_MEMINFO, info, &length) != 0 ||
-		length <= SK_MEMINFO_DROPS * sizeof(info[0]))
-		return 0;
-	drops = info[SK_MEMINFO_DROPS] - s->drops_seen;
-	s->drops_seen = info[SK_MEMINFO_DROPS];
-	if (i == INTAKE_LISTENER)
-		intake->overflowed_others += drops;
-	else if (s->sift_at != 0)
-		intake->sifted += drops;
-	else
-		intake->overflowed_member += drops;
-	return drops;
+	(void) setsockopt(s->fd, SOL_SOCKET, SO_DETACH_FILTER, &s->fd, sizeof(s->fd));
+	count_drops(intake, i);
+	s->sifted = false;
+	s->sift_at = 0;
 }
 
 /*
@@ -193,11 +212,13 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 
 	if (now >= s->window_until)
 	{
-		uint32_t drops = count_overflow(intake, i);
-
-		if (drops <= INTAKE_FLOOD / 2 && s->in_window + drops <= INTAKE_FLOOD / 2)
+		/* those of a flooded one are counted before each reading */
+		if (!s->flooded)
+			count_drops(intake, i);
+		if (s->dropped_in_window <= INTAKE_FLOOD / 2 &&
+			s->in_window + s->dropped_in_window <= INTAKE_FLOOD / 2)
 			s->flooded = false;
-		s->in_window = 0;
+		s->in_window = s->dropped_in_window = 0;
 		s->window_until = now + INTAKE_WINDOW;
 	}
 	s->in_window += (uint32_t) n;
@@ -206,21 +227,18 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 	if (s->flooded != was_flooded && !watch(intake, i, !s->flooded))
 		s->flooded = true;
 	if (!s->flooded && s->sift_at != 0)
-	{
-		(void) count_overflow(intake, i);
-		(void) setsockopt(s->fd, SOL_SOCKET, SO_DETACH_FILTER, &s->fd, sizeof(s->fd));
-		s->sift_at = 0;
-	}
+		end_sifting(intake, i);
 }
 
 int32_t
-intake_flooded_peer(const Intake *intake, uint64_t now)
+intake_flooded_peer(const Intake *intake, uint64_t now, uint64_t own_boot, bool has_keys)
 {
 	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
 	{
 		const IntakeSocket *s = &intake->sockets[id];
 
-		if (s->fd >= 0 && s->flooded && now >= s->sift_at)
+		if (s->fd >= 0 && s->flooded &&
+			(now >= s->sift_at || s->facts.own_boot != own_boot || s->facts.has_keys != has_keys))
 			return id;
 	}
 	return RAFT_NONE;
@@ -233,13 +251,22 @@ intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *fac
 	struct sock_filter program[SIEVE_SIZE];
 	struct sock_fprog  sieve = {.len = sieve_program(facts, program), .filter = program};
 
-	/* what was dropped so far was dropped for want of room */
-	(void) count_overflow(intake, node_id);
-	(void) setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &sieve, sizeof(sieve));
+	/* what was dropped so far was dropped for want of room, if this is the first */
+	count_drops(intake, node_id);
+	if (setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &sieve, sizeof(sieve)) == 0)
+		s->sifted = true;
+	s->facts = *facts;
 	s->sift_at = now + INTAKE_SIFT;
 }
 
 /* ---- reading ---- */
+
+/* When a flooded queue is read again. */
+static uint64_t
+read_at(const Intake *intake, int i)
+{
+	return i == INTAKE_LISTENER ? intake->others_read_at : intake->members_read_at;
+}
 
 /* Which are to be read in this sweep, and how much of each. */
 static void
@@ -250,6 +277,7 @@ begin_sweep(Intake *intake, uint64_t now)
 	int				   flooded = 0;
 	int				   budget;
 
+	intake->sweep_began = now;
 	for (int i = 0; i < n; i++)
 		intake->sockets[events[i].data.u32].ready = true;
 	for (int i = 0; i < INTAKE_SOCKETS; i++)
@@ -257,7 +285,9 @@ begin_sweep(Intake *intake, uint64_t now)
 		if (intake->sockets[i].fd >= 0 && intake->sockets[i].flooded)
 		{
 			flooded += i != INTAKE_LISTENER;
-			intake->sockets[i].ready = now >= intake->sockets[i].read_at;
+			intake->sockets[i].ready = now >= read_at(intake, i);
+			if (intake->sockets[i].ready)
+				count_drops(intake, i);
 		}
 	}
 	budget = INTAKE_MEMBER_BUDGET / (flooded > 0 ? flooded : 1);
@@ -270,14 +300,18 @@ begin_sweep(Intake *intake, uint64_t now)
 	}
 }
 
-/* This one has had its turn. */
+/*
+ * All have had their turns.  Flooded peers rest together, from now on, however long
+ * it has taken to read them: there is time for everything else in between.
+ */
 static void
-end_turn(Intake *intake, int i, uint64_t now)
+end_sweep(Intake *intake, uint64_t now)
 {
-	IntakeSocket *s = &intake->sockets[i];
-
-	s->ready = false;
-	s->read_at = now + (i == INTAKE_LISTENER ? INTAKE_OTHERS_READ : INTAKE_MEMBER_READ);
+	if (intake->sweep_began >= intake->members_read_at)
+		intake->members_read_at = now + INTAKE_MEMBER_READ;
+	if (intake->sweep_began >= intake->others_read_at)
+		intake->others_read_at = now + INTAKE_OTHERS_READ;
+	intake->in_sweep = false;
 }
 
 /* Read what one system call gets; the number of datagrams. */
@@ -349,14 +383,14 @@ next_batch(Intake *intake, uint64_t now)
 		}
 		look_for_flood(intake, i, errors + (n > 0 ? n : 0), now);
 		if (n < wanted || s->budget <= 0)
-			end_turn(intake, i, now);
+			s->ready = false;
 		if (n > 0)
 		{
 			intake->batch_n = n;
 			return true;
 		}
 	}
-	intake->in_sweep = false;
+	end_sweep(intake, now);
 	return false;
 }
 
@@ -388,8 +422,8 @@ intake_deadline(const Intake *intake)
 	{
 		const IntakeSocket *s = &intake->sockets[i];
 
-		if (s->fd >= 0 && s->flooded && s->read_at < deadline)
-			deadline = s->read_at;
+		if (s->fd >= 0 && s->flooded && read_at(intake, i) < deadline)
+			deadline = read_at(intake, i);
 	}
 	return deadline;
 }

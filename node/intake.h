@@ -39,13 +39,14 @@
  */
 #define INTAKE_WINDOW	   UINT64_C(10000) /* us */
 #define INTAKE_FLOOD	   64
-#define INTAKE_MEMBER_READ UINT64_C(2000)	/* us between reads of a flooded peer's queue */
+#define INTAKE_MEMBER_READ UINT64_C(2000)	/* us between reads of flooded peers' queues */
 #define INTAKE_OTHERS_READ UINT64_C(10000)	/* us between reads of a flooded listener's */
 #define INTAKE_SIFT		   UINT64_C(500000) /* us for which a sieve is good enough */
 
 /*
- * How many a flooded queue is read at a time; peers' queues share the first.  With
- * a tag to check for each of them these are a third of a processor.
+ * How many a flooded queue is read at a time; peers' queues share the first, and
+ * have the third each at least.  With a tag to check for each of them they are a
+ * quarter of a processor.
  */
 #define INTAKE_MEMBER_BUDGET 256
 #define INTAKE_OTHERS_BUDGET 64
@@ -55,14 +56,16 @@ typedef struct IntakeSocket
 {
 	int						fd; /* -1: there is none */
 	struct sockaddr_storage peer;
-	bool					flooded; /* or cannot be watched: read at read_at */
+	bool					flooded; /* or cannot be watched: read at intervals */
 	bool					ready;	 /* has something, as far as known */
 	int						budget;	 /* what may still be read in this sweep */
-	uint64_t				read_at;
-	uint64_t				sift_at; /* when it is to be sifted anew; 0: it is not sifted */
+	bool					sifted;	 /* the kernel has a sieve for it */
+	uint64_t				sift_at; /* when it is to be sifted anew, or for the first time */
+	SieveFacts				facts;	 /* that it is sifted by, or was to be */
 	uint64_t				window_until;
-	uint32_t				in_window;	/* datagrams read since it began */
-	uint32_t				drops_seen; /* of the kernel's counter */
+	uint32_t				in_window;		   /* datagrams read since it began */
+	uint32_t				dropped_in_window; /* and dropped by the kernel */
+	uint32_t				drops_seen;		   /* of the kernel's counter */
 } IntakeSocket;
 
 typedef struct IntakeDatagram
@@ -82,10 +85,15 @@ typedef struct Intake
 	int			 batch_n;	 /* datagrams in the batch */
 	int			 batch_next; /* the first that was not handed out yet */
 
+	/* when flooded queues are read again, and were looked at last */
+	uint64_t sweep_began;
+	uint64_t members_read_at;
+	uint64_t others_read_at;
+
 	uint64_t errors;			/* of receiving, but for what ICMP says of a peer */
 	uint64_t overflowed_member; /* dropped by the kernel: a peer's queue was full */
 	uint64_t overflowed_others; /* and the listener's */
-	uint64_t sifted;			/* dropped by the kernel while a peer's queue was sifted */
+	uint64_t sifted;			/* dropped by the kernel's sieve of a peer's queue */
 
 	uint8_t					bytes[INTAKE_BATCH][MESSAGE_SIZE_LIMIT];
 	size_t					lengths[INTAKE_BATCH];
@@ -119,12 +127,16 @@ extern bool intake_next(Intake *intake, uint64_t now, IntakeDatagram *datagram);
  */
 extern uint64_t intake_deadline(const Intake *intake);
 
-/* A flooded peer that is not sifted, or not since INTAKE_SIFT; or RAFT_NONE. */
-extern int32_t intake_flooded_peer(const Intake *intake, uint64_t now);
+/*
+ * A flooded peer that is not sifted, or not since INTAKE_SIFT, or for another start of
+ * ours, or as if we had keys when we have none; or RAFT_NONE.
+ */
+extern int32_t intake_flooded_peer(const Intake *intake, uint64_t now, uint64_t own_boot,
+								   bool has_keys);
 
 /*
- * Sift what comes to the queue of this peer, until the flood is over.  A kernel that
- * does not do it is asked again as if it had.
+ * Sift what comes to the queue of this peer, until the flood is over.  Where that is
+ * refused (by a sandbox, say), it is asked for again after INTAKE_SIFT.
  */
 extern void intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *facts);
 

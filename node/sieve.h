@@ -14,8 +14,9 @@
  * a sieve that is wrong about a peer delays it, but never shuts it out.  A greeting, or
  * the word of a newer start of the peer, always gets through.
  *
- * What it knows is as old as the sieve.  That only lets more through: starts and
- * sequence numbers of a peer never go back.
+ * What it knows of the peer is as old as the sieve.  That only lets more through:
+ * starts and sequence numbers never go back.  When something of our own changes, our
+ * start or whether we have keys, the sieve has to be made anew.
  *
  * Called by the intake.  No backend symbols, no system calls.
  */

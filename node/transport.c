@@ -418,12 +418,11 @@ TransportResult
 transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *message)
 {
 	IntakeDatagram datagram;
+	bool		   is_one = intake_next(&transport->intake, clock_now(), &datagram);
 
-	if (!intake_next(&transport->intake, clock_now(), &datagram))
-	{
-		take_counters(transport);
+	take_counters(transport);
+	if (!is_one)
 		return TRANSPORT_EMPTY;
-	}
 	transport->counters.received++;
 	return transport_check(transport, cluster, datagram.bytes, datagram.length,
 						   datagram.source, message);
@@ -432,9 +431,10 @@ transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *mes
 /* ---- floods ---- */
 
 int32_t
-transport_flooded_peer(const Transport *transport, uint64_t now)
+transport_flooded_peer(const Transport *transport, uint64_t now, uint64_t own_boot)
 {
-	return intake_flooded_peer(&transport->intake, now);
+	return intake_flooded_peer(&transport->intake, now, own_boot,
+							   secret_key_id(transport->secret) != 0);
 }
 
 void

@@ -139,10 +139,10 @@ extern uint64_t transport_deadline(const Transport *transport);
 extern void transport_connect(Transport *transport, const Cluster *cluster, uint64_t now);
 
 /*
- * The peer whose address floods us and that should be sifted now, or RAFT_NONE.
- * Call transport_sift() for it, and ask again.
+ * A peer whose address floods us and that should be sifted now, or RAFT_NONE.  Call
+ * transport_sift() for it, and ask again.  own_boot: this start of ours.
  */
-extern int32_t transport_flooded_peer(const Transport *transport, uint64_t now);
+extern int32_t transport_flooded_peer(const Transport *transport, uint64_t now, uint64_t own_boot);
 
 /*
  * Let the kernel drop, for a while, what claims to come from this peer and can have

@@ -483,8 +483,10 @@ report_dropped_at_door(const Transport *transport)
 void
 report_dropped_by_kernel(const Transport *transport)
 {
-	if (transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] != door_seen.dropped[TRANSPORT_DROP_QUEUE_MEMBER] ||
-		transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] != door_seen.dropped[TRANSPORT_DROP_QUEUE_OTHERS])
+	const size_t which = TRANSPORT_DROP_QUEUE_MEMBER;
+
+	if (memcmp(&transport->counters.dropped[which], &door_seen.dropped[which],
+			   (TRANSPORT_DROPS - which) * sizeof(door_seen.dropped[0])) != 0)
 		report_dropped_at_door(transport);
 }
 

@@ -42,6 +42,7 @@
 #include "utils/resowner.h"
 
 #include "node/clock.h"
+#include "node/scheduler.h"
 #include "server/compat.h"
 #include "server/events.h"
 #include "server/report.h"
@@ -331,8 +332,9 @@ ready_store(char *why, char *hint)
 static bool
 read_secret(bool *changed, char *why, char *hint)
 {
-	char	   path[STORE_PATH_SIZE];
-	SecretRead result;
+	char		  path[STORE_PATH_SIZE];
+	SecretRead	  result;
+	MemoryContext context;
 
 	StaticAssertStmt(SECRET_ERROR_SIZE <= STORE_ERROR_SIZE, "words of secret.c fit");
 	*changed = false;
@@ -348,7 +350,11 @@ read_secret(bool *changed, char *why, char *hint)
 		strlcpy(hint, "Set pg_leader.secret_file to a shorter one.", STORE_ERROR_SIZE);
 		return false;
 	}
+
+	/* what it prepares must outlive this turn */
+	context = MemoryContextSwitchTo(TopMemoryContext);
 	result = secret_read(&secret, path, why, hint);
+	(void) MemoryContextSwitchTo(context);
 	*changed = result == SECRET_CHANGED;
 	return result != SECRET_FAILED;
 }
@@ -441,6 +447,9 @@ prepare_to_wait(void)
 	if (timer_fd < 0)
 		ereport(FATAL,
 				(errmsg("pg_leader: could not create a timer: %m")));
+
+	/* best effort: it is only about milliseconds on a busy machine */
+	(void) scheduler_ask_for_short_turns();
 
 	wait_event = compat_wait_event("PgLeaderMain");
 	wait_set = compat_create_wait_event_set(4);
@@ -536,7 +545,7 @@ sift_floods(void)
 	uint64_t now = clock_now();
 	int32_t	 id;
 
-	while ((id = transport_flooded_peer(&transport, now)) != RAFT_NONE)
+	while ((id = transport_flooded_peer(&transport, now, raft.saved.boot)) != RAFT_NONE)
 	{
 		const RaftPeer *peer = &raft.peers[id];
 		SieveFacts		facts = {.own_boot = raft.saved.boot,
@@ -549,41 +558,54 @@ sift_floods(void)
 	}
 }
 
+/*
+ * Did this datagram change nothing?  A flood is full of them, and there is nothing to
+ * save, show or send then.
+ */
+static bool
+had_no_effect(const RaftCounters *before, bool was_due)
+{
+	return !was_due && !output.save && output.n_messages == 0 && output.n_events == 0 &&
+		   memcmp(before->dropped, raft.counters.dropped, sizeof(before->dropped)) != 0;
+}
+
+static void
+receive_message(void)
+{
+	RaftCounters before = raft.counters;
+	uint64_t	 now;
+	bool		 was_due;
+
+	report_received(&raft, &message);
+	begin_output();
+
+	/* the clock is read after the datagram, never before */
+	now = clock_now();
+	was_due = now >= raft_deadline(&raft);
+	look_at_deadline(now);
+	raft_receive(&raft, now, &message, &output);
+	statistics_received(&raft, &message);
+	if (!had_no_effect(&before, was_due))
+		act_on();
+	report_dropped_by_election(&before, &raft.counters, &message);
+}
+
 static void
 receive_datagrams(void)
 {
-	int i;
+	TransportResult result = TRANSPORT_MESSAGE;
+	int				i;
 
-	for (i = 0; i < DATAGRAMS_PER_TURN && !leave_requested; i++)
+	for (i = 0; i < DATAGRAMS_PER_TURN && !leave_requested && result != TRANSPORT_EMPTY; i++)
 	{
-		switch (transport_receive(&transport, settings_cluster(), &message))
-		{
-			case TRANSPORT_EMPTY:
-				sift_floods();
-				report_dropped_by_kernel(&transport);
-				return;
-			case TRANSPORT_DROPPED:
-				report_dropped_at_door(&transport);
-				break;
-			case TRANSPORT_MESSAGE:
-			{
-				RaftCounters before = raft.counters;
-				uint64_t	 now;
-
-				report_received(&raft, &message);
-				begin_output();
-
-				/* the clock is read after the datagram, never before */
-				now = clock_now();
-				look_at_deadline(now);
-				raft_receive(&raft, now, &message, &output);
-				statistics_received(&raft, &message);
-				act_on();
-				report_dropped_by_election(&before, &raft.counters, &message);
-				break;
-			}
-		}
+		result = transport_receive(&transport, settings_cluster(), &message);
+		if (result == TRANSPORT_DROPPED)
+			report_dropped_at_door(&transport);
+		else if (result == TRANSPORT_MESSAGE)
+			receive_message();
 	}
+	sift_floods();
+	report_dropped_by_kernel(&transport);
 }
 
 static void

@@ -112,10 +112,18 @@ sub finished
 sub record
 {
 	my ($self, $id, $seconds, $name) = @_;
+	my ($job, $file) = $self->begin_recording($id, $seconds, $name);
+
+	$self->finished($job);
+	return $file;
+}
+
+sub begin_recording
+{
+	my ($self, $id, $seconds, $name) = @_;
 	my $file = "$self->{dir}/$name";
 
-	$self->finished($self->begin("pgldtest$id", $self->{flood}, 'record', $file, PORT, $seconds));
-	return $file;
+	return ($self->begin("pgldtest$id", $self->{flood}, 'record', $file, PORT, $seconds), $file);
 }
 
 # Flood node ID: mode and file as of flood.c, source is ADDRESS:PORT.  With

@@ -30,6 +30,8 @@ my %expected = (
 	foreign => [ 'other cluster', 'other cluster' ],
 	unsigned => [ 'wrong source address', 'not authenticated' ],
 	badtag => [ 'wrong source address', 'bad tag' ],
+	greeting => [ 'wrong source address', 'bad tag' ],
+	greeted => [ 'wrong source address', 'greeted again too soon' ],
 	replay => [ 'wrong source address', 'seen before, or far too late' ],
 	'replay of an earlier start' => [ 'wrong source address', 'not meant for this start' ]);
 
@@ -67,7 +69,7 @@ sub abuse
 	my ($stand, $authentication) = @_;
 	my ($leader) = $stand->settled;
 	my ($follower, $other) = grep { $_ != $leader } $stand->ids;
-	my (%old, %file);
+	my (%old, %file, %greeted);
 
 	foreach my $id ($leader, $follower) { $old{$id} = $stand->record($id, 1, "old$id"); }
 
@@ -75,10 +77,15 @@ sub abuse
 	foreach my $id ($follower, $leader)
 	{
 		my $worker = $stand->worker($id);
+		my ($target) = grep { $_ != $id } $leader, $follower;
+		my ($job, $recording) = $stand->begin_recording($target, 3, "greeted$target");
+
+		$greeted{$target} = $recording;
 		$stand->expect_end('TERM', $id, $worker);
 		kill 'TERM', $worker;
 		sleep(2);
 		$stand->settled;
+		$stand->finished($job);
 	}
 	($leader) = $stand->settled;
 	($follower, $other) = grep { exists $old{$_} || $_ != $leader } grep { $_ != $leader } $stand->ids;
@@ -87,7 +94,7 @@ sub abuse
 
 	foreach my $mode (sort keys %expected)
 	{
-		next if $mode eq 'badtag' && !$authentication;
+		next if $mode =~ /^(?:badtag|greeting)$/ && !$authentication;
 		foreach my $as ('stranger', 'member')
 		{
 			# a member's address: one of a follower's against the leader, and the reverse
@@ -95,7 +102,7 @@ sub abuse
 			foreach my $pair (@pairs)
 			{
 				my ($target, $source) = @$pair;
-				my $recording = $mode =~ /earlier/ ? $old{$target} : $file{$target};
+				my $recording = $mode eq 'greeted' ? $greeted{$target} : $mode =~ /earlier/ ? $old{$target} : $file{$target};
 				next unless defined $recording;
 				my $reason = $expected{$mode}[ $as eq 'member' ];
 				$reason = 'not meant for this start' if $mode eq 'unsigned' && $as eq 'member' && !$authentication;

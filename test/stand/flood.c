@@ -14,7 +14,9 @@
  *				later term, vote requests, greetings of a start that never was
  *	  badtag	what a member has said, with its echo and a later number, and a tag
  *				that nobody has made
+ *	  greeting	greetings of starts that never were, with a tag that nobody has made
  *	  replay	what was recorded, unchanged, over and over
+ *	  greeted	of it, the greetings alone
  *
  * "SOURCE:PORT" is written into the packets, whoever sends them.  When the
  * recording has datagrams from there, only these are used.  Prints one line:
@@ -278,6 +280,38 @@ badtag(uint8_t *bytes, uint64_t n)
 	return DATAGRAM;
 }
 
+static size_t
+greeting(uint8_t *bytes, uint64_t n)
+{
+	(void) unsigned_one(bytes, 0);
+	put(bytes + BOOT, get(bytes + BOOT, 8) + n, 8);
+	bytes[KEY_ID] = 1;
+	fill(bytes + TAG, DATAGRAM - TAG);
+	return DATAGRAM;
+}
+
+static size_t
+greeted(uint8_t *bytes, uint64_t n)
+{
+	if (n == 0)
+	{
+		int n_greetings = 0;
+
+		for (int i = 0; i < n_recorded; i++)
+		{
+			if (recorded[i].bytes[TYPE] == 1)
+				recorded[n_greetings++] = recorded[i];
+		}
+		n_recorded = n_greetings;
+	}
+	if (n_recorded == 0)
+	{
+		fprintf(stderr, "flood: there is no greeting in the recording\n");
+		exit(1);
+	}
+	return replay(bytes, n);
+}
+
 /* ---- sending ---- */
 
 typedef size_t (*Maker)(uint8_t *bytes, uint64_t n);
@@ -289,7 +323,7 @@ maker_of(const char *mode)
 	{
 		const char *mode;
 		Maker		maker;
-	} modes[] = {{"garbage", garbage}, {"foreign", foreign}, {"unsigned", unsigned_one}, {"badtag", badtag}, {"replay", replay}};
+	} modes[] = {{"garbage", garbage}, {"foreign", foreign}, {"unsigned", unsigned_one}, {"badtag", badtag}, {"greeting", greeting}, {"replay", replay}, {"greeted", greeted}};
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 	{

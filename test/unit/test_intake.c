@@ -33,6 +33,7 @@ static uint64_t now;
 
 static void (*while_shared)(void); /* called when a peer's socket is about to be connected */
 static int adding_fails;		   /* errno of what epoll is to watch from now on */
+static int attaching_fails;		   /* errno of the next sieves */
 
 int
 connect(int fd, const struct sockaddr *address, socklen_t length)
@@ -51,6 +52,17 @@ epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
 		return -1;
 	}
 	return (int) syscall(SYS_epoll_ctl, epoll_fd, what, fd, event);
+}
+
+int
+setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+	if (name == SO_ATTACH_FILTER && level == SOL_SOCKET && attaching_fails != 0)
+	{
+		errno = attaching_fails;
+		return -1;
+	}
+	return (int) syscall(SYS_setsockopt, fd, level, name, value, length);
 }
 
 /* ---- what the tests share ---- */
@@ -129,7 +141,7 @@ tear_down(void **state)
 {
 	(void) state;
 	while_shared = NULL;
-	adding_fails = 0;
+	adding_fails = attaching_fails = 0;
 	assert_int_equal(seteuid(getuid()), 0);
 	intake_close(&intake);
 	intake_close(&intake);
@@ -141,15 +153,34 @@ tear_down(void **state)
 }
 
 static void
-send_to(uint32_t host, int fd, int n)
+send_bytes_to(uint32_t host, int fd, const uint8_t bytes[MESSAGE_SIZE], int n)
 {
 	struct sockaddr_in to = {
 		.sin_family = AF_INET, .sin_addr.s_addr = htonl(host), .sin_port = own_port};
-	uint8_t bytes[MESSAGE_SIZE] = {7};
 
 	for (int i = 0; i < n; i++)
-		assert_int_equal(sendto(fd, bytes, sizeof(bytes), 0, (struct sockaddr *) &to, sizeof(to)),
-						 sizeof(bytes));
+		assert_int_equal(sendto(fd, bytes, MESSAGE_SIZE, 0, (struct sockaddr *) &to, sizeof(to)),
+						 MESSAGE_SIZE);
+}
+
+static void
+send_to(uint32_t host, int fd, int n)
+{
+	static const uint8_t bytes[MESSAGE_SIZE] = {7};
+
+	send_bytes_to(host, fd, bytes, n);
+}
+
+/* These of node 1 pass the sieve of "sift". */
+static void
+send_greetings_from(int fd, int n)
+{
+	RaftMessage		message = {.type = RAFT_GREETING, .from = 1, .boot = 1, .sequence = 1};
+	MessageEnvelope envelope = {.cluster_digest = 1, .key_id = 1};
+	uint8_t			bytes[MESSAGE_SIZE];
+
+	message_encode(&message, &envelope, bytes);
+	send_bytes_to(INADDR_LOOPBACK, fd, bytes, n);
 }
 
 static void
@@ -186,7 +217,7 @@ read_all(int fd, int *total)
 	while (intake_next(&intake, now, &datagram))
 	{
 		assert_int_equal(datagram.length, MESSAGE_SIZE);
-		assert_int_equal(datagram.bytes[0], 7);
+		assert_true(datagram.bytes[0] == 7 || datagram.bytes[0] == 'P');
 		from += is_from(&datagram, fd);
 		(*total)++;
 	}
@@ -534,11 +565,15 @@ what_does_not_fit_is_counted(void **state)
 static void
 sift(int32_t id)
 {
-	const SieveFacts facts = {.cluster_digest = 1, .from = id};
+	const SieveFacts facts = {.cluster_digest = 1, .from = id, .own_boot = 7, .has_keys = true};
 
-	assert_int_equal(intake_flooded_peer(&intake, now), id);
+	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), id);
 	intake_sift(&intake, id, now, &facts);
-	assert_int_equal(intake_flooded_peer(&intake, now), RAFT_NONE);
+	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), RAFT_NONE);
+
+	/* it was made for this start, and these keys */
+	assert_int_equal(intake_flooded_peer(&intake, now, 8, true), id);
+	assert_int_equal(intake_flooded_peer(&intake, now, 7, false), id);
 }
 
 /*
@@ -552,7 +587,7 @@ a_flood_is_sifted(void **state)
 	int n;
 
 	(void) state;
-	assert_int_equal(intake_flooded_peer(&intake, now), RAFT_NONE);
+	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), RAFT_NONE);
 	send_from(peers[1], INTAKE_FLOOD);
 	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
 	sift(1);
@@ -571,10 +606,10 @@ a_flood_is_sifted(void **state)
 		(void) read_all(peers[1], &total);
 		assert_true(intake.sockets[1].flooded);
 	}
-	assert_int_equal(intake_flooded_peer(&intake, now + INTAKE_SIFT), 1);
+	assert_int_equal(intake_flooded_peer(&intake, now + INTAKE_SIFT, 7, true), 1);
 	(void) drain();
 	assert_false(intake.sockets[1].flooded);
-	assert_int_equal(intake_flooded_peer(&intake, now + INTAKE_SIFT), RAFT_NONE);
+	assert_int_equal(intake_flooded_peer(&intake, now + INTAKE_SIFT, 7, true), RAFT_NONE);
 	n = (int) intake.sifted;
 	send_from(peers[1], 50);
 	assert_int_equal(read_all(peers[1], &total), 50);
@@ -582,6 +617,90 @@ a_flood_is_sifted(void **state)
 	send_from(peers[1], 1);
 	assert_int_equal(read_all(peers[1], &total), 1);
 	assert_int_equal(intake.sifted, n);
+}
+
+/* What passes the sieve and finds no room is lost, and is not said to be harmless. */
+static void
+what_does_not_fit_is_not_said_to_be_sifted(void **state)
+{
+	int total;
+	int n;
+
+	(void) state;
+	send_from(peers[1], INTAKE_FLOOD);
+	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
+	sift(1);
+	send_greetings_from(peers[1], 20000);
+	now += INTAKE_WINDOW;
+	n = drain();
+	assert_int_equal(intake.sifted, 0);
+	assert_int_equal(intake.overflowed_member + (uint64_t) n, 20000);
+	assert_in_range(n, 1, 19999);
+}
+
+/* A sandbox can refuse it: then nothing is sifted, or said to be. */
+static void
+a_refused_sieve_is_none(void **state)
+{
+	int total;
+	int n;
+
+	(void) state;
+	attaching_fails = EPERM;
+	send_from(peers[1], INTAKE_FLOOD);
+	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
+	sift(1);
+	send_from(peers[1], 20000);
+	now += INTAKE_WINDOW;
+	n = drain();
+	assert_int_equal(intake.sifted, 0);
+	assert_int_equal(intake.overflowed_member + (uint64_t) n, 20000);
+}
+
+/* What was lost at its old address is not forgotten with it. */
+static void
+what_a_peer_that_moves_has_lost_is_counted(void **state)
+{
+	int moved = free_socket();
+
+	(void) state;
+	send_from(peers[1], 20000);
+	assert_true(connect_peer(1, moved));
+	assert_true(intake.overflowed_member > 0);
+	close(moved);
+}
+
+/*
+ * However many are flooded, and however long it takes to read them: in between there
+ * is nothing to read for a while, and so time for everything else.
+ */
+static void
+flooded_peers_rest_together(void **state)
+{
+	IntakeDatagram datagram;
+	int			   read = 0;
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+		send_from(peers[i], 600);
+	for (int i = 0; i < 2; i++)
+	{
+		int total;
+
+		(void) read_all(nobody, &total);
+		now += INTAKE_MEMBER_READ;
+	}
+	assert_true(intake.sockets[0].flooded && intake.sockets[1].flooded);
+
+	/* all that is read takes longer than the time between two readings */
+	while (intake_next(&intake, now, &datagram))
+	{
+		now += INTAKE_MEMBER_READ / 100;
+		read++;
+	}
+	assert_in_range(read, 1, INTAKE_MEMBER_BUDGET);
+	assert_true(intake_deadline(&intake) == now + INTAKE_MEMBER_READ);
+	assert_false(intake_next(&intake, now, &datagram));
 }
 
 /* An address that has changed: the new one gets the queue, the old one is a stranger. */
@@ -658,6 +777,10 @@ main(void)
 		intake_test(members_do_not_flood),
 		intake_test(what_does_not_fit_is_counted),
 		intake_test(a_flood_is_sifted),
+		intake_test(what_does_not_fit_is_not_said_to_be_sifted),
+		intake_test(a_refused_sieve_is_none),
+		intake_test(what_a_peer_that_moves_has_lost_is_counted),
+		intake_test(flooded_peers_rest_together),
 		intake_test(a_peer_moves),
 		intake_test(a_peer_that_is_down_is_no_error),
 	};

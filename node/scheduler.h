@@ -1,0 +1,23 @@
+/*
+ * node/scheduler.h
+ *	  What a member asks of the kernel's scheduler.
+ *
+ * Called once by the worker, and by whatever else runs a member.  No backend symbols.
+ */
+#ifndef PG_LEADER_SCHEDULER_H
+#define PG_LEADER_SCHEDULER_H
+
+#include <stdbool.h>
+
+/*
+ * Ask to be run soon and for short: turns of 0.1 ms in place of the usual 3 ms or so.
+ * A member has little to do when it wakes up, and on a busy machine what matters is
+ * when that begins.  It gets no more of the processor than before, and no right is
+ * needed for it (sched(7): nothing is said of priorities).
+ *
+ * Linux 6.12 and later take it into account; earlier ones ignore it.  false: errno
+ * says why this kernel would not hear of it, which is no reason to worry anybody.
+ */
+extern bool scheduler_ask_for_short_turns(void);
+
+#endif /* PG_LEADER_SCHEDULER_H */
