@@ -259,38 +259,8 @@ sub failing_on
 	return join "\n", @failures;
 }
 
-# Back, and known to be back by the others.
-sub wait_until_back
-{
-	my $id = shift;
-
-	$cluster->wait_until("node $id is back: it takes part", sub {
-		my $status = $cluster->status($id);
-		$status && $status->{state} eq 'taking part' && !$status->{abstaining};
-	});
-	foreach my $other ($cluster->others($id))
-	{
-		$cluster->wait_until("node $id is back: node $other hears it",
-			sub { my $peers = $cluster->peers($other); $peers->{$id} && $peers->{$id}{reachable} });
-	}
-	$cluster->wait_for_leader("node $id is back: all agree");
-	return;
-}
-
 my $history = PgLeaderUpgrade::watch($cluster, nodes => 3, min_timeout_us => 1000 * $min_timeout, max_timeout_us => 2_000_000);
 my $from = PgLeaderCluster::clock_now();
-
-# restart(ID): with what is installed for it by now.
-sub restart
-{
-	my $id = shift;
-
-	PgLeaderUpgrade::record($history, 'fault', "restart $id");
-	$cluster->restart($id);
-	wait_until_back($id);
-	PgLeaderUpgrade::record($history, 'mend', "restart $id");
-	return;
-}
 
 # The files are new, the server that runs is the old one.
 PgLeaderUpgrade::install($next_tree, $installations{0});
@@ -303,18 +273,15 @@ is(failing_on(0), '', 'too early: everything works as before');
 foreach my $id (1, 2)
 {
 	PgLeaderUpgrade::install($next_tree, $installations{$id});
-	restart($id);
+	PgLeaderUpgrade::restart($cluster, $history, $id);
 	is_deeply([ $cluster->agreed(0, 1, 2) ], [ $leader, $term ], "node $id is upgraded: leader and term are the same");
 	is($cluster->sql($id, 'SELECT pg_is_in_recovery()'), 't', "node $id is a standby still");
 	is(version_of($id), $current, "node $id: old objects ...");
 	is(failing_on($id), '', "node $id: ... and the new library: everything works");
 }
 
-PgLeaderUpgrade::record($history, 'fault', 'transfer 1 from 0');
-is($cluster->sql(0, 'SELECT pg_leader_transfer(1)'), 1, 'the leader hands over');
-PgLeaderUpgrade::record($history, 'mend', 'transfer 1 from 0');
-($leader, $term) = $cluster->wait_for_leader('after the hand-over: all agree');
-restart(0);
+($leader, $term) = PgLeaderUpgrade::transfer($cluster, $history, 0, 1);
+PgLeaderUpgrade::restart($cluster, $history, 0);
 is_deeply([ $cluster->agreed(0, 1, 2) ], [ $leader, $term ], 'the primary is upgraded: leader and term are the same');
 is(failing_on(0), '', 'the primary: old objects and the new library: everything works');
 

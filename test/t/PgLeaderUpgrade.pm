@@ -151,6 +151,52 @@ sub record
 	return;
 }
 
+# restart(CLUSTER, HISTORY, ID, CODE): with what is installed for it by now; CODE is
+# called while it is down.  Waits until it is back, and known to be so by the others.
+sub restart
+{
+	my ($cluster, $history, $id, $while_down) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	record($history, 'fault', "restart $id");
+	$cluster->stop($id);
+	$while_down->() if $while_down;
+	$cluster->start($id);
+	wait_until_back($cluster, $id);
+	record($history, 'mend', "restart $id");
+	return;
+}
+
+sub wait_until_back
+{
+	my ($cluster, $id) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$cluster->wait_until("node $id is back: it takes part", sub {
+		my $status = $cluster->status($id);
+		$status && $status->{state} eq 'taking part' && !$status->{abstaining};
+	});
+	foreach my $other ($cluster->others($id))
+	{
+		$cluster->wait_until("node $id is back: node $other hears it",
+			sub { my $peers = $cluster->peers($other); $peers->{$id} && $peers->{$id}{reachable} });
+	}
+	$cluster->wait_for_leader("node $id is back: all agree");
+	return;
+}
+
+# transfer(CLUSTER, HISTORY, FROM, TO): a test; returns (leader, term).
+sub transfer
+{
+	my ($cluster, $history, $from, $to) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	record($history, 'fault', "transfer $to from $from");
+	is($cluster->sql($from, "SELECT pg_leader_transfer($to)"), $to, "node $from hands over to node $to");
+	record($history, 'mend', "transfer $to from $from");
+	return $cluster->wait_for_leader('after the hand-over: all agree');
+}
+
 # watched(HISTORY): the end; what the checker says, and a test that it is content.
 sub watched
 {
