@@ -163,9 +163,9 @@ foreach my $id ($cluster->ids)
 
 my $to = PgLeaderCluster::clock_now();
 PgLeaderUpgrade::watched($history);
-foreach my $window ([ $from, $killed, $min_timeout, 'before the leader was killed' ],
+foreach my $window ([ $from, $killed, PgLeaderUpgrade::NO_FAILOVER, 'before the leader was killed' ],
 	[ $killed, $elected, 2 * $max_timeout + $min_timeout, 'when the leader was killed' ],
-	[ $elected, $to, $min_timeout, 'after that' ])
+	[ $elected, $to, PgLeaderUpgrade::NO_FAILOVER, 'after that' ])
 {
 	my ($begin, $end, $bound, $when) = @$window;
 	my $longest = PgLeaderUpgrade::longest_without($history, $begin, $end);

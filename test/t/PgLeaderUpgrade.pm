@@ -22,6 +22,10 @@ use Time::HiRes qw(usleep);
 # The tree that is tested, built.
 our $TREE = Cwd::realpath("$FindBin::RealBin/../..");
 
+# Milliseconds without a leader that are less than any failover takes in a steady
+# cluster: its min_timeout, less two heartbeats.
+use constant NO_FAILOVER => 1000 - 2 * 100;
+
 my $observer;
 
 sub output_of
@@ -197,7 +201,7 @@ sub transfer
 	return $cluster->wait_for_leader('after the hand-over: all agree');
 }
 
-# watched(HISTORY): the end; what the checker says, and a test that it is content.
+# watched(HISTORY): the end, and a test that the checker is content.
 sub watched
 {
 	my $history = shift;
@@ -211,7 +215,7 @@ sub watched
 	is($? >> 8, 0, 'what was seen is without fault: no two leases, no term with two leaders')
 	  or diag($out);
 	note($out);
-	return $out;
+	return;
 }
 
 # longest_without(HISTORY, FROM, UP TO): for how many milliseconds, between these
