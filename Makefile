@@ -10,7 +10,7 @@
 
 MODULE_big = pg_leader
 EXTENSION = pg_leader
-DATA = pg_leader--1.0.sql
+DATA = $(sort $(wildcard pg_leader--*.sql))
 PGFILEDESC = "pg_leader - leader election"
 
 raft_sources := $(sort $(wildcard raft/*.c))

@@ -300,6 +300,15 @@ get_number(const uint8_t *at, int bytes)
 	return value;
 }
 
+/* Is it too long or too short for its version?  Of other versions nobody can tell. */
+static bool
+has_wrong_size(const uint8_t *datagram, size_t length)
+{
+	size_t size = message_size(datagram[MESSAGE_AT_VERSION]);
+
+	return size != 0 && length != size;
+}
+
 static TransportResult
 drop(Transport *transport, TransportDrop why)
 {
@@ -373,7 +382,7 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 	int32_t				  from;
 
 	if (length < MESSAGE_HEADER_SIZE || get_number(datagram, 4) != MESSAGE_MAGIC ||
-		(datagram[MESSAGE_AT_VERSION] == MESSAGE_VERSION && length != MESSAGE_SIZE))
+		has_wrong_size(datagram, length))
 		return drop(transport, TRANSPORT_DROP_MALFORMED);
 	from = (int32_t) (uint32_t) get_number(datagram + MESSAGE_AT_FROM, 4);
 	if (get_number(datagram + MESSAGE_AT_CLUSTER, 8) != transport->cluster_digest)

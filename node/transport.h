@@ -30,7 +30,7 @@
 typedef enum TransportDrop
 {
 	TRANSPORT_DROP_MALFORMED = 0, /* size, magic, type, impossible values */
-	TRANSPORT_DROP_VERSION,		  /* another version of the layout */
+	TRANSPORT_DROP_VERSION,		  /* a version of the layout that we do not understand */
 	TRANSPORT_DROP_CLUSTER,		  /* another cluster's name */
 	TRANSPORT_DROP_UNKNOWN_NODE,  /* names a sender that is not in the list */
 	TRANSPORT_DROP_SOURCE,		  /* not from its member's address and port */

@@ -33,10 +33,40 @@
  * Two things are said to somebody who has proved nothing: the answer to a
  * greeting, and the greeting that a wrong echo brings about.  Both are limited for
  * each peer, so that recordings cannot make us talk.
+ *
+ * Which versions of the datagram a peer understands is learned in the same way, by
+ * what is fresh and by nothing else: a recording from before somebody went back to an
+ * older program must not make us speak a language that he has forgotten.  Only the
+ * answer to a greeting goes by what that greeting says, and leaves no trace.
  */
 #include "internal.h"
 
 #include <assert.h>
+
+/* ---- versions of the datagram ---- */
+
+uint8_t
+raft_newest_version(const Raft *r)
+{
+	return r->config.newest_version != 0 ? r->config.newest_version : MESSAGE_VERSION;
+}
+
+/*
+ * In which version to speak to a peer that understands "theirs" and perhaps older
+ * ones: the newest that both understand; if nothing is known of it (0), our oldest.
+ */
+uint8_t
+raft_version_for(const Raft *r, uint8_t theirs)
+{
+	uint8_t oldest = r->config.oldest_version != 0 ? r->config.oldest_version : MESSAGE_OLDEST;
+	uint8_t newest = raft_newest_version(r);
+
+	if (theirs < oldest)
+		return oldest;
+	return theirs < newest ? theirs : newest;
+}
+
+/* ---- greetings ---- */
 
 /* How long a peer that has answered may be silent before it is greeted again. */
 static uint64_t
@@ -51,7 +81,11 @@ greet(Raft *r, uint64_t now, int32_t id, RaftOutput *out)
 	RaftPeer	*peer = &r->peers[id];
 	RaftMessage *m = raft_add_message(r, out, RAFT_GREETING, id);
 
-	/* It acts on nothing, so it need not pretend to know whom it reaches. */
+	/*
+	 * It acts on nothing, so it need not pretend to know whom it reaches: nor what
+	 * program that runs by now.
+	 */
+	m->version = raft_version_for(r, 0);
 	m->echo_boot = 0;
 	m->echo_incarnation = 0;
 	peer->greeted_at = now;
@@ -90,6 +124,7 @@ answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
 	RaftMessage	   *answer = raft_add_message(r, out, RAFT_GREETING_ANSWER, m->from);
 	uint64_t		save = later_of(peer->save_number, peer->earlier_save);
 
+	answer->version = raft_version_for(r, m->newest);
 	answer->echo_boot = m->boot;
 	answer->echo_incarnation = m->incarnation;
 	answer->promise = r->saved.promise;
@@ -247,6 +282,7 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	mark_seen(peer, m->sequence);
 	peer->save_number = later_of(peer->save_number, m->save_number);
 	peer->heard_at = now;
+	peer->newest = m->newest;
 
 	/* One that was overtaken by others knows less of its sender than they did. */
 	if (m->sequence == peer->sequence)

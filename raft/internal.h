@@ -119,9 +119,11 @@ extern void		raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *
 extern void		raft_on_transfer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
 
 /* greeting.c */
-extern bool raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out);
-extern void raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out);
+extern uint8_t raft_newest_version(const Raft *r);
+extern uint8_t raft_version_for(const Raft *r, uint8_t theirs);
+extern bool	   raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void	   raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void	   raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out);
+extern void	   raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out);
 
 #endif /* PG_LEADER_RAFT_INTERNAL_H */

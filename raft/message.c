@@ -13,7 +13,10 @@
 #define FLAG_MAY_LEAD	0x02
 #define FLAG_GRANTED	0x04
 #define FLAG_BOUND		0x08
-#define FLAGS_KNOWN		(FLAG_ABSTAINING | FLAG_MAY_LEAD | FLAG_GRANTED | FLAG_BOUND)
+
+/* The upper half of the flags: newest version of the sender less that of the datagram. */
+#define NEWER_SHIFT 4
+#define NEWER_MAX	15
 
 /* Body fields, as a set: which of them a type may use. */
 #define USES_ROUND		 0x001
@@ -96,22 +99,58 @@ take_id(const uint8_t **at)
 	return value <= INT32_MAX ? (int32_t) value : -1 - (int32_t) (UINT32_MAX - value);
 }
 
+/* What the upper half of the flags says. */
+static unsigned
+newer_versions(uint8_t version, uint8_t newest)
+{
+	unsigned newer = newest > version ? (unsigned) newest - version : 0;
+
+	return newer < NEWER_MAX ? newer : NEWER_MAX;
+}
+
+/* And how it is read. */
+static uint8_t
+newest_version(uint8_t version, unsigned flags)
+{
+	unsigned newest = version + (flags >> NEWER_SHIFT);
+
+	return (uint8_t) (newest < UINT8_MAX ? newest : UINT8_MAX);
+}
+
+bool
+message_is_understood(uint8_t oldest, uint8_t latest, unsigned type, uint8_t version,
+					  uint8_t newest)
+{
+	if (version >= oldest)
+		return version <= latest;
+	return type == RAFT_GREETING && version > 0 && newest >= oldest;
+}
+
+size_t
+message_size(uint8_t version)
+{
+	return version >= MESSAGE_OLDEST && version <= MESSAGE_VERSION ? MESSAGE_SIZE : 0;
+}
+
 void
 message_encode(const RaftMessage *message, const MessageEnvelope *envelope, uint8_t *buffer)
 {
+	uint8_t	 version = message->version != 0 ? message->version : MESSAGE_VERSION;
+	uint8_t	 newest = message->newest != 0 ? message->newest : MESSAGE_VERSION;
 	uint8_t *at = buffer;
 
 	assert(message->type >= RAFT_GREETING && message->type < RAFT_MESSAGE_TYPES);
 	assert(message->boot > 0 && message->sequence > 0);
 
 	at = put32(at, MESSAGE_MAGIC);
-	*at++ = MESSAGE_VERSION;
+	*at++ = version;
 	*at++ = (uint8_t) message->type;
 	*at++ = envelope->key_id;
 	*at++ = (uint8_t) ((message->abstaining ? FLAG_ABSTAINING : 0) |
 					   (message->may_lead ? FLAG_MAY_LEAD : 0) |
 					   (message->granted ? FLAG_GRANTED : 0) |
-					   (message->bound ? FLAG_BOUND : 0));
+					   (message->bound ? FLAG_BOUND : 0) |
+					   newer_versions(version, newest) << NEWER_SHIFT);
 	at = put64(at, envelope->cluster_digest);
 	at = put64(at, message->list_digest);
 	at = put32(at, (uint32_t) message->from);
@@ -223,6 +262,7 @@ message_decode(const uint8_t *buffer, size_t length, MessageEnvelope *envelope,
 	const uint8_t *at = buffer;
 	unsigned	   type;
 	unsigned	   flags;
+	bool		   has_body;
 
 	memset(message, 0, sizeof(*message));
 	if (length < MESSAGE_HEADER_SIZE)
@@ -233,6 +273,8 @@ message_decode(const uint8_t *buffer, size_t length, MessageEnvelope *envelope,
 	type = *at++;
 	envelope->key_id = *at++;
 	flags = *at++;
+	message->version = envelope->version;
+	message->newest = newest_version(envelope->version, flags);
 	if (take64(&at) != envelope->cluster_digest)
 		return MESSAGE_OTHER_CLUSTER;
 	message->list_digest = take64(&at);
@@ -248,21 +290,23 @@ message_decode(const uint8_t *buffer, size_t length, MessageEnvelope *envelope,
 
 	if (!header_is_possible(message))
 		return MESSAGE_IMPOSSIBLE;
-	if (envelope->version != MESSAGE_VERSION)
+	if (!message_is_understood(MESSAGE_OLDEST, MESSAGE_VERSION, type, message->version,
+							   message->newest))
 		return MESSAGE_OTHER_VERSION;
-	if (length != MESSAGE_SIZE)
+	has_body = message_size(envelope->version) != 0;
+	if (has_body && length != message_size(envelope->version))
 		return MESSAGE_SHORT;
 	if (type < RAFT_GREETING || type >= RAFT_MESSAGE_TYPES)
 		return MESSAGE_UNKNOWN_TYPE;
-	if (flags & ~FLAGS_KNOWN)
-		return MESSAGE_IMPOSSIBLE;
 
 	message->type = (RaftMessageType) type;
 	message->abstaining = (flags & FLAG_ABSTAINING) != 0;
 	message->may_lead = (flags & FLAG_MAY_LEAD) != 0;
 	message->granted = (flags & FLAG_GRANTED) != 0;
 	message->bound = (flags & FLAG_BOUND) != 0;
-	take_body(at, message);
+	message->leader_id = message->replaced_leader = RAFT_NONE;
+	if (has_body)
+		take_body(at, message);
 	return body_is_possible(message) ? MESSAGE_OK : MESSAGE_IMPOSSIBLE;
 }
 

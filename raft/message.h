@@ -12,7 +12,7 @@
  *	  4      1    version of the layout
  *	  5      1    type
  *	  6      1    key id (0: not authenticated)
- *	  7      1    flags
+ *	  7      1    flags; in the upper half, see below
  *	  8      8    cluster digest
  *	  16     8    list digest
  *	  24     4    from: the sender's node id
@@ -44,6 +44,12 @@
  * are the tag, HMAC-SHA-256 over the whole datagram with zero in their place, or
  * zero with key id 0; and a datagram is shorter than MESSAGE_SIZE_LIMIT.
  *
+ * A program understands the versions from MESSAGE_OLDEST to MESSAGE_VERSION.  The
+ * upper half of the flags says how many versions above that of the datagram its
+ * sender understands, at most 15: so a member that knows more than its peer speaks
+ * the peer's version, and both find out as soon as they know more.  Greetings come
+ * in the sender's oldest, and no version gives them a body.
+ *
  * Called by the transport and by whatever drives a core in tests.  Pure C11:
  * no I/O, no clock, no allocation.
  */
@@ -54,8 +60,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The newest version that this program understands, and the oldest. */
+#define MESSAGE_VERSION 1
+#define MESSAGE_OLDEST	1
+
 #define MESSAGE_MAGIC		UINT32_C(0x50474C44) /* "PGLD" */
-#define MESSAGE_VERSION		1
 #define MESSAGE_HEADER_SIZE 88
 #define MESSAGE_TAG_OFFSET	176
 #define MESSAGE_TAG_SIZE	32
@@ -115,6 +124,8 @@ typedef struct RaftMessage
 	bool			may_lead;	 /* the sender could lead */
 	bool			granted;	 /* answers only: yes */
 	bool			bound;		 /* heartbeat answers only: by a promise to somebody else */
+	uint8_t			version;	 /* of the layout; to be sent, 0: MESSAGE_VERSION */
+	uint8_t			newest;		 /* that the sender understands; to be sent, 0: the same */
 	uint64_t		list_digest; /* of the sender's member list */
 	uint64_t		boot;		 /* the sender's, at least 1 */
 	uint64_t		incarnation; /* the sender's */
@@ -143,9 +154,9 @@ typedef struct RaftMessage
 typedef enum MessageError
 {
 	MESSAGE_OK = 0,
-	MESSAGE_SHORT,	 /* too short for a header, or not MESSAGE_SIZE */
-	MESSAGE_FOREIGN, /* another magic number */
-	MESSAGE_OTHER_VERSION,
+	MESSAGE_SHORT,		   /* too short for a header, or not MESSAGE_SIZE */
+	MESSAGE_FOREIGN,	   /* another magic number */
+	MESSAGE_OTHER_VERSION, /* that this program does not understand */
 	MESSAGE_OTHER_CLUSTER,
 	MESSAGE_UNKNOWN_TYPE,
 	MESSAGE_IMPOSSIBLE /* a value that no member can have sent */
@@ -166,6 +177,18 @@ typedef struct MessageEnvelope
 extern void message_encode(const RaftMessage	 *message,
 						   const MessageEnvelope *envelope,
 						   uint8_t				 *buffer);
+
+/*
+ * Does a program that understands the versions "oldest" to "latest" understand a
+ * datagram of this type and version, whose sender understands "newest"?  One that is
+ * too old does if it is a greeting, for that is all header, and its sender
+ * understands our oldest.
+ */
+extern bool message_is_understood(uint8_t oldest, uint8_t latest, unsigned type,
+								  uint8_t version, uint8_t newest);
+
+/* How long a datagram of this version is; 0: this program does not understand it. */
+extern size_t message_size(uint8_t version);
 
 /*
  * Read one datagram of "length" bytes.  envelope->cluster_digest says which

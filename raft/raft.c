@@ -145,6 +145,8 @@ raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to)
 	m->to = to;
 	m->abstaining = r->saved.abstaining != RAFT_VOTING;
 	m->may_lead = r->may_lead && !m->abstaining;
+	m->version = raft_version_for(r, r->peers[to].newest);
+	m->newest = raft_newest_version(r);
 	m->list_digest = r->config.list_digest;
 	m->boot = r->saved.boot;
 	m->incarnation = r->config.incarnation;

@@ -125,6 +125,8 @@ typedef struct RaftConfig
 	uint64_t	 incarnation;	/* random, drawn for this start */
 	uint64_t	 seed;			/* of the timeouts' generator */
 	bool		 may_lead;
+	uint8_t		 oldest_version; /* of datagrams; 0: MESSAGE_OLDEST */
+	uint8_t		 newest_version; /* 0: MESSAGE_VERSION */
 	RaftTimeouts timeouts;
 } RaftConfig;
 
@@ -219,6 +221,7 @@ typedef struct RaftPeer
 	bool		 abstaining;
 	bool		 may_lead;
 	bool		 bound;		 /* by a promise to somebody else; as of its last heartbeat answer */
+	uint8_t		 newest;	 /* version that it understands; 0: not known */
 	RaftPosition position;	 /* as of its last heartbeat answer */
 	uint64_t	 heard_at;	 /* last datagram that echoed our start; 0: none */
 	uint64_t	 round_trip; /* us, of the last answer to us; 0: not known */

@@ -115,12 +115,28 @@ add_age(Row *row, uint64_t moment, uint64_t now)
 		add(row, interval_datum(now > moment ? (int64) (now - moment) : 0));
 }
 
+/*
+ * While servers are upgraded one by one, the library and the extension's objects are
+ * of different versions.  That is why columns are only ever added at the end, and keep
+ * their types: the objects of an older version leave out what a newer library has
+ * more.  What an older library does not have, nobody can make up.
+ */
+static inline void
+require_columns(const Row *row, TupleDesc descriptor)
+{
+	if (row->n < descriptor->natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this server runs an older version of the pg_leader library than its objects are of"),
+				 errhint("Install the new version of pg_leader on this server, and restart it.")));
+}
+
 static inline void
 put_row(FunctionCallInfo fcinfo, Row *row)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	Assert(row->n == result->setDesc->natts);
+	require_columns(row, result->setDesc);
 	tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->nulls);
 }
 
@@ -131,7 +147,7 @@ return_row(FunctionCallInfo fcinfo, Row *row)
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	Assert(row->n == descriptor->natts);
+	require_columns(row, descriptor);
 	descriptor = BlessTupleDesc(descriptor);
 	return HeapTupleGetDatum(heap_form_tuple(descriptor, row->values, row->nulls));
 }

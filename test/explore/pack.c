@@ -3,9 +3,9 @@
  *	  Between struct Raft and its packed form, and the passing of time.
  *
  * What is not packed is a constant of this world (configuration, member list,
- * positions) or statistics that no decision reads (counters, times of events).
- * What does not fit a packed field ends the program: nothing is cut off in
- * silence.
+ * positions, version of the datagrams) or statistics that no decision reads
+ * (counters, times of events).  What does not fit a packed field ends the program:
+ * nothing is cut off in silence.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@
 #if UINTPTR_MAX > UINT32_MAX
 _Static_assert(sizeof(RaftSaved) == 56, "pack.c does not know all of RaftSaved");
 _Static_assert(sizeof(RaftPeer) == 240, "pack.c does not know all of RaftPeer");
-_Static_assert(sizeof(RaftMessage) == 168, "pack.c does not know all of RaftMessage");
+_Static_assert(sizeof(RaftMessage) == 176, "pack.c does not know all of RaftMessage");
 _Static_assert(offsetof(Raft, peers) == 3448, "pack.c does not know all of Raft");
 #endif
 

@@ -169,7 +169,7 @@ make_messages(void)
 	spoiled("foreign", MESSAGE_SIZE, 0, 'X');
 	spoiled("other_version", MESSAGE_HEADER_SIZE, 4, 9);
 	spoiled("unknown_type", MESSAGE_SIZE, 5, 77);
-	spoiled("unknown_flag", MESSAGE_SIZE, 7, 0x80);
+	spoiled("newer_sender", MESSAGE_SIZE, 7, 0x80);
 	spoiled("other_cluster", MESSAGE_SIZE, 8, 1);
 	spoiled("sender_out_of_range", MESSAGE_SIZE, 24, 0x7F);
 	spoiled("term_above_the_last", MESSAGE_SIZE, 80, 0xFF);

@@ -151,8 +151,6 @@ network_send(World *w, Node *n, const RaftMessage *m)
 	packet->length = MESSAGE_SIZE;
 	packet->broken = false;
 	message_encode(m, &envelope, packet->bytes);
-	if (n->version != MESSAGE_VERSION)
-		packet->bytes[4] = (uint8_t) n->version;
 	if (w->record_ppm != 0 && chance(w, w->record_ppm))
 	{
 		uint32_t k = w->n_archive < SIM_ARCHIVE ? w->n_archive++ :
@@ -191,26 +189,44 @@ network_inject(World *w, int to, const uint8_t *bytes, size_t length, int from)
 	world_schedule(w, w->now, EVENT_DELIVER, to, (uint32_t) p);
 }
 
+/*
+ * Programs that are newer than this one are made of it: they understand versions
+ * of the datagram that differ from ours in nothing but the number, theirs and the
+ * one before.
+ */
+void
+node_set_version(Node *n, uint32_t version)
+{
+	n->version = version;
+	n->config.newest_version = (uint8_t) version;
+	n->config.oldest_version = (uint8_t) (version > MESSAGE_VERSION ? version - 1 : MESSAGE_OLDEST);
+}
+
+static MessageError
+decode(const Node *n, const Packet *p, MessageEnvelope *envelope, RaftMessage *m)
+{
+	uint8_t		 bytes[sizeof(p->bytes)];
+	uint8_t		 version = p->bytes[4];
+	uint8_t		 newest = (uint8_t) (version + (p->bytes[7] >> 4));
+	MessageError error;
+
+	if (n->version == MESSAGE_VERSION)
+		return message_decode(p->bytes, p->length, envelope, m);
+	memcpy(bytes, p->bytes, sizeof(bytes));
+	bytes[4] = message_is_understood(n->config.oldest_version, n->config.newest_version, bytes[5], version, newest) ? MESSAGE_VERSION : 0;
+	error = message_decode(bytes, p->length, envelope, m);
+	m->version = version;
+	m->newest = newest;
+	return error;
+}
+
 /* What the transport does before the core sees a message. */
 bool
 packet_read(World *w, const Packet *p, RaftMessage *m)
 {
 	MessageEnvelope envelope = {.cluster_digest = SIM_CLUSTER};
-	uint8_t			bytes[sizeof(p->bytes)];
-	const Node	   *n = &w->node[p->to];
-	MessageError	error;
+	MessageError	error = decode(&w->node[p->to], p, &envelope, m);
 
-	if (n->version != MESSAGE_VERSION)
-	{
-		/* Its own program understands its version, and no other. */
-		memcpy(bytes, p->bytes, sizeof(bytes));
-		bytes[4] = p->bytes[4] == n->version	  ? MESSAGE_VERSION :
-				   p->bytes[4] == MESSAGE_VERSION ? (uint8_t) n->version :
-													p->bytes[4];
-		error = message_decode(bytes, p->length, &envelope, m);
-	}
-	else
-		error = message_decode(p->bytes, p->length, &envelope, m);
 	if (error == MESSAGE_OTHER_VERSION)
 		w->other_version++;
 	if (error != MESSAGE_OK || p->broken)

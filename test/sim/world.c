@@ -175,13 +175,13 @@ world_reset_node(World *w, int i)
 
 	memset(n, 0, sizeof(*n));
 	n->id = i;
-	n->version = MESSAGE_VERSION;
 	n->timer_event = SIM_NEVER;
 	n->clock.local_base = between(w, 1, SECONDS(1000000));
 	n->clock.rate = PER_MILLION;
 	n->config.node_id = i;
 	n->config.may_lead = true;
 	n->config.timeouts = default_timeouts;
+	node_set_version(n, MESSAGE_VERSION);
 	node_set_list(n, BIT(w->n_members) - 1);
 	disk_init(w, n);
 }

@@ -150,7 +150,7 @@ typedef struct Node
 	Disk		 disk;
 	RaftConfig	 config; /* of the next start */
 	RaftPosition position;
-	uint32_t	 version; /* of its wire format */
+	uint32_t	 version; /* newest of the datagram that its program understands */
 	bool		 at_wrong_address;
 
 	/* The process. */
@@ -351,6 +351,7 @@ extern void	   network_init(World *w);
 extern void	   network_send(World *w, Node *n, const RaftMessage *m);
 extern int32_t packet_new(World *w);
 extern void	   packet_free(World *w, int32_t p);
+extern void	   node_set_version(Node *n, uint32_t version);
 extern bool	   packet_read(World *w, const Packet *p, RaftMessage *m);
 extern void	   network_cut(World *w, int a, int b); /* both ways */
 extern void	   network_cut_way(World *w, int from, int to);

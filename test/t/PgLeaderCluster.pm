@@ -47,6 +47,7 @@ my @clusters;
 #	settings	{ name => value }: pg_leader.name of all members
 #	cluster_name	pg_leader.cluster_name
 #	blank		true: write no first state files
+#	installations	{ id => directory }: PostgreSQL of a member's own, with bin in it
 sub new
 {
 	my ($class, $name, $n, %options) = @_;
@@ -54,6 +55,7 @@ sub new
 		name => $name,
 		settings => $options{settings} // {},
 		cluster_name => $options{cluster_name},
+		installations => $options{installations} // {},
 		members => {},
 		led => {},
 		leases => {},
@@ -127,7 +129,8 @@ sub create
 {
 	my ($self, $id, $primary, $backup) = @_;
 	my $member = $self->member($id);
-	my $server = PostgreSQL::Test::Cluster->new("$self->{name}_$id");
+	my $server = PostgreSQL::Test::Cluster->new("$self->{name}_$id",
+		install_path => $self->{installations}{$id});
 
 	if (defined $primary)
 	{

@@ -343,8 +343,6 @@ garbage_impossible_headers(void **state)
 		refuse(type, 64, 8, 0); /* no sequence number */
 		refuse(type, 80, 8, RAFT_MAX_TERM + 1);
 		refuse(type, 80, 8, UINT64_MAX);
-		for (int flag = 4; flag < 8; flag++)
-			refuse(type, 7, 1, UINT64_C(1) << flag);
 	}
 	refuse(RAFT_HEARTBEAT, 24, 8, UINT64_C(0x0000000100000001)); /* to itself */
 }
@@ -472,6 +470,76 @@ layout_is_fixed(void **state)
 	assert_int_equal(RAFT_MESSAGE_TYPES, 11);
 }
 
+/*
+ * What a version that does not exist yet will say in version 1: everything as now,
+ * and how much more its sender understands.  The released version 1 has to take it.
+ */
+static void
+newer_senders_are_understood(void **state)
+{
+	(void) state;
+	for (int type = RAFT_GREETING; type < RAFT_MESSAGE_TYPES; type++)
+		for (unsigned newest = MESSAGE_VERSION; newest <= UINT8_MAX; newest++)
+		{
+			RaftMessage m = random_message((RaftMessageType) type);
+			RaftMessage back;
+			uint8_t		bytes[MESSAGE_SIZE];
+			uint8_t		plain[MESSAGE_SIZE];
+
+			encode(&m, plain);
+			m.version = MESSAGE_VERSION;
+			m.newest = (uint8_t) newest;
+			encode(&m, bytes);
+			assert_int_equal(bytes[7] & 0x0F, plain[7]);
+			assert_int_equal(bytes[7] >> 4, newest - MESSAGE_VERSION < 15 ? newest - MESSAGE_VERSION : 15);
+			assert_int_equal(decode(bytes, MESSAGE_SIZE, &back), MESSAGE_OK);
+			assert_same(&m, &back);
+			assert_int_equal(back.version, MESSAGE_VERSION);
+			assert_int_equal(back.newest, MESSAGE_VERSION + (bytes[7] >> 4));
+		}
+}
+
+/* Also of one that we do not understand: there is no number after the last. */
+static void
+newest_version_does_not_wrap(void **state)
+{
+	RaftMessage m = random_message(RAFT_GREETING);
+	uint8_t		bytes[MESSAGE_SIZE];
+
+	(void) state;
+	encode(&m, bytes);
+	bytes[4] = 250;
+	bytes[7] |= 0xF0;
+	assert_int_equal(decode(bytes, MESSAGE_SIZE, &m), MESSAGE_OTHER_VERSION);
+	assert_int_equal(m.version, 250);
+	assert_int_equal(m.newest, 255);
+}
+
+static void
+versions_are_understood_within_the_range(void **state)
+{
+	(void) state;
+	/* this program is the first of all */
+	assert_true(message_is_understood(1, 1, RAFT_HEARTBEAT, 1, 1));
+	assert_true(message_is_understood(1, 1, RAFT_HEARTBEAT, 1, 9));
+	assert_false(message_is_understood(1, 1, RAFT_GREETING, 2, 9));
+	assert_false(message_is_understood(1, 1, RAFT_GREETING, 0, 9));
+
+	/* a later one: of what is too old, greetings of those who know better */
+	for (uint8_t version = 0; version < 9; version++)
+		for (uint8_t newest = version; newest < 9; newest++)
+		{
+			bool inside = version == 4 || version == 5;
+
+			assert_int_equal(message_is_understood(4, 5, RAFT_HEARTBEAT, version, newest), inside);
+			assert_int_equal(message_is_understood(4, 5, RAFT_GREETING, version, newest),
+							 inside || (version > 0 && version < 4 && newest >= 4));
+		}
+	assert_int_equal(message_size(0), 0);
+	assert_int_equal(message_size(MESSAGE_VERSION), MESSAGE_SIZE);
+	assert_int_equal(message_size(MESSAGE_VERSION + 1), 0);
+}
+
 static void
 names_are_words(void **state)
 {
@@ -497,6 +565,9 @@ main(void)
 		cmocka_unit_test(garbage_impossible_headers),
 		cmocka_unit_test(garbage_impossible_bodies),
 		cmocka_unit_test(layout_is_fixed),
+		cmocka_unit_test(newer_senders_are_understood),
+		cmocka_unit_test(newest_version_does_not_wrap),
+		cmocka_unit_test(versions_are_understood_within_the_range),
 		cmocka_unit_test(names_are_words),
 	};
 

@@ -433,6 +433,150 @@ started_in_the_same_instant(void **state)
 	}
 }
 
+/* ---- versions of the datagram ---- */
+
+/* Two members; node 0 understands up to "newest", and is greeted. */
+static void
+begin_with_versions(uint8_t oldest, uint8_t newest)
+{
+	world_prepare(w, 2);
+	w->node[0].config.oldest_version = oldest;
+	w->node[0].config.newest_version = newest;
+	for (int i = 0; i < 2; i++)
+	{
+		world_new_store(w, i);
+		world_start(w, i);
+	}
+	world_drop_all(w);
+}
+
+/* Node 1 says something fresh: that it understands versions up to this one. */
+static void
+hear_of_version(uint8_t newest)
+{
+	RaftMessage m = world_message(w, RAFT_GREETING_CONFIRM, 1, 0);
+
+	m.version = 1;
+	m.newest = newest;
+	world_inject_raw(w, 0, &m);
+}
+
+/* In which version does node 0 answer a greeting that says this? */
+static int
+version_of_answer(uint64_t boot, uint8_t version, uint8_t newest)
+{
+	RaftMessage m = world_message(w, RAFT_GREETING, 1, 0);
+
+	world_advance(w, MS(100));
+	m.boot = boot;
+	m.version = version;
+	m.newest = newest;
+	world_inject_raw(w, 0, &m);
+	assert_non_null(world_sent(w, 0, RAFT_GREETING_ANSWER, 1));
+	assert_int_equal(world_sent(w, 0, RAFT_GREETING_ANSWER, 1)->newest,
+					 w->node[0].config.newest_version);
+	return world_sent(w, 0, RAFT_GREETING_ANSWER, 1)->version;
+}
+
+/* In which version does node 0 ask for a pre-vote, and greet? */
+static int
+version_of_request(void)
+{
+	const RaftMessage *m;
+
+	world_advance(w, MS(2000));
+	w->node[0].raft.peers[1].answered = true;
+	w->node[0].raft.peers[1].list_digest = WORLD_LIST;
+	world_tick(w, 0);
+	m = world_sent(w, 0, RAFT_GREETING, 1);
+	if (m != NULL)
+		assert_int_equal(m->version, w->node[0].config.oldest_version);
+	m = world_sent(w, 0, RAFT_PRE_VOTE_REQUEST, 1);
+	assert_non_null(m);
+	assert_int_equal(m->newest, w->node[0].config.newest_version);
+	return m->version;
+}
+
+static void
+newest_version_that_both_understand_is_spoken(void **state)
+{
+	static const struct
+	{
+		uint8_t oldest;
+		uint8_t newest;
+		uint8_t theirs;
+		uint8_t spoken;
+	} pairs[] = {{1, 2, 1, 1}, {1, 2, 2, 2}, {1, 2, 3, 2}, {2, 3, 2, 2}, {2, 3, 3, 3}, {1, 5, 4, 4}};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+	{
+		begin_with_versions(pairs[i].oldest, pairs[i].newest);
+		assert_int_equal(version_of_request(), pairs[i].oldest); /* nothing is known */
+		hear_of_version(pairs[i].theirs);
+		assert_int_equal(version_of_request(), pairs[i].spoken);
+	}
+}
+
+static void
+released_version_speaks_itself_to_all(void **state)
+{
+	(void) state;
+	begin_with_versions(MESSAGE_OLDEST, MESSAGE_VERSION);
+	hear_of_version(9);
+	assert_int_equal(version_of_request(), MESSAGE_VERSION);
+	assert_int_equal(version_of_answer(w->node[1].disk.boot, MESSAGE_VERSION, 9), MESSAGE_VERSION);
+}
+
+/* Somebody went back to an older program: it must get answers that it can read. */
+static void
+greeting_is_answered_in_its_senders_version(void **state)
+{
+	uint64_t boot;
+
+	(void) state;
+	begin_with_versions(1, 3);
+	boot = w->node[1].disk.boot;
+	hear_of_version(3);
+	assert_int_equal(version_of_answer(boot + 1, 1, 1), 1);
+	assert_int_equal(version_of_answer(boot + 2, 1, 2), 2);
+	assert_int_equal(version_of_answer(boot + 3, 1, 9), 3);
+	assert_int_equal(version_of_answer(boot + 4, 2, 2), 2);
+}
+
+/* Neither a greeting nor anything that was recorded changes what is spoken. */
+static void
+only_fresh_datagrams_teach_a_version(void **state)
+{
+	RaftMessage recorded;
+
+	(void) state;
+	begin_with_versions(1, 3);
+	hear_of_version(2);
+	(void) version_of_answer(w->node[1].disk.boot, 1, 1);
+	(void) version_of_answer(w->node[1].disk.boot + 1, 1, 3);
+	assert_int_equal(version_of_request(), 2);
+
+	recorded = world_message(w, RAFT_GREETING_CONFIRM, 1, 0);
+	recorded.newest = 2;
+	world_inject_raw(w, 0, &recorded);
+	recorded.newest = 3; /* its number has come */
+	world_inject_raw(w, 0, &recorded);
+	assert_int_equal(version_of_request(), 2);
+	recorded = world_message(w, RAFT_GREETING_CONFIRM, 1, 0);
+	recorded.newest = 3;
+	recorded.echo_incarnation ^= 1; /* for an earlier start of ours */
+	world_inject_raw(w, 0, &recorded);
+	assert_int_equal(version_of_request(), 2);
+	recorded = world_message(w, RAFT_GREETING_CONFIRM, 1, 0);
+	recorded.newest = 3;
+	recorded.boot--; /* of an earlier start of its own */
+	world_inject_raw(w, 0, &recorded);
+	assert_int_equal(version_of_request(), 2);
+	hear_of_version(3);
+	assert_int_equal(version_of_request(), 3);
+}
+
 int
 main(void)
 {
@@ -451,6 +595,10 @@ main(void)
 		cmocka_unit_test(peer_restarts),
 		cmocka_unit_test(lossy_start),
 		cmocka_unit_test(started_in_the_same_instant),
+		cmocka_unit_test(newest_version_that_both_understand_is_spoken),
+		cmocka_unit_test(released_version_speaks_itself_to_all),
+		cmocka_unit_test(greeting_is_answered_in_its_senders_version),
+		cmocka_unit_test(only_fresh_datagrams_teach_a_version),
 	};
 
 	return cmocka_run_group_tests_name("greeting", tests, NULL, NULL);
