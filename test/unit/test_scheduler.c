@@ -62,7 +62,7 @@ ask_while_nice(void)
 	uint64_t before[WORDS];
 	uint64_t after[WORDS];
 
-	if (setpriority(PRIO_PROCESS, 0, 15) != 0)
+	if (setpriority(PRIO_PROCESS, 0, 19) != 0)
 		_exit(1);
 	read_attributes(before);
 	if (!scheduler_ask_for_short_turns())
@@ -73,7 +73,7 @@ ask_while_nice(void)
 	if (before[RUNTIME] != 0 && after[RUNTIME] != 100000)
 		_exit(3);
 	after[RUNTIME] = before[RUNTIME];
-	if (memcmp(before, after, sizeof(before)) != 0 || getpriority(PRIO_PROCESS, 0) != 15)
+	if (memcmp(before, after, sizeof(before)) != 0 || getpriority(PRIO_PROCESS, 0) != 19)
 		_exit(4);
 }
 
