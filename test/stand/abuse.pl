@@ -88,7 +88,9 @@ sub abuse
 		$stand->finished($job);
 	}
 	($leader) = $stand->settled;
-	($follower, $other) = grep { exists $old{$_} || $_ != $leader } grep { $_ != $leader } $stand->ids;
+
+	# the recordings are of two nodes, one of which leads most of the time
+	($follower, $other) = sort { exists $old{$b} <=> exists $old{$a} } grep { $_ != $leader } $stand->ids;
 	my $node = $leader;
 	foreach my $id ($leader, $follower) { $file{$id} = $stand->record($id, 2, "new$id"); }
 
