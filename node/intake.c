@@ -256,7 +256,7 @@ intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *fac
 	if (setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &sieve, sizeof(sieve)) == 0)
 		s->sifted = true;
 	s->facts = *facts;
-	s->sift_at = now + INTAKE_SIFT;
+	s->sift_at = now + SIEVE_LIFETIME;
 }
 
 /* ---- reading ---- */

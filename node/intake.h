@@ -39,9 +39,8 @@
  */
 #define INTAKE_WINDOW	   UINT64_C(10000) /* us */
 #define INTAKE_FLOOD	   64
-#define INTAKE_MEMBER_READ UINT64_C(2000)	/* us between reads of flooded peers' queues */
-#define INTAKE_OTHERS_READ UINT64_C(10000)	/* us between reads of a flooded listener's */
-#define INTAKE_SIFT		   UINT64_C(500000) /* us for which a sieve is good enough */
+#define INTAKE_MEMBER_READ UINT64_C(2000)  /* us between reads of flooded peers' queues */
+#define INTAKE_OTHERS_READ UINT64_C(10000) /* us between reads of a flooded listener's */
 
 /*
  * How many a flooded queue is read at a time; peers' queues share the first, and
@@ -128,7 +127,7 @@ extern bool intake_next(Intake *intake, uint64_t now, IntakeDatagram *datagram);
 extern uint64_t intake_deadline(const Intake *intake);
 
 /*
- * A flooded peer that is not sifted, or not since INTAKE_SIFT, or for another start of
+ * A flooded peer that is not sifted, or not since SIEVE_LIFETIME, or for another start of
  * ours, or as if we had keys when we have none; or RAFT_NONE.
  */
 extern int32_t intake_flooded_peer(const Intake *intake, uint64_t now, uint64_t own_boot,
@@ -136,7 +135,7 @@ extern int32_t intake_flooded_peer(const Intake *intake, uint64_t now, uint64_t 
 
 /*
  * Sift what comes to the queue of this peer, until the flood is over.  Where that is
- * refused (by a sandbox, say), it is asked for again after INTAKE_SIFT.
+ * refused (by a sandbox, say), it is asked for again after SIEVE_LIFETIME.
  */
 extern void intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *facts);
 

@@ -16,12 +16,17 @@
 /* A UDP socket's filter sees the UDP header first. */
 #define UDP_HEADER 8
 
-/* Where a comparison can lead; turned into distances when the program is complete. */
+/*
+ * Where a comparison can lead: so many instructions ahead, or to one of the ends, which
+ * become distances when the program is complete.
+ */
 enum
 {
-	NEXT = 0,	  /* to the next instruction */
-	PASS = 254,	  /* let it through */
-	SAMPLE = 255, /* let one in SIEVE_SAMPLE through */
+	NEXT = 0,
+	SKIP_TWO = 2,
+	PASS = 253,			   /* let it through */
+	SAMPLE = 254,		   /* let one in SIEVE_SAMPLE through */
+	SAMPLE_GREETINGS = 255 /* let one in SIEVE_GREETINGS through */
 };
 
 typedef struct Writer
@@ -86,12 +91,25 @@ must_not_be_below(Writer *w, uint32_t at, uint64_t value)
 	}
 }
 
-static uint8_t
-distance(uint8_t from, uint8_t place, uint8_t pass, uint8_t sample)
+/* Above it: nearly none.  Else go on. */
+static void
+must_not_be_above(Writer *w, uint32_t at, uint64_t value)
 {
-	if (place == NEXT)
-		return 0;
-	return (uint8_t) ((place == PASS ? pass : sample) - from - 1);
+	load_word(w, at);
+	when(w, BPF_JGT, (uint32_t) (value >> 32), SAMPLE, NEXT);
+	when(w, BPF_JEQ, (uint32_t) (value >> 32), NEXT, SKIP_TWO);
+	load_word(w, at + 4);
+	when(w, BPF_JGT, (uint32_t) value, SAMPLE, NEXT);
+}
+
+/* One in so many, by chance. */
+static void
+sample(Writer *w, uint32_t one_in)
+{
+	put(w, BPF_LD | BPF_W | BPF_ABS, (uint32_t) (SKF_AD_OFF + SKF_AD_RANDOM), NEXT, NEXT);
+	when(w, BPF_JSET, one_in - 1, NEXT, 1);
+	put(w, BPF_RET | BPF_K, 0, NEXT, NEXT);
+	put(w, BPF_RET | BPF_K, UINT32_MAX, NEXT, NEXT);
 }
 
 /* The ends that all comparisons lead to, and the ways to them. */
@@ -99,24 +117,34 @@ static void
 finish(Writer *w)
 {
 	uint8_t n = w->n;
-	uint8_t pass = n;
-	uint8_t sample = (uint8_t) (n + 1);
+	uint8_t ends[3]; /* in the order of the names above */
 
+	ends[0] = w->n;
 	put(w, BPF_RET | BPF_K, UINT32_MAX, NEXT, NEXT);
-	put(w, BPF_LD | BPF_W | BPF_ABS, (uint32_t) (SKF_AD_OFF + SKF_AD_RANDOM), NEXT, NEXT);
-	when(w, BPF_JSET, SIEVE_SAMPLE - 1, NEXT, 1);
-	put(w, BPF_RET | BPF_K, 0, NEXT, NEXT);
-	put(w, BPF_RET | BPF_K, UINT32_MAX, NEXT, NEXT);
+	ends[1] = w->n;
+	sample(w, SIEVE_SAMPLE);
+	ends[2] = w->n;
+	sample(w, SIEVE_GREETINGS);
 	for (uint8_t i = 0; i < n; i++)
 	{
 		struct sock_filter *instruction = &w->program[i];
 
-		if (BPF_CLASS(instruction->code) == BPF_JMP)
-		{
-			instruction->jt = distance(i, instruction->jt, pass, sample);
-			instruction->jf = distance(i, instruction->jf, pass, sample);
-		}
+		if (BPF_CLASS(instruction->code) != BPF_JMP)
+			continue;
+		if (instruction->jt >= PASS)
+			instruction->jt = (uint8_t) (ends[instruction->jt - PASS] - i - 1);
+		if (instruction->jf >= PASS)
+			instruction->jf = (uint8_t) (ends[instruction->jf - PASS] - i - 1);
 	}
+}
+
+/* The highest number that the peer can have come to while this sieve is in use. */
+static uint64_t
+furthest(const SieveFacts *facts)
+{
+	uint64_t ahead = SIEVE_AHEAD + (facts->peer_silent / 1000 + SIEVE_LIFETIME / 1000) * SIEVE_FASTEST;
+
+	return facts->peer_sequence > UINT64_MAX - ahead ? UINT64_MAX : facts->peer_sequence + ahead;
 }
 
 unsigned short
@@ -139,13 +167,14 @@ sieve_program(const SieveFacts *facts, struct sock_filter *program)
 		when(&w, BPF_JEQ, 0, SAMPLE, NEXT);
 	}
 	load_byte(&w, MESSAGE_AT_TYPE);
-	when(&w, BPF_JEQ, RAFT_GREETING, PASS, NEXT);
+	when(&w, BPF_JEQ, RAFT_GREETING, SAMPLE_GREETINGS, NEXT);
 	must_be(&w, MESSAGE_AT_ECHO_BOOT, facts->own_boot, SAMPLE);
 	must_be(&w, MESSAGE_AT_ECHO_INCARNATION, facts->own_incarnation, SAMPLE);
 	must_not_be_below(&w, MESSAGE_AT_BOOT, facts->peer_boot);
 
 	/* a twin's: the election tells of it */
 	must_be(&w, MESSAGE_AT_INCARNATION, facts->peer_incarnation, PASS);
+	must_not_be_above(&w, MESSAGE_AT_SEQUENCE, furthest(facts));
 	must_not_be_below(&w, MESSAGE_AT_SEQUENCE, oldest);
 	finish(&w);
 	return w.n;

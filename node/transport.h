@@ -146,7 +146,7 @@ extern int32_t transport_flooded_peer(const Transport *transport, uint64_t now, 
 
 /*
  * Let the kernel drop, for a while, what claims to come from this peer and can have
- * no effect; see sieve.h.  The caller fills in both members' starts and the sequence.
+ * no effect; see sieve.h.  The caller fills in what is known of both members' starts.
  */
 extern void transport_sift(Transport *transport, int32_t node_id, uint64_t now, SieveFacts *facts);
 

@@ -552,7 +552,8 @@ sift_floods(void)
 								 .own_incarnation = config.incarnation,
 								 .peer_boot = peer->boot,
 								 .peer_incarnation = peer->incarnation,
-								 .peer_sequence = peer->sequence};
+								 .peer_sequence = peer->sequence,
+								 .peer_silent = peer->heard_at != 0 ? now - Min(now, peer->heard_at) : now};
 
 		transport_sift(&transport, id, now, &facts);
 	}

@@ -30,6 +30,7 @@ my %expected = (
 	foreign => [ 'other cluster', 'other cluster' ],
 	unsigned => [ 'wrong source address', 'not authenticated' ],
 	badtag => [ 'wrong source address', 'bad tag' ],
+	near => [ 'wrong source address', 'bad tag' ],
 	greeting => [ 'wrong source address', 'bad tag' ],
 	greeted => [ 'wrong source address', 'greeted again too soon' ],
 	replay => [ 'wrong source address', 'seen before, or far too late' ],
@@ -96,7 +97,7 @@ sub abuse
 
 	foreach my $mode (sort keys %expected)
 	{
-		next if $mode =~ /^(?:badtag|greeting)$/ && !$authentication;
+		next if $mode =~ /^(?:badtag|near|greeting)$/ && !$authentication;
 		foreach my $as ('stranger', 'member')
 		{
 			# a member's address: one of a follower's against the leader, and the reverse

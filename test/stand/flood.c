@@ -14,6 +14,7 @@
  *				later term, vote requests, greetings of a start that never was
  *	  badtag	what a member has said, with its echo and a later number, and a tag
  *				that nobody has made
+ *	  near		the same with numbers that the member may come to at any moment
  *	  greeting	greetings of starts that never were, with a tag that nobody has made
  *	  replay	what was recorded, unchanged, over and over
  *	  greeted	of it, the greetings alone
@@ -281,6 +282,13 @@ badtag(uint8_t *bytes, uint64_t n)
 }
 
 static size_t
+near(uint8_t *bytes, uint64_t n)
+{
+	(void) badtag(bytes, n % 40000);
+	return DATAGRAM;
+}
+
+static size_t
 greeting(uint8_t *bytes, uint64_t n)
 {
 	(void) unsigned_one(bytes, 0);
@@ -323,7 +331,7 @@ maker_of(const char *mode)
 	{
 		const char *mode;
 		Maker		maker;
-	} modes[] = {{"garbage", garbage}, {"foreign", foreign}, {"unsigned", unsigned_one}, {"badtag", badtag}, {"greeting", greeting}, {"replay", replay}, {"greeted", greeted}};
+	} modes[] = {{"garbage", garbage}, {"foreign", foreign}, {"unsigned", unsigned_one}, {"badtag", badtag}, {"near", near}, {"greeting", greeting}, {"replay", replay}, {"greeted", greeted}};
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 	{

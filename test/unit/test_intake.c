@@ -606,10 +606,10 @@ a_flood_is_sifted(void **state)
 		(void) read_all(peers[1], &total);
 		assert_true(intake.sockets[1].flooded);
 	}
-	assert_int_equal(intake_flooded_peer(&intake, now + INTAKE_SIFT, 7, true), 1);
+	assert_int_equal(intake_flooded_peer(&intake, now + SIEVE_LIFETIME, 7, true), 1);
 	(void) drain();
 	assert_false(intake.sockets[1].flooded);
-	assert_int_equal(intake_flooded_peer(&intake, now + INTAKE_SIFT, 7, true), RAFT_NONE);
+	assert_int_equal(intake_flooded_peer(&intake, now + SIEVE_LIFETIME, 7, true), RAFT_NONE);
 	n = (int) intake.sifted;
 	send_from(peers[1], 50);
 	assert_int_equal(read_all(peers[1], &total), 50);
