@@ -25,7 +25,6 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -92,7 +91,7 @@ worker_register(const char *name, const char *function)
 {
 	BackgroundWorker worker;
 
-	/* pg_upgrade runs two servers with one set of settings: no members, those */
+	/* pg_upgrade runs two servers with one set of settings: neither may be a member */
 	if (IsBinaryUpgrade)
 		return;
 
@@ -189,6 +188,7 @@ at_exit(int code, Datum argument)
 
 /* ---- save, show, send ---- */
 
+/* Every call of the election that has an output does this itself. */
 static void
 begin_output(void)
 {
@@ -250,7 +250,6 @@ leave(const char *cause)
 	report_cause(cause);
 	if (running)
 	{
-		begin_output();
 		raft_resign(&raft, clock_now(), &output);
 		act_on();
 	}
@@ -577,7 +576,6 @@ receive_message(void)
 	bool		 was_due;
 
 	report_received(&raft, &message);
-	begin_output();
 
 	/* the clock is read after the datagram, never before */
 	now = clock_now();
@@ -619,7 +617,6 @@ do_what_is_due(void)
 	statistics_looked(&raft, deadline, now);
 	if (now >= deadline)
 	{
-		begin_output();
 		raft_tick(&raft, now, &output);
 		act_on();
 	}
@@ -709,7 +706,6 @@ answer_request(void)
 	memset(&answer, 0, sizeof(answer));
 	answer.verdict = SHARED_DONE;
 	answer.term = raft.saved.term;
-	begin_output();
 
 	if (clock_now() >= request.deadline)
 		answer.verdict = SHARED_NO_ANSWER;
