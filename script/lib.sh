@@ -77,6 +77,13 @@ is_number()
 	[[ $# -eq 1 ]] || (( 10#$1 >= $2 && 10#$1 <= $3 ))
 }
 
+# check_interval SECONDS: the argument of -i, a number that may have a fraction.
+check_interval()
+{
+	[[ $1 =~ ^([0-9]{1,5})(\.[0-9]{1,3})?$ && ! $1 =~ ^0+(\.0+)?$ ]] ||
+		usage_error "-i needs a number of seconds above 0, not \"$1\""
+}
+
 # ---- PostgreSQL's programs ----
 
 # Sets PG_BIN to the directory of the server's programs.  In this order: what
@@ -390,10 +397,15 @@ node_state_file()
 	printf '%s/node-%d.state' "$PGLD_STATE_DIRECTORY" "$1"
 }
 
-# The events that it keeps beside, and those that it has put aside as damaged.
-node_journal()
+# remove_node ID: all files that nodelaunch.sh and the server have made; it does not
+# run.  Events that could not be used are put aside as ".bad", ".bad.1" to ".bad.9".
+remove_node()
 {
-	printf '%s/node-%d.events' "$PGLD_STATE_DIRECTORY" "$1"
+	local events
+
+	printf -v events '%s/node-%d.events' "$PGLD_STATE_DIRECTORY" "$1"
+	as_server rm -rf -- "$(node_directory "$1")" "$(node_directory "$1").initdb"
+	as_server rm -f -- "$(node_log "$1")" "$(node_state_file "$1")" "$events"{,.bad{,.{1..9}}}
 }
 
 node_port()
