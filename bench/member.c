@@ -287,9 +287,7 @@ open_store(const Options *options, RaftConfig *config, RaftSaved *first)
 	switch (store_open(&store, options->state_directory, &identity, &loaded, error, hint))
 	{
 		case STORE_OPENED:
-			config->list_appended = loaded.list_size >= 1 &&
-									loaded.list_size < config->list_size &&
-									cluster_list_digest(&cluster, (int) loaded.list_size) == loaded.list_digest;
+			config->list_appended = cluster_is_appended(&cluster, loaded.list_size, loaded.list_digest);
 			raft_first_record(&loaded, store.damaged, config, first);
 			if (!store_save(&store, first, error))
 				fail("Check the disk that holds the state directory.", "%s", error);

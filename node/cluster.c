@@ -526,6 +526,13 @@ cluster_list_digest(const Cluster *cluster, int n)
 	return digest_end(digest);
 }
 
+bool
+cluster_is_appended(const Cluster *cluster, uint32_t size, uint64_t digest)
+{
+	return size >= 1 && size < (uint32_t) cluster->n_members &&
+		   cluster_list_digest(cluster, (int) size) == digest;
+}
+
 uint64_t
 cluster_text_digest(const char *text)
 {

@@ -274,11 +274,10 @@ wall_clock_ms(void)
 static bool
 ready_store(char *why, char *hint)
 {
-	const Cluster *cluster = settings_cluster();
-	StoreIdentity  identity;
-	RaftSaved	   loaded;
-	char		   directory[STORE_PATH_SIZE];
-	const char	  *health = "ok";
+	StoreIdentity identity;
+	RaftSaved	  loaded;
+	char		  directory[STORE_PATH_SIZE];
+	const char	 *health = "ok";
 
 	if (!settings_state_directory(directory, sizeof(directory)))
 	{
@@ -293,9 +292,8 @@ ready_store(char *why, char *hint)
 	switch (store_open(&store, directory, &identity, &loaded, why, hint))
 	{
 		case STORE_OPENED:
-			config.list_appended = loaded.list_size >= 1 &&
-								   loaded.list_size < (uint32_t) cluster->n_members &&
-								   cluster_list_digest(cluster, (int) loaded.list_size) == loaded.list_digest;
+			config.list_appended = cluster_is_appended(settings_cluster(), loaded.list_size,
+													   loaded.list_digest);
 			raft_first_record(&loaded, store.damaged, &config, &first_record);
 			if (!store_save(&store, &first_record, why))
 			{
