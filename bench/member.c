@@ -128,14 +128,6 @@ fail(const char *hint, const char *format, ...)
 /* ---- save, show, send ---- */
 
 static void
-begin_output(void)
-{
-	output.save = false;
-	output.n_messages = 0;
-	output.n_events = 0;
-}
-
-static void
 save(void)
 {
 	char error[STORE_ERROR_SIZE];
@@ -346,7 +338,6 @@ start(const Options *options)
 	shown->boot = first.boot;
 
 	/* show what we are before the first datagram can go out */
-	begin_output();
 	show();
 }
 
@@ -410,8 +401,6 @@ receive_datagrams(void)
 			case TRANSPORT_DROPPED:
 				break;
 			case TRANSPORT_MESSAGE:
-				begin_output();
-
 				/* the clock is read after the datagram, never before */
 				raft_receive(&raft, clock_now(), &message, &output);
 				act_on();
@@ -428,7 +417,6 @@ do_what_is_due(void)
 
 	if (now >= raft_deadline(&raft))
 	{
-		begin_output();
 		raft_tick(&raft, now, &output);
 		act_on();
 	}
@@ -446,7 +434,6 @@ do_what_is_due(void)
 static void
 leave(void)
 {
-	begin_output();
 	raft_resign(&raft, clock_now(), &output);
 	act_on();
 	transport_close(&transport);

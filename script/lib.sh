@@ -17,6 +17,10 @@ PROGRAM=$(basename "$0")
 PGLD_ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 PGLD_DEFAULT_CONFIG=$PGLD_ROOT/config/pg_leader.config
 
+# For tar: what a build or a run has left in the tree, and git.
+NOT_SOURCES=(--exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./build
+	--exclude=./pg_leader_state --exclude=tmp_check --exclude=./results --exclude='*~' --exclude='*.swp')
+
 # One language for what is parsed; nothing from the caller's surroundings may
 # send psql or initdb somewhere else.
 export LC_ALL=C

@@ -124,8 +124,7 @@ source_digest()
 copy_sources()
 {
 	mkdir "$scratch/tree"
-	tar -C "$PGLD_ROOT" --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-		--exclude=./pg_leader_state -cf - . | tar -C "$scratch/tree" --no-same-owner -xf -
+	tar -C "$PGLD_ROOT" "${NOT_SOURCES[@]}" -cf - . | tar -C "$scratch/tree" --no-same-owner -xf -
 }
 
 # make in the copy, for the PostgreSQL that was found; its output is shown only

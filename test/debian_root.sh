@@ -191,8 +191,6 @@ make_root()
 copy_tree()
 {
 	mkdir -p "$1"
-	tar -C "$PGLD_ROOT" --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-		--exclude=./build --exclude=./pg_leader_state --exclude=tmp_check --exclude=./results \
-		--exclude='*~' --exclude='*.swp' --mode=u+rwX,go+rX -cf - . |
+	tar -C "$PGLD_ROOT" "${NOT_SOURCES[@]}" --mode=u+rwX,go+rX -cf - . |
 		tar -C "$1" --no-same-owner -xf -
 }
