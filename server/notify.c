@@ -655,6 +655,24 @@ reason_to_end(const Event *event, uint64_t deadline)
 }
 
 /*
+ * It may go on for the time being: until when?
+ */
+static uint64_t
+may_run_until(const Event *event, uint64_t deadline)
+{
+	uint64_t term;
+	uint64_t now;
+	uint64_t until;
+
+	if (event->kind == GAINED_LEASE)
+	{
+		until = shared_lease(&term, &now);
+		return Min(deadline, until == 0 ? now + 1000 : until);
+	}
+	return leave_until != 0 ? Min(deadline, leave_until) : deadline;
+}
+
+/*
  * Wait for the command's end, and see to it that it does end.
  */
 static void
@@ -672,21 +690,13 @@ wait_for_command(const char *command, const Event *event)
 		if (reason == NOT_ENDED)
 		{
 			reason = reason_to_end(event, deadline);
-			if (reason != NOT_ENDED)
+			if (reason == NOT_ENDED)
+				wake_at = may_run_until(event, deadline);
+			else
 			{
 				kill(-child, SIGTERM);
 				wake_at = deadline = clock_now() + GRACE;
 			}
-			else if (event->kind == GAINED_LEASE)
-			{
-				uint64_t term;
-				uint64_t now;
-				uint64_t until = shared_lease(&term, &now);
-
-				wake_at = Min(deadline, until == 0 ? now + 1000 : until);
-			}
-			else if (leave_until != 0)
-				wake_at = Min(deadline, leave_until);
 		}
 		else if (clock_now() >= deadline)
 		{
@@ -701,6 +711,7 @@ wait_for_command(const char *command, const Event *event)
 			killed = true;
 			wake_at = deadline = clock_now() + GRACE;
 		}
+
 		/* only the shell's end wakes this process */
 		sleep_until(buried ? Min(wake_at, clock_now() + GROUP_POLL) : wake_at);
 	}

@@ -694,6 +694,16 @@ reload_settings(void)
 }
 
 static void
+reset_statistics(void)
+{
+	memset(&raft.counters, 0, sizeof(raft.counters));
+	memset(&transport.counters, 0, sizeof(transport.counters));
+	report_reset();
+	statistics_end_of_turn();
+	report_detail(&raft, &transport);
+}
+
+static void
 answer_request(void)
 {
 	SharedRequest request;
@@ -707,26 +717,25 @@ answer_request(void)
 
 	if (clock_now() >= request.deadline)
 		answer.verdict = SHARED_NO_ANSWER;
-	else if (request.kind == SHARED_TRANSFER)
-	{
-		answer.result = raft_transfer(&raft, clock_now(), request.target, &output);
-		if (answer.result != RAFT_TRANSFER_STARTED)
-			answer.verdict = SHARED_REFUSED;
-		act_on();
-	}
-	else if (request.kind == SHARED_ADMIT)
-	{
-		if (!raft_admit(&raft, clock_now(), &output))
-			answer.verdict = SHARED_REFUSED;
-		act_on();
-	}
 	else
 	{
-		memset(&raft.counters, 0, sizeof(raft.counters));
-		memset(&transport.counters, 0, sizeof(transport.counters));
-		report_reset();
-		statistics_end_of_turn();
-		report_detail(&raft, &transport);
+		switch (request.kind)
+		{
+			case SHARED_TRANSFER:
+				answer.result = raft_transfer(&raft, clock_now(), request.target, &output);
+				if (answer.result != RAFT_TRANSFER_STARTED)
+					answer.verdict = SHARED_REFUSED;
+				act_on();
+				break;
+			case SHARED_ADMIT:
+				if (!raft_admit(&raft, clock_now(), &output))
+					answer.verdict = SHARED_REFUSED;
+				act_on();
+				break;
+			case SHARED_RESET_STATISTICS:
+				reset_statistics();
+				break;
+		}
 	}
 	shared_answer_request(&request, &answer);
 }
