@@ -287,7 +287,7 @@ CREATE FUNCTION pg_leader_get_stat_drops(
     OUT description text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
-LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 21;
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 22;
 
 COMMENT ON FUNCTION pg_leader_get_stat_drops() IS
 'the rows of the view pg_leader_stat_drops';
@@ -296,7 +296,7 @@ CREATE VIEW pg_leader_stat_drops AS
 SELECT * FROM pg_leader_get_stat_drops();
 
 COMMENT ON VIEW pg_leader_stat_drops IS
-'datagrams that were dropped, by the transport or by the election, and why';
+'datagrams that were dropped, by the kernel, the transport or the election, and why';
 
 CREATE FUNCTION pg_stat_pg_leader_reset()
 RETURNS void

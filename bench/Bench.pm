@@ -1,6 +1,7 @@
 # bench/Bench.pm
 #	  What bench/failover, bench/compare and bench/plot share: figures, the
-#	  formula, and the files with one line for each trial.
+#	  formula, and the files with one line for each trial.  Percentiles are
+#	  Measure.pm's as well.
 #
 # Knows nothing of servers; those are BenchCluster.pm's.
 
@@ -95,7 +96,8 @@ sub go_private
 
 # ---- figures ----
 
-# The smallest value that is not below the given part of all; they are sorted.
+# By nearest rank: the smallest value that is not below the given part of all.  They
+# are sorted.
 sub percentile
 {
 	my ($part, @sorted) = @_;

@@ -10,6 +10,7 @@ package Measure;
 use strict;
 use warnings;
 
+use Bench ();
 use Exporter qw(import);
 use File::Basename qw(dirname);
 use File::Path qw(make_path);
@@ -26,17 +27,11 @@ sub mean { return sum(@_) / @_; }
 
 sub median { return percentile(0.5, @_); }
 
-# The value at "part" of the way through the sorted values, between two of them
-# in proportion.
+# Of values in any order, by nearest rank.
 sub percentile
 {
 	my ($part, @values) = @_;
-	@values = sort { $a <=> $b } @values;
-	my $at = $part * $#values;
-	my $below = int($at);
-
-	return $values[-1] if $below >= $#values;
-	return $values[$below] + ($at - $below) * ($values[ $below + 1 ] - $values[$below]);
+	return Bench::percentile($part, sort { $a <=> $b } @values);
 }
 
 # Student's t that 97.5 % of all stay below, by degrees of freedom.

@@ -128,14 +128,6 @@ fail(const char *hint, const char *format, ...)
 /* ---- save, show, send ---- */
 
 static void
-begin_output(void)
-{
-	output.save = false;
-	output.n_messages = 0;
-	output.n_events = 0;
-}
-
-static void
 save(void)
 {
 	char error[STORE_ERROR_SIZE];
@@ -287,9 +279,7 @@ open_store(const Options *options, RaftConfig *config, RaftSaved *first)
 	switch (store_open(&store, options->state_directory, &identity, &loaded, error, hint))
 	{
 		case STORE_OPENED:
-			config->list_appended = loaded.list_size >= 1 &&
-									loaded.list_size < config->list_size &&
-									cluster_list_digest(&cluster, (int) loaded.list_size) == loaded.list_digest;
+			config->list_appended = cluster_is_appended(&cluster, loaded.list_size, loaded.list_digest);
 			raft_first_record(&loaded, store.damaged, config, first);
 			if (!store_save(&store, first, error))
 				fail("Check the disk that holds the state directory.", "%s", error);
@@ -348,7 +338,6 @@ start(const Options *options)
 	shown->boot = first.boot;
 
 	/* show what we are before the first datagram can go out */
-	begin_output();
 	show();
 }
 
@@ -412,8 +401,6 @@ receive_datagrams(void)
 			case TRANSPORT_DROPPED:
 				break;
 			case TRANSPORT_MESSAGE:
-				begin_output();
-
 				/* the clock is read after the datagram, never before */
 				raft_receive(&raft, clock_now(), &message, &output);
 				act_on();
@@ -430,7 +417,6 @@ do_what_is_due(void)
 
 	if (now >= raft_deadline(&raft))
 	{
-		begin_output();
 		raft_tick(&raft, now, &output);
 		act_on();
 	}
@@ -448,7 +434,6 @@ do_what_is_due(void)
 static void
 leave(void)
 {
-	begin_output();
 	raft_resign(&raft, clock_now(), &output);
 	act_on();
 	transport_close(&transport);

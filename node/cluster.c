@@ -451,6 +451,35 @@ cluster_format_address(const ClusterMember *member, char *buffer)
 	return buffer;
 }
 
+bool
+cluster_is_local(const Cluster *cluster)
+{
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		const ClusterMember *member = &cluster->members[i];
+
+		if (member->is_name ? strcmp(member->host, "localhost") != 0 :
+							  strncmp(member->host, "127.", 4) != 0 && strcmp(member->host, "::1") != 0)
+			return false;
+	}
+	return true;
+}
+
+bool
+cluster_is_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length < 1 || length > CLUSTER_NAME_MAX)
+		return false;
+	for (const char *c = name; *c != '\0'; c++)
+	{
+		if (*c < 0x20 || *c > 0x7e)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Digests are FNV-1a of 64 bits.  They travel in datagrams and lie in state
  * files, so they must be the same on every machine and under every major
@@ -495,6 +524,13 @@ cluster_list_digest(const Cluster *cluster, int n)
 		digest = digest_add(digest, cluster_format_address(&cluster->members[i], address));
 	}
 	return digest_end(digest);
+}
+
+bool
+cluster_is_appended(const Cluster *cluster, uint32_t size, uint64_t digest)
+{
+	return size >= 1 && size < (uint32_t) cluster->n_members &&
+		   cluster_list_digest(cluster, (int) size) == digest;
 }
 
 uint64_t
@@ -719,6 +755,28 @@ cluster_same_address(const struct sockaddr_storage *a, const struct sockaddr_sto
 	return false;
 }
 
+void
+cluster_format_source(const struct sockaddr_storage *source, char *text, size_t size)
+{
+	char host[INET6_ADDRSTRLEN] = "";
+
+	text[0] = '\0';
+	if (source->ss_family == AF_INET6)
+	{
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) source;
+
+		if (inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)) != NULL)
+			(void) snprintf(text, size, "[%s]:%d", host, ntohs(in6->sin6_port));
+	}
+	else
+	{
+		const struct sockaddr_in *in = (const struct sockaddr_in *) source;
+
+		if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) != NULL)
+			(void) snprintf(text, size, "%s:%d", host, ntohs(in->sin_port));
+	}
+}
+
 bool
 cluster_addresses_init(ClusterAddresses *addresses, const Cluster *cluster,
 					   int family, char *error)
@@ -896,20 +954,4 @@ cluster_addresses_close(ClusterAddresses *addresses)
 		addresses->of[i].lookup = NULL;
 		addresses->of[i].look_up_at = UINT64_MAX;
 	}
-}
-
-/* ---- where members are ---- */
-
-bool
-cluster_is_local(const Cluster *cluster)
-{
-	for (int i = 0; i < cluster->n_members; i++)
-	{
-		const ClusterMember *member = &cluster->members[i];
-
-		if (member->is_name ? strcmp(member->host, "localhost") != 0 :
-							  strncmp(member->host, "127.", 4) != 0 && strcmp(member->host, "::1") != 0)
-			return false;
-	}
-	return true;
 }

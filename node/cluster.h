@@ -23,7 +23,9 @@
 
 #define CLUSTER_HOST_SIZE	 256					 /* longest host, terminator included */
 #define CLUSTER_ADDRESS_SIZE (CLUSTER_HOST_SIZE + 8) /* "[host]:port" */
+#define CLUSTER_SOURCE_SIZE	 72						 /* as cluster_format_source() writes it */
 #define CLUSTER_ERROR_SIZE	 512
+#define CLUSTER_NAME_MAX	 63 /* bytes of a cluster's name */
 
 typedef struct ClusterMember
 {
@@ -64,11 +66,26 @@ extern uint64_t cluster_members(const Cluster *cluster);
  */
 extern uint64_t cluster_list_digest(const Cluster *cluster, int n);
 
+/*
+ * Was the list that had so many members, and this digest, the head of this one?  Not
+ * if it is the same.
+ */
+extern bool cluster_is_appended(const Cluster *cluster, uint32_t size, uint64_t digest);
+
 /* Digest of any text, for the cluster's name.  Never 0. */
 extern uint64_t cluster_text_digest(const char *text);
 
 /* "host:port" or "[host]:port" into buffer of CLUSTER_ADDRESS_SIZE; returns it. */
 extern const char *cluster_format_address(const ClusterMember *member, char *buffer);
+
+/*
+ * Is every member on the loopback interface, so that its datagrams never leave the
+ * machine?  A name other than localhost counts as elsewhere.
+ */
+extern bool cluster_is_local(const Cluster *cluster);
+
+/* Can a cluster have this name?  1 to CLUSTER_NAME_MAX bytes of printable ASCII. */
+extern bool cluster_is_name(const char *name);
 
 /* ---- looking a name up, in the background ---- */
 
@@ -158,14 +175,11 @@ extern bool cluster_literal_address(const ClusterMember		*member,
 /* Cancel what is under way.  Safe on a zeroed struct. */
 extern void cluster_addresses_close(ClusterAddresses *addresses);
 
+/* "10.0.0.1:3500" or "[2001:db8::1]:3500", of what a socket says of a datagram. */
+extern void cluster_format_source(const struct sockaddr_storage *source, char *text, size_t size);
+
 /* Same family, address and port? */
 extern bool cluster_same_address(const struct sockaddr_storage *a,
 								 const struct sockaddr_storage *b);
-
-/*
- * Is every member on the loopback interface, so that its datagrams never leave the
- * machine?  A name other than localhost counts as elsewhere.
- */
-extern bool cluster_is_local(const Cluster *cluster);
 
 #endif /* PG_LEADER_CLUSTER_H */

@@ -30,8 +30,7 @@
  * Magic, format and CRC stay where they are in every format.  A record of zeros is
  * an empty one.
  */
-#include "c.h"
-#include "port/pg_crc32c.h"
+#include "record.h"
 
 #include "clock.h"
 #include "journal.h"
@@ -44,57 +43,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define JOURNAL_MAGIC	   "PGLDEVNT"
-#define JOURNAL_CRC_OFFSET (JOURNAL_RECORD_SIZE - 4)
-#define REASON_OFFSET	   98
-#define NO_LEADER		   255
+#define JOURNAL_MAGIC "PGLDEVNT"
+#define REASON_OFFSET 98
+#define REASON_END	  (REASON_OFFSET + JOURNAL_REASON_SIZE)
+#define NO_LEADER	  255
 
 /* Journals that will not do and are kept: ".bad", ".bad.1" and so on. */
 #define MOST_ASIDE 10
 
 /* ---- pure ---- */
-
-static void
-put_number(uint8_t *at, int size, uint64_t value)
-{
-	for (int i = size - 1; i >= 0; i--)
-	{
-		at[i] = (uint8_t) value;
-		value >>= 8;
-	}
-}
-
-static uint64_t
-get_number(const uint8_t *at, int size)
-{
-	uint64_t value = 0;
-
-	for (int i = 0; i < size; i++)
-		value = value << 8 | at[i];
-	return value;
-}
-
-static uint32_t
-record_crc(const uint8_t *record)
-{
-	pg_crc32c crc;
-
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, record, JOURNAL_CRC_OFFSET);
-	FIN_CRC32C(crc);
-	return (uint32_t) crc;
-}
-
-static bool
-is_zero(const uint8_t *bytes, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-	{
-		if (bytes[i] != 0)
-			return false;
-	}
-	return true;
-}
 
 void
 journal_encode(const StoreIdentity *identity, const JournalEvent *event, uint8_t *record)
@@ -115,7 +72,7 @@ journal_encode(const StoreIdentity *identity, const JournalEvent *event, uint8_t
 	record[96] = (uint8_t) event->role;
 	record[97] = event->leader_id == RAFT_NONE ? NO_LEADER : (uint8_t) event->leader_id;
 	memcpy(record + REASON_OFFSET, event->reason, strnlen(event->reason, JOURNAL_REASON_SIZE - 1));
-	put_number(record + JOURNAL_CRC_OFFSET, 4, record_crc(record));
+	record_seal(record, JOURNAL_RECORD_SIZE);
 }
 
 /* Words are printed as they are: nothing that could end a line or move a cursor. */
@@ -139,16 +96,14 @@ journal_decode(const uint8_t *record, StoreIdentity *identity, JournalEvent *eve
 
 	if (is_zero(record, JOURNAL_RECORD_SIZE))
 		return JOURNAL_EMPTY;
-	if (memcmp(record, JOURNAL_MAGIC, 8) != 0 ||
-		get_number(record + JOURNAL_CRC_OFFSET, 4) != record_crc(record))
+	if (memcmp(record, JOURNAL_MAGIC, 8) != 0 || !record_is_sealed(record, JOURNAL_RECORD_SIZE))
 		return JOURNAL_BAD;
 	if (get_number(record + 8, 4) != JOURNAL_FORMAT)
 		return JOURNAL_OTHER_FORMAT;
 	if (node_id >= RAFT_MAX_NODES || record[96] > RAFT_LEADER ||
 		(record[97] >= RAFT_MAX_NODES && record[97] != NO_LEADER) ||
 		!is_text(record + REASON_OFFSET, JOURNAL_REASON_SIZE) ||
-		!is_zero(record + REASON_OFFSET + JOURNAL_REASON_SIZE,
-				 JOURNAL_CRC_OFFSET - REASON_OFFSET - JOURNAL_REASON_SIZE))
+		!is_zero(record + REASON_END, JOURNAL_RECORD_SIZE - RECORD_CRC_SIZE - REASON_END))
 		return JOURNAL_BAD;
 	for (int offset = 24; offset < 80; offset += 8)
 	{

@@ -34,9 +34,7 @@
 #define _GNU_SOURCE /* renameat2() */
 #endif
 
-#include "c.h"
-#include "port/pg_crc32c.h"
-
+#include "record.h"
 #include "store.h"
 
 #include <errno.h>
@@ -49,101 +47,57 @@
 #include <unistd.h>
 
 #define STORE_MAGIC		 "PGLDSAVE"
-#define STORE_CRC_OFFSET (STORE_SLOT_SIZE - 4)
 #define STORE_RECORD_END 76
 
 /* ---- pure ---- */
-
-static void
-put32(uint8_t *at, uint32_t value)
-{
-	for (int i = 0; i < 4; i++)
-		at[i] = (uint8_t) (value >> (24 - 8 * i));
-}
-
-static void
-put64(uint8_t *at, uint64_t value)
-{
-	put32(at, (uint32_t) (value >> 32));
-	put32(at + 4, (uint32_t) value);
-}
-
-static uint32_t
-get32(const uint8_t *at)
-{
-	return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 |
-		   (uint32_t) at[2] << 8 | (uint32_t) at[3];
-}
-
-static uint64_t
-get64(const uint8_t *at)
-{
-	return (uint64_t) get32(at) << 32 | get32(at + 4);
-}
-
-static uint32_t
-slot_crc(const uint8_t *slot)
-{
-	pg_crc32c crc;
-
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, slot, STORE_CRC_OFFSET);
-	FIN_CRC32C(crc);
-	return (uint32_t) crc;
-}
 
 void
 store_encode(const StoreIdentity *identity, const RaftSaved *saved, uint8_t *slot)
 {
 	memset(slot, 0, STORE_SLOT_SIZE);
 	memcpy(slot, STORE_MAGIC, 8);
-	put32(slot + 8, STORE_FORMAT);
-	put32(slot + 12, (uint32_t) identity->node_id);
-	put64(slot + 16, identity->cluster_digest);
-	put64(slot + 24, saved->save_number);
-	put64(slot + 32, saved->boot);
-	put64(slot + 40, saved->term);
-	put32(slot + 48, (uint32_t) saved->voted_for);
-	put32(slot + 52, saved->list_size);
-	put64(slot + 56, saved->promise);
-	put64(slot + 64, saved->list_digest);
-	put32(slot + 72, (uint32_t) saved->abstaining);
-	put32(slot + STORE_CRC_OFFSET, slot_crc(slot));
+	put_number(slot + 8, 4, STORE_FORMAT);
+	put_number(slot + 12, 4, (uint32_t) identity->node_id);
+	put_number(slot + 16, 8, identity->cluster_digest);
+	put_number(slot + 24, 8, saved->save_number);
+	put_number(slot + 32, 8, saved->boot);
+	put_number(slot + 40, 8, saved->term);
+	put_number(slot + 48, 4, (uint32_t) saved->voted_for);
+	put_number(slot + 52, 4, saved->list_size);
+	put_number(slot + 56, 8, saved->promise);
+	put_number(slot + 64, 8, saved->list_digest);
+	put_number(slot + 72, 4, (uint32_t) saved->abstaining);
+	record_seal(slot, STORE_SLOT_SIZE);
 }
 
 StoreVerdict
 store_decode(const uint8_t *slot, StoreIdentity *identity, RaftSaved *saved)
 {
-	int32_t	  node_id = (int32_t) get32(slot + 12);
+	int32_t	  node_id = get_signed(slot + 12);
 	RaftSaved read = {0};
 
-	if (memcmp(slot, STORE_MAGIC, 8) != 0 ||
-		get32(slot + STORE_CRC_OFFSET) != slot_crc(slot))
+	if (memcmp(slot, STORE_MAGIC, 8) != 0 || !record_is_sealed(slot, STORE_SLOT_SIZE))
 		return STORE_BAD;
-	if (get32(slot + 8) != STORE_FORMAT)
+	if (get_number(slot + 8, 4) != STORE_FORMAT)
 		return STORE_OTHER_FORMAT;
-	read.save_number = get64(slot + 24);
-	read.boot = get64(slot + 32);
-	read.term = get64(slot + 40);
-	read.voted_for = (int32_t) get32(slot + 48);
-	read.list_size = get32(slot + 52);
-	read.promise = get64(slot + 56);
-	read.list_digest = get64(slot + 64);
+	read.save_number = get_number(slot + 24, 8);
+	read.boot = get_number(slot + 32, 8);
+	read.term = get_number(slot + 40, 8);
+	read.voted_for = get_signed(slot + 48);
+	read.list_size = (uint32_t) get_number(slot + 52, 4);
+	read.promise = get_number(slot + 56, 8);
+	read.list_digest = get_number(slot + 64, 8);
 	if (node_id < 0 || node_id >= RAFT_MAX_NODES ||
 		read.term > RAFT_MAX_TERM ||
 		read.save_number > RAFT_MAX_TERM || read.boot > RAFT_MAX_TERM ||
 		read.voted_for < RAFT_UNKNOWN || read.voted_for >= RAFT_MAX_NODES ||
 		read.list_size > RAFT_MAX_NODES ||
 		read.promise > RAFT_MAX_PROMISE ||
-		get32(slot + 72) > RAFT_ABSTAIN_LAST)
+		get_number(slot + 72, 4) > RAFT_ABSTAIN_LAST ||
+		!is_zero(slot + STORE_RECORD_END, STORE_SLOT_SIZE - RECORD_CRC_SIZE - STORE_RECORD_END))
 		return STORE_BAD;
-	read.abstaining = (RaftAbstain) get32(slot + 72);
-	for (int i = STORE_RECORD_END; i < STORE_CRC_OFFSET; i++)
-	{
-		if (slot[i] != 0)
-			return STORE_BAD;
-	}
-	identity->cluster_digest = get64(slot + 16);
+	read.abstaining = (RaftAbstain) get_number(slot + 72, 4);
+	identity->cluster_digest = get_number(slot + 16, 8);
 	identity->node_id = node_id;
 	*saved = read;
 	return STORE_GOOD;

@@ -124,10 +124,9 @@ extern StoreOpen store_open(Store *store, const char *directory,
 							char *error, char *hint);
 
 /*
- * Create the file with both slots holding "first" (the second with the next
- * save number would do as well: see store.c), and leave it open and locked:
- * temporary file, fdatasync, rename, fsync of the directory.  Makes the
- * directory (mode 0700) if only that is missing.  Refuses to overwrite.
+ * Create the file with both slots holding "first", and leave it open and locked:
+ * temporary file, fsync, rename, fsync of the directory.  Makes the directory
+ * (mode 0700) if only that is missing.  Refuses to overwrite.
  */
 extern bool store_create(Store *store, const char *directory,
 						 const StoreIdentity *identity, const RaftSaved *first,

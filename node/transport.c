@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include "record.h"
 #include "transport.h"
 
 #include "clock.h"
@@ -290,16 +291,6 @@ transport_close(Transport *transport)
 
 /* ---- receiving ---- */
 
-static uint64_t
-get_number(const uint8_t *at, int bytes)
-{
-	uint64_t value = 0;
-
-	for (int i = 0; i < bytes; i++)
-		value = value << 8 | at[i];
-	return value;
-}
-
 /* Is it too long or too short for its version?  Of other versions nobody can tell. */
 static bool
 has_wrong_size(const uint8_t *datagram, size_t length)
@@ -336,7 +327,7 @@ static TransportResult
 drop_of(Transport *transport, const Cluster *cluster, TransportDrop why, const uint8_t *datagram,
 		const struct sockaddr_storage *source)
 {
-	int32_t claims = (int32_t) (uint32_t) get_number(datagram + MESSAGE_AT_FROM, 4);
+	int32_t claims = get_signed(datagram + MESSAGE_AT_FROM);
 
 	transport->dropped.id = member_at(transport, cluster, source);
 	transport->dropped.claims = cluster_member(cluster, claims) != NULL ? claims : RAFT_NONE;
@@ -384,7 +375,7 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 	if (length < MESSAGE_HEADER_SIZE || get_number(datagram, 4) != MESSAGE_MAGIC ||
 		has_wrong_size(datagram, length))
 		return drop(transport, TRANSPORT_DROP_MALFORMED);
-	from = (int32_t) (uint32_t) get_number(datagram + MESSAGE_AT_FROM, 4);
+	from = get_signed(datagram + MESSAGE_AT_FROM);
 	if (get_number(datagram + MESSAGE_AT_CLUSTER, 8) != transport->cluster_digest)
 		return drop_of(transport, cluster, TRANSPORT_DROP_CLUSTER, datagram, source);
 	if (cluster_member(cluster, from) == NULL)

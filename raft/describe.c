@@ -117,6 +117,16 @@ list_nodes(uint64_t nodes, const char *last, char *text, size_t size)
 	return total;
 }
 
+/* Nobody leads, or whoever did is no longer heard. */
+static int
+describe_silence(char *buffer, size_t size, const RaftEvent *event)
+{
+	if (event->peer == RAFT_NONE)
+		return snprintf(buffer, size, "no leader was heard within the timeout");
+	return snprintf(buffer, size, "no heartbeat from node %" PRId32 " for %" PRIu64 " ms", event->peer,
+					event->value / 1000);
+}
+
 /* What is said of a majority: it is these and this node itself. */
 static int
 describe_majority(char *buffer, size_t size, const char *what, uint64_t nodes)
@@ -198,11 +208,7 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 			break;
 		case RAFT_TIMED_OUT:
 		case RAFT_LEADER_LOST:
-			if (peer == RAFT_NONE)
-				n = snprintf(buffer, size, "no leader was heard within the timeout");
-			else
-				n = snprintf(buffer, size, "no heartbeat from node %" PRId32 " for %" PRIu64 " ms",
-							 peer, value / 1000);
+			n = describe_silence(buffer, size, event);
 			break;
 		case RAFT_PRE_VOTE_WON:
 			n = describe_majority(buffer, size, "a majority would vote for this node", event->nodes);

@@ -68,11 +68,16 @@ raft_version_for(const Raft *r, uint8_t theirs)
 
 /* ---- greetings ---- */
 
-/* How long a peer that has answered may be silent before it is greeted again. */
+uint64_t
+raft_probe_interval(const RaftTimeouts *timeouts)
+{
+	return later_of(RAFT_PROBE_INTERVAL, 2 * timeouts->max_timeout);
+}
+
 static uint64_t
 probe_interval(const Raft *r)
 {
-	return later_of(RAFT_PROBE_INTERVAL, 2 * r->config.timeouts.max_timeout);
+	return raft_probe_interval(&r->config.timeouts);
 }
 
 static void

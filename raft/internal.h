@@ -90,6 +90,7 @@ extern bool			raft_can_stand(const Raft *r);
 extern uint64_t		raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n);
 
 /* promise.c */
+extern uint64_t raft_lease_of(const RaftTimeouts *timeouts, uint64_t promise);
 extern uint64_t raft_lease_length(const Raft *r, uint64_t promise);
 extern uint64_t raft_bound_until(const Raft *r, uint64_t replaced_term, int32_t replaced_leader);
 extern void		raft_lift_promise(Raft *r, uint64_t replaced_term, int32_t replaced_leader);

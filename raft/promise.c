@@ -18,14 +18,20 @@
  * moment between reading the clock and acting.
  */
 uint64_t
-raft_lease_length(const Raft *r, uint64_t promise)
+raft_lease_of(const RaftTimeouts *timeouts, uint64_t promise)
 {
-	uint64_t drift = r->config.timeouts.max_drift_ppm;
+	uint64_t drift = timeouts->max_drift_ppm;
 	uint64_t length;
 
 	assert(promise <= RAFT_MAX_PROMISE && drift <= 500000);
 	length = promise * (1000000 - drift) / (1000000 + drift);
 	return length > RAFT_LEASE_MARGIN ? length - RAFT_LEASE_MARGIN : 0;
+}
+
+uint64_t
+raft_lease_length(const Raft *r, uint64_t promise)
+{
+	return raft_lease_of(&r->config.timeouts, promise);
 }
 
 uint64_t

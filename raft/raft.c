@@ -16,7 +16,6 @@ raft_check_config(const RaftConfig *config)
 {
 	const RaftTimeouts *t = &config->timeouts;
 	uint32_t			n = 0;
-	uint64_t			lease;
 
 	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
 		n += config->members >> id & 1;
@@ -35,8 +34,7 @@ raft_check_config(const RaftConfig *config)
 		return "the heartbeat interval must be at most half the minimum timeout";
 	if (t->max_drift_ppm > 500000)
 		return "the clock drift must be at most one half";
-	lease = t->min_timeout * (1000000 - t->max_drift_ppm) / (1000000 + t->max_drift_ppm);
-	if (lease <= t->heartbeat_interval + RAFT_LEASE_MARGIN)
+	if (raft_lease_of(t, t->min_timeout) <= t->heartbeat_interval)
 		return "a lease would run out between two heartbeats: the minimum timeout is too short for this heartbeat interval and clock drift";
 	return NULL;
 }

@@ -91,9 +91,9 @@ typedef enum RaftAbstain
 } RaftAbstain;
 
 /*
- * What has to survive.  One record, always written whole.
- *
- * A store that holds nothing yet is all zero with voted_for RAFT_NONE.
+ * What has to survive.  One record, always written whole.  The first one of a store
+ * is made by raft_first_record(), or, for a cluster that is created now, by
+ * pg_leader_state.
  */
 typedef struct RaftSaved
 {
@@ -133,7 +133,7 @@ typedef struct RaftConfig
 /* Why something happened; raft_describe_event() has the words. */
 typedef enum RaftReason
 {
-	RAFT_STARTED = 0,
+	RAFT_STARTED = 0,		 /* the host's to tell: the core begins silently */
 	RAFT_TIMED_OUT,			 /* peer: who was last heard; value: us ago */
 	RAFT_PRE_VOTE_WON,		 /* nodes: who would vote for us */
 	RAFT_VOTE_WON,			 /* nodes: who voted for us */
@@ -143,7 +143,7 @@ typedef enum RaftReason
 	RAFT_LEADER_FOUND,		 /* peer: the leader */
 	RAFT_LEADER_LOST,		 /* peer: who led; value: us since it was heard */
 	RAFT_QUORUM_LOST,		 /* value: us without a majority; nodes: who answered in that time */
-	RAFT_HANDED_OVER,		 /* peer: to whom; RAFT_NONE: to nobody */
+	RAFT_HANDED_OVER,		 /* peer: to whom */
 	RAFT_RESIGNED,			 /* peer: to whom; RAFT_NONE: to nobody; value: 0 if it only stood */
 	RAFT_ASKED_TO_STAND,	 /* peer: by whom */
 	RAFT_STANDS_ABOVE,		 /* a member is ahead.  peer: who; value: its term */
@@ -429,10 +429,13 @@ extern uint64_t raft_promise_until(const Raft *r);
 /* Number of votes that make a majority: list_size / 2 + 1. */
 extern uint32_t raft_quorum(const Raft *r);
 
+/* How long a peer that has answered may be silent before it is greeted again. */
+extern uint64_t raft_probe_interval(const RaftTimeouts *timeouts);
+
 /* "follower", for people. */
 extern const char *raft_role_name(RaftRole role);
 
-/* "the member list changed", for people. */
+/* "the member list has changed", for people. */
 extern const char *raft_abstain_name(RaftAbstain why);
 
 /* "other member list", for people. */

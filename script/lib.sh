@@ -17,6 +17,10 @@ PROGRAM=$(basename "$0")
 PGLD_ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 PGLD_DEFAULT_CONFIG=$PGLD_ROOT/config/pg_leader.config
 
+# For tar: what a build or a run has left in the tree, and git.
+NOT_SOURCES=(--exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./build
+	--exclude=./pg_leader_state --exclude=tmp_check --exclude=./results --exclude='*~' --exclude='*.swp')
+
 # One language for what is parsed; nothing from the caller's surroundings may
 # send psql or initdb somewhere else.
 export LC_ALL=C
@@ -75,6 +79,13 @@ is_number()
 {
 	[[ $1 =~ ^[0-9]{1,9}$ ]] || return 1
 	[[ $# -eq 1 ]] || (( 10#$1 >= $2 && 10#$1 <= $3 ))
+}
+
+# check_interval SECONDS: the argument of -i, a number that may have a fraction.
+check_interval()
+{
+	[[ $1 =~ ^([0-9]{1,5})(\.[0-9]{1,3})?$ && ! $1 =~ ^0+(\.0+)?$ ]] ||
+		usage_error "-i needs a number of seconds above 0, not \"$1\""
 }
 
 # ---- PostgreSQL's programs ----
@@ -390,10 +401,15 @@ node_state_file()
 	printf '%s/node-%d.state' "$PGLD_STATE_DIRECTORY" "$1"
 }
 
-# The events that it keeps beside, and those that it has put aside as damaged.
-node_journal()
+# remove_node ID: all files that nodelaunch.sh and the server have made; it does not
+# run.  Events that could not be used are put aside as ".bad", ".bad.1" to ".bad.9".
+remove_node()
 {
-	printf '%s/node-%d.events' "$PGLD_STATE_DIRECTORY" "$1"
+	local events
+
+	printf -v events '%s/node-%d.events' "$PGLD_STATE_DIRECTORY" "$1"
+	as_server rm -rf -- "$(node_directory "$1")" "$(node_directory "$1").initdb"
+	as_server rm -f -- "$(node_log "$1")" "$(node_state_file "$1")" "$events"{,.bad{,.{1..9}}}
 }
 
 node_port()

@@ -124,8 +124,7 @@ source_digest()
 copy_sources()
 {
 	mkdir "$scratch/tree"
-	tar -C "$PGLD_ROOT" --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-		--exclude=./pg_leader_state -cf - . | tar -C "$scratch/tree" --no-same-owner -xf -
+	tar -C "$PGLD_ROOT" "${NOT_SOURCES[@]}" -cf - . | tar -C "$scratch/tree" --no-same-owner -xf -
 }
 
 # make in the copy, for the PostgreSQL that was found; its output is shown only
@@ -435,9 +434,7 @@ remove_files()
 
 	base=$(dirname "$PGLD_DB_PATHNAME_PREFIX")
 	for id in "${NODE_IDS[@]}"; do
-		as_server rm -rf -- "$(node_directory "$id")" "$(node_directory "$id").initdb" \
-			"$(node_log "$id")" "$(node_state_file "$id")" \
-			"$(node_journal "$id")" "$(node_journal "$id").bad"
+		remove_node "$id"
 		# Only a server that was killed leaves these.
 		as_server rm -f -- "$PGLD_SOCKET_DIRECTORY/.s.PGSQL.$(node_port "$id")" \
 			"$PGLD_SOCKET_DIRECTORY/.s.PGSQL.$(node_port "$id").lock"

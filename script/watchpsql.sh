@@ -133,8 +133,7 @@ while (( $# > 0 )); do
 	shift
 done
 [[ -n $id ]] || usage_error "which node?  NODE_ID is missing"
-[[ $interval =~ ^([0-9]{1,5})(\.[0-9]{1,3})?$ && ! $interval =~ ^0+(\.0+)?$ ]] ||
-	usage_error "-i needs a number of seconds above 0, not \"$interval\""
+check_interval "$interval"
 
 read_config "$config"
 check_node_id "$id"

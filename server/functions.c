@@ -5,8 +5,8 @@
  * Backends only look, and hand requests to the worker; nothing here touches the
  * election.  All of it works on a hot standby.  A member that takes no part has
  * no term and no leader: functions that show them answer NULL, those that wait or
- * change something raise an error, and pg_leader_status says why.  On a server that did not preload the library every function raises an
- * error that says what to do.
+ * change something raise an error, and pg_leader_status says why.  On a server that
+ * did not preload the library every function raises an error that says what to do.
  */
 #include "postgres.h"
 
@@ -210,32 +210,24 @@ static void
 add_membership(Row *row, const SharedStatus *status, const SharedDetail *detail,
 			   bool has_lease, uint64_t lease_until, uint64_t now)
 {
-	const char *address = address_of(detail, status->leader_id);
+	bool abstains = status->abstaining != RAFT_VOTING;
 
 	add_text(row, raft_role_name(status->role));
 	add_count(row, status->term);
 	add_node(row, status->leader_id);
-	if (address != NULL)
-		add_text(row, address);
-	else
-		add_null(row);
+	add_text_or_null(row, address_of(detail, status->leader_id));
 	add_node(row, status->voted_for);
 	add(row, Int32GetDatum((int32) status->n_members));
 	add(row, Int32GetDatum((int32) status->quorum));
 	add(row, BoolGetDatum(has_lease));
 	add_remaining(row, lease_until, now);
 	add(row, BoolGetDatum(status->may_lead));
-	add(row, BoolGetDatum(status->abstaining != RAFT_VOTING));
-	if (status->abstaining != RAFT_VOTING)
-	{
-		add_text(row, raft_abstain_name(status->abstaining));
+	add(row, BoolGetDatum(abstains));
+	add_text_or_null(row, abstains ? raft_abstain_name(status->abstaining) : NULL);
+	if (abstains)
 		add_abstain_waits_for(row, status, now);
-	}
 	else
-	{
 		add_null(row);
-		add_null(row);
-	}
 	add_remaining(row, status->promise_until, now);
 	add(row, interval_datum((int64) status->timeouts.min_timeout));
 	add(row, interval_datum((int64) status->timeouts.max_timeout));
@@ -243,8 +235,22 @@ add_membership(Row *row, const SharedStatus *status, const SharedDetail *detail,
 	add(row, TimestampTzGetDatum(status->since));
 }
 
-#define MEMBERSHIP_COLUMNS 18
-#define IS_LEADER_COLUMN   7
+/* The same columns of a member that takes no part. */
+static void
+add_no_membership(Row *row)
+{
+	const int columns = 18;
+	const int is_leader = 7;
+	int		  i;
+
+	for (i = 0; i < columns; i++)
+	{
+		if (i == is_leader)
+			add(row, BoolGetDatum(false));
+		else
+			add_null(row);
+	}
+}
 
 Datum
 pg_leader_get_status(PG_FUNCTION_ARGS)
@@ -255,7 +261,7 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	uint64_t	  lease_until;
 	uint64_t	  now;
 	bool		  takes_part;
-	int			  i;
+	bool		  may_see_paths;
 
 	require_library();
 	shared_read_detail(detail);
@@ -267,26 +273,12 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	if (takes_part)
 		add_membership(&row, &status, detail, lease_until != 0, lease_until, now);
 	else
-	{
-		for (i = 0; i < MEMBERSHIP_COLUMNS; i++)
-		{
-			if (i == IS_LEADER_COLUMN)
-				add(&row, BoolGetDatum(false));
-			else
-				add_null(&row);
-		}
-	}
+		add_no_membership(&row);
 
 	/* where files are is shown to those who may see data_directory */
-	if (detail->store_path[0] != '\0' &&
-		has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_SETTINGS))
-		add_text(&row, detail->store_path);
-	else
-		add_null(&row);
-	if (detail->store_health[0] != '\0')
-		add_text(&row, detail->store_health);
-	else
-		add_null(&row);
+	may_see_paths = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_SETTINGS);
+	add_text_or_null(&row, may_see_paths ? detail->store_path : NULL);
+	add_text_or_null(&row, detail->store_health);
 	add(&row, BoolGetDatum(takes_part && detail->authentication));
 	if (takes_part)
 		add_count(&row, status.boot);
@@ -295,11 +287,10 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(return_row(fcinfo, &row));
 }
 
-/* A peer is greeted again when it was silent for half of this. */
 static bool
 is_reachable(const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 {
-	uint64_t limit = 2 * Max(UINT64CONST(1000000), 2 * status->timeouts.max_timeout);
+	uint64_t limit = shared_reachable_for(&status->timeouts);
 
 	return peer->heard_at != 0 && (now <= peer->heard_at || now - peer->heard_at <= limit);
 }
@@ -314,15 +305,6 @@ add_key(Row *row, uint8_t key_id)
 }
 
 static void
-add_trouble(Row *row, const SharedPeer *peer)
-{
-	if (peer->trouble[0] == '\0')
-		add_null(row);
-	else
-		add_text(row, peer->trouble);
-}
-
-static void
 add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 {
 	bool is_self = peer->node_id == status->node_id;
@@ -330,10 +312,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 
 	add(row, Int32GetDatum(peer->node_id));
 	add_text(row, peer->address);
-	if (peer->resolved[0] != '\0')
-		add_text(row, peer->resolved);
-	else
-		add_null(row);
+	add_text_or_null(row, peer->resolved);
 	add(row, BoolGetDatum(is_self));
 	add(row, BoolGetDatum(peer->node_id == status->leader_id));
 	if (is_self)
@@ -347,7 +326,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 		add(row, BoolGetDatum(true));
 		add(row, BoolGetDatum(false));
 		add_key(row, peer->key_id);
-		add_trouble(row, peer);
+		add_text_or_null(row, peer->trouble);
 		return;
 	}
 	add_age(row, peer->heard_at, now);
@@ -371,7 +350,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 	}
 	add(row, BoolGetDatum(peer->other_version));
 	add_key(row, peer->key_id);
-	add_trouble(row, peer);
+	add_text_or_null(row, peer->trouble);
 }
 
 Datum

@@ -131,13 +131,13 @@ static volatile pid_t child = 0;
 /* It has ended, and somebody else of its group may not have. */
 static bool buried = false;
 
-/* Shared with the guardian and the command. */
+/* What has become of a command; shared with it and its guardian. */
 static volatile struct
 {
 	bool withdrawn; /* the command found the lease over, and has run nothing */
 	bool ended;		/* its shell has ended */
 	int	 status;	/* with this status, as waitpid() has it */
-} *report = NULL;
+} *outcome = NULL;
 
 /* When lost_lease must have ended, as the server shuts down; 0: it does not. */
 static uint64_t leave_until = 0;
@@ -399,6 +399,19 @@ expand(const char *command, const Event *event)
 }
 
 /*
+ * Is what gained_lease tells no longer so?
+ */
+static bool
+is_lease_over(const Event *event)
+{
+	uint64_t term;
+	uint64_t now;
+
+	return event->kind == GAINED_LEASE &&
+		   (shared_lease(&term, &now) == 0 || term != event->term);
+}
+
+/*
  * Not closefrom(), which older C libraries do not have: the server would not start.
  */
 static void
@@ -436,18 +449,15 @@ static void
 become_command(const char *command, const Event *event, pid_t guardian)
 {
 	sigset_t none;
-	uint64_t term;
-	uint64_t now;
 	int		 fd;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != guardian)
 		_exit(127);
 
-	if (event->kind == GAINED_LEASE &&
-		(shared_lease(&term, &now) == 0 || term != event->term))
+	if (is_lease_over(event))
 	{
-		report->withdrawn = true;
+		outcome->withdrawn = true;
 		_exit(0);
 	}
 
@@ -462,7 +472,7 @@ become_command(const char *command, const Event *event, pid_t guardian)
 }
 
 /*
- * In the guardian: start the command, wait for its shell's end and report that.  If
+ * In the guardian: start the command, wait for its shell's end and say so.  If
  * the notify process ends before, so does the whole group at one stroke, this
  * process included: the next notify process knows nothing of it.
  *
@@ -508,8 +518,8 @@ guard_command(const char *command, const Event *event, pid_t parent)
 			kill(0, SIGKILL);
 		(void) sigwaitinfo(&awaited, NULL);
 	}
-	report->status = status;
-	report->ended = true;
+	outcome->status = status;
+	outcome->ended = true;
 	_exit(0);
 }
 
@@ -532,8 +542,8 @@ start_command(const char *command, const Event *event)
 	sigset_t before;
 
 	bury_orphans();
-	report->withdrawn = false;
-	report->ended = false;
+	outcome->withdrawn = false;
+	outcome->ended = false;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
@@ -569,15 +579,15 @@ has_ended(EndReason reason, int *status)
 		if (pid != child)
 			continue;
 		buried = true;
-		*status = report->ended ? report->status : end;
-		if (!report->ended)
+		*status = outcome->ended ? outcome->status : end;
+		if (!outcome->ended)
 			kill(-child, SIGKILL);
 	}
 	if (pid < 0 && errno == ECHILD)
 		buried = true;
 	if (!buried)
 		return false;
-	if ((reason != NOT_ENDED || !report->ended) && (kill(-child, 0) == 0 || errno != ESRCH))
+	if ((reason != NOT_ENDED || !outcome->ended) && (kill(-child, 0) == 0 || errno != ESRCH))
 		return false;
 	child = 0;
 	return true;
@@ -627,9 +637,6 @@ log_failure(const char *command, const Event *event, EndReason reason, const cha
 static EndReason
 reason_to_end(const Event *event, uint64_t deadline)
 {
-	uint64_t term;
-	uint64_t now;
-
 	if (clock_now() >= deadline)
 		return OUT_OF_TIME;
 	if (is_leaving())
@@ -642,9 +649,27 @@ reason_to_end(const Event *event, uint64_t deadline)
 		if (clock_now() >= leave_until)
 			return LEAVING;
 	}
-	if (event->kind == GAINED_LEASE && (shared_lease(&term, &now) == 0 || term != event->term))
+	if (is_lease_over(event))
 		return LEASE_OVER;
 	return NOT_ENDED;
+}
+
+/*
+ * It may go on for the time being: until when?
+ */
+static uint64_t
+may_run_until(const Event *event, uint64_t deadline)
+{
+	uint64_t term;
+	uint64_t now;
+	uint64_t until;
+
+	if (event->kind == GAINED_LEASE)
+	{
+		until = shared_lease(&term, &now);
+		return Min(deadline, until == 0 ? now + 1000 : until);
+	}
+	return leave_until != 0 ? Min(deadline, leave_until) : deadline;
 }
 
 /*
@@ -665,21 +690,13 @@ wait_for_command(const char *command, const Event *event)
 		if (reason == NOT_ENDED)
 		{
 			reason = reason_to_end(event, deadline);
-			if (reason != NOT_ENDED)
+			if (reason == NOT_ENDED)
+				wake_at = may_run_until(event, deadline);
+			else
 			{
 				kill(-child, SIGTERM);
 				wake_at = deadline = clock_now() + GRACE;
 			}
-			else if (event->kind == GAINED_LEASE)
-			{
-				uint64_t term;
-				uint64_t now;
-				uint64_t until = shared_lease(&term, &now);
-
-				wake_at = Min(deadline, until == 0 ? now + 1000 : until);
-			}
-			else if (leave_until != 0)
-				wake_at = Min(deadline, leave_until);
 		}
 		else if (clock_now() >= deadline)
 		{
@@ -694,6 +711,7 @@ wait_for_command(const char *command, const Event *event)
 			killed = true;
 			wake_at = deadline = clock_now() + GRACE;
 		}
+
 		/* only the shell's end wakes this process */
 		sleep_until(buried ? Min(wake_at, clock_now() + GROUP_POLL) : wake_at);
 	}
@@ -721,7 +739,7 @@ tell(const Event *event)
 
 	start_command(command, event);
 	wait_for_command(command, event);
-	if (!report->withdrawn)
+	if (!outcome->withdrawn)
 		remember(event);
 
 	set_ps_display("");
@@ -788,9 +806,9 @@ pg_leader_notify_main(Datum argument)
 	pqsignal(SIGUSR1, procsignal_sigusr1_handler);
 	BackgroundWorkerUnblockSignals();
 
-	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
-				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (report == MAP_FAILED)
+	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (outcome == MAP_FAILED)
 		ereport(FATAL,
 				(errmsg("pg_leader: could not get memory to share with pg_leader.notify_command: %m")));
 

@@ -8,8 +8,6 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
-
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/ps_status.h"
@@ -417,6 +415,7 @@ report_log(const Raft *raft, const RaftOutput *output)
 
 		if (event->reason == RAFT_SECOND_LEADER)
 			continue; /* report_dropped_by_election() has it */
+
 		/* two servers with one node id can make these events all the time */
 		if (is_about_abstaining(event->reason) && event->reason != RAFT_ADMITTED &&
 			!may_log(&abstaining_logged[event->reason]))
@@ -515,28 +514,6 @@ report_dropped_by_election(const RaftCounters *before, const RaftCounters *after
 }
 
 void
-report_format_address(const struct sockaddr_storage *address, char *text, size_t size)
-{
-	char host[INET6_ADDRSTRLEN] = "";
-
-	text[0] = '\0';
-	if (address->ss_family == AF_INET6)
-	{
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) address;
-
-		if (inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)) != NULL)
-			snprintf(text, size, "[%s]:%d", host, ntohs(in6->sin6_port));
-	}
-	else
-	{
-		const struct sockaddr_in *in = (const struct sockaddr_in *) address;
-
-		if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) != NULL)
-			snprintf(text, size, "%s:%d", host, ntohs(in->sin_port));
-	}
-}
-
-void
 report_addresses(const ClusterAddresses *addresses)
 {
 	uint32_t i;
@@ -547,7 +524,8 @@ report_addresses(const ClusterAddresses *addresses)
 
 		peer->resolved[0] = '\0';
 		if (addresses->of[peer->node_id].known)
-			report_format_address(&addresses->of[peer->node_id].address, peer->resolved, sizeof(peer->resolved));
+			cluster_format_source(&addresses->of[peer->node_id].address, peer->resolved,
+								  sizeof(peer->resolved));
 	}
 }
 
@@ -590,8 +568,10 @@ report_detail(const Raft *raft, const Transport *transport)
 		shown->may_lead = peer->may_lead;
 		shown->other_list = trouble_other_list(raft, shown->node_id);
 		shown->other_version = other_version[shown->node_id];
-		shown->key_id = shown->node_id == raft->config.node_id ? secret_key_id(transport->secret) :
-																 transport->key_ids[shown->node_id];
+		if (shown->node_id == raft->config.node_id)
+			shown->key_id = secret_key_id(transport->secret);
+		else
+			shown->key_id = transport->key_ids[shown->node_id];
 		trouble_describe(raft, shown->node_id, shown->trouble, sizeof(shown->trouble));
 	}
 	shared_publish_detail(&detail);

@@ -46,8 +46,6 @@ extern void report_dropped_at_door(const Transport *transport);
 extern void report_dropped_by_kernel(const Transport *transport);
 extern void report_dropped_by_election(const RaftCounters *before, const RaftCounters *after,
 									   const RaftMessage *message);
-/* "10.0.0.1:3500", "[2001:db8::1]:3500" */
-extern void report_format_address(const struct sockaddr_storage *address, char *text, size_t size);
 extern void report_addresses(const ClusterAddresses *addresses);
 
 /* Once for each turn of the loop: peers and counters. */

@@ -1,9 +1,9 @@
 /*
  * server/row.h
- *	  Rows of results, filled from left to right.
+ *	  What the files that hold SQL functions share: rows of results, filled from left
+ *	  to right, and errors of a library that is missing or too old.
  *
- * For the files that hold SQL functions; included after postgres.h.  Nothing here
- * knows what a column means.
+ * Included after postgres.h.  Nothing here knows what a column means.
  */
 #ifndef PG_LEADER_ROW_H
 #define PG_LEADER_ROW_H
@@ -40,7 +40,7 @@ interval_datum(int64 microseconds)
 	return IntervalPGetDatum(interval);
 }
 
-/* One row of results, filled from left to right. */
+/* One row of results. */
 typedef struct Row
 {
 	int	  n;
@@ -68,6 +68,16 @@ static inline void
 add_text(Row *row, const char *text)
 {
 	add(row, CStringGetTextDatum(text));
+}
+
+/* NULL for a text that is not there or empty. */
+static inline void
+add_text_or_null(Row *row, const char *text)
+{
+	if (text == NULL || text[0] == '\0')
+		add_null(row);
+	else
+		add_text(row, text);
 }
 
 static inline void

@@ -16,8 +16,6 @@
 #include "server/notify.h"
 #include "server/settings.h"
 
-#define CLUSTER_NAME_MAX 63
-
 Settings settings;
 
 /* What pg_leader.cluster holds; NULL while it is empty. */
@@ -67,8 +65,6 @@ assign_cluster(const char *newval, void *extra)
 static bool
 check_cluster_name(char **newval, void **extra, GucSource source)
 {
-	const char *c;
-
 	if (*newval == NULL || **newval == '\0')
 	{
 		GUC_check_errdetail("The name of the cluster must not be empty.");
@@ -83,15 +79,12 @@ check_cluster_name(char **newval, void **extra, GucSource source)
 		GUC_check_errhint("Choose a shorter name, the same on all members.");
 		return false;
 	}
-	for (c = *newval; *c != '\0'; c++)
+	if (!cluster_is_name(*newval))
 	{
-		if (*c < 0x20 || *c > 0x7e)
-		{
-			GUC_check_errdetail("The name of the cluster has a character that is "
-								"not printable ASCII.");
-			GUC_check_errhint("Use letters, digits, spaces and punctuation of ASCII.");
-			return false;
-		}
+		GUC_check_errdetail("The name of the cluster has a character that is "
+							"not printable ASCII.");
+		GUC_check_errhint("Use letters, digits, spaces and punctuation of ASCII.");
+		return false;
 	}
 	return true;
 }

@@ -23,7 +23,7 @@
 
 #define SHARED_EVENTS		 JOURNAL_EVENTS
 #define SHARED_REASON_SIZE	 JOURNAL_REASON_SIZE
-#define SHARED_RESOLVED_SIZE 72
+#define SHARED_RESOLVED_SIZE CLUSTER_SOURCE_SIZE
 #define SHARED_TROUBLE_SIZE	 256
 
 /*
@@ -164,6 +164,7 @@ extern void shared_worker_stop(void);
 /* Show status and lease; lease_until 0 is shown before anything else changes. */
 extern void shared_publish_status(const SharedStatus *status, uint64_t lease_until);
 extern void shared_publish_detail(const SharedDetail *detail);
+
 /* Of the peers only those with a bit: who has not changed is shown already. */
 extern void shared_publish_statistics(const Statistics *statistics, uint64_t peers);
 extern void shared_end_lease(void);
@@ -180,6 +181,7 @@ extern bool		shared_get_event(uint64_t number, SharedEvent *event);
 
 /* The request that waits for an answer, if there is one. */
 extern bool shared_next_request(SharedRequest *request);
+
 /* There is no member that could meet what is asked. */
 extern void shared_refuse_requests(void);
 extern void shared_answer_request(const SharedRequest *request, const SharedAnswer *answer);
@@ -206,6 +208,20 @@ extern void		shared_read_detail(SharedDetail *detail);
 extern void		shared_read_events(SharedEvents *events);
 extern void		shared_read_statistics(Statistics *statistics);
 
+/* A peer that was silent for longer than that is not reachable: it was greeted in vain. */
+static inline uint64_t
+shared_reachable_for(const RaftTimeouts *timeouts)
+{
+	return 2 * raft_probe_interval(timeouts);
+}
+
+/* Hand a request to the worker and wait for its answer until "deadline". */
+extern void shared_request(SharedRequestKind kind, int32_t target,
+						   uint64_t deadline, SharedAnswer *answer);
+
+/* Wait "ms" milliseconds or for a signal; handles interrupts. */
+extern void shared_nap(long ms);
+
 /* ---- the process that runs pg_leader.notify_command ---- */
 
 /* Wake this process whenever leader, term or lease change, or no longer. */
@@ -214,14 +230,5 @@ extern void shared_notify_stop(void);
 
 /* As shared_read_status, but false where that would raise an error. */
 extern bool shared_peek_status(SharedStatus *status);
-
-/* ---- backends again ---- */
-
-/* Hand a request to the worker and wait for its answer until "deadline". */
-extern void shared_request(SharedRequestKind kind, int32_t target,
-						   uint64_t deadline, SharedAnswer *answer);
-
-/* Wait "ms" milliseconds or for a signal; handles interrupts. */
-extern void shared_nap(long ms);
 
 #endif /* PG_LEADER_SHARED_H */

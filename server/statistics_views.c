@@ -315,10 +315,7 @@ put_drop(FunctionCallInfo fcinfo, const char *by, const char *reason, uint64_t c
 	add_text(&row, by);
 	add_text(&row, reason);
 	add_count(&row, count);
-	if (meaning != NULL)
-		add_text(&row, meaning);
-	else
-		add_null(&row);
+	add_text_or_null(&row, meaning);
 	put_row(fcinfo, &row);
 }
 

@@ -8,7 +8,6 @@
 
 #include "node/clock.h"
 #include "server/once_a_minute.h"
-#include "server/report.h"
 #include "server/shared.h"
 #include "server/trouble.h"
 
@@ -184,7 +183,7 @@ trouble_at_door(const Transport *transport, TransportDrop why)
 	else if (kind == TROUBLE_NODE_ID)
 		claim_of[id] = sender->claims;
 	else if (kind == TROUBLE_CLAIMED)
-		report_format_address(&sender->source, claimed_by[id], sizeof(claimed_by[id]));
+		cluster_format_source(&sender->source, claimed_by[id], sizeof(claimed_by[id]));
 	note(id, kind, transport_drop_name(why));
 	return true;
 }
@@ -247,7 +246,7 @@ trouble_describe(const Raft *raft, int32_t node_id, char *text, size_t size)
 	now = clock_now();
 
 	/* As pg_leader_peers.reachable; who greets in vain does so far more often. */
-	limit = 2 * Max(UINT64CONST(1000000), 2 * raft->config.timeouts.max_timeout);
+	limit = shared_reachable_for(&raft->config.timeouts);
 	is_heard = peer->heard_at != 0 && now - peer->heard_at <= limit;
 	if (other_list && is_heard)
 		log_other_list(raft, node_id, now);

@@ -25,7 +25,6 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -92,7 +91,7 @@ worker_register(const char *name, const char *function)
 {
 	BackgroundWorker worker;
 
-	/* pg_upgrade runs two servers with one set of settings: no members, those */
+	/* pg_upgrade runs two servers with one set of settings: neither may be a member */
 	if (IsBinaryUpgrade)
 		return;
 
@@ -189,6 +188,7 @@ at_exit(int code, Datum argument)
 
 /* ---- save, show, send ---- */
 
+/* Every call of the election that has an output does this itself. */
 static void
 begin_output(void)
 {
@@ -250,7 +250,6 @@ leave(const char *cause)
 	report_cause(cause);
 	if (running)
 	{
-		begin_output();
 		raft_resign(&raft, clock_now(), &output);
 		act_on();
 	}
@@ -275,11 +274,10 @@ wall_clock_ms(void)
 static bool
 ready_store(char *why, char *hint)
 {
-	const Cluster *cluster = settings_cluster();
-	StoreIdentity  identity;
-	RaftSaved	   loaded;
-	char		   directory[STORE_PATH_SIZE];
-	const char	  *health = "ok";
+	StoreIdentity identity;
+	RaftSaved	  loaded;
+	char		  directory[STORE_PATH_SIZE];
+	const char	 *health = "ok";
 
 	if (!settings_state_directory(directory, sizeof(directory)))
 	{
@@ -294,9 +292,8 @@ ready_store(char *why, char *hint)
 	switch (store_open(&store, directory, &identity, &loaded, why, hint))
 	{
 		case STORE_OPENED:
-			config.list_appended = loaded.list_size >= 1 &&
-								   loaded.list_size < (uint32_t) cluster->n_members &&
-								   cluster_list_digest(cluster, (int) loaded.list_size) == loaded.list_digest;
+			config.list_appended = cluster_is_appended(settings_cluster(), loaded.list_size,
+													   loaded.list_digest);
 			raft_first_record(&loaded, store.damaged, &config, &first_record);
 			if (!store_save(&store, &first_record, why))
 			{
@@ -578,7 +575,6 @@ receive_message(void)
 	bool		 was_due;
 
 	report_received(&raft, &message);
-	begin_output();
 
 	/* the clock is read after the datagram, never before */
 	now = clock_now();
@@ -620,7 +616,6 @@ do_what_is_due(void)
 	statistics_looked(&raft, deadline, now);
 	if (now >= deadline)
 	{
-		begin_output();
 		raft_tick(&raft, now, &output);
 		act_on();
 	}
@@ -700,6 +695,16 @@ reload_settings(void)
 }
 
 static void
+reset_statistics(void)
+{
+	memset(&raft.counters, 0, sizeof(raft.counters));
+	memset(&transport.counters, 0, sizeof(transport.counters));
+	report_reset();
+	statistics_end_of_turn();
+	report_detail(&raft, &transport);
+}
+
+static void
 answer_request(void)
 {
 	SharedRequest request;
@@ -710,30 +715,28 @@ answer_request(void)
 	memset(&answer, 0, sizeof(answer));
 	answer.verdict = SHARED_DONE;
 	answer.term = raft.saved.term;
-	begin_output();
 
 	if (clock_now() >= request.deadline)
 		answer.verdict = SHARED_NO_ANSWER;
-	else if (request.kind == SHARED_TRANSFER)
-	{
-		answer.result = raft_transfer(&raft, clock_now(), request.target, &output);
-		if (answer.result != RAFT_TRANSFER_STARTED)
-			answer.verdict = SHARED_REFUSED;
-		act_on();
-	}
-	else if (request.kind == SHARED_ADMIT)
-	{
-		if (!raft_admit(&raft, clock_now(), &output))
-			answer.verdict = SHARED_REFUSED;
-		act_on();
-	}
 	else
 	{
-		memset(&raft.counters, 0, sizeof(raft.counters));
-		memset(&transport.counters, 0, sizeof(transport.counters));
-		report_reset();
-		statistics_end_of_turn();
-		report_detail(&raft, &transport);
+		switch (request.kind)
+		{
+			case SHARED_TRANSFER:
+				answer.result = raft_transfer(&raft, clock_now(), request.target, &output);
+				if (answer.result != RAFT_TRANSFER_STARTED)
+					answer.verdict = SHARED_REFUSED;
+				act_on();
+				break;
+			case SHARED_ADMIT:
+				if (!raft_admit(&raft, clock_now(), &output))
+					answer.verdict = SHARED_REFUSED;
+				act_on();
+				break;
+			case SHARED_RESET_STATISTICS:
+				reset_statistics();
+				break;
+		}
 	}
 	shared_answer_request(&request, &answer);
 }

@@ -13,6 +13,32 @@ ROOT_SIZE=4000
 
 scratch=
 contained_pid=
+number=0
+passed=0
+failed=0
+
+# report ok|not-ok TEXT: one result.
+report()
+{
+	number=$((number + 1))
+	if [[ $1 == ok ]]; then
+		passed=$((passed + 1))
+		say "ok $number - $2"
+	else
+		failed=$((failed + 1))
+		say "not ok $number - $2"
+	fi
+}
+
+# finish LEAST: say what came of it, and exit.  A run with fewer results broke off, and
+# is not one that passed.
+finish()
+{
+	(( number >= $1 || failed > 0 )) || failed=$((failed + 1))
+	say "1..$number"
+	say "$passed passed, $failed failed, 0 skipped"
+	exit "$((failed > 0))"
+}
 
 # need_for_roots PROGRAM...: root, namespaces, these programs.
 need_for_roots()
@@ -165,8 +191,6 @@ make_root()
 copy_tree()
 {
 	mkdir -p "$1"
-	tar -C "$PGLD_ROOT" --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-		--exclude=./build --exclude=./pg_leader_state --exclude=tmp_check --exclude=./results \
-		--exclude='*~' --exclude='*.swp' --mode=u+rwX,go+rX -cf - . |
+	tar -C "$PGLD_ROOT" "${NOT_SOURCES[@]}" --mode=u+rwX,go+rX -cf - . |
 		tar -C "$1" --no-same-owner -xf -
 }

@@ -123,9 +123,7 @@ make_scratch()
 # What a build or a run has left in the tree does not come along.
 copy_tree()
 {
-	tar -C "$PGLD_ROOT" --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-		--exclude=./build --exclude=./pg_leader_state --exclude=tmp_check --exclude=./results \
-		--exclude='*~' --exclude='*.swp' --mode=u+rwX,go+rX -cf "$scratch/tree.tar" .
+	tar -C "$PGLD_ROOT" "${NOT_SOURCES[@]}" --mode=u+rwX,go+rX -cf "$scratch/tree.tar" .
 	as_tester tar --no-same-owner -xf - <"$scratch/tree.tar"
 	rm -f -- "$scratch/tree.tar"
 	( cd "$tree" && find . -type f | sed 's|^\./||' | sort ) >"$scratch/files"

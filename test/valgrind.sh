@@ -58,15 +58,12 @@ step()
 	local name=$1 log=$scratch/log status=0 began=$SECONDS
 
 	shift
-	number=$((number + 1))
 	in_root "$root" "$@" >"$log" 2>&1 || status=$?
 	if (( status == 0 )); then
-		passed=$((passed + 1))
-		say "ok $number - $name, $((SECONDS - began)) s"
+		report ok "$name, $((SECONDS - began)) s"
 		grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1 | sed 's/^/# /' || true
 	else
-		failed=$((failed + 1))
-		say "not ok $number - $name, exit status $status"
+		report not-ok "$name, exit status $status"
 		grep -E '^not ok' "$log" | head -n 20 | sed 's/^/#   /' || true
 		tail -n 40 -- "$log" | sed 's/^/#   /'
 	fi
@@ -160,14 +157,6 @@ run_steps()
 	make_scratch pg_leader_valgrind 1
 	root=$scratch/root
 
-	number=0
-	passed=0
-	failed=0
 	run_steps || true
-	# A run that broke off is not one that passed.
-	(( number >= 5 || failed > 0 )) || failed=$((failed + 1))
-	say "1..$number"
-	say "$passed passed, $failed failed, 0 skipped"
-	(( failed == 0 ))
-	exit
+	finish 5
 }

@@ -30,9 +30,6 @@
 #define PROGRAM_VERSION		 "1.0"
 #define DEFAULT_CLUSTER_NAME "pg_leader" /* as pg_leader.cluster_name */
 
-/* As pg_leader.cluster_name takes it, see server/settings.c. */
-#define CLUSTER_NAME_MAX 63
-
 #define EXIT_DAMAGED  1
 #define EXIT_UNUSABLE 2
 
@@ -272,22 +269,6 @@ split_path(const char *file, int32_t node_id, char *directory, size_t size)
 	return true;
 }
 
-/* Would pg_leader.cluster_name take it? */
-static bool
-is_cluster_name(const char *name)
-{
-	size_t length = strlen(name);
-
-	if (length < 1 || length > CLUSTER_NAME_MAX)
-		return false;
-	for (const char *c = name; *c != '\0'; c++)
-	{
-		if (*c < 0x20 || *c > 0x7e)
-			return false;
-	}
-	return true;
-}
-
 static int
 write_first(const Options *options)
 {
@@ -318,7 +299,7 @@ write_first(const Options *options)
 	if (cluster_member(&cluster, (int32_t) id) == NULL)
 		return complain("Ids are positions in the list, from 0, unless it gives them.",
 						"node %ld is not in the member list", id);
-	if (!is_cluster_name(options->cluster_name))
+	if (!cluster_is_name(options->cluster_name))
 		return complain("Give the value of pg_leader.cluster_name.",
 						"a cluster's name is 1 to %d characters of printable ASCII",
 						CLUSTER_NAME_MAX);

@@ -159,8 +159,7 @@ while (( $# > 0 )); do
 	esac
 	shift
 done
-[[ $interval =~ ^([0-9]{1,5})(\.[0-9]{1,3})?$ && ! $interval =~ ^0+(\.0+)?$ ]] ||
-	usage_error "-i needs a number of seconds above 0, not \"$interval\""
+check_interval "$interval"
 
 read_stand_config "$config"
 require_stand "$config_shown"

@@ -242,9 +242,7 @@ remove_nodes()
 
 	for id in ${MARKED[@]+"${MARKED[@]}"}; do
 		[[ -z $(node_processes "$id") ]] || fail "node $id still runs, its files stay"
-		as_server rm -rf -- "$(node_directory "$id")" "$(node_directory "$id").initdb"
-		as_server rm -f -- "$(node_log "$id")" "$(node_state_file "$id")" \
-			"$(node_journal "$id")" "$(node_journal "$id").bad"
+		remove_node "$id"
 	done
 	# Nodes of another configuration can have their state files in the same place.
 	others=$(as_server cat -- "$PGLD_STATE_DIRECTORY/$STAND_MARK" 2>/dev/null |

@@ -35,7 +35,8 @@ near([ t_interval(map { $_ % 2 } 1 .. 62) ], [ 0.5, 0.5 - 0.12802, 0.5 + 0.12802
 near([ ratio_interval(2, 0.5) ], [1], 'a ratio and its inverse make one');
 near([ ratio_interval(0.98, 0.99, 1.00) ], [ 0.98997, 0.96548, 1.01507 ], 'interval of ratios');
 is((t_interval(7))[2], 'inf', 'one value says nothing of its interval');
-near([ percentile(0.95, 1 .. 101), percentile(0.5, 4, 1), percentile(0.95, 3) ], [ 96, 2.5, 3 ], 'percentiles');
+is_deeply([ percentile(0.95, 1 .. 101), percentile(0.5, 4, 1), percentile(0.95, 3) ], [ 96, 1, 3 ],
+	'percentiles, by nearest rank, of values in any order');
 near([ fit([ 2, 7 ], [ 4, 11 ], [ 14, 31 ]) ], [ 3, 2, 1 ], 'a line through points that are on one');
 
 # ---- system calls ----

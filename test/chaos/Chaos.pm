@@ -163,7 +163,13 @@ sub kill_nodes
 
 	# Postmasters last: a worker that sees its own go hands over at once, and
 	# that is not what a machine does that loses its power.
-	@pids = reverse sort { $a <=> $b } @pids;
+	return kill_pids(reverse sort { $a <=> $b } @pids);
+}
+
+# The same for processes, in this order.
+sub kill_pids
+{
+	my (@pids) = @_;
 	my $at = now();
 
 	kill 'KILL', @pids;

@@ -52,11 +52,7 @@ typedef struct WorldLimits
 	bool exact; /* forget nothing, see normalise.c */
 } WorldLimits;
 
-/*
- * Packed times.  An "end" is milliseconds from now, 0 when it is over.  A
- * "point" keeps 0 for never, and how long ago it was for as long as that can
- * matter: 1 + milliseconds from the earliest that is told apart.
- */
+/* Bits of WorldPeer.flags. */
 enum
 {
 	PEER_ABSTAINING = 1,
@@ -68,6 +64,11 @@ enum
 	PEER_BOUND = 64
 };
 
+/*
+ * Times are packed, as the comments behind them say.  An "end" is milliseconds from
+ * now, 0 when it is over.  A "point" keeps 0 for never, and how long ago it was for as
+ * long as that can matter: 1 + milliseconds from the earliest that is told apart.
+ */
 typedef struct WorldPeer
 {
 	uint8_t boot;

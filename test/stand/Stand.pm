@@ -238,21 +238,9 @@ sub goes_on
 sub kill_frozen
 {
 	my ($self, @found) = @_;
-	my @pids = map { $_->[1] } @found;
 
 	$self->expect_end('KILL', $_->[0], $_->[1]) foreach @found;
-	my $at = Chaos::now();
-	kill 'KILL', @pids;
-	foreach my $pid (@pids)
-	{
-		# reaped as well, for a server takes a zombie's pid file seriously
-		while (kill(0, $pid))
-		{
-			die "process $pid outlives SIGKILL" if Chaos::now() > $at + 60;
-			sleep(0.002);
-		}
-	}
-	return $at;
+	return Chaos::kill_pids(map { $_->[1] } @found);
 }
 
 # As Chaos.pm's, but nobody can act on another's death.

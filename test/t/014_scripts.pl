@@ -99,9 +99,10 @@ sub quickstart_down
 	my ($name, $output, $errors, $uninstalls) = @_;
 	local $ENV{PATH} = "$dir/bin:$ENV{PATH}";
 
-	mkdir $_ foreach "$dir/bin", "$dir/quick";
+	mkdir $_ foreach "$dir/bin", "$dir/quick", "$dir/quick/state";
 	unlink "$dir/made";
 	append_to_file("$dir/quick/quickstart.note", "built=x\n");
+	append_to_file("$dir/quick/state/node-0.events$_", 'x') foreach '', '.bad', '.bad.1', '.bad.9';
 	append_to_file("$dir/bin/make", "#!/bin/sh\necho \"\$*\" >$dir/made\n") unless -e "$dir/bin/make";
 	chmod 0755, "$dir/bin/make";
 	write_config('', map { $_ => $good{$_} =~ s/^\Q$dir\E/$dir\/quick/r } grep { /PATHNAME|DIRECTORY/ } keys %good);

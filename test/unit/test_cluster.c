@@ -165,6 +165,65 @@ bad_lists_are_refused(void **state)
 }
 
 static void
+a_list_is_appended_to_its_head_alone(void **state)
+{
+	Cluster	 three;
+	Cluster	 two;
+	Cluster	 other;
+	uint64_t head;
+
+	(void) state;
+	parse("10.0.0.10:1, 10.0.0.11:1, 10.0.0.12:1", &three);
+	parse("10.0.0.10:1, 10.0.0.11:1", &two);
+	parse("10.0.0.11:1, 10.0.0.10:1", &other);
+	head = cluster_list_digest(&two, 2);
+	assert_true(cluster_is_appended(&three, 2, head));
+	assert_true(cluster_is_appended(&three, 1, cluster_list_digest(&two, 1)));
+	assert_false(cluster_is_appended(&three, 1, head));
+	assert_false(cluster_is_appended(&three, 2, cluster_list_digest(&other, 2)));
+	assert_false(cluster_is_appended(&three, 0, cluster_list_digest(&three, 0)));
+	assert_false(cluster_is_appended(&three, 3, cluster_list_digest(&three, 3)));
+	assert_false(cluster_is_appended(&two, 3, cluster_list_digest(&three, 3)));
+}
+
+static void
+names_of_clusters_are_printable_and_short(void **state)
+{
+	char name[CLUSTER_NAME_MAX + 2];
+
+	(void) state;
+	memset(name, 'x', sizeof(name));
+	name[CLUSTER_NAME_MAX + 1] = '\0';
+	assert_false(cluster_is_name(name));
+	name[CLUSTER_NAME_MAX] = '\0';
+	assert_true(cluster_is_name(name));
+	assert_true(cluster_is_name(" ~"));
+	assert_false(cluster_is_name(""));
+	assert_false(cluster_is_name("a\tb"));
+	assert_false(cluster_is_name("a\x7f"));
+	assert_false(cluster_is_name("\xc3\xa4"));
+}
+
+static void
+sources_are_shown_as_addresses(void **state)
+{
+	struct sockaddr_storage source;
+	char					text[CLUSTER_SOURCE_SIZE];
+	ClusterMember			member = {.host = "10.0.0.1", .port = 3500};
+	socklen_t				length;
+
+	(void) state;
+	assert_true(cluster_literal_address(&member, &source, &length, error));
+	cluster_format_source(&source, text, sizeof(text));
+	assert_string_equal(text, "10.0.0.1:3500");
+	(void) snprintf(member.host, sizeof(member.host), "2001:db8:1111:2222:3333:4444:5555:6666");
+	member.port = 65535;
+	assert_true(cluster_literal_address(&member, &source, &length, error));
+	cluster_format_source(&source, text, sizeof(text));
+	assert_string_equal(text, "[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
+}
+
+static void
 long_lists_and_hosts_are_measured(void **state)
 {
 	static Cluster cluster;
@@ -533,6 +592,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_lists_are_read),
 		cmocka_unit_test(bad_lists_are_refused),
+		cmocka_unit_test(a_list_is_appended_to_its_head_alone),
+		cmocka_unit_test(names_of_clusters_are_printable_and_short),
+		cmocka_unit_test(sources_are_shown_as_addresses),
 		cmocka_unit_test(long_lists_and_hosts_are_measured),
 		cmocka_unit_test(garbage_is_survived),
 		cmocka_unit_test(members_are_found_by_id),
