@@ -29,7 +29,7 @@ OPTIONS
     --help     this text
 
 EXIT STATUS
-    0 none of them runs, 1 one could not be stopped, 2 called wrongly
+    0 none of this user's runs, 1 one could not be stopped, 2 called wrongly
 TEXT
 }
 
@@ -38,7 +38,11 @@ stop_node()
 	local output
 
 	if ! node_exists "$1"; then
-		say "node $1: not on this machine"
+		if port_taken tcp "${NODE_HOST[$1]}" "$(node_port "$1")"; then
+			say "node $1: user $SERVER_USER has no such node; somebody else listens on its TCP port $(node_port "$1")"
+		else
+			say "node $1: not on this machine, there is no $(node_directory "$1")"
+		fi
 	elif ! node_running "$1"; then
 		if wait_while node_has_children "$1"; then
 			say "node $1: does not run"

@@ -458,7 +458,7 @@ down()
 	locate_postgres || fail "there is no PostgreSQL here, so nothing to take down"
 	read_config "$config"
 	if ! is_anything_there; then
-		say "there is nothing to take down"
+		say "there is nothing of user $SERVER_USER to take down"
 		return
 	fi
 	"$here/nodestop.sh" -c "$CONFIG_FILE" ALL

@@ -60,7 +60,7 @@ explain_failure()
 			printf 'node %d: pg_leader is not in shared_preload_libraries; set it and restart the server' "$id"
 			;;
 		*'failed: No such file or directory'* | *'failed: Connection refused'*)
-			printf 'node %d: not reachable: the server does not run' "$id"
+			printf 'node %d: not reachable: no server of user %s runs' "$id" "$SERVER_USER"
 			;;
 		*)
 			# The cause is at the end of psql's first line.
