@@ -37,8 +37,8 @@
 #include <unistd.h>
 
 #include "../node/clock.h"
-#include "../node/scheduler.h"
 #include "../node/cluster.h"
+#include "../node/scheduler.h"
 #include "../node/secret.h"
 #include "../node/store.h"
 #include "../node/transport.h"

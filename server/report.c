@@ -476,19 +476,6 @@ report_dropped_at_door(const Transport *transport)
 	door_seen = *counters;
 }
 
-/*
- * What never came as far as the door.
- */
-void
-report_dropped_by_kernel(const Transport *transport)
-{
-	const size_t which = TRANSPORT_DROP_QUEUE_MEMBER;
-
-	if (memcmp(&transport->counters.dropped[which], &door_seen.dropped[which],
-			   (TRANSPORT_DROPS - which) * sizeof(door_seen.dropped[0])) != 0)
-		report_dropped_at_door(transport);
-}
-
 void
 report_dropped_by_election(const RaftCounters *before, const RaftCounters *after,
 						   const RaftMessage *message)

@@ -43,7 +43,6 @@ extern void report_log(const Raft *raft, const RaftOutput *output);
 
 extern void report_received(const Raft *raft, const RaftMessage *message);
 extern void report_dropped_at_door(const Transport *transport);
-extern void report_dropped_by_kernel(const Transport *transport);
 extern void report_dropped_by_election(const RaftCounters *before, const RaftCounters *after,
 									   const RaftMessage *message);
 extern void report_addresses(const ClusterAddresses *addresses);

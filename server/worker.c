@@ -602,7 +602,9 @@ receive_datagrams(void)
 			receive_message();
 	}
 	sift_floods();
-	report_dropped_by_kernel(&transport);
+
+	/* what the kernel has dropped never came as far as the door */
+	report_dropped_at_door(&transport);
 }
 
 static void

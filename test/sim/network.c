@@ -206,14 +206,16 @@ static MessageError
 decode(const Node *n, const Packet *p, MessageEnvelope *envelope, RaftMessage *m)
 {
 	uint8_t		 bytes[sizeof(p->bytes)];
-	uint8_t		 version = p->bytes[4];
-	uint8_t		 newest = (uint8_t) (version + (p->bytes[7] >> 4));
+	uint8_t		 version = p->bytes[MESSAGE_AT_VERSION];
+	uint8_t		 newest = (uint8_t) (version + (p->bytes[MESSAGE_AT_FLAGS] >> 4));
+	bool		 understood = message_is_understood(n->config.oldest_version, n->config.newest_version,
+													p->bytes[MESSAGE_AT_TYPE], version, newest);
 	MessageError error;
 
 	if (n->version == MESSAGE_VERSION)
 		return message_decode(p->bytes, p->length, envelope, m);
 	memcpy(bytes, p->bytes, sizeof(bytes));
-	bytes[4] = message_is_understood(n->config.oldest_version, n->config.newest_version, bytes[5], version, newest) ? MESSAGE_VERSION : 0;
+	bytes[MESSAGE_AT_VERSION] = understood ? MESSAGE_VERSION : 0;
 	error = message_decode(bytes, p->length, envelope, m);
 	m->version = version;
 	m->newest = newest;

@@ -16,19 +16,7 @@ my $cluster = PgLeaderCluster->new('statistics', 1, blank => 1, settings => \%Pg
 my $warning = qr/WARNING:  pg_leader: a heartbeat from node \d+ came \d+ ms after the one before, (?:close to|later than) this member's timeout of \d+ ms/;
 my ($leader, $term, $offset);
 
-# Node 0 is a primary, 1 and 2 are standbys of it.
-$cluster->add($_) foreach 1, 2;
-$cluster->{list} = $cluster->list(0, 1, 2);
-$cluster->set(0, cluster => $cluster->{list});
-$cluster->write_first_state(0);
-$cluster->start(0);
-$cluster->server(0)->backup('base');
-foreach my $id (1, 2)
-{
-	$cluster->create($id, $cluster->server(0), 'base');
-	$cluster->write_first_state($id);
-}
-$cluster->start(1, 2);
+$cluster->start_with_standbys(1, 2);
 
 sub stat_of
 {

@@ -213,15 +213,7 @@ my $cluster = PgLeaderCluster->new('upgrade', 1, blank => 1, settings => \%PgLea
 	installations => \%installations);
 my $min_timeout = 1000;
 
-$cluster->add($_) foreach 1, 2;
-$cluster->{list} = $cluster->list(0, 1, 2);
-$cluster->set(0, cluster => $cluster->{list});
-$cluster->write_first_state(0);
-$cluster->start(0);
-$cluster->server(0)->backup('base');
-$cluster->create($_, $cluster->server(0), 'base') foreach 1, 2;
-$cluster->write_first_state($_) foreach 1, 2;
-$cluster->start(1, 2);
+$cluster->start_with_standbys(1, 2);
 
 my ($leader, $term) = $cluster->wait_for_leader('a primary and two standbys: one leader');
 if ($leader != 0)

@@ -171,6 +171,27 @@ sub write_first_state
 	return;
 }
 
+# Node 0, which is there already, starts as a primary, and ids become standbys of it:
+# one new cluster of them all.
+sub start_with_standbys
+{
+	my ($self, @ids) = @_;
+
+	$self->add($_) foreach @ids;
+	$self->{list} = $self->list(0, @ids);
+	$self->set(0, cluster => $self->{list});
+	$self->write_first_state(0);
+	$self->start(0);
+	$self->server(0)->backup('base');
+	foreach my $id (@ids)
+	{
+		$self->create($id, $self->server(0), 'base');
+		$self->write_first_state($id);
+	}
+	$self->start(@ids);
+	return;
+}
+
 # ---- looking up ----
 
 sub ids

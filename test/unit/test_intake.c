@@ -576,6 +576,17 @@ sift(int32_t id)
 	assert_int_equal(intake_flooded_peer(&intake, now, 7, false), id);
 }
 
+/* Node 1 begins to flood us, and is sifted. */
+static void
+begin_sifted_flood(void)
+{
+	int total;
+
+	send_from(peers[1], INTAKE_FLOOD);
+	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
+	sift(1);
+}
+
 /*
  * What comes while it is sifted is dropped, but for one in sixteen; it is counted,
  * keeps the flood going, and when that is over the queue is as any other.
@@ -588,9 +599,7 @@ a_flood_is_sifted(void **state)
 
 	(void) state;
 	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), RAFT_NONE);
-	send_from(peers[1], INTAKE_FLOOD);
-	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
-	sift(1);
+	begin_sifted_flood();
 	send_from(peers[1], 480);
 	now += INTAKE_WINDOW;
 	n = read_all(peers[1], &total);
@@ -623,13 +632,10 @@ a_flood_is_sifted(void **state)
 static void
 what_does_not_fit_is_not_said_to_be_sifted(void **state)
 {
-	int total;
 	int n;
 
 	(void) state;
-	send_from(peers[1], INTAKE_FLOOD);
-	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
-	sift(1);
+	begin_sifted_flood();
 	send_greetings_from(peers[1], 20000);
 	now += INTAKE_WINDOW;
 	n = drain();
@@ -642,14 +648,11 @@ what_does_not_fit_is_not_said_to_be_sifted(void **state)
 static void
 a_refused_sieve_is_none(void **state)
 {
-	int total;
 	int n;
 
 	(void) state;
 	attaching_fails = EPERM;
-	send_from(peers[1], INTAKE_FLOOD);
-	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
-	sift(1);
+	begin_sifted_flood();
 	send_from(peers[1], 20000);
 	now += INTAKE_WINDOW;
 	n = drain();
