@@ -207,7 +207,9 @@ is($logged, 10, 'so many failures are logged in a minute');
 my @last = $cluster->log_of($third, $offset) =~ /DETAIL:  The command was: ([^\n]*)\n\s+Further failures are not logged for up to a minute\./g;
 is(scalar(@last), 1, 'the tenth says that no more will follow');
 
-# Another process counts anew: this node may lead below, when its failures are looked for.
+# This node may lead below, when its failures are looked for: a command that does
+# not fail, and another process, which counts anew.
+command($third, '%e');
 my $silenced = notifier($third);
 kill 'TERM', $silenced;
 $cluster->wait_until('a process that logs failures again', sub { (notifier($third) // $silenced) != $silenced });
