@@ -110,6 +110,20 @@ install_packages()
 	"$here/install_deps.sh" --record "$scratch/packages" run
 }
 
+# The nodes' files need a place: better found out before anything is built.
+check_place()
+{
+	local place
+
+	place=$(dirname "$PGLD_DB_PATHNAME_PREFIX")
+	# The command is for the shell of the other user.
+	# shellcheck disable=SC2016
+	as_server sh -c 'while ! test -e "$1"; do set -- "$(dirname -- "$1")"; done; test -d "$1" && test -w "$1"' \
+		sh "$place" ||
+		fail "user $SERVER_USER cannot make files in $place" \
+			"name another place in a copy of $CONFIG_FILE, see PGLD_DB_PATHNAME_PREFIX there"
+}
+
 # What the build depends on, as one word.
 source_digest()
 {
@@ -344,6 +358,7 @@ up()
 	install_packages
 	find_postgres
 	read_config "$config"
+	check_place
 	if [[ -s $scratch/packages ]]; then
 		mapfile -t packages < <(sort -u "$scratch/packages" <(note_values package))
 		note_set package "${packages[@]}"

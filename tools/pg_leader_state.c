@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../node/cluster.h"
 #include "../node/journal.h"
@@ -323,6 +324,11 @@ write_first(const Options *options)
 	store_close(&store);
 	printf("%s: wrote \"%s\" for node %ld of %d\n", PROGRAM, options->file, id,
 		   cluster.n_members);
+	if (geteuid() == 0)
+		fprintf(stderr,
+				"%s: warning: the file is root's, and no PostgreSQL server runs as root\n"
+				"%s: hint: give it and its directory to the user that the server runs as, with chown\n",
+				PROGRAM, PROGRAM);
 	return EXIT_SUCCESS;
 }
 

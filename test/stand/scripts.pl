@@ -14,6 +14,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use Cwd qw(realpath);
+use File::Temp ();
 use IPC::Open2;
 use IO::Select;
 use POSIX ();
@@ -951,6 +952,13 @@ script('--remove-nodes a second time removes nothing', 0, qr/there are no files 
 	$scripts/net_down.sh -c $config >$dir/changed.log
 	ls -A /run/pg_leader_stand");
 is("$status $output", '0 .links .lock bpgldtest ', 'no lock is left where there is no stand');
+
+# ---- pg_leader_state, which only here is called by root ----
+
+my $roots = File::Temp::tempdir(CLEANUP => 1);
+($status, $output) = run('pg_leader_state', '--new', "$roots/node-0.state", '--node-id', 0, '--cluster', '127.0.0.1:1');
+is($status, 0, 'pg_leader_state --new as root writes the file');
+like($output, qr/warning: the file is root's, .*\n.*hint: .*chown/, 'and warns that no server can use it');
 
 # ---- private_network ----
 

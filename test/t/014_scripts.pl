@@ -76,6 +76,12 @@ refused('node id 1 is there twice', '', N_NODES => 2, IPv4_CLUSTER => '1=a:1, 1=
 refused('N_NODES is 2, but', '', N_NODES => 2);
 is_deeply([ glob "$dir/node* $dir/stat*" ], [], 'nothing was made');
 
+# a place that is not ours: found out before anything is built
+mkdir "$dir/closed", 0555;
+write_config('', PGLD_DB_PATHNAME_PREFIX => "$dir/closed/quick/node");
+script('quick start: no place for the nodes', 1, qr/^$/,
+	qr/^quickstart\.sh: user \w+ cannot make files in \Q$dir\E\/closed\/quick\nhint: name another place/, 'quickstart.sh');
+
 # a node
 write_config('');
 $launched = 1;
