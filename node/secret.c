@@ -323,7 +323,7 @@ secret_read(Secret *secret, const char *path, char *error, char *hint)
 				length >= 0 ? "cannot be used: " : "", why);
 	if (hint[0] == '\0')
 		(void) snprintf(hint, SECRET_ERROR_SIZE,
-						"It holds one or two keys, a line each: a key id from 1 to 255 and %d to %d hexadecimal digits.",
+						"It holds one or two keys, a line each: a key id from 1 to 255 and an even number of hexadecimal digits, %d to %d.",
 						2 * SECRET_KEY_MIN, 2 * SECRET_KEY_MAX);
 	return result;
 }

@@ -159,7 +159,8 @@ bind_socket(const struct sockaddr_storage *address, socklen_t length, const char
 
 	/*
 	 * No SO_REUSEADDR or SO_REUSEPORT: with UDP they would let two processes share
-	 * the port, and each would get some of the datagrams.
+	 * the port, and each would get some of the datagrams.  The second is switched on
+	 * only for the moment in which a peer gets its own socket, see intake.c.
 	 */
 	if ((address->ss_family == AF_INET6 &&
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||

@@ -224,7 +224,7 @@ typedef struct RaftPeer
 	uint8_t		 newest;	 /* version that it understands; 0: not known */
 	RaftPosition position;	 /* as of its last heartbeat answer */
 	uint64_t	 heard_at;	 /* last datagram that echoed our start; 0: none */
-	uint64_t	 round_trip; /* us, of the last answer to us; 0: not known */
+	uint64_t	 round_trip; /* us, of its last heartbeat answer, or first greeting; 0: not known */
 
 	/* Its answer to the greeting of this start. */
 	bool	 answered;

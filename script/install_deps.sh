@@ -42,7 +42,8 @@ OPTIONS
     --help         this text
 
 EXIT STATUS
-    0 nothing is missing (any more), 1 something is, 2 called wrongly
+    0 nothing is missing (any more), or this is no Debian, and nothing was looked at;
+    1 something is; 2 called wrongly
 TEXT
 }
 

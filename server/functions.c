@@ -4,8 +4,8 @@
  *
  * Backends only look, and hand requests to the worker; nothing here touches the
  * election.  All of it works on a hot standby.  A member that takes no part has
- * no term and no leader: functions that show them answer NULL, those that wait or
- * change something raise an error, and pg_leader_status says why.  On a server that
+ * no term and no leader: functions that show them answer NULL, those that change
+ * something raise an error, and pg_leader_status says why.  On a server that
  * did not preload the library every function raises an error that says what to do.
  */
 #include "postgres.h"

@@ -212,7 +212,7 @@ define_timing(void)
 							 0.10, 0.0, 0.5,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_leader.log_messages",
-							 "Logs each datagram sent and received.",
+							 "Logs each datagram that the election gets or sends.",
 							 NULL,
 							 &settings.log_messages,
 							 false,

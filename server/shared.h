@@ -5,7 +5,8 @@
  * One writer, the worker; any number of readers, the SQL functions.  The worker
  * never waits for a reader: each part has a change counter that is odd while it
  * is being written, and a reader takes its copy again if the counter moved.
- * Only the slot for requests (transfer, admit, reset) flows the other way.
+ * Only the slot for requests (transfer, admit, reset) and the latch of the notify
+ * process flow the other way.
  *
  * Nothing here decides anything.  Times named *_at or *_until are microseconds
  * of the election's clock, 0 for never.

@@ -3,8 +3,8 @@
  *	  What the worker measures: round trips, heartbeats, saves, its own lateness.
  *
  * See statistics.h for what is measured from when to when.  Called by worker.c, and
- * by report.c for the reset.  What happened to a heartbeat is found by
- * looking at the core after it has taken the message: the core itself keeps no
+ * by report.c for the reset and for how late a wake-up was.  What happened to a
+ * heartbeat is found by looking at the core after it has taken the message: the core itself keeps no
  * statistics of times.
  *
  * A heartbeat that came when the timeout had nearly run out is a false alarm that

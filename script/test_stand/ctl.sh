@@ -638,7 +638,7 @@ run_terminal()
 	HISTCONTROL=ignoredups:ignorespace
 	history -r 2>/dev/null || true
 
-	stand_is_up || warn "the stand is not up; script/test_stand/net_init.sh makes it"
+	stand_is_up || warn "the stand is not up; $(shown_script net_init.sh) makes it"
 	say "${#NODE_IDS[@]} nodes: ${NODE_IDS[*]}.  \"help\" lists the commands, \"exit\" leaves."
 	while [[ $leaving == no ]]; do
 		# While a line is read, Ctrl-C is a key like others: as a signal, "read"

@@ -206,7 +206,7 @@ if [[ $was_up == yes ]]; then
 	say "the stand is up already: ${#NODE_IDS[@]} namespaces on the bridge $BRIDGE_NAME"
 else
 	say "the stand is up: ${#NODE_IDS[@]} namespaces on the bridge $BRIDGE_NAME, addresses ${NODE_HOST[NODE_IDS[0]]} to ${NODE_HOST[NODE_IDS[-1]]}"
-	next=script/test_stand/ctl.sh
+	next=$(shown_script ctl.sh)
 	if [[ $CONFIG_FILE != "$(readlink -f "$PGLD_DEFAULT_CONFIG")" ]]; then
 		next+=" --config $config"
 	fi

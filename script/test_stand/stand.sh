@@ -84,6 +84,12 @@ require_program()
 }
 
 # The tools, and the right to use them.
+# shown_script NAME: a script of the stand, as one can type it here.
+shown_script()
+{
+	realpath --relative-base="$PWD" -- "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/$1"
+}
+
 require_stand_tools()
 {
 	is_root || fail "network namespaces and ebtables need root" "run it with sudo"
@@ -218,8 +224,9 @@ stand_is_up()
 
 require_stand()
 {
-	local again=script/test_stand/net_init.sh${1:+ -c $1}
+	local again
 
+	again=$(shown_script net_init.sh)${1:+ -c $1}
 	require_stand_tools
 	if ! stand_is_up; then
 		[[ ! -e $STAND_RECORD ]] || ! chain_exists "$STAND_CHAIN" || chain_is_hooked "$STAND_CHAIN" ||
