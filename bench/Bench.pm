@@ -13,12 +13,12 @@ use warnings;
 use Cwd qw(realpath);
 use File::Basename qw(dirname);
 use List::Util qw(max min sum);
-use POSIX qw(ceil setpgid strftime);
+use POSIX qw(ceil floor setpgid strftime);
 
 our $top = realpath(dirname(__FILE__) . '/..');
 
 # Columns of a data file; times in ms after the fault, "-" where there is none.
-our @COLUMNS = qw(system trial fault old new terms failover gap held pre_vote candidate leader action);
+our @COLUMNS = qw(system trial fault old new terms failover gap held lease_gap pre_vote candidate leader action);
 
 # Perl's own exit status after "die" may be anything; 1 is what ours promise.
 END { $? = 1 if $? > 2 && $? < 128 || $? == 255; }
@@ -64,6 +64,17 @@ sub check_timeouts
 	  if $options->{min} >= $options->{max};
 	usage_error("--heartbeat ($options->{heartbeat} ms) must be at most half of --min ($options->{min} ms)")
 	  if 2 * $options->{heartbeat} > $options->{min};
+	return;
+}
+
+# Where the data are to go, if anywhere: told before anything is launched, too.
+sub check_output
+{
+	my ($options) = @_;
+	my $path = $options->{output} // return;
+
+	usage_error("$path exists already") if -e $path;
+	usage_error('there is no directory "' . dirname($path) . '"') if !-d dirname($path);
 	return;
 }
 
@@ -122,6 +133,70 @@ sub statistics
 
 our @FIGURES = qw(min mean median p95 p99 max);
 
+# Student's t that 97.5 % of all stay below, by degrees of freedom.
+my @t975 = (
+	undef, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262,
+	2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
+	2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042);
+
+sub t975
+{
+	my ($df) = @_;
+	my $z = 1.959964;
+
+	# beyond the table, its expansion in 1 / df is good to three digits
+	return $t975[$df] // $z + ($z**3 + $z) / (4 * $df) + (5 * $z**5 + 16 * $z**3 + 3 * $z) / (96 * $df**2);
+}
+
+# The mean of values and its 95 % confidence interval after Student: (mean, low,
+# high).  Of one value nothing is known: the interval is without end.
+sub t_interval
+{
+	my @values = @_;
+	my $mean = sum(@values) / @values;
+
+	return ($mean, '-inf', 'inf') if @values < 2;
+	my $variance = sum(map { ($_ - $mean)**2 } @values) / (@values - 1);
+	my $half = t975(@values - 1) * sqrt($variance / @values);
+	return ($mean, $mean - $half, $mean + $half);
+}
+
+# The 95 % confidence interval of a percentile, whatever the distribution: (low, high),
+# values that are between so many others that the binomial distribution, here its
+# normal approximation, gives it that chance.  undef where there are too few.
+sub percentile_interval
+{
+	my ($part, @sorted) = @_;
+	my $half = 1.959964 * sqrt(@sorted * $part * (1 - $part));
+	my $low = floor(@sorted * $part - $half);
+	my $high = ceil(@sorted * $part + $half) + 1;
+
+	return map { $_ >= 1 && $_ <= @sorted ? $sorted[ $_ - 1 ] : undef } $low, $high;
+}
+
+# The 95 % confidence intervals of the second's figures over the first's: {figure =>
+# [low, high]}, from 1,000 samples of as many values, drawn from those that there are.
+# The same each time.
+sub ratio_intervals
+{
+	my ($one, $other) = @_;
+	my (%ratios, %interval);
+
+	srand(1);
+	foreach (1 .. 1000)
+	{
+		my ($below, $above) = map { my $of = $_; statistics(map { $of->[ rand @$of ] } @$of) } $one, $other;
+		push @{ $ratios{$_} }, $above->{$_} / $below->{$_} foreach qw(mean median p95);
+	}
+	srand();
+	foreach my $figure (keys %ratios)
+	{
+		my @sorted = sort { $a <=> $b } @{ $ratios{$figure} };
+		$interval{$figure} = [ map { percentile($_, @sorted) } 0.025, 0.975 ];
+	}
+	return \%interval;
+}
+
 # Lines of a table: a name and the figures of it.
 sub print_heading
 {
@@ -139,6 +214,21 @@ sub print_figures
 		return;
 	}
 	printf "%-${width}s %5d" . ' %9.2f' x @FIGURES . "\n", $name, $of->{n}, @{$of}{@FIGURES};
+	return;
+}
+
+# The line below it: how sure mean, median and 95th percentile are.
+sub print_intervals
+{
+	my ($width, @values) = @_;
+	my @sorted = sort { $a <=> $b } @values;
+	my (undef, @mean) = t_interval(@values);
+	my @text = map {
+		my ($name, $low, $high) = @$_;
+		sprintf('%s %s to %s', $name, map { defined $_ && $_ =~ /^[-\d.]+(?:e.*)?$/ ? sprintf('%.2f', $_) : '?' } $low, $high);
+	} [ mean => @mean ], [ median => percentile_interval(0.5, @sorted) ], [ p95 => percentile_interval(0.95, @sorted) ];
+
+	printf "%-${width}s       %s\n", '  95 % intervals', join(', ', @text);
 	return;
 }
 
@@ -183,6 +273,13 @@ sub first_line
 	return $line;
 }
 
+# Of the tree that the programs are in; "-dirty" if it has been changed since.
+sub commit
+{
+	my $line = first_line('sh', '-c', 'exec git -C "$1" describe --always --dirty 2>/dev/null', 'sh', $top);
+	return $line eq 'unknown' ? '' : $line;
+}
+
 # What the figures depend on besides the settings: [name, value]...
 sub machine_facts
 {
@@ -197,11 +294,13 @@ sub machine_facts
 	my ($type) = (<$df>)[1];
 	close $df;
 	chomp($type //= 'unknown');
+	my $commit = commit();
 	return (
 		[ date => strftime('%Y-%m-%d %H:%M UTC', gmtime) ],
 		[ machine => first_line('nproc') . " x $model, Linux " . first_line('uname', '-r') ],
 		[ 'load before' => $load ],
 		[ 'state on' => $type ],
+		$commit ne '' ? [ commit => $commit ] : (),
 	);
 }
 
@@ -234,6 +333,15 @@ sub first_of
 
 	open(my $file, '<', $path) or die "$0: $path: $!\n";
 	return scalar(<$file>) // '';
+}
+
+# The lines before its rows.
+sub head_of
+{
+	my ($path) = @_;
+
+	open(my $file, '<', $path) or die "$0: $path: $!\n";
+	return join('', grep { /^#/ } <$file>);
 }
 
 # The rows of a table of Measure.pm, as hashes.

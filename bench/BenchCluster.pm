@@ -161,6 +161,7 @@ sub settle
 	my ($self) = @_;
 	my $end = now() + PATIENCE;
 	my ($since, $of) = (0, '');
+	my ($began, $first_term);
 
 	while ((my $now = now()) < $end)
 	{
@@ -168,10 +169,26 @@ sub settle
 		my $view = defined $leader ? "$leader $term" : '';
 
 		($since, $of) = ($now, $view) if $view ne $of;
-		return ($leader, $term) if $view ne '' && $now >= $since + $self->{calm} / 1e3;
+		($began, $first_term) = ($now, $term) if $view ne '' && !defined $began;
+		if ($view ne '' && $now >= $since + $self->{calm} / 1e3)
+		{
+			$self->add_rest($now - $began, $term - $first_term);
+			return ($leader, $term);
+		}
 		$self->next_line($view ne '' ? $since + $self->{calm} / 1e3 : $end);
 	}
 	die "$self->{name}: no leader that all agree on within " . PATIENCE . ' s: ' . $self->describe . "\n";
+}
+
+# Time in which nothing was done to the cluster once all had named a leader, and by how
+# much its term rose all the same.
+sub add_rest
+{
+	my ($self, $seconds, $terms) = @_;
+
+	$self->{watched} += $seconds;
+	$self->{unwanted} += $terms;
+	return;
 }
 
 # ---- a trial ----
@@ -188,10 +205,12 @@ sub survivors
 sub wait_at_random
 {
 	my ($self, $leader, $term) = @_;
-	my $end = now() + 0.02 + rand(max(0.02, 5 * $self->{heartbeat} / 1e3));
+	my $began = now();
+	my $end = $began + 0.02 + rand(max(0.02, 5 * $self->{heartbeat} / 1e3));
 
 	while (now() < $end) { $self->next_line($end); }
 	my ($still, $still_term) = $self->leader_of($self->ids);
+	$self->add_rest($end - $began, defined $still_term ? $still_term - $term : 0);
 	return defined $still && $still == $leader && $still_term == $term;
 }
 
@@ -200,27 +219,67 @@ sub wait_at_random
 sub trial
 {
 	my ($self, $fault) = @_;
-	my ($leader, $term) = $self->settle;
+	my ($leader, $term) = @{ delete $self->{settled} // [ $self->settle ] };
 	my $act = $self->prepare($fault, $leader);
-	my (%row, $is_done);
+	my (%row, $at);
 
 	$self->tell_observer('fast');
 	if ($self->wait_at_random($leader, $term))
 	{
 		delete $self->{held};
-		my $at = now();
+		$at = now();
 		$act->();
 		my $acted = now();
 		%row = (system => $self->{name}, fault => $fault, old => $leader,
 			action => 1e3 * ($acted - $at));
 		$self->wait_for_next($fault, $leader, $term, $at, \%row);
 		$self->add_steps($at, $leader, \%row);
-		$is_done = 1;
 	}
 	$self->tell_observer('slow');
-	$self->mend($fault, $leader) if $is_done;
-	$self->cancel if !$is_done;
-	return $is_done ? \%row : undef;
+	if (!defined $at)
+	{
+		$self->cancel;
+		return;
+	}
+	$self->mend($fault, $leader);
+	$self->add_lease_gap($at, $term, \%row) if $self->{has_events};
+	return \%row;
+}
+
+# Between the leases, as their holders know it: the old leader's journal tells it once
+# that server is back.  Where it was killed, nobody knows when its lease ended.
+sub add_lease_gap
+{
+	my ($self, $at, $old_term, $row) = @_;
+	my ($end, $start);
+
+	return if $row->{fault} !~ /^(?:graceful_stop|kill_postmaster|transfer)$/;
+	$self->{settled} = [ $self->settle ];
+	foreach my $event ($self->events_since($at - 60))
+	{
+		my (undef, $id, undef, $term, undef, undef, $lease_start, $lease_end) = @$event;
+
+		$end = $lease_end / 1e6 if $id == $row->{old} && defined $lease_end && $lease_end / 1e6 >= $at - 1;
+		$start //= $lease_start / 1e6 if $id == $row->{new} && defined $lease_start && $term > $old_term && !defined $lease_end;
+	}
+	$row->{lease_gap} = 1e3 * ($start - $end) if defined $start && defined $end;
+	return;
+}
+
+# What the members say of themselves since then: the fields of each line.
+sub events_since
+{
+	my ($self, $at) = @_;
+	my $end = now() + PATIENCE;
+	my ($line, @events);
+
+	print { $self->{commands} } sprintf("events %d\n", 1e6 * $at);
+	while (($line = $self->next_line($end)) && $line->[0] ne 'events')
+	{
+		push @events, $line if $line->[0] eq 'event';
+	}
+	die "the observer does not tell events\n" unless $line;
+	return @events;
 }
 
 # What was prepared is not wanted after all.
@@ -260,19 +319,14 @@ sub add_steps
 	my ($self, $at, $old, $row) = @_;
 
 	return unless $self->{has_events};
-	print { $self->{commands} } sprintf("events %d\n", 1e6 * $at);
-	my $end = now() + PATIENCE;
-	my ($line, $term);
 	my (%first, %of_winner);
-	while (($line = $self->next_line($end)) && ($line->[0] ne 'events'))
+	foreach my $event ($self->events_since($at))
 	{
-		next if $line->[0] ne 'event';
-		my (undef, $id, $time, $event_term, $role) = @$line;
+		my (undef, $id, $time, undef, $role) = @$event;
 		my $ms = 1e3 * ($time / 1e6 - $at);
 		$first{$role} = $ms if !defined $first{$role} || $ms < $first{$role};
 		$of_winner{$role} = $ms if $id == $row->{new};
 	}
-	die "the observer does not tell events\n" unless $line;
 	@{$row}{qw(pre_vote candidate leader)} =
 	  ($first{'pre-candidate'}, @of_winner{qw(candidate leader)});
 	return;

@@ -80,9 +80,12 @@ sub peer
 	return 'http://10.93.7.' . (10 + $id) . ':2380';
 }
 
+# At any moment of a heartbeat interval: a member's ticks are counted from its start, and
+# members whose ticks coincide would split more votes than those of real machines.
 sub start_node
 {
 	my ($self, $id) = @_;
+	sleep(rand($self->{heartbeat} / 1e3));
 	my @command = (
 		'etcd', '--name', "n$id", '--data-dir', "$self->{dir}/$id",
 		'--heartbeat-interval', $self->{heartbeat}, '--election-timeout', $self->{election},

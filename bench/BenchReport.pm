@@ -22,7 +22,7 @@ use constant RESTLESS_LIMIT => 50;
 sub new
 {
 	my ($class, %self) = @_;
-	my $self = bless { %self, rows => [], restless => 0 }, $class;
+	my $self = bless { %self, rows => [], restless => {} }, $class;
 	my $options = $self->{options};
 
 	$self->{facts} = [
@@ -121,12 +121,12 @@ sub one_trial
 {
 	my ($self, $cluster) = @_;
 
-	while ($self->{restless} < RESTLESS_LIMIT)
+	while (sum(0, values %{ $self->{restless} }) < RESTLESS_LIMIT)
 	{
 		my $row = $cluster->trial($self->{options}{fault});
 
 		return $row if $row;
-		$self->{restless}++;
+		$self->{restless}{ $cluster->{name} }++;
 	}
 	die "the leader changes by itself all the time\nhint: the timeouts may be too short for this machine\n";
 }
@@ -151,6 +151,9 @@ failover: from the fault until $asked name the same new leader in a higher term
 no lease: from the last sample in which the old leader held its lease, to the first in
           which the new one does; where the old one cannot be asked, from the fault on.
           Up to one sampling interval too long at each end
+between the leases: from the end of the old leader's to the beginning of the new one's, by
+          their own events (one clock for all: this machine's); less than 0 would be two
+          at once
 formula:  min + (max - min) / (survivors + 1) - heartbeat / 2, the mean until the first
           survivor's timer runs out; messages and saves come on top
 TEXT
@@ -177,8 +180,14 @@ sub print_cluster
 	print "\n";
 	Bench::print_heading(34);
 	Bench::print_figures(34, "$cluster->{name}: failover", $failover);
+	Bench::print_intervals(34, $self->values_of($cluster, 'failover'));
 	Bench::print_figures(34, 'no lease', Bench::statistics($self->values_of($cluster, 'gap')))
 	  if $cluster->{has_leases};
+	if (my @between = $self->values_of($cluster, 'lease_gap'))
+	{
+		Bench::print_figures(34, 'between the leases', Bench::statistics(@between));
+		Bench::print_intervals(34, @between);
+	}
 	foreach my $step (@steps)
 	{
 		my @values = $self->values_of($cluster, $step->[0]);
@@ -188,11 +197,27 @@ sub print_cluster
 	if ($self->has_formula)
 	{
 		my $formula = $cluster->formula;
-		printf "formula: %.1f ms; mean / formula: %.3f\n", $formula, $failover->{mean} / $formula;
+		printf "formula: %.1f ms; mean / formula: %.3f (95 %% interval %.3f to %.3f)\n", $formula,
+		  map { $_ / $formula } Bench::t_interval($self->values_of($cluster, 'failover'));
+		$self->print_own_share($cluster);
 	}
 	printf "each node was sampled %s ms apart (median), %s ms (p99), %s ms (longest), %d times\n",
 	  @{ $cluster->{intervals} }[ 1 .. 3, 0 ]
 	  if $cluster->{intervals};
+	return;
+}
+
+# What comes on top of the timers: from the first one that ran out to the new leader.
+sub print_own_share
+{
+	my ($self, $cluster) = @_;
+	my @rows = grep { $_->{system} eq $cluster->{name} && defined $_->{pre_vote} } @{ $self->{rows} };
+
+	foreach my $of ([ 'one term' => grep { $_->{terms} == 1 } @rows ], [ 'more terms' => grep { $_->{terms} > 1 } @rows ])
+	{
+		my ($name, @of) = @$of;
+		Bench::print_figures(34, "  from the first timeout, $name", Bench::statistics(map { $_->{failover} - $_->{pre_vote} } @of)) if @of;
+	}
 	return;
 }
 
@@ -206,10 +231,27 @@ sub print_results
 	printf "the fault itself took %.2f ms on average, %.2f ms at most; it counts from its beginning\n",
 	  sum(@actions) / @actions, max(@actions);
 	$self->print_ratios(@{ $self->{clusters} }) if @{ $self->{clusters} } == 2;
-	print "trials put off because the leader had changed by itself: $self->{restless}\n"
-	  if $self->{restless} > 0;
-	print "\nthe machine meanwhile:\n", @{ $self->{jitter_lines} } if $self->{jitter_lines};
+	my @remarks = $self->remarks;
+	print "\n", map { "$_\n" } @remarks;
+	print { $self->{file} } map { "# $_\n" } @remarks if $self->{file};
 	return;
+}
+
+# What else there is to know of the run, also in the data file.
+sub remarks
+{
+	my ($self) = @_;
+	my @remarks;
+
+	foreach my $cluster (@{ $self->{clusters} })
+	{
+		my $calm = $cluster->{watched} // 0;
+
+		push @remarks, sprintf('%s at rest: %.0f s between the trials, in which the term rose by %d that nobody had asked for; %d trials put off for that',
+			$cluster->{name}, $calm, $cluster->{unwanted} // 0, $self->{restless}{ $cluster->{name} } // 0);
+	}
+	push @remarks, map { s/\s+/ /gr =~ s/^ | $//gr =~ s/^/the machine meanwhile: /r } @{ $self->{jitter_lines} // [] };
+	return @remarks;
 }
 
 # How many times as long the second takes.
@@ -222,6 +264,8 @@ sub print_ratios
 	printf "\n%-40s" . ' %9s' x @Bench::FIGURES . "\n", 'ratio', @Bench::FIGURES;
 	printf "%-40s" . ' %9.2f' x @Bench::FIGURES . "\n", "$clusters[1]{name} / $clusters[0]{name}: failover",
 	  map { $other->{$_} / $one->{$_} } @Bench::FIGURES;
+	my $intervals = Bench::ratio_intervals(map { [ $self->values_of($_, 'failover') ] } @clusters);
+	printf "%-40s %s\n", '  95 % intervals', join(', ', map { sprintf('%s %.2f to %.2f', $_, @{ $intervals->{$_} }) } qw(mean median p95));
 	return;
 }
 

@@ -17,7 +17,7 @@ use File::Path qw(make_path);
 use List::Util qw(sum);
 use POSIX qw(strftime);
 
-our @EXPORT_OK = qw(build cpu fit give_up machine mean median memory member_of_port percentile
+our @EXPORT_OK = qw(build cpu finish_table fit give_up machine mean median memory member_of_port percentile
   processor_count processors ratio_interval run_time_waited server_cpu set_timings
   t_interval table timings writes);
 
@@ -34,33 +34,8 @@ sub percentile
 	return Bench::percentile($part, sort { $a <=> $b } @values);
 }
 
-# Student's t that 97.5 % of all stay below, by degrees of freedom.
-my @t975 = (
-	undef, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262,
-	2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
-	2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042);
-
-sub t975
-{
-	my ($df) = @_;
-	my $z = 1.959964;
-
-	# beyond the table, its expansion in 1 / df is good to three digits
-	return $t975[$df] // $z + ($z**3 + $z) / (4 * $df) + (5 * $z**5 + 16 * $z**3 + 3 * $z) / (96 * $df**2);
-}
-
-# The mean of values and its 95 % confidence interval after Student: (mean, low,
-# high).  Of one value nothing is known: the interval is without end.
-sub t_interval
-{
-	my @values = @_;
-	my $mean = mean(@values);
-
-	return ($mean, '-inf', 'inf') if @values < 2;
-	my $variance = sum(map { ($_ - $mean)**2 } @values) / (@values - 1);
-	my $half = t975(@values - 1) * sqrt($variance / @values);
-	return ($mean, $mean - $half, $mean + $half);
-}
+# See Bench.pm.
+*t_interval = \&Bench::t_interval;
 
 # Of ratios: the same over their logarithms, so that a ratio and its inverse count
 # alike.  (geometric mean, low, high)
@@ -275,30 +250,30 @@ sub machine
 {
 	my ($bin) = @_;
 	my ($model) = map { /^model name\s*:\s*(.*)/ ? $1 : () } `cat /proc/cpuinfo`;
-	my $here = dirname(__FILE__);
 	my @lines = (
 		'date: ' . strftime('%Y-%m-%d %H:%M:%S UTC', gmtime),
 		'processor: ' . ($model // 'unknown') . ', ' . processor_count() . ' online',
 		'load before: ' . (split ' ', first_line('/proc/loadavg'))[0],
 		'kernel: ' . (POSIX::uname())[2]);
 	my $version = `'$bin/postgres' --version 2>/dev/null`;
-	my $commit = `git -C '$here' describe --always --dirty 2>/dev/null`;
+	my $commit = Bench::commit();
 
-	chomp($version, $commit);
+	chomp($version);
 	push @lines, "server: $version" if $version ne '';
 	push @lines, "commit: $commit" if $commit ne '';
 	return @lines;
 }
 
 # table(path, title, [comments], [columns]): a file of results, tab-separated under
-# "#" lines.  Returns what adds a row, which is on disk when that returns: what is
-# interrupted keeps the rows that it had.
+# "#" lines.  Returns what adds a row, which is on disk when that returns: in
+# "path.new", which takes the place of "path" with finish_table(path).  So what is
+# interrupted keeps the rows that it had, and an earlier result as well.
 sub table
 {
 	my ($path, $title, $comments, $columns) = @_;
 
 	make_path(dirname($path));
-	open(my $file, '>', $path) or die "cannot write $path: $!\n";
+	open(my $file, '>', "$path.new") or die "cannot write $path.new: $!\n";
 	print $file map { "# $_\n" } $title, @$comments;
 	print $file join("\t", @$columns), "\n";
 	$file->flush;
@@ -308,6 +283,15 @@ sub table
 		$file->flush;
 		return;
 	};
+}
+
+sub finish_table
+{
+	my ($path) = @_;
+
+	rename("$path.new", $path) or die "cannot write $path: $!\n";
+	print "written: $path\n";
+	return;
 }
 
 1;

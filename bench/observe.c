@@ -24,7 +24,7 @@
  *						It was so at some moment from T0 to T1; HELD: T0 of the last
  *						sample in which it held one
  *	  gone NODE TIME HELD	the connection ended
- *	  event NODE TIME TERM ROLE LEADER
+ *	  event NODE TIME TERM ROLE LEADER LEASE_START LEASE_END
  *	  intervals N MEDIAN P99 MAX	us between answers of one node, at --interval
  *
  * It sleeps between samples.  A server that does not answer is not asked again
@@ -102,7 +102,7 @@ typedef struct Node
 static const char sample_sql[] = "SELECT pg_leader_is_leader(), get_node_info()";
 
 static const char events_sql[] =
-	"SELECT boot_time, term, role, leader_id FROM pg_leader_events"
+	"SELECT boot_time, term, role, leader_id, lease_start, lease_end FROM pg_leader_events"
 	" WHERE boot_time >= $1::int8 ORDER BY boot_time, number";
 
 static const char *socket_directory = NULL;
@@ -318,6 +318,12 @@ read_answer(Node *node)
 		drop(node);
 }
 
+static const char *
+value_of(const PGresult *result, int row, int column)
+{
+	return PQgetisnull(result, row, column) ? "-" : PQgetvalue(result, row, column);
+}
+
 static void
 say_events(Node *node, const char *since)
 {
@@ -345,9 +351,11 @@ say_events(Node *node, const char *since)
 		return;
 	}
 	for (row = 0; row < PQntuples(result); row++)
-		say("event\t%d\t%s\t%s\t%s\t%s", node->id, PQgetvalue(result, row, 0),
-			PQgetvalue(result, row, 1), PQgetvalue(result, row, 2),
-			PQgetisnull(result, row, 3) ? "-" : PQgetvalue(result, row, 3));
+	{
+		say("event\t%d\t%s\t%s\t%s\t%s\t%s\t%s", node->id, value_of(result, row, 0),
+			value_of(result, row, 1), value_of(result, row, 2), value_of(result, row, 3),
+			value_of(result, row, 4), value_of(result, row, 5));
+	}
 	PQclear(result);
 }
 

@@ -12,7 +12,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../../bench";
 
 use File::Temp qw(tempdir);
-use List::Util qw(max min);
+use List::Util qw(all max min);
 use Measure qw(fit percentile ratio_interval t_interval writes);
 use Test::More;
 
@@ -35,6 +35,12 @@ near([ t_interval(map { $_ % 2 } 1 .. 62) ], [ 0.5, 0.5 - 0.12802, 0.5 + 0.12802
 near([ ratio_interval(2, 0.5) ], [1], 'a ratio and its inverse make one');
 near([ ratio_interval(0.98, 0.99, 1.00) ], [ 0.98997, 0.96548, 1.01507 ], 'interval of ratios');
 is((t_interval(7))[2], 'inf', 'one value says nothing of its interval');
+is_deeply([ Bench::percentile_interval(0.5, 1 .. 101) ], [ 40, 62 ], 'interval of a median: ranks of the binomial distribution');
+is_deeply([ Bench::percentile_interval(0.95, 1 .. 40) ], [ 35, undef ], 'and of a percentile that few values are above');
+my @twice = map { 2 * $_ } my @some = map { 100 + ($_ * 37) % 50 } 1 .. 200;
+my $ratios = Bench::ratio_intervals(\@some, \@twice);
+ok((all { $ratios->{$_}[0] < 2 && $ratios->{$_}[1] >= 2 && $ratios->{$_}[1] - $ratios->{$_}[0] < 0.2 } qw(mean median p95)),
+	'intervals of ratios hold the ratio, and little else');
 is_deeply([ percentile(0.95, 1 .. 101), percentile(0.5, 4, 1), percentile(0.95, 3) ], [ 96, 1, 3 ],
 	'percentiles, by nearest rank, of values in any order');
 near([ fit([ 2, 7 ], [ 4, 11 ], [ 14, 31 ]) ], [ 3, 2, 1 ], 'a line through points that are on one');
