@@ -122,5 +122,16 @@ ok(($found{'processor, leader of 3'} // 0) > 0
 	  && ($found{'calls that write a file, leader'} // 1) == 0,
 	'what it found is possible') || diag($output);
 
+($status, $output) = run("$bench/overhead", '--parts', 'pgbench', '--nodes', 3, '--pairs', 4, '--max-pairs', 4,
+	'--seconds', 1, '--warm-up', 1, '--scale', 1, '--timings', '100/1000-2000', '--output', "$scratch/pgbench.tsv");
+%found = map { $_->{what} => $_ } grep { $_->{part} eq 'pgbench' } rows("$scratch/pgbench.tsv");
+is($status, 0, 'overhead runs pgbench') || diag($output);
+foreach my $what (map { ("$_, leader", "$_, follower") } 'select-only', 'TPC-B')
+{
+	my $ratio = $found{"$what over without"} // { value => 0, low => 0, high => 0, n => 0 };
+	ok($found{$what}{value} > 0 && $ratio->{n} == 4 && $ratio->{low} <= $ratio->{value} && $ratio->{value} <= $ratio->{high},
+		"$what: rate and ratio") || diag($output);
+}
+
 is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
 done_testing();
