@@ -3,7 +3,7 @@
 # test/package_installed.sh
 #	  What package.sh tries out where the packages are installed.
 #
-# usage: package_installed.sh quickstart | clusters | purge
+# usage: package_installed.sh documents | quickstart | clusters | purge
 #
 # Runs inside a root, as root, and knows nothing of the sources.
 
@@ -25,6 +25,19 @@ must()
 sql()
 {
 	runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -p "$1" -d postgres -c "$2"
+}
+
+# check_links.pl looks at the tree that it is in.
+try_documents()
+{
+	local documents
+
+	for documents in /usr/share/doc/*pg-leader*; do
+		rm -rf /srv/documents
+		cp -r "$documents" /srv/documents
+		cp /srv/check_links.pl /srv/documents/test/
+		must "the links of $documents" perl /srv/documents/test/check_links.pl
+	done
 }
 
 try_quickstart()
@@ -105,6 +118,6 @@ try_purge()
 }
 
 case ${1:-} in
-	quickstart | clusters | purge) "try_$1" ;;
+	documents | quickstart | clusters | purge) "try_$1" ;;
 	*) sed -n '3,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
