@@ -80,7 +80,7 @@ note($output);
 like($output, qr/^pg_leader: failover +2 +[0-9.]+ /m, 'and prints the figures of both');
 like($output, qr/^the machine meanwhile: pwrite and fdatasync \d+ times.*\nthe machine meanwhile: a timer rings late by \d+ times/m,
 	'and the jitter meanwhile');
-like($output, qr/^  95 % intervals +mean [\d.]+ to [\d.]+, median \? to \?/m, 'and how sure they are: of two trials, not very');
+like($output, qr/^  95 % intervals +mean [-\d.]+ to [\d.]+, median \? to \?/m, 'and how sure they are: of two trials, not very');
 like($output, qr/^pg_leader at rest: \d+ s between the trials, in which the term rose by \d+/m, 'and what happened between the trials');
 my ($interval) = $output =~ /^each node was sampled ([0-9.]+) ms apart \(median\)/m;
 cmp_ok($interval // 1e9, '<', 20, 'each node was looked at often');
@@ -125,5 +125,7 @@ is_deeply([ leftovers() ], [], 'and leaves nothing behind');
 (undef, @rows) = Bench::read_data("$dir/transfer.tsv");
 ok(@rows > 0 && (all { $_->{failover} > 0 && $_->{new} != $_->{old} } @rows),
 	scalar(@rows) . ' trials until then are in the file');
-ok((all { $_->{lease_gap} > 0 && $_->{lease_gap} < 30_000 } @rows), 'no two leases at once, by what their holders say');
+# A member that stood still for a moment was not asked for its events.
+my @gaps = grep { defined } map { $_->{lease_gap} } @rows;
+ok(@gaps > 0 && (all { $_ > 0 && $_ < 30_000 } @gaps), 'no two leases at once, by what their holders say');
 done_testing();
