@@ -225,7 +225,7 @@ sub print_intervals
 	my (undef, @mean) = t_interval(@values);
 	my @text = map {
 		my ($name, $low, $high) = @$_;
-		sprintf('%s %s to %s', $name, map { defined $_ && $_ =~ /^[-\d.]+(?:e.*)?$/ ? sprintf('%.2f', $_) : '?' } $low, $high);
+		sprintf('%s %s to %s', $name, map { defined $_ && !/inf/ ? sprintf('%.2f', $_) : '?' } $low, $high);
 	} [ mean => @mean ], [ median => percentile_interval(0.5, @sorted) ], [ p95 => percentile_interval(0.95, @sorted) ];
 
 	printf "%-${width}s       %s\n", '  95 % intervals', join(', ', @text);
@@ -326,16 +326,7 @@ sub format_row
 		  @COLUMNS) . "\n";
 }
 
-# What kind of file is it?
-sub first_of
-{
-	my ($path) = @_;
-
-	open(my $file, '<', $path) or die "$0: $path: $!\n";
-	return scalar(<$file>) // '';
-}
-
-# The lines before its rows.
+# The lines before its rows; the first says what kind of file it is.
 sub head_of
 {
 	my ($path) = @_;

@@ -4,8 +4,8 @@
  *
  * See statistics.h for what is measured from when to when.  Called by worker.c, and
  * by report.c for the reset and for how late a wake-up was.  What happened to a
- * heartbeat is found by looking at the core after it has taken the message: the core itself keeps no
- * statistics of times.
+ * heartbeat is found by looking at the core after it has taken the message: the
+ * core itself keeps no statistics of times.
  *
  * A heartbeat that came when the timeout had nearly run out is a false alarm that
  * did not happen this time.  The log gets a warning with all that is known about

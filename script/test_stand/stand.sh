@@ -83,13 +83,13 @@ require_program()
 		fail "the program $1 was not found" "apt-get install $2, or script/install_deps.sh stand for all that the stand needs"
 }
 
-# The tools, and the right to use them.
 # shown_script NAME: a script of the stand, as one can type it here.
 shown_script()
 {
 	realpath --relative-base="$PWD" -- "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/$1"
 }
 
+# The tools, and the right to use them.
 require_stand_tools()
 {
 	is_root || fail "network namespaces and ebtables need root" "run it with sudo"
