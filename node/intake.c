@@ -159,8 +159,10 @@ intake_connect(Intake *intake, int32_t node_id, const struct sockaddr_storage *p
 	{
 		count_drops(intake, node_id);
 		(void) close(s->fd); /* which also ends the watching */
+		intake->n_flooded -= s->flooded;
 	}
 	memset(s, 0, sizeof(*s));
+	intake->ready[node_id] = false;
 	s->fd = connected_socket(intake, peer, length);
 	if (s->fd < 0)
 		return false;
@@ -188,6 +190,12 @@ intake_close(Intake *intake)
 
 /* ---- floods ---- */
 
+static int
+n_flooded_peers(const Intake *intake)
+{
+	return intake->n_flooded - intake->sockets[INTAKE_LISTENER].flooded;
+}
+
 static void
 end_sifting(Intake *intake, int i)
 {
@@ -213,8 +221,11 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 	if (now >= s->window_until)
 	{
 		/* those of a flooded one are counted before each reading */
-		if (!s->flooded)
+		if (!s->flooded && now >= s->count_drops_at)
+		{
 			count_drops(intake, i);
+			s->count_drops_at = now + INTAKE_COUNT_DROPS;
+		}
 		if (s->dropped_in_window <= INTAKE_FLOOD / 2 &&
 			s->in_window + s->dropped_in_window <= INTAKE_FLOOD / 2)
 			s->flooded = false;
@@ -226,6 +237,7 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 		s->flooded = true;
 	if (s->flooded != was_flooded && !watch(intake, i, !s->flooded))
 		s->flooded = true;
+	intake->n_flooded += s->flooded - was_flooded;
 	if (!s->flooded && s->sift_at != 0)
 		end_sifting(intake, i);
 }
@@ -233,11 +245,13 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 int32_t
 intake_flooded_peer(const Intake *intake, uint64_t now, uint64_t own_boot, bool has_keys)
 {
+	if (n_flooded_peers(intake) == 0)
+		return RAFT_NONE;
 	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
 	{
 		const IntakeSocket *s = &intake->sockets[id];
 
-		if (s->fd >= 0 && s->flooded &&
+		if (s->flooded &&
 			(now >= s->sift_at || s->facts.own_boot != own_boot || s->facts.has_keys != has_keys))
 			return id;
 	}
@@ -261,6 +275,14 @@ intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *fac
 
 /* ---- reading ---- */
 
+static void
+make_ready(Intake *intake, int i, int budget)
+{
+	intake->ready[i] = true;
+	intake->sockets[i].budget = i == INTAKE_LISTENER ? INTAKE_OTHERS_BUDGET : budget;
+	intake->in_sweep = true;
+}
+
 /* When a flooded queue is read again. */
 static uint64_t
 read_at(const Intake *intake, int i)
@@ -274,29 +296,23 @@ begin_sweep(Intake *intake, uint64_t now)
 {
 	struct epoll_event events[INTAKE_SOCKETS];
 	int				   n = epoll_wait(intake->epoll_fd, events, INTAKE_SOCKETS, 0);
-	int				   flooded = 0;
-	int				   budget;
+	int				   flooded = n_flooded_peers(intake);
+	int				   budget = INTAKE_MEMBER_BUDGET / (flooded > 0 ? flooded : 1);
 
-	intake->sweep_began = now;
-	for (int i = 0; i < n; i++)
-		intake->sockets[events[i].data.u32].ready = true;
-	for (int i = 0; i < INTAKE_SOCKETS; i++)
-	{
-		if (intake->sockets[i].fd >= 0 && intake->sockets[i].flooded)
-		{
-			flooded += i != INTAKE_LISTENER;
-			intake->sockets[i].ready = now >= read_at(intake, i);
-			if (intake->sockets[i].ready)
-				count_drops(intake, i);
-		}
-	}
-	budget = INTAKE_MEMBER_BUDGET / (flooded > 0 ? flooded : 1);
 	if (budget < INTAKE_LEAST_BUDGET)
 		budget = INTAKE_LEAST_BUDGET;
+	intake->sweep_began = now;
+	for (int i = 0; i < n; i++)
+		make_ready(intake, (int) events[i].data.u32, budget);
+	if (intake->n_flooded == 0)
+		return;
 	for (int i = 0; i < INTAKE_SOCKETS; i++)
 	{
-		intake->sockets[i].budget = i == INTAKE_LISTENER ? INTAKE_OTHERS_BUDGET : budget;
-		intake->in_sweep |= intake->sockets[i].ready;
+		if (intake->sockets[i].flooded && now >= read_at(intake, i))
+		{
+			count_drops(intake, i);
+			make_ready(intake, i, budget);
+		}
 	}
 }
 
@@ -314,6 +330,15 @@ end_sweep(Intake *intake, uint64_t now)
 	intake->in_sweep = false;
 }
 
+/* A calm queue has one or two: there is no need to prepare for more. */
+static int
+batch_size(const IntakeSocket *s)
+{
+	int most = s->flooded ? INTAKE_BATCH : INTAKE_CALM_BATCH;
+
+	return s->budget < most ? s->budget : most;
+}
+
 /* Read what one system call gets; the number of datagrams. */
 static int
 read_batch(Intake *intake, int i)
@@ -321,7 +346,7 @@ read_batch(Intake *intake, int i)
 	IntakeSocket  *s = &intake->sockets[i];
 	struct mmsghdr headers[INTAKE_BATCH];
 	struct iovec   places[INTAKE_BATCH];
-	int			   wanted = s->budget < INTAKE_BATCH ? s->budget : INTAKE_BATCH;
+	int			   wanted = batch_size(s);
 	int			   n;
 
 	memset(headers, 0, (size_t) wanted * sizeof(headers[0]));
@@ -366,12 +391,12 @@ next_batch(Intake *intake, uint64_t now)
 	{
 		int			  i = intake->turn_of;
 		IntakeSocket *s = &intake->sockets[i];
-		int			  wanted = s->budget < INTAKE_BATCH ? s->budget : INTAKE_BATCH;
+		int			  wanted = batch_size(s);
 		int			  errors = 0;
 		int			  n;
 
 		intake->turn_of = (i + 1) % INTAKE_SOCKETS;
-		if (!s->ready)
+		if (!intake->ready[i])
 			continue;
 
 		/* An error wakes us as a datagram does, and can be forged as easily. */
@@ -383,7 +408,7 @@ next_batch(Intake *intake, uint64_t now)
 		}
 		look_for_flood(intake, i, errors + (n > 0 ? n : 0), now);
 		if (n < wanted || s->budget <= 0)
-			s->ready = false;
+			intake->ready[i] = false;
 		if (n > 0)
 		{
 			intake->batch_n = n;
@@ -418,12 +443,9 @@ intake_deadline(const Intake *intake)
 
 	if (intake->in_sweep || intake->batch_next < intake->batch_n)
 		return 0;
-	for (int i = 0; i < INTAKE_SOCKETS; i++)
-	{
-		const IntakeSocket *s = &intake->sockets[i];
-
-		if (s->fd >= 0 && s->flooded && read_at(intake, i) < deadline)
-			deadline = read_at(intake, i);
-	}
+	if (n_flooded_peers(intake) > 0)
+		deadline = intake->members_read_at;
+	if (intake->sockets[INTAKE_LISTENER].flooded && intake->others_read_at < deadline)
+		deadline = intake->others_read_at;
 	return deadline;
 }

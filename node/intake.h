@@ -30,8 +30,9 @@
 #define INTAKE_LISTENER RAFT_MAX_NODES
 #define INTAKE_SOCKETS	(RAFT_MAX_NODES + 1)
 
-/* Datagrams that are read by one system call. */
-#define INTAKE_BATCH 32
+/* Datagrams that are read by one system call, of a flooded queue and of another. */
+#define INTAKE_BATCH	  32
+#define INTAKE_CALM_BATCH 4
 
 /*
  * So many in a window flood a queue, no more than half of that end it.  A member
@@ -51,12 +52,14 @@
 #define INTAKE_OTHERS_BUDGET 64
 #define INTAKE_LEAST_BUDGET	 8
 
+/* How often the kernel is asked what did not fit into a queue that is not flooded. */
+#define INTAKE_COUNT_DROPS UINT64_C(1000000) /* us */
+
 typedef struct IntakeSocket
 {
 	int						fd; /* -1: there is none */
 	struct sockaddr_storage peer;
 	bool					flooded; /* or cannot be watched: read at intervals */
-	bool					ready;	 /* has something, as far as known */
 	int						budget;	 /* what may still be read in this sweep */
 	bool					sifted;	 /* the kernel has a sieve for it */
 	uint64_t				sift_at; /* when it is to be sifted anew, or for the first time */
@@ -65,6 +68,7 @@ typedef struct IntakeSocket
 	uint32_t				in_window;		   /* datagrams read since it began */
 	uint32_t				dropped_in_window; /* and dropped by the kernel */
 	uint32_t				drops_seen;		   /* of the kernel's counter */
+	uint64_t				count_drops_at;	   /* when it is looked at next, if there is no flood */
 } IntakeSocket;
 
 typedef struct IntakeDatagram
@@ -79,10 +83,12 @@ typedef struct Intake
 	bool		 is_open;
 	int			 epoll_fd; /* readable when there is something to read */
 	IntakeSocket sockets[INTAKE_SOCKETS];
-	bool		 in_sweep;	 /* some are ready */
-	int			 turn_of;	 /* whose batch comes next */
-	int			 batch_n;	 /* datagrams in the batch */
-	int			 batch_next; /* the first that was not handed out yet */
+	int			 n_flooded;				/* of them */
+	bool		 ready[INTAKE_SOCKETS]; /* has something, as far as known */
+	bool		 in_sweep;				/* some are ready */
+	int			 turn_of;				/* whose batch comes next */
+	int			 batch_n;				/* datagrams in the batch */
+	int			 batch_next;			/* the first that was not handed out yet */
 
 	/* when flooded queues are read again, and were looked at last */
 	uint64_t sweep_began;

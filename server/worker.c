@@ -507,19 +507,6 @@ arm_timer(void)
 	timer_armed = deadline;
 }
 
-static void
-read_timer(void)
-{
-	uint64_t expirations;
-
-	/* EAGAIN only says that it was set anew since it rang */
-	if (read(timer_fd, &expirations, sizeof(expirations)) < 0 &&
-		errno != EAGAIN && errno != EINTR)
-		ereport(FATAL,
-				(errmsg("pg_leader: could not read a timer: %m")));
-	timer_armed = 0;
-}
-
 /*
  * A datagram was read when something was due already: the core does that first, and
  * this is how late it is.
@@ -767,8 +754,10 @@ turn(void)
 			leave(POSTMASTER_DIED);
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
+
+		/* it has rung; to set it anew takes back what a read would tell */
 		if ((events[i].events & WL_SOCKET_READABLE) && events[i].fd == timer_fd)
-			read_timer();
+			timer_armed = 0;
 	}
 	if (leave_requested)
 		leave(cause_of_sigterm());

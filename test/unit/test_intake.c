@@ -562,6 +562,27 @@ what_does_not_fit_is_counted(void **state)
 	assert_int_equal(intake.overflowed_member + (uint64_t) n, 20001);
 }
 
+/* A queue that is not flooded is asked, too, though not at each reading. */
+static void
+what_does_not_fit_into_a_calm_queue_is_counted(void **state)
+{
+	const int small = 1;
+	int		  n;
+
+	(void) state;
+	assert_int_equal(setsockopt(intake.sockets[1].fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	send_from(peers[1], 1);
+	n = drain();
+	send_from(peers[1], INTAKE_FLOOD / 2);
+	n += drain();
+	assert_in_range(n, 1, INTAKE_FLOOD / 2);
+	assert_false(intake.sockets[1].flooded);
+	now += INTAKE_COUNT_DROPS;
+	send_from(peers[1], 1);
+	n += drain();
+	assert_int_equal(intake.overflowed_member + (uint64_t) n, INTAKE_FLOOD / 2 + 2);
+}
+
 static void
 sift(int32_t id)
 {
@@ -673,6 +694,25 @@ what_a_peer_that_moves_has_lost_is_counted(void **state)
 	close(moved);
 }
 
+/* Its flood stays behind: nothing is read at intervals any more. */
+static void
+a_flooded_peer_that_moves_is_calm(void **state)
+{
+	int moved = free_socket();
+	int total;
+
+	(void) state;
+	send_from(peers[1], INTAKE_FLOOD);
+	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
+	assert_true(intake_deadline(&intake) != UINT64_MAX);
+	assert_true(connect_peer(1, moved));
+	assert_true(intake_deadline(&intake) == UINT64_MAX);
+	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), RAFT_NONE);
+	send_from(moved, 1);
+	assert_int_equal(read_all(moved, &total), 1);
+	close(moved);
+}
+
 /*
  * However many are flooded, and however long it takes to read them: in between there
  * is nothing to read for a while, and so time for everything else.
@@ -779,10 +819,12 @@ main(void)
 		intake_test(what_cannot_be_watched_again_is_read),
 		intake_test(members_do_not_flood),
 		intake_test(what_does_not_fit_is_counted),
+		intake_test(what_does_not_fit_into_a_calm_queue_is_counted),
 		intake_test(a_flood_is_sifted),
 		intake_test(what_does_not_fit_is_not_said_to_be_sifted),
 		intake_test(a_refused_sieve_is_none),
 		intake_test(what_a_peer_that_moves_has_lost_is_counted),
+		intake_test(a_flooded_peer_that_moves_is_calm),
 		intake_test(flooded_peers_rest_together),
 		intake_test(a_peer_moves),
 		intake_test(a_peer_that_is_down_is_no_error),
