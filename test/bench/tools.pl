@@ -129,8 +129,9 @@ is($status, 0, 'overhead runs pgbench') || diag($output);
 foreach my $what (map { ("$_, leader", "$_, follower") } 'select-only', 'TPC-B')
 {
 	my $ratio = $found{"$what over without"} // { value => 0, low => 0, high => 0, n => 0 };
-	ok($found{$what}{value} > 0 && $ratio->{n} == 4 && $ratio->{low} <= $ratio->{value} && $ratio->{value} <= $ratio->{high},
-		"$what: rate and ratio") || diag($output);
+	ok($found{"$what, with"}{value} > 0 && $found{"$what, without"}{value} > 0 && $found{"$what, worker"}{value} > 0
+		  && $ratio->{n} == 4 && $ratio->{low} <= $ratio->{value} && $ratio->{value} <= $ratio->{high},
+		"$what: time of a transaction, the worker's, and ratio") || diag($output);
 }
 
 is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
