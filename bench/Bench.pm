@@ -280,7 +280,18 @@ sub commit
 	return $line eq 'unknown' ? '' : $line;
 }
 
-# What the figures depend on besides the settings: [name, value]...
+sub file_system
+{
+	my ($directory) = @_;
+	open(my $df, '-|', 'df', '--output=fstype', $directory) or die "df: $!";
+	my (undef, $type) = <$df>;
+	close $df;
+	chomp($type //= 'unknown');
+	return $type;
+}
+
+# What the figures depend on besides the settings: [name, value]...  The directory is the
+# one that states are kept in, if that matters.
 sub machine_facts
 {
 	my ($directory) = @_;
@@ -290,16 +301,12 @@ sub machine_facts
 	while (<$cpus>) { $model = $1 if /^model name\s*:\s*(.*?)\s*$/; }
 	open(my $loads, '<', '/proc/loadavg') or die "loadavg: $!";
 	my ($load) = split ' ', <$loads>;
-	open(my $df, '-|', 'df', '--output=fstype', $directory) or die "df: $!";
-	my ($type) = (<$df>)[1];
-	close $df;
-	chomp($type //= 'unknown');
 	my $commit = commit();
 	return (
 		[ date => strftime('%Y-%m-%d %H:%M UTC', gmtime) ],
 		[ machine => first_line('nproc') . " x $model, Linux " . first_line('uname', '-r') ],
 		[ 'load before' => $load ],
-		[ 'state on' => $type ],
+		defined $directory ? [ 'state on' => file_system($directory) ] : (),
 		$commit ne '' ? [ commit => $commit ] : (),
 	);
 }

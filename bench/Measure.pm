@@ -15,7 +15,7 @@ use Exporter qw(import);
 use File::Basename qw(dirname);
 use File::Path qw(make_path);
 use List::Util qw(sum);
-use POSIX qw(strftime);
+use POSIX ();
 
 our @EXPORT_OK = qw(build cpu finish_table fit give_up machine mean median memory member_of_port percentile
   processor_count processors ratio_interval run_time_waited server_cpu set_timings
@@ -245,23 +245,15 @@ sub build
 	return;
 }
 
-# What a result depends on besides the program: a list of "name: value".
+# What a result depends on besides the program, and the server in that directory if there
+# is one: a list of "name: value".
 sub machine
 {
 	my ($bin) = @_;
-	my ($model) = map { /^model name\s*:\s*(.*)/ ? $1 : () } `cat /proc/cpuinfo`;
-	my @lines = (
-		'date: ' . strftime('%Y-%m-%d %H:%M:%S UTC', gmtime),
-		'processor: ' . ($model // 'unknown') . ', ' . processor_count() . ' online',
-		'load before: ' . (split ' ', first_line('/proc/loadavg'))[0],
-		'kernel: ' . (POSIX::uname())[2]);
-	my $version = `'$bin/postgres' --version 2>/dev/null`;
-	my $commit = Bench::commit();
+	my $version = $bin eq '' ? '' : `'$bin/postgres' --version`;
 
 	chomp($version);
-	push @lines, "server: $version" if $version ne '';
-	push @lines, "commit: $commit" if $commit ne '';
-	return @lines;
+	return (map({ "$_->[0]: $_->[1]" } Bench::machine_facts()), $version ne '' ? "server: $version" : ());
 }
 
 # table(path, title, [comments], [columns]): a file of results, tab-separated under

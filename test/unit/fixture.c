@@ -824,6 +824,14 @@ world_answer(World *w, const RaftMessage *request, bool granted)
 	return m;
 }
 
+void
+world_acknowledge(World *w, const RaftMessage *heartbeat)
+{
+	RaftMessage m = world_answer(w, heartbeat, true);
+
+	world_inject(w, &m);
+}
+
 /* ---- calls ---- */
 
 RaftTransferResult
@@ -976,4 +984,12 @@ world_elect(World *w, int i)
 	world_deliver_all(w);
 	if (w->node[i].raft.role != RAFT_LEADER || !world_is_stable(w))
 		fail_msg("node %d did not become leader", i);
+}
+
+void
+world_lead_alone(World *w, int n)
+{
+	world_init_alone(w, n);
+	world_elect(w, 0);
+	world_drop_all(w);
 }

@@ -206,6 +206,9 @@ extern RaftMessage world_heartbeat(World *w, int from, int to, uint64_t term, ui
 /* The answer to a request that "to" sent, yes or no, in the term it asked for. */
 extern RaftMessage world_answer(World *w, const RaftMessage *request, bool granted);
 
+/* Let the sender of a heartbeat have the answer of who it was sent to. */
+extern void world_acknowledge(World *w, const RaftMessage *heartbeat);
+
 /* ---- calls ---- */
 
 extern RaftTransferResult world_transfer(World *w, int node, int target);
@@ -249,6 +252,9 @@ extern void world_elect(World *w, int node);
  * speak through crafted messages, and nothing is under way.
  */
 extern void world_init_alone(World *w, int n);
+
+/* The same, and node 0 leads. */
+extern void world_lead_alone(World *w, int n);
 
 /* A saved record that a member in its ordinary life might hold. */
 extern void world_set_disk(World *w, int node, uint64_t term, int32_t voted_for);

@@ -43,28 +43,12 @@ heartbeat_to(int peer)
 }
 
 static void
-acknowledge(const RaftMessage *heartbeat)
-{
-	RaftMessage m = world_answer(w, heartbeat, true);
-
-	world_inject(w, &m);
-}
-
-static void
-lead(int n)
-{
-	world_init_alone(w, n);
-	world_elect(w, 0);
-	world_drop_all(w);
-}
-
-static void
 rule_5_check_quorum(void **state)
 {
 	uint64_t start;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	start = w->now;
 	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
 	{
@@ -87,7 +71,7 @@ rule_5_one_of_five_is_no_quorum(void **state)
 	uint64_t start;
 
 	(void) state;
-	lead(5);
+	world_lead_alone(w, 5);
 	start = w->now;
 	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
 	{
@@ -97,7 +81,7 @@ rule_5_one_of_five_is_no_quorum(void **state)
 		{
 			RaftMessage m = heartbeat_to(1);
 
-			acknowledge(&m);
+			world_acknowledge(w, &m);
 		}
 	}
 	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
@@ -111,7 +95,7 @@ rule_5_a_majority_that_answers_keeps_the_leader(void **state)
 	uint64_t start;
 
 	(void) state;
-	lead(5);
+	world_lead_alone(w, 5);
 	start = w->now;
 	for (int i = 0; w->now < start + MS(3000); i++)
 	{
@@ -122,8 +106,8 @@ rule_5_a_majority_that_answers_keeps_the_leader(void **state)
 		/* Never the same two: each is silent for 100 ms at most. */
 		one = heartbeat_to(1 + i % 4);
 		two = heartbeat_to(1 + (i + 1) % 4);
-		acknowledge(&one);
-		acknowledge(&two);
+		world_acknowledge(w, &one);
+		world_acknowledge(w, &two);
 		assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
 	}
 }
@@ -134,7 +118,7 @@ rule_5_a_refusal_is_no_acknowledgement(void **state)
 	uint64_t start;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	start = w->now;
 	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
 	{
@@ -191,14 +175,14 @@ rule_6_the_lease_runs_from_the_send_time(void **state)
 	uint64_t	sent;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
 	next_round();
 	sent = w->now;
 	m = heartbeat_to(1);
 	assert_true(m.promise == MS(200));
 	world_advance(w, MS(40)); /* the answer's way */
-	acknowledge(&m);
+	world_acknowledge(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent + LENGTH);
 }
 
@@ -209,16 +193,16 @@ rule_6_the_lease_needs_a_majority(void **state)
 	uint64_t	before;
 
 	(void) state;
-	lead(5);
+	world_lead_alone(w, 5);
 	before = raft_lease_until(&w->node[0].raft);
 	next_round();
 	for (int peer = 1; peer < 5; peer++)
 		m[peer] = heartbeat_to(peer);
-	acknowledge(&m[1]);
+	world_acknowledge(w, &m[1]);
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
-	acknowledge(&m[1]); /* twice is once */
+	world_acknowledge(w, &m[1]); /* twice is once */
 	assert_true(raft_lease_until(&w->node[0].raft) == before);
-	acknowledge(&m[2]);
+	world_acknowledge(w, &m[2]);
 	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
 }
 
@@ -230,7 +214,7 @@ rule_6_the_newest_round_that_a_majority_has_passed(void **state)
 	uint64_t	sent[4];
 
 	(void) state;
-	lead(5);
+	world_lead_alone(w, 5);
 	for (int round = 1; round < 4; round++)
 	{
 		next_round();
@@ -238,15 +222,15 @@ rule_6_the_newest_round_that_a_majority_has_passed(void **state)
 		for (int peer = 1; peer < 5; peer++)
 			m[round][peer] = heartbeat_to(peer);
 	}
-	acknowledge(&m[3][1]);
-	acknowledge(&m[1][2]);
+	world_acknowledge(w, &m[3][1]);
+	world_acknowledge(w, &m[1][2]);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent[1] + LENGTH);
-	acknowledge(&m[2][3]);
+	world_acknowledge(w, &m[2][3]);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent[2] + LENGTH);
-	acknowledge(&m[1][3]); /* late: takes nothing back */
-	acknowledge(&m[1][4]);
+	world_acknowledge(w, &m[1][3]); /* late: takes nothing back */
+	world_acknowledge(w, &m[1][4]);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent[2] + LENGTH);
-	acknowledge(&m[3][4]);
+	world_acknowledge(w, &m[3][4]);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent[3] + LENGTH);
 }
 
@@ -259,7 +243,7 @@ rule_6_the_promise_travels_with_the_round(void **state)
 	uint64_t	 sent;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	t = w->node[0].config.timeouts;
 	t.min_timeout = MS(600);
 	t.max_timeout = MS(900);
@@ -277,9 +261,9 @@ rule_6_the_promise_travels_with_the_round(void **state)
 	next_round();
 	second[2] = heartbeat_to(2);
 	assert_true(second[2].promise == MS(200));
-	acknowledge(&second[2]);
+	world_acknowledge(w, &second[2]);
 	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
-	acknowledge(&first[1]);
+	world_acknowledge(w, &first[1]);
 	assert_true(raft_lease_until(&w->node[0].raft) == sent + world_lease_length(w, 0, MS(600)));
 }
 
@@ -293,7 +277,7 @@ longer_promise_then_shorter_at_the_leader(void **state)
 	(void) state;
 
 	/* Made longer: what was not acknowledged holds nothing. */
-	lead(3);
+	world_lead_alone(w, 3);
 	before = raft_lease_until(&w->node[0].raft);
 	t = w->node[0].config.timeouts;
 	t.min_timeout = MS(1000);
@@ -306,7 +290,7 @@ longer_promise_then_shorter_at_the_leader(void **state)
 	/* Its own promise is as long as what it asks for: it votes for nobody. */
 	assert_true(raft_promise_until(&w->node[0].raft) >= w->now + MS(1000));
 	m = heartbeat_to(1);
-	acknowledge(&m);
+	world_acknowledge(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == w->now + world_lease_length(w, 0, MS(1000)));
 }
 
@@ -355,7 +339,7 @@ static void
 rule_6_a_lost_lease_does_not_come_back_by_itself(void **state)
 {
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	world_advance(w, LENGTH - 1);
 	assert_true(world_has_lease(w, 0));
 	world_advance(w, 1);
@@ -376,7 +360,7 @@ replayed_heartbeat_or_acknowledgement(void **state)
 	uint64_t	end;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	next_round();
 	heartbeat = heartbeat_to(1);
 	world_deliver_all(w);
@@ -392,7 +376,7 @@ replayed_heartbeat_or_acknowledgement(void **state)
 	assert_int_not_equal(w->node[1].raft.role, RAFT_FOLLOWER);
 	assert_true(raft_promise_until(&w->node[1].raft) < w->now);
 
-	lead(3);
+	world_lead_alone(w, 3);
 	next_round();
 	heartbeat = heartbeat_to(1);
 	answer = world_answer(w, &heartbeat, true);
@@ -416,7 +400,7 @@ acknowledgements_that_cannot_be(void **state)
 	uint64_t	before;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	next_round();
 	heartbeat = heartbeat_to(1);
 	before = raft_lease_until(&w->node[0].raft);
@@ -462,7 +446,7 @@ what_was_acknowledged_before_abstaining_does_not_count(void **state)
 	for (int other_list = 0; other_list < 2; other_list++)
 		for (int both = 0; both < 2; both++)
 		{
-			lead(3);
+			world_lead_alone(w, 3);
 			assert_true(world_has_lease(w, 0));
 			for (int peer = 1; peer <= 1 + both; peer++)
 			{
@@ -485,13 +469,13 @@ replayed_acknowledgement_extends_nothing(void **state)
 	uint64_t	until;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	next_round();
 	m = heartbeat_to(1);
-	acknowledge(&m);
+	world_acknowledge(w, &m);
 	until = raft_lease_until(&w->node[0].raft);
 	world_advance(w, MS(40));
-	acknowledge(&m);
+	world_acknowledge(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) == until);
 }
 
@@ -502,7 +486,7 @@ leader_restarts_in_its_term(void **state)
 	uint64_t	echo_drops;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	next_round();
 	m = heartbeat_to(1);
 	m = world_answer(w, &m, true);
@@ -650,12 +634,12 @@ receiving_past_the_deadline_ticks_first(void **state)
 	RaftMessage m;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	next_round();
 	m = heartbeat_to(1);
 	world_drop_all(w);
 	world_advance(w, MS(5000));
-	acknowledge(&m);
+	world_acknowledge(w, &m);
 	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
 	assert_false(world_has_lease(w, 0));
 }

@@ -22,14 +22,6 @@
 static World		world;
 static World *const w = &world;
 
-static void
-lead(int n)
-{
-	world_init_alone(w, n);
-	world_elect(w, 0);
-	world_drop_all(w);
-}
-
 /* Node 0's next round of heartbeats, not delivered; the one to "peer". */
 static RaftMessage
 next_heartbeat(int peer)
@@ -46,14 +38,6 @@ next_heartbeat(int peer)
 	return *m;
 }
 
-static void
-acknowledge(const RaftMessage *heartbeat)
-{
-	RaftMessage m = world_answer(w, heartbeat, true);
-
-	world_inject(w, &m);
-}
-
 /* ---- leases ---- */
 
 /* A leader forgets old rounds; an acknowledgement of one is worth nothing. */
@@ -65,19 +49,19 @@ rule_6_a_round_that_is_forgotten_gives_no_lease(void **state)
 	uint64_t	lease;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	first = next_heartbeat(1);
 	do
 	{
 		last = next_heartbeat(2);
-		acknowledge(&last);
+		world_acknowledge(w, &last);
 	} while (last.round < first.round + RAFT_ROUNDS - 1);
 	lease = raft_lease_until(&w->node[0].raft);
 	assert_true(lease > w->now);
 
 	/* This round is where the first one was. */
 	assert_true(next_heartbeat(2).round == first.round + RAFT_ROUNDS);
-	acknowledge(&first);
+	world_acknowledge(w, &first);
 	assert_true(raft_lease_until(&w->node[0].raft) == lease);
 }
 
@@ -100,9 +84,9 @@ rule_7_lifted_promises_count_in_no_later_lease(void **state)
 	raft_set_timeouts(&w->node[0].raft, &longer);
 	world_elect(w, 0);
 	m = next_heartbeat(1);
-	acknowledge(&m);
+	world_acknowledge(w, &m);
 	m = next_heartbeat(2);
-	acknowledge(&m);
+	world_acknowledge(w, &m);
 	assert_true(raft_lease_until(&w->node[0].raft) > w->now + MS(500));
 
 	raft_set_timeouts(&w->node[0].raft, &usual);
@@ -125,7 +109,7 @@ rule_11_a_late_datagram_does_not_end_abstaining(void **state)
 	uint64_t	lease;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	heartbeat = next_heartbeat(1);
 	late = world_answer(w, &heartbeat, true);
 	newer = world_answer(w, &heartbeat, true);
@@ -148,7 +132,7 @@ rule_7_a_later_candidacy_replaces_nobody(void **state)
 	const RaftMessage *m;
 
 	(void) state;
-	lead(3);
+	world_lead_alone(w, 3);
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_STARTED);
 	assert_true(world_deliver(w, 0, 1));
 	m = world_sent(w, 1, RAFT_VOTE_REQUEST, 2);
