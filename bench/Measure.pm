@@ -129,6 +129,15 @@ sub memory
 	return sum(@kb);
 }
 
+# "0-3,5", or undef if it has ended.
+sub allowed_processors
+{
+	my ($pid) = @_;
+	open(my $file, '<', "/proc/$pid/status") or return undef;
+	return (map { /^Cpus_allowed_list:\s+(\S+)/ ? $1 : () } <$file>)[0];
+}
+
+# Those that this process may run on.
 sub processor_count
 {
 	chomp(my $count = `nproc`);

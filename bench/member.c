@@ -375,17 +375,14 @@ wait_for_work(void)
 		{.fd = signal_fd, .events = POLLIN},
 		{.fd = timer_fd, .events = POLLIN},
 		{.fd = transport_pollable(&transport), .events = POLLIN}};
-	uint64_t expirations;
 
 	if (poll(fds, WAITED_FOR, -1) < 0 && errno != EINTR)
 		fail("", "could not wait: %s", strerror(errno));
 	wakeups++;
+
+	/* it has rung; to set it anew takes back what a read would tell */
 	if (fds[1].revents != 0)
-	{
-		/* EAGAIN only says that it was set anew since it rang */
-		(void) !read(timer_fd, &expirations, sizeof(expirations));
 		timer_armed = 0;
-	}
 	return fds[0].revents == 0;
 }
 

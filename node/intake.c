@@ -162,6 +162,7 @@ intake_connect(Intake *intake, int32_t node_id, const struct sockaddr_storage *p
 		intake->n_flooded -= s->flooded;
 	}
 	memset(s, 0, sizeof(*s));
+	s->fd = -1;
 	intake->ready[node_id] = false;
 	s->fd = connected_socket(intake, peer, length);
 	if (s->fd < 0)

@@ -82,7 +82,7 @@ static volatile pid_t		 asked_by; /* who has requested it; 0: the kernel did not
 static WaitEventSet *wait_set = NULL;
 static uint32		 wait_event = 0;
 static int			 timer_fd = -1;
-static uint64_t		 timer_armed = 0;  /* what the timer is set to; 0: nothing */
+static uint64_t		 timer_armed = 0;  /* what the timer is set to; 0: to be set anew */
 static uint64_t		 election_due = 0; /* of it, what the election waits for */
 static MemoryContext turn_context = NULL;
 
