@@ -423,10 +423,10 @@ next_batch(Intake *intake, uint64_t now)
 bool
 intake_next(Intake *intake, uint64_t now, IntakeDatagram *datagram)
 {
-	if (intake->batch_next >= intake->batch_n &&
-		(!intake->in_sweep || !next_batch(intake, now)))
+	if (intake->batch_next >= intake->batch_n)
 	{
-		begin_sweep(intake, now);
+		if (!intake->in_sweep)
+			begin_sweep(intake, now);
 		if (!intake->in_sweep || !next_batch(intake, now))
 			return false;
 	}

@@ -738,6 +738,7 @@ static void
 turn(void)
 {
 	WaitEvent events[4];
+	bool	  is_timer = false;
 	int		  n;
 	int		  i;
 
@@ -757,7 +758,10 @@ turn(void)
 
 		/* it has rung; to set it anew takes back what a read would tell */
 		if ((events[i].events & WL_SOCKET_READABLE) && events[i].fd == timer_fd)
+		{
+			is_timer = true;
 			timer_armed = 0;
+		}
 	}
 	if (leave_requested)
 		leave(cause_of_sigterm());
@@ -767,7 +771,10 @@ turn(void)
 		reload_settings();
 	}
 	answer_request();
-	receive_datagrams();
+
+	/* a latch that is set keeps the sockets from being asked; a timer does not */
+	if (!is_timer || n > 1 || clock_now() >= transport_deadline(&transport))
+		receive_datagrams();
 	do_what_is_due();
 }
 
