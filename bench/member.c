@@ -106,6 +106,7 @@ static uint64_t saves = 0;
 static int		timer_fd = -1;
 static int		signal_fd = -1;
 static uint64_t timer_armed = 0;
+static bool		readable = true; /* as far as is known */
 
 static void fail(const char *hint, const char *format, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
@@ -355,19 +356,19 @@ arm_timer(void)
 		deadline = look_up_at;
 	if (transport_deadline(&transport) < deadline)
 		deadline = transport_deadline(&transport);
+	if (deadline == 0)
+		deadline = 1; /* 0 would switch it off */
 	if (deadline == timer_armed)
 		return;
 	memset(&spec, 0, sizeof(spec));
 	spec.it_value.tv_sec = (time_t) (deadline / 1000000);
 	spec.it_value.tv_nsec = (long) (deadline % 1000000) * 1000;
-	if (deadline == 0)
-		spec.it_value.tv_nsec = 1; /* all zero would switch it off */
 	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
 		fail("", "could not set a timer: %s", strerror(errno));
 	timer_armed = deadline;
 }
 
-/* Sleep until there is something to do.  false: the process has been told to end. */
+/* Sleep until there is something to do, or to read.  false: the process has been told to end. */
 static bool
 wait_for_work(void)
 {
@@ -383,6 +384,7 @@ wait_for_work(void)
 	/* it has rung; to set it anew takes back what a read would tell */
 	if (fds[1].revents != 0)
 		timer_armed = 0;
+	readable = fds[2].revents != 0;
 	return fds[0].revents == 0;
 }
 
@@ -564,7 +566,8 @@ main(int argc, char **argv)
 	start(&options);
 	do
 	{
-		receive_datagrams();
+		if (readable || clock_now() >= transport_deadline(&transport))
+			receive_datagrams();
 		do_what_is_due();
 		arm_timer();
 	} while (wait_for_work());

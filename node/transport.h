@@ -84,7 +84,7 @@ typedef enum TransportResult
 {
 	TRANSPORT_MESSAGE = 0, /* *message is filled in */
 	TRANSPORT_DROPPED,	   /* there was one, and it was no good */
-	TRANSPORT_EMPTY		   /* nothing to read */
+	TRANSPORT_EMPTY		   /* nothing more this time; what came meanwhile is readable */
 } TransportResult;
 
 /*

@@ -238,6 +238,7 @@ sub failing_on
 		SELECT format('SELECT count(*) FROM %s', pg_describe_object(d.classid, d.objid, 0))
 		FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid AND d.refclassid = 'pg_extension'::regclass
 		WHERE e.extname = 'pg_leader' AND d.deptype = 'e'
+			AND d.classid IN ('pg_class'::regclass, 'pg_proc'::regclass)
 			AND pg_describe_object(d.classid, d.objid, 0) !~ '(transfer|admit|reset)'});
 	my @failures;
 

@@ -538,6 +538,29 @@ members_do_not_flood(void **state)
 	}
 }
 
+/*
+ * What comes while the others are read has its turn next time, and is not forgotten:
+ * it can be seen that there is something to read.
+ */
+static void
+what_comes_meanwhile_is_next(void **state)
+{
+	IntakeDatagram datagram;
+
+	(void) state;
+	send_from(peers[0], 1);
+	assert_true(intake_next(&intake, now, &datagram));
+	assert_true(is_from(&datagram, peers[0]));
+	send_from(peers[1], 1);
+	assert_false(intake_next(&intake, now, &datagram));
+	assert_true(intake_deadline(&intake) == UINT64_MAX);
+	assert_true(is_readable());
+	assert_true(intake_next(&intake, now, &datagram));
+	assert_true(is_from(&datagram, peers[1]));
+	assert_false(intake_next(&intake, now, &datagram));
+	assert_false(is_readable());
+}
+
 /* Received or counted: nothing is lost in silence. */
 static void
 what_does_not_fit_is_counted(void **state)
@@ -822,6 +845,7 @@ main(void)
 		intake_test(a_flood_does_not_wake_us),
 		intake_test(what_cannot_be_watched_again_is_read),
 		intake_test(members_do_not_flood),
+		intake_test(what_comes_meanwhile_is_next),
 		intake_test(what_does_not_fit_is_counted),
 		intake_test(what_does_not_fit_into_a_calm_queue_is_counted),
 		intake_test(a_flood_is_sifted),
