@@ -4,11 +4,9 @@
  *
  *	  member --node-id N --cluster LIST --state-directory DIR --show FILE [OPTION...]
  *
- * For bench/scale: the election and the member of raft/ and node/ as the worker
- * runs them, over real sockets and a real state file, without a backend around
- * them.  Its life is the worker's: socket, state file, first record, election; then
- * one loop, wait -> step -> save -> show -> send.  What the worker shows in shared
- * memory, this shows in a file that others map or read (see Shown).
+ * For bench/scale: a member in its home (node/home.c), as the worker hosts it, over real
+ * sockets and a real state file, without a backend around it.  What the worker shows in
+ * shared memory, this shows in a file that others map or read (see Shown).
  *
  * Unlike the worker it does not wait for what is in its way: it says what that is
  * and ends, with status 1.  SIGTERM and SIGINT: resign, then leave, with status 0.
@@ -37,14 +35,8 @@
 #include <unistd.h>
 
 #include "../node/clock.h"
-#include "../node/cluster.h"
+#include "../node/home.h"
 #include "../node/scheduler.h"
-#include "../node/secret.h"
-#include "../node/store.h"
-#include "../node/transport.h"
-
-/* After so many datagrams the loop looks at signals and deadlines again. */
-#define DATAGRAMS_PER_TURN 128
 
 /* A signal, a deadline, a datagram. */
 #define WAITED_FOR 3
@@ -92,13 +84,8 @@ typedef struct Options
 } Options;
 
 /* Big, and needed as long as the process lives. */
-static Raft		   raft;
-static RaftOutput  output;
-static RaftMessage message;
-static Cluster	   cluster;
-static Store	   store = {.fd = -1};
-static Transport   transport = {.fd = -1};
-static Secret	   secret;
+static Home	   home;
+static Cluster cluster;
 
 static Shown   *shown;
 static uint64_t wakeups = 0;
@@ -106,7 +93,6 @@ static uint64_t saves = 0;
 static int		timer_fd = -1;
 static int		signal_fd = -1;
 static uint64_t timer_armed = 0;
-static bool		readable = true; /* as far as is known */
 
 static void fail(const char *hint, const char *format, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
@@ -126,76 +112,88 @@ fail(const char *hint, const char *format, ...)
 	exit(1);
 }
 
-/* ---- save, show, send ---- */
+/* ---- the member's host: save, show, send ---- */
 
-static void
-save(void)
+static uint64_t
+host_now(Member *member)
+{
+	(void) member;
+	return clock_now();
+}
+
+static MemberSave
+host_save(Member *member)
 {
 	char error[STORE_ERROR_SIZE];
 
-	/* the whole output goes, and the core with it: see raft.h */
-	if (!store_save(&store, &raft.saved, error))
+	(void) member;
+	if (!home_save(&home, error))
 		fail("Start it again: it goes on from what the disk holds.",
 			 "could not save term and vote: %s", error);
 	saves++;
+	return MEMBER_SAVED;
 }
 
 static void
 show_counters(void)
 {
-	shown->rounds = raft.heartbeat_round;
-	shown->elections = raft.counters.elections_started;
+	const Raft *raft = &home.member.raft;
+
+	shown->rounds = raft->heartbeat_round;
+	shown->elections = raft->counters.elections_started;
 	shown->wakeups = wakeups;
 	shown->saves = saves;
-	shown->sent = transport.counters.sent;
-	shown->received = transport.counters.received;
+	shown->sent = home.transport.counters.sent;
+	shown->received = home.transport.counters.received;
 	shown->dropped = 0;
 	shown->greeted = 0;
 	for (int i = 0; i < TRANSPORT_DROPS; i++)
-		shown->dropped += transport.counters.dropped[i];
-	for (int i = 0; i < RAFT_DROPS; i++)
-		shown->dropped += raft.counters.dropped[i];
+		shown->dropped += home.transport.counters.dropped[i];
+	for (int i = 0; i < RAFT_OUTCOMES; i++)
+		shown->dropped += raft->counters.dropped[i];
 	for (int i = 0; i < RAFT_MAX_NODES; i++)
-		shown->greeted += raft.peers[i].boot != 0;
+		shown->greeted += raft->peers[i].boot != 0;
 }
 
 static void
-show(void)
+host_show(Member *member)
 {
-	bool	 news = shown->term != raft.saved.term || shown->leader_id != raft.leader_id;
-	uint64_t change = atomic_load_explicit(&shown->change, memory_order_relaxed);
+	const Raft *raft = &member->raft;
+	bool		news = shown->term != raft->saved.term || shown->leader_id != raft->leader_id;
+	uint64_t	change = atomic_load_explicit(&shown->change, memory_order_relaxed);
 
 	atomic_store_explicit(&shown->change, change + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
-	shown->lease_until = raft_lease_until(&raft);
+	shown->lease_until = raft_lease_until(raft);
 	if (news)
 	{
-		shown->led_since = raft.leader_id == RAFT_NONE ? 0 : clock_now();
-		if (shown->term != raft.saved.term)
+		shown->led_since = raft->leader_id == RAFT_NONE ? 0 : clock_now();
+		if (shown->term != raft->saved.term)
 			shown->lease_since = 0;
 	}
 	if (shown->lease_until != 0 && shown->lease_since == 0)
 		shown->lease_since = clock_now();
-	shown->role = raft.role;
-	shown->term = raft.saved.term;
-	shown->leader_id = raft.leader_id;
-	shown->abstaining = raft.saved.abstaining;
+	shown->role = raft->role;
+	shown->term = raft->saved.term;
+	shown->leader_id = raft->leader_id;
+	shown->abstaining = raft->saved.abstaining;
 	show_counters();
 	atomic_store_explicit(&shown->change, change + 2, memory_order_release);
 }
 
-/*
- * THE CONTRACT of raft.h, kept here and nowhere else.
- */
 static void
-act_on(void)
+host_send(Member *member, const RaftMessage *message)
 {
-	if (output.save)
-		save();
-	show();
-	for (uint32_t i = 0; i < output.n_messages; i++)
-		transport_send(&transport, &output.messages[i]);
+	(void) member;
+	(void) transport_send(&home.transport, message);
 }
+
+static const MemberHost host = {
+	.now = host_now,
+	.save = host_save,
+	.show = host_show,
+	.send = host_send,
+};
 
 /* ---- getting ready ---- */
 
@@ -221,16 +219,6 @@ open_shown(const char *path)
 	shown->leader_id = RAFT_NONE;
 }
 
-static uint64_t
-random_number(void)
-{
-	uint64_t number;
-
-	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-		fail("", "could not get random numbers: %s", strerror(errno));
-	return number != 0 ? number : 1;
-}
-
 static void
 make_config(const Options *options, RaftConfig *config)
 {
@@ -248,54 +236,11 @@ make_config(const Options *options, RaftConfig *config)
 		.members = cluster_members(&cluster),
 		.list_digest = cluster_list_digest(&cluster, cluster.n_members),
 		.list_size = (uint32_t) cluster.n_members,
-		.incarnation = random_number(),
-		.seed = random_number(),
 		.may_lead = true,
 		.timeouts = options->timeouts};
 	wrong = raft_check_config(config);
 	if (wrong != NULL)
 		fail("See the settings of the same names.", "%s", wrong);
-}
-
-/* Wall clock, for numbering only. */
-static uint64_t
-wall_clock_ms(void)
-{
-	struct timespec ts;
-
-	(void) clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec < 0 ? 0 : (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
-}
-
-/* Open the state file and make this start's first record durable. */
-static void
-open_store(const Options *options, RaftConfig *config, RaftSaved *first)
-{
-	StoreIdentity identity = {.cluster_digest = cluster_text_digest(options->cluster_name),
-							  .node_id = config->node_id};
-	RaftSaved	  loaded;
-	char		  error[STORE_ERROR_SIZE];
-	char		  hint[STORE_ERROR_SIZE];
-
-	switch (store_open(&store, options->state_directory, &identity, &loaded, error, hint))
-	{
-		case STORE_OPENED:
-			config->list_appended = cluster_is_appended(&cluster, loaded.list_size, loaded.list_digest);
-			raft_first_record(&loaded, store.damaged, config, first);
-			if (!store_save(&store, first, error))
-				fail("Check the disk that holds the state directory.", "%s", error);
-			break;
-		case STORE_MISSING:
-			raft_first_record(NULL, false, config, first);
-			store_number_new_life(first, wall_clock_ms());
-			if (!store_create(&store, options->state_directory, &identity, first, error, hint))
-				fail(hint, "%s", error);
-			break;
-		case STORE_FAILED:
-		default:
-			fail(hint, "%s", error);
-	}
-	saves++;
 }
 
 static void
@@ -317,29 +262,27 @@ prepare_to_wait(void)
 static void
 start(const Options *options)
 {
-	RaftConfig config;
-	RaftSaved  first;
-	char	   error[STORE_ERROR_SIZE];
-	char	   hint[STORE_ERROR_SIZE];
+	HomeSettings settings = {.cluster = &cluster,
+							 .cluster_name = options->cluster_name,
+							 .listen_address = options->listen_address,
+							 .state_directory = options->state_directory};
+	char		 error[STORE_ERROR_SIZE];
+	char		 hint[STORE_ERROR_SIZE];
 
-	make_config(options, &config);
+	make_config(options, &settings.config);
 	prepare_to_wait();
 	(void) scheduler_ask_for_short_turns();
 	open_shown(options->show);
+	home_init(&home);
 	if (options->secret_file != NULL &&
-		secret_read(&secret, options->secret_file, error, hint) == SECRET_FAILED)
+		secret_read(&home.secret, options->secret_file, error, hint) == SECRET_FAILED)
 		fail(hint, "%s", error);
-
-	/* the socket before the store, as the worker does it */
-	if (!transport_open(&transport, &cluster, config.node_id, options->listen_address,
-						cluster_text_digest(options->cluster_name), &secret, error, hint))
+	if (!home_open(&home, &settings, error, hint))
 		fail(hint, "%s", error);
-	open_store(options, &config, &first);
-	raft_init(&raft, &config, &first, clock_now());
-	shown->boot = first.boot;
-
-	/* show what we are before the first datagram can go out */
-	show();
+	saves++; /* the first record */
+	shown->boot = home.first.boot;
+	if (!home_start(&home, &host))
+		fail("", "could not get random numbers");
 }
 
 /* ---- running ---- */
@@ -348,14 +291,9 @@ start(const Options *options)
 static void
 arm_timer(void)
 {
-	uint64_t		  deadline = raft_deadline(&raft);
-	uint64_t		  look_up_at = cluster_addresses_deadline(&transport.addresses);
+	uint64_t		  deadline = home_deadline(&home);
 	struct itimerspec spec;
 
-	if (look_up_at < deadline)
-		deadline = look_up_at;
-	if (transport_deadline(&transport) < deadline)
-		deadline = transport_deadline(&transport);
 	if (deadline == 0)
 		deadline = 1; /* 0 would switch it off */
 	if (deadline == timer_armed)
@@ -370,12 +308,12 @@ arm_timer(void)
 
 /* Sleep until there is something to do, or to read.  false: the process has been told to end. */
 static bool
-wait_for_work(void)
+wait_for_work(bool *timer_only)
 {
 	struct pollfd fds[WAITED_FOR] = {
 		{.fd = signal_fd, .events = POLLIN},
 		{.fd = timer_fd, .events = POLLIN},
-		{.fd = transport_pollable(&transport), .events = POLLIN}};
+		{.fd = home_pollable(&home), .events = POLLIN}};
 
 	if (poll(fds, WAITED_FOR, -1) < 0 && errno != EINTR)
 		fail("", "could not wait: %s", strerror(errno));
@@ -384,60 +322,8 @@ wait_for_work(void)
 	/* it has rung; to set it anew takes back what a read would tell */
 	if (fds[1].revents != 0)
 		timer_armed = 0;
-	readable = fds[2].revents != 0;
+	*timer_only = fds[1].revents != 0 && fds[2].revents == 0;
 	return fds[0].revents == 0;
-}
-
-static void
-receive_datagrams(void)
-{
-	for (int i = 0; i < DATAGRAMS_PER_TURN; i++)
-	{
-		switch (transport_receive(&transport, &cluster, &message))
-		{
-			case TRANSPORT_EMPTY:
-				return;
-			case TRANSPORT_DROPPED:
-				break;
-			case TRANSPORT_MESSAGE:
-				/* the clock is read after the datagram, never before */
-				raft_receive(&raft, clock_now(), &message, &output);
-				act_on();
-				break;
-		}
-	}
-}
-
-static void
-do_what_is_due(void)
-{
-	uint64_t heard_at[RAFT_MAX_NODES];
-	uint64_t now = clock_now();
-
-	if (now >= raft_deadline(&raft))
-	{
-		raft_tick(&raft, now, &output);
-		act_on();
-	}
-	if (now >= cluster_addresses_deadline(&transport.addresses))
-	{
-		for (int i = 0; i < RAFT_MAX_NODES; i++)
-			heard_at[i] = raft.peers[i].heard_at;
-		if (cluster_addresses_poll(&transport.addresses, &cluster, heard_at, clock_now()))
-			transport_connect(&transport, &cluster, now);
-	}
-	if (now >= transport.connect_at)
-		transport_connect(&transport, &cluster, now);
-}
-
-static void
-leave(void)
-{
-	raft_resign(&raft, clock_now(), &output);
-	act_on();
-	transport_close(&transport);
-	store_close(&store);
-	secret_forget(&secret);
 }
 
 /* ---- arguments ---- */
@@ -559,6 +445,7 @@ main(int argc, char **argv)
 					 .max_timeout = 400000,
 					 .heartbeat_interval = 50000,
 					 .max_drift_ppm = 100000}};
+	bool timer_only = false;
 
 	parse_arguments(argc, argv, &options);
 	if (options.with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
@@ -566,11 +453,11 @@ main(int argc, char **argv)
 	start(&options);
 	do
 	{
-		if (readable || clock_now() >= transport_deadline(&transport))
-			receive_datagrams();
-		do_what_is_due();
+		home_turn(&home, timer_only);
 		arm_timer();
-	} while (wait_for_work());
-	leave();
+	} while (wait_for_work(&timer_only));
+	member_resign(&home.member);
+	home_close(&home);
+	secret_forget(&home.secret);
 	return 0;
 }

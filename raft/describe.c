@@ -46,10 +46,16 @@ raft_abstain_name(RaftAbstain why)
 }
 
 const char *
-raft_drop_name(RaftDrop drop)
+raft_outcome_name(RaftOutcome outcome)
 {
-	switch (drop)
+	switch (outcome)
 	{
+		case RAFT_TAKEN:
+			return "taken";
+		case RAFT_REFUSED:
+			return "refused";
+		case RAFT_NOT_COUNTED:
+			return "heard, and not counted";
 		case RAFT_DROP_UNKNOWN_NODE:
 			return "unknown node";
 		case RAFT_DROP_IMPOSSIBLE:
@@ -72,7 +78,7 @@ raft_drop_name(RaftDrop drop)
 			return "answers something that is over";
 		case RAFT_DROP_SECOND_LEADER:
 			return "second leader in a term";
-		case RAFT_DROPS:
+		case RAFT_OUTCOMES:
 			break;
 	}
 	return "unknown";

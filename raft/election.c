@@ -29,8 +29,8 @@ count_granted(const Raft *r)
 }
 
 /* Who has given us a vote or pre-vote, this member aside: bit i is node id i. */
-uint64_t
-raft_granted(const Raft *r)
+static uint64_t
+granted_by(const Raft *r)
 {
 	uint64_t nodes = 0;
 
@@ -107,7 +107,7 @@ raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term, int32_
 	r->replaced_leader = replaced_leader;
 	raft_start_timer(r, now);
 	raft_note_nodes(r, out, reason, peer, above,
-					reason == RAFT_PRE_VOTE_WON ? raft_granted(r) : 0);
+					reason == RAFT_PRE_VOTE_WON ? granted_by(r) : 0);
 
 	/* Our own vote binds us like anyone's, from the first request on. */
 	r->asked_promise = r->config.timeouts.min_timeout;
@@ -119,7 +119,7 @@ raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term, int32_
 
 	open_ballots(r, now);
 	if (count_granted(r) >= raft_quorum(r))
-		raft_become_leader(r, now, out);
+		raft_become_leader(r, now, granted_by(r), out);
 	else
 		raft_ask(r, now, out);
 	return true;
@@ -183,7 +183,7 @@ raft_tick_asking(Raft *r, uint64_t now, RaftOutput *out)
 	{
 		r->counters.elections_lost++;
 		raft_set_role(r, now, RAFT_FOLLOWER);
-		raft_note_nodes(r, out, RAFT_NOT_ELECTED, RAFT_NONE, now - r->asked_at, raft_granted(r));
+		raft_note_nodes(r, out, RAFT_NOT_ELECTED, RAFT_NONE, now - r->asked_at, granted_by(r));
 	}
 	if (raft_can_stand(r) && raft_promise_until(r) <= now)
 		raft_start_pre_vote(r, now, out);
@@ -204,7 +204,7 @@ raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 
 	if (m->asked_term != m->term + 1)
 	{
-		raft_drop(r, RAFT_DROP_IMPOSSIBLE);
+		raft_drop(r, out, RAFT_DROP_IMPOSSIBLE);
 		return;
 	}
 	free_vote = m->asked_term > r->saved.term ||
@@ -222,6 +222,7 @@ raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 		return;
 	}
 	r->counters.pre_votes_refused++;
+	out->outcome = RAFT_REFUSED;
 	answer->leader_id = r->leader_id;
 	if (bound > now && free_vote && r->saved.abstaining == RAFT_VOTING)
 		answer->promise = bound - now;
@@ -247,7 +248,7 @@ raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	if (r->role != RAFT_PRE_CANDIDATE || m->round != r->round ||
 		m->asked_term != r->saved.term + 1 || (m->granted && m->abstaining))
 	{
-		raft_drop(r, RAFT_DROP_STALE);
+		raft_drop(r, out, RAFT_DROP_STALE);
 		return;
 	}
 	if (m->granted)
@@ -285,6 +286,7 @@ refuse_vote(Raft *r, const RaftMessage *m, uint64_t promise, RaftOutput *out)
 	answer->promise = promise;
 	answer->leader_id = r->leader_id;
 	r->counters.votes_refused++;
+	out->outcome = RAFT_REFUSED;
 }
 
 static void
@@ -321,7 +323,7 @@ raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *ou
 	if (m->term == 0 || m->promise == 0 ||
 		(m->replaced_leader != RAFT_NONE && m->replaced_term >= m->term))
 	{
-		raft_drop(r, RAFT_DROP_IMPOSSIBLE);
+		raft_drop(r, out, RAFT_DROP_IMPOSSIBLE);
 		return;
 	}
 
@@ -381,7 +383,7 @@ raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 	if (m->asked_term != r->saved.term || (m->granted && m->abstaining) ||
 		!(is_candidate || (r->role == RAFT_LEADER && m->granted)))
 	{
-		raft_drop(r, RAFT_DROP_STALE);
+		raft_drop(r, out, RAFT_DROP_STALE);
 		return;
 	}
 	if (m->granted)
@@ -390,7 +392,7 @@ raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 		peer->bound_until = later_of(peer->bound_until,
 									 r->asked_at + raft_lease_length(r, r->asked_promise));
 		if (is_candidate && count_granted(r) >= raft_quorum(r))
-			raft_become_leader(r, now, out);
+			raft_become_leader(r, now, granted_by(r), out);
 		return;
 	}
 	if (m->term > r->saved.term)

@@ -1,6 +1,6 @@
 /*
  * raft/greeting.c
- *	  Who is who, and a member's way back into the votes (rule 11).
+ *	  Who is who: starts of members, and the protection against replay.
  *
  * Every start of a member has a boot counter and a random incarnation.  A
  * datagram acts only if it echoes the present start of its receiver, comes from
@@ -26,10 +26,6 @@
  *						that its store is an old copy, or that it has a twin.
  *	  3. confirmation	any datagram that echoes the answerer's start.
  *
- * A member that may have lost its state abstains until every other member has
- * answered: whatever it promised or voted before, one of them knows at least its
- * term.
- *
  * Two things are said to somebody who has proved nothing: the answer to a
  * greeting, and the greeting that a wrong echo brings about.  Both are limited for
  * each peer, so that recordings cannot make us talk.
@@ -43,42 +39,7 @@
 
 #include <assert.h>
 
-/* ---- versions of the datagram ---- */
-
-uint8_t
-raft_newest_version(const Raft *r)
-{
-	return r->config.newest_version != 0 ? r->config.newest_version : MESSAGE_VERSION;
-}
-
-/*
- * In which version to speak to a peer that understands "theirs" and perhaps older
- * ones: the newest that both understand; if nothing is known of it (0), our oldest.
- */
-uint8_t
-raft_version_for(const Raft *r, uint8_t theirs)
-{
-	uint8_t oldest = r->config.oldest_version != 0 ? r->config.oldest_version : MESSAGE_OLDEST;
-	uint8_t newest = raft_newest_version(r);
-
-	if (theirs < oldest)
-		return oldest;
-	return theirs < newest ? theirs : newest;
-}
-
 /* ---- greetings ---- */
-
-uint64_t
-raft_probe_interval(const RaftTimeouts *timeouts)
-{
-	return later_of(RAFT_PROBE_INTERVAL, 2 * timeouts->max_timeout);
-}
-
-static uint64_t
-probe_interval(const Raft *r)
-{
-	return raft_probe_interval(&r->config.timeouts);
-}
 
 static void
 greet(Raft *r, uint64_t now, int32_t id, RaftOutput *out)
@@ -94,7 +55,7 @@ greet(Raft *r, uint64_t now, int32_t id, RaftOutput *out)
 	m->echo_boot = 0;
 	m->echo_incarnation = 0;
 	peer->greeted_at = now;
-	peer->greet_at = now + (peer->answered ? probe_interval(r) :
+	peer->greet_at = now + (peer->answered ? raft_probe_interval(&r->config.timeouts) :
 											 r->config.timeouts.heartbeat_interval);
 }
 
@@ -113,7 +74,7 @@ raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out)
 
 		if (now < peer->greet_at)
 			continue;
-		due = later_of(peer->heard_at, peer->greeted_at) + probe_interval(r);
+		due = later_of(peer->heard_at, peer->greeted_at) + raft_probe_interval(&r->config.timeouts);
 		if (peer->answered && due > now && peer->answer_digest == peer->list_digest)
 			peer->greet_at = due;
 		else
@@ -255,24 +216,24 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	if (m->type == RAFT_GREETING)
 	{
 		if (!answer_start(r, now, m, out))
-			raft_drop(r, RAFT_DROP_GREETED);
+			raft_drop(r, out, RAFT_DROP_GREETED);
 		return false;
 	}
 	if (m->echo_boot != r->saved.boot || m->echo_incarnation != r->config.incarnation)
 	{
-		raft_drop(r, RAFT_DROP_ECHO);
+		raft_drop(r, out, RAFT_DROP_ECHO);
 		if (!is_recent(peer->greeted_at, now, r->config.timeouts.heartbeat_interval))
 			greet(r, now, m->from, out);
 		return false;
 	}
 	if (m->boot < peer->boot)
 	{
-		raft_drop(r, RAFT_DROP_OLD_START);
+		raft_drop(r, out, RAFT_DROP_OLD_START);
 		return false;
 	}
 	if (m->boot == peer->boot && m->incarnation != peer->incarnation)
 	{
-		raft_drop(r, RAFT_DROP_TWIN);
+		raft_drop(r, out, RAFT_DROP_TWIN);
 		(void) answer_start(r, now, m, out);
 		return false;
 	}
@@ -281,10 +242,11 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 		learn_start(r, now, m);
 	if (was_seen(peer, m->sequence))
 	{
-		raft_drop(r, RAFT_DROP_SEEN);
+		raft_drop(r, out, RAFT_DROP_SEEN);
 		return false;
 	}
 	mark_seen(peer, m->sequence);
+	out->heard = true;
 	peer->save_number = later_of(peer->save_number, m->save_number);
 	peer->heard_at = now;
 	peer->newest = m->newest;
@@ -354,13 +316,13 @@ raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	 */
 	if (m->sequence < peer->sequence)
 	{
-		raft_drop(r, RAFT_DROP_STALE);
+		raft_drop(r, out, RAFT_DROP_STALE);
 		return;
 	}
 	if (why != RAFT_VOTING)
 	{
 		/* Two that outbid each other must not write a file with every datagram. */
-		if (r->gone_above_at == 0 || now - r->gone_above_at >= probe_interval(r))
+		if (r->gone_above_at == 0 || now - r->gone_above_at >= raft_probe_interval(&r->config.timeouts))
 			go_above(r, now, m, why, out);
 		return;
 	}
@@ -375,138 +337,4 @@ raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 
 	raft_tick_abstaining(r, now, out);
 	raft_ask(r, now, out);
-}
-
-/* Has it answered, with the list that we have? */
-static bool
-has_answered(const Raft *r, const RaftPeer *peer)
-{
-	return peer->answered && peer->answer_digest == r->config.list_digest &&
-		   raft_same_list(r, peer);
-}
-
-/*
- * Members that never answered are done without on the operator's word.  One that
- * has another list and was heard of late is alive, and nobody's word covers that.
- */
-bool
-raft_abstains_for(const Raft *r, uint64_t now, uint64_t *peers)
-{
-	bool takes_list = r->saved.list_digest == r->config.list_digest ||
-					  r->config.list_appended;
-	bool anybody = false;
-
-	*peers = 0;
-	for_each_peer(r, id)
-	{
-		const RaftPeer *peer = &r->peers[id];
-		bool			lives = peer->answered && now - peer->heard_at < 3 * probe_interval(r);
-
-		anybody = anybody || has_answered(r, peer);
-		if (!has_answered(r, peer) && (lives || !r->admitted))
-			*peers |= UINT64_C(1) << id;
-	}
-
-	/* Nobody to ask, or a change of the list that is more than an addition? */
-	return !r->admitted && (!takes_list || (*peers == 0 && !anybody));
-}
-
-/* Whose answers count; 0 and false while others are still to come. */
-static bool
-heard_enough(const Raft *r, uint64_t now, uint64_t *heard)
-{
-	uint64_t missing;
-	bool	 needs_word = raft_abstains_for(r, now, &missing);
-
-	*heard = 0;
-	if (needs_word || missing != 0)
-		return false;
-	for_each_peer(r, id)
-	{
-		if (has_answered(r, &r->peers[id]))
-			*heard |= UINT64_C(1) << id;
-	}
-	return true;
-}
-
-/* Take over the highest term and the longest promise, and begin to wait. */
-static void
-begin_wait(Raft *r, uint64_t now, uint64_t heard, RaftOutput *out)
-{
-	uint64_t term = r->saved.term;
-	uint64_t promise = r->saved.promise;
-	uint64_t max_timeout = r->config.timeouts.max_timeout;
-	uint64_t wait;
-
-	for_each_peer(r, id)
-	{
-		const RaftPeer *peer = &r->peers[id];
-
-		if (!(heard >> id & 1))
-			continue;
-		term = later_of(term, later_of(peer->answer_term, peer->term));
-		promise = later_of(promise, peer->answer_promise);
-		max_timeout = later_of(max_timeout, peer->answer_max_timeout);
-	}
-	wait = promise + 2 * max_timeout;
-	if (term > r->saved.term)
-		raft_raise_term(r, term, out);
-	r->saved.voted_for = RAFT_UNKNOWN;
-	r->saved.promise = promise;
-	r->longest_until = later_of(r->longest_until, now + promise);
-	raft_mark_save(r, out);
-	r->heard_from = heard;
-	r->abstain_until = now + wait;
-	raft_note_nodes(r, out, RAFT_HEARD_ALL, RAFT_NONE, wait, heard);
-}
-
-/* Has this member heard enough, and waited long enough, to vote again? */
-void
-raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
-{
-	uint64_t heard;
-
-	if (r->saved.abstaining == RAFT_VOTING)
-		return;
-	if (!heard_enough(r, now, &heard))
-	{
-		r->abstain_until = 0;
-		return;
-	}
-	if (r->abstain_until == 0 || heard != r->heard_from)
-	{
-		begin_wait(r, now, heard, out);
-		return;
-	}
-	if (now < r->abstain_until)
-		return;
-
-	assert(r->role == RAFT_FOLLOWER);
-	r->saved.abstaining = RAFT_VOTING;
-	r->saved.list_digest = r->config.list_digest;
-	r->saved.list_size = r->config.list_size;
-	raft_mark_save(r, out);
-
-	/*
-	 * Whatever was lost is accounted for now.  A peer may hear only later, by a
-	 * datagram that was long under way, of a save from before: that is settled.
-	 */
-	r->loaded_save_number = r->saved.save_number;
-	r->abstain_until = 0;
-	r->admitted = false;
-	if (r->leader_id == RAFT_NONE)
-		raft_start_timer(r, now);
-	raft_note(r, out, RAFT_STOPPED_ABSTAINING, RAFT_NONE, 0);
-}
-
-bool
-raft_admit(Raft *r, uint64_t now, RaftOutput *out)
-{
-	raft_clear_output(out);
-	if (r->saved.abstaining == RAFT_VOTING)
-		return false;
-	r->admitted = true;
-	raft_note(r, out, RAFT_ADMITTED, RAFT_NONE, 0);
-	raft_tick_abstaining(r, now, out);
-	return true;
 }

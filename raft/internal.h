@@ -3,12 +3,17 @@
  *	  What the files of the core share among themselves.  Nobody else includes
  *	  this.
  *
- *	  raft.c		the door: start, tick, receive, deadline; terms and roles
- *	  promise.c		promises given, and the lease that others' promises make
+ *	  raft.c		the door: start, tick, receive, deadline
+ *	  greeting.c	who is who: starts, twins, old copies, replays
+ *	  abstain.c		a member that may have lost its state: its way back
+ *	  handover.c	transfer, resigning, a member that is ahead
  *	  election.c	pre-votes and votes
- *	  leader.c		heartbeats, check quorum, transfer, resigning
- *	  greeting.c	who is who: starts, twins, old copies; abstaining
- *	  describe.c	words for people
+ *	  leader.c		heartbeats, check quorum
+ *	  promise.c		promises given, and the lease that others' promises make
+ *	  state.c		output, messages, terms, roles, timers
+ *
+ * Each file calls only files that stand below it here.  describe.c and message.c
+ * stand alone.
  */
 #ifndef PG_LEADER_RAFT_INTERNAL_H
 #define PG_LEADER_RAFT_INTERNAL_H
@@ -42,6 +47,8 @@ raft_is_member(const Raft *r, int32_t id)
 static inline void
 raft_clear_output(RaftOutput *out)
 {
+	out->outcome = RAFT_TAKEN;
+	out->heard = false;
 	out->save = false;
 	out->n_messages = 0;
 	out->n_events = 0;
@@ -75,12 +82,14 @@ raft_same_list(const Raft *r, const RaftPeer *peer)
 	return peer->list_digest == r->config.list_digest;
 }
 
-/* raft.c */
+/* state.c */
+extern uint8_t		raft_newest_version(const Raft *r);
+extern uint8_t		raft_version_for(const Raft *r, uint8_t theirs);
 extern void			raft_mark_save(Raft *r, RaftOutput *out);
 extern void			raft_note(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer, uint64_t value);
 extern void			raft_note_nodes(Raft *r, RaftOutput *out, RaftReason reason, int32_t peer,
 									uint64_t value, uint64_t nodes);
-extern void			raft_drop(Raft *r, RaftDrop why);
+extern void			raft_drop(Raft *r, RaftOutput *out, RaftOutcome why);
 extern RaftMessage *raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to);
 extern void			raft_raise_term(Raft *r, uint64_t term, RaftOutput *out);
 extern void			raft_set_role(Raft *r, uint64_t now, RaftRole role);
@@ -97,12 +106,21 @@ extern void		raft_lift_promise(Raft *r, uint64_t replaced_term, int32_t replaced
 extern void		raft_give_promise(Raft *r, uint64_t now, uint64_t term, int32_t leader,
 								  uint64_t promise, RaftOutput *out);
 
+/* leader.c */
+extern void		raft_become_leader(Raft *r, uint64_t now, uint64_t voters, RaftOutput *out);
+extern void		raft_stop_leading(Raft *r, uint64_t now, RaftOutput *out, RaftReason reason, int32_t peer,
+								  uint64_t value, uint64_t nodes);
+extern bool		raft_counts_in_quorum(const Raft *r, const RaftPeer *peer);
+extern void		raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out);
+extern uint64_t raft_quorum_deadline(const Raft *r);
+extern void		raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern bool		raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+
 /* election.c */
 extern void		raft_start_pre_vote(Raft *r, uint64_t now, RaftOutput *out);
 extern bool		raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term,
 						   int32_t replaced_leader, RaftReason reason, int32_t peer,
 						   RaftOutput *out);
-extern uint64_t raft_granted(const Raft *r);
 extern void		raft_ask(Raft *r, uint64_t now, RaftOutput *out);
 extern uint64_t raft_ask_deadline(const Raft *r);
 extern void		raft_tick_asking(Raft *r, uint64_t now, RaftOutput *out);
@@ -111,20 +129,16 @@ extern void		raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m
 extern void		raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
 extern void		raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
 
-/* leader.c */
-extern void		raft_become_leader(Raft *r, uint64_t now, RaftOutput *out);
-extern void		raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out);
-extern uint64_t raft_quorum_deadline(const Raft *r);
-extern void		raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void		raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void		raft_on_transfer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+/* handover.c */
+extern void raft_follow_member_ahead(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_on_transfer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+
+/* abstain.c */
+extern void raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out);
 
 /* greeting.c */
-extern uint8_t raft_newest_version(const Raft *r);
-extern uint8_t raft_version_for(const Raft *r, uint8_t theirs);
-extern bool	   raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void	   raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
-extern void	   raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out);
-extern void	   raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out);
+extern bool raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);
+extern void raft_tick_greetings(Raft *r, uint64_t now, RaftOutput *out);
 
 #endif /* PG_LEADER_RAFT_INTERNAL_H */

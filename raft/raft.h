@@ -10,7 +10,7 @@
  * nothing and draws its random numbers from a generator that the caller seeds:
  * the same configuration and the same calls give the same output, bit for bit.
  * The caller passes in the time, messages and what the disk held; it gets back
- * what to save, to show and to send.
+ * what to save, to show and to send.  node/member.c is that caller.
  *
  * THE CONTRACT.  When out->save is set, r->saved must be durable before
  * anything else that the call brought about is shown or sent.  When it cannot
@@ -18,6 +18,12 @@
  * again from what the disk holds.  Then show (role, term, leader, lease), and
  * only then send: a lost lease is shown before anything that follows from
  * losing it is on its way.
+ *
+ * FIRST READ, THEN TICK.  raft_receive() takes in one message and does nothing that
+ * is due.  Before it calls raft_tick(), the caller passes in what has come by then, as
+ * far as its bound on one turn allows, and gives raft_tick() a time at which all of
+ * that had been read.  So a member that stood still for a while does not take it for
+ * silence of the others when their messages lie unread in its socket.
  *
  * Times are microseconds of the caller's monotonic clock, which must not run
  * backwards; 0 is before everything.  Terms are 0 .. INT64_MAX.
@@ -45,11 +51,17 @@
 #define RAFT_ROUNDS 128
 
 /*
- * The most that one call can have to send: a greeting and a request to every
- * member when it does what is due, another request to every member on what it
- * received, and an answer.
+ * A hand-over is said so many times at once: the leader that says it may be gone the
+ * next moment, and nobody else would repeat it.  All but the first that arrives are
+ * stale by rule 7.
  */
-#define RAFT_MAX_MESSAGES (4 * RAFT_MAX_NODES)
+#define RAFT_TRANSFERS 4
+
+/*
+ * The most that one call can have to send: a greeting and a request to every
+ * member.
+ */
+#define RAFT_MAX_MESSAGES (2 * RAFT_MAX_NODES)
 #define RAFT_MAX_EVENTS	  16
 
 /*
@@ -167,22 +179,27 @@ typedef struct RaftEvent
 	uint64_t   nodes; /* bit i: node id i, never this one */
 } RaftEvent;
 
-/* Why a message was dropped by the core. */
-typedef enum RaftDrop
+/* What became of a message. */
+typedef enum RaftOutcome
 {
-	RAFT_DROP_UNKNOWN_NODE = 0, /* from or to is not in the list, or is wrong */
-	RAFT_DROP_IMPOSSIBLE,		/* a value that no member can have sent */
-	RAFT_DROP_ECHO,				/* does not echo this start of ours */
-	RAFT_DROP_OLD_START,		/* from an earlier start of the peer */
-	RAFT_DROP_TWIN,				/* from another process with the peer's id */
-	RAFT_DROP_SEEN,				/* has come before, or is too late to tell */
-	RAFT_DROP_GREETED,			/* a greeting of the kind was answered a moment ago */
-	RAFT_DROP_NOT_GREETED,		/* the peer has not answered our greeting */
-	RAFT_DROP_OTHER_LIST,		/* the peer's member list is not ours */
-	RAFT_DROP_STALE,			/* answers something that is over */
+	RAFT_TAKEN = 0,			/* as its sender meant it */
+	RAFT_REFUSED,			/* understood, and answered with no */
+	RAFT_NOT_COUNTED,		/* an acknowledgement of a member that counts in no quorum */
+	RAFT_DROP_UNKNOWN_NODE, /* from or to is not in the list, or is wrong */
+	RAFT_DROP_IMPOSSIBLE,	/* a value that no member can have sent */
+	RAFT_DROP_ECHO,			/* does not echo this start of ours */
+	RAFT_DROP_OLD_START,	/* from an earlier start of the peer */
+	RAFT_DROP_TWIN,			/* from another process with the peer's id */
+	RAFT_DROP_SEEN,			/* has come before, or is too late to tell */
+	RAFT_DROP_GREETED,		/* a greeting of the kind was answered a moment ago */
+	RAFT_DROP_NOT_GREETED,	/* the peer has not answered our greeting */
+	RAFT_DROP_OTHER_LIST,	/* the peer's member list is not ours */
+	RAFT_DROP_STALE,		/* answers something that is over */
 	RAFT_DROP_SECOND_LEADER,
-	RAFT_DROPS
-} RaftDrop;
+	RAFT_OUTCOMES
+} RaftOutcome;
+
+#define RAFT_FIRST_DROP RAFT_DROP_UNKNOWN_NODE
 
 typedef struct RaftCounters
 {
@@ -198,7 +215,7 @@ typedef struct RaftCounters
 	uint64_t quorum_losses;
 	uint64_t received[RAFT_MESSAGE_TYPES];
 	uint64_t sent[RAFT_MESSAGE_TYPES];
-	uint64_t dropped[RAFT_DROPS];
+	uint64_t dropped[RAFT_OUTCOMES]; /* from RAFT_FIRST_DROP on */
 } RaftCounters;
 
 /* What a peer said to what this member asks of it at present. */
@@ -233,6 +250,7 @@ typedef struct RaftPeer
 	uint64_t answer_promise;
 	uint64_t answer_max_timeout;
 
+	uint64_t sent;		 /* number of the last datagram that went to it */
 	uint64_t greet_at;	 /* when to send it the next greeting */
 	uint64_t greeted_at; /* when the last one was sent; 0: never */
 
@@ -279,7 +297,6 @@ typedef struct Raft
 	RaftPosition position;
 	bool		 may_lead;
 	uint64_t	 random;			 /* state of the generator */
-	uint64_t	 sequence;			 /* of the last datagram, to whomever it went */
 	uint64_t	 loaded_save_number; /* saves of earlier starts up to it are accounted for */
 
 	RaftRole role;
@@ -325,7 +342,9 @@ typedef struct Raft
 
 typedef struct RaftOutput
 {
-	bool		save; /* r->saved has changed */
+	RaftOutcome outcome; /* of a message; else RAFT_TAKEN */
+	bool		heard;	 /* the message was its sender's own, and new: what is known of the peer has changed */
+	bool		save;	 /* r->saved has changed */
 	uint32_t	n_messages;
 	uint32_t	n_events;
 	RaftMessage messages[RAFT_MAX_MESSAGES];
@@ -368,12 +387,15 @@ extern void raft_first_record(const RaftSaved *loaded, bool damaged,
 extern void raft_init(Raft *r, const RaftConfig *config, const RaftSaved *saved,
 					  uint64_t now);
 
-/* Do what is due.  Call at raft_deadline(); calling early does no harm. */
+/*
+ * Do what is due at "now", by which all that had come was received (see FIRST READ,
+ * THEN TICK).  Call at raft_deadline(); calling early does no harm.
+ */
 extern void raft_tick(Raft *r, uint64_t now, RaftOutput *out);
 
 /*
- * Take in one message; past the deadline, do what is due first.  "now" is read
- * after the message was read from the network.
+ * Take in one message.  "now" is read after the message was read from the network.
+ * Without "heard", nothing that others may be shown has changed but what is in *out.
  */
 extern void raft_receive(Raft *r, uint64_t now, const RaftMessage *message,
 						 RaftOutput *out);
@@ -439,7 +461,7 @@ extern const char *raft_role_name(RaftRole role);
 extern const char *raft_abstain_name(RaftAbstain why);
 
 /* "other member list", for people. */
-extern const char *raft_drop_name(RaftDrop drop);
+extern const char *raft_outcome_name(RaftOutcome outcome);
 
 /*
  * What happened, as one clause without a full stop ("no heartbeat from node 2

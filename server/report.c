@@ -45,7 +45,7 @@ static uint64_t logged_term = 0;
 
 /* When each kind of trouble was logged last; 0: never. */
 static uint64_t door_logged[TRANSPORT_DROPS];
-static uint64_t election_logged[RAFT_DROPS];
+static uint64_t election_logged[RAFT_OUTCOMES];
 static uint64_t send_logged;
 static uint64_t second_leader_noted;
 static uint64_t abstaining_logged[RAFT_REASONS];
@@ -438,7 +438,7 @@ report_log(const Raft *raft, const RaftOutput *output)
 /* ---- everything else ---- */
 
 void
-report_received(const Raft *raft, const RaftMessage *message)
+report_received(const RaftMessage *message)
 {
 	int32_t from = message->from;
 
@@ -477,27 +477,17 @@ report_dropped_at_door(const Transport *transport)
 }
 
 void
-report_dropped_by_election(const RaftCounters *before, const RaftCounters *after,
-						   const RaftMessage *message)
+report_dropped_by_election(const RaftMessage *message, RaftOutcome why)
 {
-	static const RaftDrop trouble[] = {
-		RAFT_DROP_UNKNOWN_NODE, RAFT_DROP_IMPOSSIBLE, RAFT_DROP_TWIN,
-		RAFT_DROP_SECOND_LEADER};
-	size_t i;
-
 	/* the others are everyday events: an answer that comes late and the like */
-	for (i = 0; i < lengthof(trouble); i++)
-	{
-		RaftDrop why = trouble[i];
-
-		if (after->dropped[why] == before->dropped[why] ||
-			trouble_in_election(message, settings.node_id, why) ||
-			!may_log(&election_logged[why]))
-			continue;
-		ereport(LOG,
-				(errmsg("pg_leader: dropped a datagram from node %d (%s): %s", message->from,
-						message_type_name(message->type), raft_drop_name(why))));
-	}
+	if (why != RAFT_DROP_UNKNOWN_NODE && why != RAFT_DROP_IMPOSSIBLE && why != RAFT_DROP_TWIN &&
+		why != RAFT_DROP_SECOND_LEADER)
+		return;
+	if (trouble_in_election(message, settings.node_id, why) || !may_log(&election_logged[why]))
+		return;
+	ereport(LOG,
+			(errmsg("pg_leader: dropped a datagram from node %d (%s): %s", message->from,
+					message_type_name(message->type), raft_outcome_name(why))));
 }
 
 void

@@ -41,10 +41,9 @@ extern void report_log(const Raft *raft, const RaftOutput *output);
 
 /* ---- everything else ---- */
 
-extern void report_received(const Raft *raft, const RaftMessage *message);
+extern void report_received(const RaftMessage *message);
 extern void report_dropped_at_door(const Transport *transport);
-extern void report_dropped_by_election(const RaftCounters *before, const RaftCounters *after,
-									   const RaftMessage *message);
+extern void report_dropped_by_election(const RaftMessage *message, RaftOutcome why);
 extern void report_addresses(const ClusterAddresses *addresses);
 
 /* Once for each turn of the loop: peers and counters. */

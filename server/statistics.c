@@ -3,9 +3,8 @@
  *	  What the worker measures: round trips, heartbeats, saves, its own lateness.
  *
  * See statistics.h for what is measured from when to when.  Called by worker.c, and
- * by report.c for the reset and for how late a wake-up was.  What happened to a
- * heartbeat is found by looking at the core after it has taken the message: the
- * core itself keeps no statistics of times.
+ * by report.c for the reset and for how late a wake-up was.  The core says what has
+ * become of a message, and keeps no statistics of times itself.
  *
  * A heartbeat that came when the timeout had nearly run out is a false alarm that
  * did not happen this time.  The log gets a warning with all that is known about
@@ -160,12 +159,6 @@ received_heartbeat(const Raft *raft, const RaftMessage *message)
 	bool is_same_leader = last_heartbeat.term == message->term &&
 						  last_heartbeat.leader_id == message->from;
 
-	/* what the core has not taken is no sign of life */
-	if (raft->leader_id != message->from || raft->saved.term != message->term ||
-		raft->heard_round != message->round ||
-		(is_same_leader && message->round <= last_heartbeat.round))
-		return;
-
 	if (is_same_leader)
 		count_gap(message, raft->leader_heard_at - last_heartbeat.at);
 	last_heartbeat.leader_id = message->from;
@@ -180,26 +173,21 @@ received_heartbeat(const Raft *raft, const RaftMessage *message)
 static void
 received_heartbeat_answer(const Raft *raft, const RaftMessage *message)
 {
-	static uint64_t	 acked_at[RAFT_MAX_NODES];
-	const RaftPeer	*peer = &raft->peers[message->from];
 	const RaftRound *round = &raft->rounds[message->round % RAFT_ROUNDS];
 
-	if (raft->role != RAFT_LEADER || message->asked_term != raft->saved.term ||
-		peer->acked_round != message->round || peer->acked_at == acked_at[message->from])
-		return;
-	acked_at[message->from] = peer->acked_at;
-
 	/* it is only known for how long if the round is not forgotten */
-	if (round->number == message->round)
-		histogram_add(&change_peer(message->from)->round_trip, peer->round_trip);
+	if (message->granted && round->number == message->round)
+		histogram_add(&change_peer(message->from)->round_trip, raft->peers[message->from].round_trip);
 }
 
 void
-statistics_received(const Raft *raft, const RaftMessage *message)
+statistics_received(const Raft *raft, const RaftMessage *message, RaftOutcome outcome)
 {
-	if (message->from < 0 || message->from >= RAFT_MAX_NODES)
+	if (outcome == RAFT_DROP_UNKNOWN_NODE)
 		return;
 	change_peer(message->from)->received++;
+	if (outcome != RAFT_TAKEN)
+		return;
 	if (message->type == RAFT_HEARTBEAT)
 		received_heartbeat(raft, message);
 	else if (message->type == RAFT_HEARTBEAT_ANSWER)

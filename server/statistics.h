@@ -53,8 +53,8 @@ typedef struct Statistics
 extern void statistics_save(uint64_t took);
 extern void statistics_sent(int32_t to);
 
-/* After the message was given to the core, before what came of it is acted on. */
-extern void statistics_received(const Raft *raft, const RaftMessage *message);
+/* A message was received, and that came of it. */
+extern void statistics_received(const Raft *raft, const RaftMessage *message, RaftOutcome outcome);
 
 /* After what the core decided was saved, shown and sent. */
 extern void statistics_acted(const Raft *raft, const RaftOutput *output);

@@ -105,7 +105,7 @@ pg_leader_get_stats(PG_FUNCTION_ARGS)
 	add_count(&row, detail->transport.received);
 	add_count(&row, detail->transport.sent);
 	add_count(&row, sum(detail->transport.dropped, TRANSPORT_DROPS) +
-						sum(raft->dropped, RAFT_DROPS));
+						sum(raft->dropped, RAFT_OUTCOMES));
 	add_count(&row, detail->transport.send_errors);
 	add_count(&row, detail->transport.receive_errors);
 	add_count(&row, detail->transport.unresolved);
@@ -292,7 +292,7 @@ static const char *const transport_drop_meaning[TRANSPORT_DROPS] = {
 	[TRANSPORT_DROP_SIFTED] = "a member's address sends a flood, and these of it can have no effect: one in sixteen of them, of greetings one in four, is read, and counted by its reason",
 };
 
-static const char *const raft_drop_meaning[RAFT_DROPS] = {
+static const char *const raft_drop_meaning[RAFT_OUTCOMES] = {
 	[RAFT_DROP_UNKNOWN_NODE] = "names a sender or receiver that cannot be",
 	[RAFT_DROP_IMPOSSIBLE] = "holds values that no member can have sent",
 	[RAFT_DROP_ECHO] = "sent to an earlier start of this member; normal after a restart",
@@ -333,8 +333,8 @@ pg_leader_get_stat_drops(PG_FUNCTION_ARGS)
 				 why >= TRANSPORT_DROP_QUEUE_MEMBER ? "kernel" : "transport",
 				 transport_drop_name((TransportDrop) why),
 				 detail->transport.dropped[why], transport_drop_meaning[why]);
-	for (why = 0; why < RAFT_DROPS; why++)
-		put_drop(fcinfo, "election", raft_drop_name((RaftDrop) why),
+	for (why = RAFT_FIRST_DROP; why < RAFT_OUTCOMES; why++)
+		put_drop(fcinfo, "election", raft_outcome_name((RaftOutcome) why),
 				 detail->raft.dropped[why], raft_drop_meaning[why]);
 	PG_RETURN_NULL();
 }

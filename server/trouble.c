@@ -189,7 +189,7 @@ trouble_at_door(const Transport *transport, TransportDrop why)
 }
 
 bool
-trouble_in_election(const RaftMessage *message, int32_t own_id, RaftDrop why)
+trouble_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why)
 {
 	TroubleKind kind;
 
@@ -204,7 +204,7 @@ trouble_in_election(const RaftMessage *message, int32_t own_id, RaftDrop why)
 	}
 	else
 		return false;
-	note(message->from, kind, raft_drop_name(why));
+	note(message->from, kind, raft_outcome_name(why));
 	return true;
 }
 

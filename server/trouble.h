@@ -24,7 +24,7 @@
 extern bool trouble_at_door(const Transport *transport, TransportDrop why);
 
 /* The same for one that the election of node "own_id" has dropped. */
-extern bool trouble_in_election(const RaftMessage *message, int32_t own_id, RaftDrop why);
+extern bool trouble_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why);
 
 /* Has this member another list, as far as is known of it? */
 extern bool trouble_other_list(const Raft *raft, int32_t node_id);

@@ -15,9 +15,9 @@
  *	  leave		At SIGTERM, or when the postmaster is gone: resign, so that a
  *				peer takes over without waiting for a timeout, and exit at once.
  *
- * act_on() is the heart: what the election decided is SAVED, then SHOWN, then
- * SENT, there and nowhere else.  If it cannot be saved, nothing of it is shown or
- * sent: the process ends, and the next one starts from what the disk holds.
+ * What the election decides is SAVED, then SHOWN, then SENT, by node/member.c; the
+ * functions that it calls for that are here.  If it cannot be saved, nothing of it is
+ * shown or sent: the process ends, and the next one starts from what the disk holds.
  *
  * The exit code is always 1: with 0 the postmaster would not start it again.
  * The worker uses no database, takes no heavyweight lock, waits for no backend,
@@ -41,6 +41,7 @@
 #include "utils/resowner.h"
 
 #include "node/clock.h"
+#include "node/home.h"
 #include "node/scheduler.h"
 #include "server/compat.h"
 #include "server/events.h"
@@ -50,41 +51,27 @@
 #include "server/statistics.h"
 #include "server/worker.h"
 
-/* After so many datagrams the loop looks at deadlines and signals again. */
-#define DATAGRAMS_PER_TURN 128
-
 /* How often what keeps the member out is looked at again. */
 #define RETRY_INTERVAL_MS 1000
 
-/* How far get_ready() has come; a step that is done is not done again. */
-typedef enum Readiness
-{
-	NOTHING_READY = 0,
-	SOCKET_READY,
-	STORE_READY /* this start's first record is durable */
-} Readiness;
-
 /* Big, and needed as long as the process lives. */
-static Raft		   raft;
-static RaftOutput  output;
-static RaftMessage message;
-static Store	   store = {.fd = -1};
-static Transport   transport = {.fd = -1};
-static Secret	   secret; /* the keys; nobody else has them */
-static RaftConfig  config;
-static RaftSaved   first_record;
+static Home home;
 
-static Readiness			 readiness = NOTHING_READY;
-static bool					 running = false; /* raft_init() was called */
 static volatile sig_atomic_t leave_requested = false;
-static volatile pid_t		 asked_by; /* who has requested it; 0: the kernel did not tell */
+static volatile pid_t		 asked_by; /* which process has requested it; 0: the kernel did not tell */
 
 static WaitEventSet *wait_set = NULL;
 static uint32		 wait_event = 0;
 static int			 timer_fd = -1;
-static uint64_t		 timer_armed = 0;  /* what the timer is set to; 0: to be set anew */
-static uint64_t		 election_due = 0; /* of it, what the election waits for */
+static uint64_t		 timer_armed = 0; /* what the timer is set to; 0: to be set anew */
 static MemoryContext turn_context = NULL;
+
+/* The member has begun. */
+static inline bool
+is_running(void)
+{
+	return home.member.state != MEMBER_ENDED;
+}
 
 void
 worker_register(const char *name, const char *function)
@@ -118,7 +105,7 @@ void
 __wrap___assert_fail(const char *assertion, const char *file,
 					 unsigned int line, const char *function)
 {
-	if (running)
+	if (is_running())
 		shared_end_lease();
 	ereport(FATAL,
 			(errcode(ERRCODE_INTERNAL_ERROR),
@@ -179,31 +166,28 @@ static void
 at_exit(int code, Datum argument)
 {
 	shared_worker_stop();
-	if (running)
+	if (is_running())
 	{
 		report_end(clock_now());
 		events_finish();
 	}
 }
 
-/* ---- save, show, send ---- */
+/* ---- the member's host: save, show, send ---- */
 
-/* Every call of the election that has an output does this itself. */
-static void
-begin_output(void)
+static uint64_t
+host_now(Member *member)
 {
-	output.save = false;
-	output.n_messages = 0;
-	output.n_events = 0;
+	return clock_now();
 }
 
-static void
-save(const RaftSaved *saved)
+static MemberSave
+host_save(Member *member)
 {
 	char	 error[STORE_ERROR_SIZE];
 	uint64_t began = clock_now();
 
-	if (!store_save(&store, saved, error))
+	if (!home_save(&home, error))
 	{
 		/* first of all: writing the log may take its time */
 		shared_end_lease();
@@ -214,32 +198,59 @@ save(const RaftSaved *saved)
 				 errhint("The worker starts again from what the disk holds.")));
 	}
 	statistics_save(clock_now() - began);
+	return MEMBER_SAVED;
+}
+
+static void
+host_show(Member *member)
+{
+	report_show(&member->raft, &member->output);
+}
+
+static void
+host_send(Member *member, const RaftMessage *message)
+{
+	if (transport_send(&home.transport, message))
+		statistics_sent(message->to);
+	report_sent(message);
 }
 
 /*
- * THE CONTRACT of raft.h, kept here and nowhere else.
+ * All is sent.  The log's pipe may block, so it comes when nobody waits for us.
  */
 static void
-act_on(void)
+host_sent(Member *member)
 {
-	uint32_t i;
-
-	if (output.save)
-		save(&raft.saved);
-
-	report_show(&raft, &output);
-
-	for (i = 0; i < output.n_messages; i++)
-	{
-		if (transport_send(&transport, &output.messages[i]))
-			statistics_sent(output.messages[i].to);
-		report_sent(&output.messages[i]);
-	}
-	statistics_acted(&raft, &output);
-
-	/* the log's pipe may block, so this comes when nobody waits for us */
-	report_log(&raft, &output);
+	statistics_acted(&member->raft, &member->output);
+	report_log(&member->raft, &member->output);
 	events_write();
+}
+
+static const MemberHost host = {
+	.now = host_now,
+	.save = host_save,
+	.show = host_show,
+	.send = host_send,
+	.sent = host_sent,
+};
+
+static void
+arrived(Home *at, TransportResult result)
+{
+	if (result == TRANSPORT_DROPPED)
+		report_dropped_at_door(&at->transport);
+	else if (result == TRANSPORT_MESSAGE)
+		report_received(&at->message);
+}
+
+static void
+taken(Home *at)
+{
+	RaftOutcome outcome = at->member.output.outcome;
+
+	statistics_received(&at->member.raft, &at->message, outcome);
+	if (outcome >= RAFT_FIRST_DROP)
+		report_dropped_by_election(&at->message, outcome);
 }
 
 /* ---- leaving ---- */
@@ -248,79 +259,12 @@ static void
 leave(const char *cause)
 {
 	report_cause(cause);
-	if (running)
-	{
-		raft_resign(&raft, clock_now(), &output);
-		act_on();
-	}
+	if (is_running())
+		member_resign(&home.member);
 	proc_exit(1);
 }
 
 /* ---- getting ready ---- */
-
-/* For numbering only; nothing here is timed by the wall clock. */
-static uint64_t
-wall_clock_ms(void)
-{
-	struct timespec ts;
-
-	(void) clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec < 0 ? 0 : (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
-}
-
-/*
- * Open the state file and make this start's first record durable.
- */
-static bool
-ready_store(char *why, char *hint)
-{
-	StoreIdentity identity;
-	RaftSaved	  loaded;
-	char		  directory[STORE_PATH_SIZE];
-	const char	 *health = "ok";
-
-	if (!settings_state_directory(directory, sizeof(directory)))
-	{
-		strlcpy(why, "the path of the state directory is too long", STORE_ERROR_SIZE);
-		strlcpy(hint, "Set pg_leader.state_directory to a shorter one.", STORE_ERROR_SIZE);
-		return false;
-	}
-	memset(&identity, 0, sizeof(identity));
-	identity.cluster_digest = cluster_text_digest(settings.cluster_name);
-	identity.node_id = config.node_id;
-
-	switch (store_open(&store, directory, &identity, &loaded, why, hint))
-	{
-		case STORE_OPENED:
-			config.list_appended = cluster_is_appended(settings_cluster(), loaded.list_size,
-													   loaded.list_digest);
-			raft_first_record(&loaded, store.damaged, &config, &first_record);
-			if (!store_save(&store, &first_record, why))
-			{
-				strlcpy(hint, "Check the disk that holds the state directory.",
-						STORE_ERROR_SIZE);
-				store_close(&store);
-				return false;
-			}
-			if (store.damaged)
-				health = "one slot was bad";
-			break;
-		case STORE_MISSING:
-			config.list_appended = false;
-			raft_first_record(NULL, false, &config, &first_record);
-			store_number_new_life(&first_record, wall_clock_ms());
-			if (!store_create(&store, directory, &identity, &first_record, why, hint))
-				return false;
-			health = "was missing at start";
-			break;
-		case STORE_FAILED:
-		default:
-			return false;
-	}
-	report_store(store.path, health);
-	events_open();
-	return true;
-}
 
 /*
  * Take the keys that pg_leader.secret_file holds now, or none if it is empty.
@@ -337,8 +281,8 @@ read_secret(bool *changed, char *why, char *hint)
 	*changed = false;
 	if (settings.secret_file[0] == '\0')
 	{
-		*changed = secret.keys.n > 0;
-		secret_forget(&secret);
+		*changed = home.secret.keys.n > 0;
+		secret_forget(&home.secret);
 		return true;
 	}
 	if (!settings_secret_file(path, sizeof(path)))
@@ -350,7 +294,7 @@ read_secret(bool *changed, char *why, char *hint)
 
 	/* what it prepares must outlive this turn */
 	context = MemoryContextSwitchTo(TopMemoryContext);
-	result = secret_read(&secret, path, why, hint);
+	result = secret_read(&home.secret, path, why, hint);
 	(void) MemoryContextSwitchTo(context);
 	*changed = result == SECRET_CHANGED;
 	return result != SECRET_FAILED;
@@ -363,12 +307,16 @@ read_secret(bool *changed, char *why, char *hint)
 static bool
 get_ready(char *why, char *hint)
 {
-	bool changed;
+	HomeSettings at = {.cluster = settings_cluster(),
+					   .cluster_name = settings.cluster_name,
+					   .listen_address = settings.listen_address};
+	char		 directory[STORE_PATH_SIZE];
+	bool		 changed;
 
 	why[0] = hint[0] = '\0';
 
 	/* timeouts may have been reloaded, all else is fixed */
-	if (!settings_config(&config, why, hint))
+	if (!settings_config(&at.config, why, hint))
 		return false;
 
 	/*
@@ -377,25 +325,17 @@ get_ready(char *why, char *hint)
 	 */
 	if (!read_secret(&changed, why, hint))
 		return false;
-
-	/*
-	 * The socket before the store: what this start makes durable, it makes durable only
-	 * for a list that this machine can be a member of.
-	 */
-	if (readiness < SOCKET_READY)
+	if (!settings_state_directory(directory, sizeof(directory)))
 	{
-		if (!transport_open(&transport, settings_cluster(), config.node_id,
-							settings.listen_address,
-							cluster_text_digest(settings.cluster_name), &secret, why, hint))
-			return false;
-		readiness = SOCKET_READY;
+		strlcpy(why, "the path of the state directory is too long", STORE_ERROR_SIZE);
+		strlcpy(hint, "Set pg_leader.state_directory to a shorter one.", STORE_ERROR_SIZE);
+		return false;
 	}
-	if (readiness < STORE_READY)
-	{
-		if (!ready_store(why, hint))
-			return false;
-		readiness = STORE_READY;
-	}
+	at.state_directory = directory;
+	if (!home_open(&home, &at, why, hint))
+		return false;
+	report_store(home.store.path, home.store_health);
+	events_open();
 	return true;
 }
 
@@ -452,31 +392,25 @@ prepare_to_wait(void)
 	wait_set = compat_create_wait_event_set(4);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, transport_pollable(&transport), NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, home_pollable(&home), NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, timer_fd, NULL, NULL);
 }
 
 static void
 start_election(void)
 {
-	if (!pg_strong_random(&config.incarnation, sizeof(config.incarnation)) ||
-		!pg_strong_random(&config.seed, sizeof(config.seed)))
+	prepare_to_wait();
+	home.arrived = arrived;
+	home.taken = taken;
+	report_start(&home.config, settings_cluster(), &home.first);
+	report_keys(&home.secret.keys, settings_cluster());
+	report_addresses(&home.transport.addresses);
+
+	/* shows what we are before the first datagram can go out */
+	if (!home_start(&home, &host))
 		ereport(FATAL,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("pg_leader: could not get random numbers")));
-	if (config.incarnation == 0)
-		config.incarnation = 1;
-
-	prepare_to_wait();
-	report_start(&config, settings_cluster(), &first_record);
-	report_keys(&secret.keys, settings_cluster());
-	report_addresses(&transport.addresses);
-	raft_init(&raft, &config, &first_record, clock_now());
-	running = true;
-
-	/* show what we are before the first datagram can go out */
-	begin_output();
-	report_show(&raft, &output);
 	events_write();
 }
 
@@ -488,14 +422,9 @@ start_election(void)
 static void
 arm_timer(void)
 {
-	uint64_t		  deadline;
+	uint64_t		  deadline = Max(home_deadline(&home), 1); /* 0 would switch it off */
 	struct itimerspec spec;
 
-	election_due = raft_deadline(&raft);
-	deadline = Min(election_due, cluster_addresses_deadline(&transport.addresses));
-
-	/* 0 would switch it off */
-	deadline = Max(Min(deadline, transport_deadline(&transport)), 1);
 	if (deadline == timer_armed)
 		return;
 	memset(&spec, 0, sizeof(spec));
@@ -505,122 +434,6 @@ arm_timer(void)
 		ereport(FATAL,
 				(errmsg("pg_leader: could not set a timer: %m")));
 	timer_armed = deadline;
-}
-
-/*
- * A datagram was read when something was due already: the core does that first, and
- * this is how late it is.
- */
-static void
-look_at_deadline(uint64_t now)
-{
-	if (now < election_due)
-		return;
-	statistics_looked(&raft, raft_deadline(&raft), now);
-	election_due = UINT64_MAX; /* once is enough until the timer is set again */
-}
-
-/*
- * Of a flood, the kernel drops what this member knows to have no effect.
- */
-static void
-sift_floods(void)
-{
-	uint64_t now = clock_now();
-	int32_t	 id;
-
-	while ((id = transport_flooded_peer(&transport, now, raft.saved.boot)) != RAFT_NONE)
-	{
-		const RaftPeer *peer = &raft.peers[id];
-		SieveFacts		facts = {.own_boot = raft.saved.boot,
-								 .own_incarnation = config.incarnation,
-								 .peer_boot = peer->boot,
-								 .peer_incarnation = peer->incarnation,
-								 .peer_sequence = peer->sequence,
-								 .peer_silent = peer->heard_at != 0 ? now - Min(now, peer->heard_at) : now};
-
-		transport_sift(&transport, id, now, &facts);
-	}
-}
-
-/*
- * Did this datagram change nothing?  A flood is full of them, and there is nothing to
- * save, show or send then.
- */
-static bool
-had_no_effect(const RaftCounters *before, bool was_due)
-{
-	return !was_due && !output.save && output.n_messages == 0 && output.n_events == 0 &&
-		   memcmp(before->dropped, raft.counters.dropped, sizeof(before->dropped)) != 0;
-}
-
-static void
-receive_message(void)
-{
-	RaftCounters before = raft.counters;
-	uint64_t	 now;
-	bool		 was_due;
-
-	report_received(&raft, &message);
-
-	/* the clock is read after the datagram, never before */
-	now = clock_now();
-	was_due = now >= raft_deadline(&raft);
-	look_at_deadline(now);
-	raft_receive(&raft, now, &message, &output);
-	statistics_received(&raft, &message);
-	if (!had_no_effect(&before, was_due))
-		act_on();
-	report_dropped_by_election(&before, &raft.counters, &message);
-}
-
-static void
-receive_datagrams(void)
-{
-	TransportResult result = TRANSPORT_MESSAGE;
-	int				i;
-
-	for (i = 0; i < DATAGRAMS_PER_TURN && !leave_requested && result != TRANSPORT_EMPTY; i++)
-	{
-		result = transport_receive(&transport, settings_cluster(), &message);
-		if (result == TRANSPORT_DROPPED)
-			report_dropped_at_door(&transport);
-		else if (result == TRANSPORT_MESSAGE)
-			receive_message();
-	}
-	sift_floods();
-
-	/* what the kernel has dropped never came as far as the door */
-	report_dropped_at_door(&transport);
-}
-
-static void
-do_what_is_due(void)
-{
-	uint64_t heard_at[RAFT_MAX_NODES];
-	uint64_t deadline = raft_deadline(&raft);
-	uint64_t now = clock_now();
-	int		 i;
-
-	statistics_looked(&raft, deadline, now);
-	if (now >= deadline)
-	{
-		raft_tick(&raft, now, &output);
-		act_on();
-	}
-	if (now >= cluster_addresses_deadline(&transport.addresses))
-	{
-		for (i = 0; i < RAFT_MAX_NODES; i++)
-			heard_at[i] = raft.peers[i].heard_at;
-		if (cluster_addresses_poll(&transport.addresses, settings_cluster(),
-								   heard_at, clock_now()))
-		{
-			report_addresses(&transport.addresses);
-			transport_connect(&transport, settings_cluster(), now);
-		}
-	}
-	if (now >= transport.connect_at)
-		transport_connect(&transport, settings_cluster(), now);
 }
 
 /*
@@ -637,21 +450,20 @@ reload_secret(void)
 	if (read_secret(&changed, why, hint))
 	{
 		if (changed)
-			report_keys(&secret.keys, settings_cluster());
+			report_keys(&home.secret.keys, settings_cluster());
 		return;
 	}
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIG_FILE_ERROR),
-			 secret.keys.n > 0 ? errmsg("pg_leader: keeps the keys that it had: %s", why) :
-								 errmsg("pg_leader: goes on without authentication, as it was: %s", why),
+			 home.secret.keys.n > 0 ? errmsg("pg_leader: keeps the keys that it had: %s", why) :
+									  errmsg("pg_leader: goes on without authentication, as it was: %s", why),
 			 errhint("%s Then reload again.", hint)));
 }
 
 static void
 reload_settings(void)
 {
-	bool		could_lead = raft.may_lead;
-	RaftConfig	wanted = config;
+	RaftConfig	wanted = home.config;
 	const char *wrong;
 
 	ProcessConfigFile(PGC_SIGHUP);
@@ -663,34 +475,26 @@ reload_settings(void)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("pg_leader: keeps the timeouts that it had: %s", wrong),
 				 errhint("Correct the pg_leader settings and reload again.")));
-	else if (memcmp(&wanted.timeouts, &config.timeouts, sizeof(wanted.timeouts)) != 0)
+	else if (memcmp(&wanted.timeouts, &home.config.timeouts, sizeof(wanted.timeouts)) != 0)
 	{
-		config.timeouts = wanted.timeouts;
-		raft_set_timeouts(&raft, &config.timeouts);
-		report_timeouts(&config.timeouts);
+		home.config.timeouts = wanted.timeouts;
+		report_timeouts(&home.config.timeouts);
 	}
-
 	reload_secret();
 
-	raft_set_may_lead(&raft, settings.candidate);
-	begin_output();
-	if (could_lead && !settings.candidate)
-	{
-		report_cause("pg_leader.candidate was switched off");
-		raft_resign(&raft, clock_now(), &output);
-	}
-	act_on();
+	report_cause("pg_leader.candidate was switched off");
+	member_reload(&home.member, &home.config.timeouts, settings.candidate);
 	report_cause(NULL);
 }
 
 static void
 reset_statistics(void)
 {
-	memset(&raft.counters, 0, sizeof(raft.counters));
-	memset(&transport.counters, 0, sizeof(transport.counters));
+	memset(&home.member.raft.counters, 0, sizeof(home.member.raft.counters));
+	memset(&home.transport.counters, 0, sizeof(home.transport.counters));
 	report_reset();
 	statistics_end_of_turn();
-	report_detail(&raft, &transport);
+	report_detail(&home.member.raft, &home.transport);
 }
 
 static void
@@ -703,7 +507,7 @@ answer_request(void)
 		return;
 	memset(&answer, 0, sizeof(answer));
 	answer.verdict = SHARED_DONE;
-	answer.term = raft.saved.term;
+	answer.term = home.member.raft.saved.term;
 
 	if (clock_now() >= request.deadline)
 		answer.verdict = SHARED_NO_ANSWER;
@@ -712,15 +516,13 @@ answer_request(void)
 		switch (request.kind)
 		{
 			case SHARED_TRANSFER:
-				answer.result = raft_transfer(&raft, clock_now(), request.target, &output);
+				answer.result = member_transfer(&home.member, request.target);
 				if (answer.result != RAFT_TRANSFER_STARTED)
 					answer.verdict = SHARED_REFUSED;
-				act_on();
 				break;
 			case SHARED_ADMIT:
-				if (!raft_admit(&raft, clock_now(), &output))
+				if (!member_admit(&home.member))
 					answer.verdict = SHARED_REFUSED;
-				act_on();
 				break;
 			case SHARED_RESET_STATISTICS:
 				reset_statistics();
@@ -744,7 +546,7 @@ turn(void)
 
 	MemoryContextReset(turn_context);
 	statistics_end_of_turn();
-	report_detail(&raft, &transport);
+	report_detail(&home.member.raft, &home.transport);
 	events_write();
 	arm_timer();
 
@@ -772,10 +574,18 @@ turn(void)
 	}
 	answer_request();
 
+	statistics_looked(&home.member.raft, member_deadline(&home.member), clock_now());
+
 	/* a latch that is set keeps the sockets from being asked; a timer does not */
-	if (!is_timer || n > 1 || clock_now() >= transport_deadline(&transport))
-		receive_datagrams();
-	do_what_is_due();
+	home_turn(&home, is_timer && n == 1);
+
+	/* what the kernel has dropped never came as far as the door */
+	report_dropped_at_door(&home.transport);
+	if (home.addresses_changed)
+	{
+		home.addresses_changed = false;
+		report_addresses(&home.transport.addresses);
+	}
 }
 
 void
@@ -786,6 +596,7 @@ pg_leader_worker_main(Datum argument)
 	pqsignal(SIGUSR1, procsignal_sigusr1_handler);
 	BackgroundWorkerUnblockSignals();
 
+	home_init(&home);
 	before_shmem_exit(at_exit, 0);
 	shared_worker_start(settings.node_id);
 	init_ps_display("pg_leader:");

@@ -35,7 +35,7 @@ typedef struct Report
 	uint64_t	over;	   /* steps not taken because of the limits */
 	int			depth;	   /* up to here every state was explored */
 	const char *stopped;   /* why there may be more; NULL: there is none */
-	bool		violation; /* world_violation says which */
+	bool		violation; /* invariants_violation says which */
 	double		seconds;
 } Report;
 
@@ -279,7 +279,7 @@ explore(const Setup *setup, Report *report)
 	seen_clear();
 	now_exploring = setup;
 	now_entry = SEEN_NONE;
-	world_fail("the start \"%s\" cannot be brought about", setup->start);
+	(void) invariants_fail("the start \"%s\" cannot be brought about", setup->start);
 	if (!world_begin(&w, setup->start))
 	{
 		report->violation = true;
@@ -356,7 +356,7 @@ print_report(int number, const Setup *setup, const Report *report, uint64_t floo
 	if (report->violation)
 	{
 		printf("# VIOLATION after %d steps, in %.1f s: %s\n", report->depth + 2, report->seconds,
-			   world_violation);
+			   invariants_violation);
 		if (now_entry != SEEN_NONE)
 			tell_finding(setup, true);
 	}

@@ -164,15 +164,14 @@ renumber_window(World *w, Places *places, int from, int to)
 	set_window(view, window);
 }
 
-/* The sender counts over all its links: it goes on from the highest of them. */
+/* The sender goes on from the highest number of each link. */
 static void
 renumber_sequences(World *w, int i)
 {
-	uint8_t highest = 0;
-
 	for (int j = 0; j < world_limits.nodes; j++)
 	{
-		Places places;
+		uint8_t highest = 0;
+		Places	places;
 
 		if (j == i)
 			continue;
@@ -186,8 +185,8 @@ renumber_sequences(World *w, int i)
 		renumber_window(w, &places, i, j);
 		for (int k = 0; k < places.n; k++)
 			highest = *places.at[k] > highest ? *places.at[k] : highest;
+		w->node[i].peers[j].sent = w->node[i].up ? highest : 0;
 	}
-	w->node[i].sequence = w->node[i].up ? highest : 0;
 }
 
 static void

@@ -22,9 +22,9 @@
  */
 #if UINTPTR_MAX > UINT32_MAX
 _Static_assert(sizeof(RaftSaved) == 56, "pack.c does not know all of RaftSaved");
-_Static_assert(sizeof(RaftPeer) == 240, "pack.c does not know all of RaftPeer");
+_Static_assert(sizeof(RaftPeer) == 248, "pack.c does not know all of RaftPeer");
 _Static_assert(sizeof(RaftMessage) == 176, "pack.c does not know all of RaftMessage");
-_Static_assert(offsetof(Raft, peers) == 3448, "pack.c does not know all of Raft");
+_Static_assert(offsetof(Raft, peers) == 3440, "pack.c does not know all of Raft");
 #endif
 
 WorldLimits world_limits;
@@ -35,7 +35,7 @@ static unsigned past_lease;	 /* a lease counted from then is over */
 static unsigned past_quorum; /* check quorum is over */
 
 static RaftConfig configs[WORLD_NODES];
-static Raft		  cores[WORLD_NODES];
+static Member	  members[WORLD_NODES];
 
 static void
 must_fit(bool fits, const char *what)
@@ -137,8 +137,8 @@ world_prepare(void)
 		c->timeouts.max_drift_ppm = 0;
 		if (raft_check_config(c) != NULL)
 			must_fit(false, raft_check_config(c));
-		memset(&cores[i], 0, sizeof(cores[i]));
-		cores[i].config = *c;
+		memset(&members[i], 0, sizeof(members[i]));
+		members[i].raft.config = *c;
 	}
 	past_timer = WORLD_UNIT_MS;
 	past_lease = (unsigned) (promise / MS);
@@ -200,6 +200,7 @@ load_peer(const WorldPeer *p, int j, RaftPeer *peer)
 	/* Greetings take no time here (step.c), so nobody greets too often. */
 	peer->greet_at = UINT64_MAX;
 	peer->told_greeter_at = peer->told_new_start_at = peer->told_others_at = 0;
+	peer->sent = p->sent;
 	peer->sequence = p->sequence;
 	peer->window = (uint64_t) p->window[0] << 8 | p->window[1];
 	peer->ballot = (RaftBallot) p->ballot;
@@ -227,6 +228,7 @@ store_peer(WorldPeer *p, const RaftPeer *peer)
 						  (peer->bound ? PEER_BOUND : 0));
 	p->answer_term = small(peer->answer_term, "a term");
 	p->answer_promise = pack_ms(peer->answer_promise, "an answered promise");
+	p->sent = small(peer->sent, "a sequence number");
 	p->sequence = small(peer->sequence, "a sequence number");
 	must_fit(peer->window <= UINT16_MAX, "a replay window");
 	p->window[0] = (uint8_t) (peer->window >> 8);
@@ -239,18 +241,17 @@ store_peer(WorldPeer *p, const RaftPeer *peer)
 }
 
 /* The core of node i, until the next call for the same node. */
-Raft *
+Member *
 world_load(const World *w, int i)
 {
 	const WorldNode *n = &w->node[i];
-	Raft			*r = &cores[i];
+	Raft			*r = &members[i].raft;
 
 	r->config.incarnation = n->incarnation;
 	world_load_saved(n, &r->saved);
 	r->position = world_position(i);
 	r->may_lead = true;
 	r->random = 0;
-	r->sequence = n->sequence;
 	r->loaded_save_number = n->loaded_save_number;
 	r->role = (RaftRole) n->role;
 	r->role_since = WORLD_NOW;
@@ -289,7 +290,7 @@ world_load(const World *w, int i)
 		if (j != i)
 			load_peer(&n->peers[j], j, &r->peers[j]);
 	}
-	return r;
+	return &members[i];
 }
 
 void
@@ -302,7 +303,6 @@ world_store(World *w, int i, const Raft *r)
 	n->shown_lease = world_pack_end(raft_lease_until(r));
 	n->incarnation = small(r->config.incarnation, "an incarnation");
 	n->loaded_save_number = small(r->loaded_save_number, "a save number");
-	n->sequence = small(r->sequence, "a sequence number");
 	n->role = (uint8_t) r->role;
 	n->leader_id = (int8_t) r->leader_id;
 	n->term_leader = (int8_t) r->term_leader;

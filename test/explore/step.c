@@ -1,6 +1,7 @@
 /*
  * test/explore/step.c
- *	  The steps of the small world, each through the real code of raft/.
+ *	  The steps of the small world, each through the real code of raft/ and of
+ *	  node/member.c, whose host is here.
  *
  * Crashes.  What a step brings about is first saved, then shown, then sent, at
  * one instant.  A crash before the save leaves nothing of the step but the
@@ -39,7 +40,16 @@ static int greetings_lost_a = -1;
 static int greetings_lost_b;
 static int greetings_lost_type;
 
-static RaftOutput out;
+/* The step that is being taken. */
+static struct
+{
+	World	   *world;
+	uint64_t	timer; /* of the node, before it */
+	bool		crash;
+	RaftSaved	durable; /* of the node */
+	RaftSaved	before;	 /* the same before the step */
+	WorldResult result;
+} step;
 
 void
 world_lose_greetings(int a, int b, int type)
@@ -59,19 +69,6 @@ is_lost(const RaftMessage *m)
 }
 
 /* ---- around every call of a core ---- */
-
-/* Load node i; its timer runs out as late as it can, or now. */
-static Raft *
-wake(const World *w, int i, bool fires, uint64_t *timer)
-{
-	const RaftTimeouts *t = &world_config(i)->timeouts;
-	Raft			   *r = world_load(w, i);
-
-	*timer = r->timer;
-	if (!fires)
-		r->timer += t->max_timeout - t->min_timeout;
-	return r;
-}
 
 /* Put one datagram on its way.  Of two that differ in nothing but the number of
  * the datagram and of the newest save, the older one is lost. */
@@ -108,46 +105,135 @@ go_down(WorldNode *n, const RaftSaved *saved)
 	world_store_saved(n, saved);
 }
 
-/* Save, show and send what a call of node i brought about, and check it. */
-static WorldResult
-finish(World *w, int i, Raft *r, uint64_t timer, const RaftMessage *received, bool crash)
+/* The step ends here, with this result. */
+static void
+end_step(Member *member, WorldResult result)
 {
-	RaftSaved before;
+	step.result = result;
+	member_end(member);
+}
 
-	world_load_saved(&w->node[i], &before);
-	world_saved = world_saved || out.save;
+static InvariantsCall
+call_of(const Member *member)
+{
+	return (InvariantsCall){member->raft.config.node_id, &member->raft, &step.before, &member->output,
+							member->received};
+}
+
+static uint64_t
+host_now(Member *member)
+{
+	(void) member;
+	return WORLD_NOW;
+}
+
+static void
+host_decided(Member *member)
+{
+	const RaftOutput *out = &member->output;
+	const Raft		 *r = &member->raft;
+	InvariantsCall	  call = call_of(member);
+
+	world_saved = world_saved || out->save;
 	if (r->saved.term > (uint64_t) world_limits.terms)
-		return WORLD_OVER_LIMIT;
-	if (crash && !out.save)
-		return WORLD_NOT_POSSIBLE;
-	for (uint32_t k = 0; k < out.n_events; k++)
-		world_happened[out.events[k].reason]++;
-	if (world_trace != NULL)
-		world_tell_output(w, i, r, &out);
-	if (!world_check_node(w, i, r, &before, &out, received))
-		return WORLD_VIOLATION;
-	if (crash)
+		end_step(member, WORLD_OVER_LIMIT);
+	else if (step.crash && !out->save)
+		end_step(member, WORLD_NOT_POSSIBLE);
+	else
 	{
-		go_down(&w->node[i], &r->saved);
-		return WORLD_DONE;
+		for (uint32_t k = 0; k < out->n_events; k++)
+			world_happened[out->events[k].reason]++;
+		if (world_trace != NULL)
+			world_tell_output(step.world, call.node, r, out);
+		if (!invariants_decided(&call))
+			end_step(member, WORLD_VIOLATION);
+	}
+}
+
+static MemberSave
+host_save(Member *member)
+{
+	int i = member->raft.config.node_id;
+
+	step.durable = member->raft.saved;
+	if (!world_check_saved(step.world, i, &step.durable))
+		end_step(member, WORLD_VIOLATION);
+	if (!step.crash)
+		return MEMBER_SAVED;
+	go_down(&step.world->node[i], &step.durable);
+	return MEMBER_NOT_SAVED;
+}
+
+static void
+host_show(Member *member)
+{
+	Raft		  *r = &member->raft;
+	InvariantsCall call = call_of(member);
+
+	if (!world_check_shown(step.world, &call, &step.durable))
+	{
+		end_step(member, WORLD_VIOLATION);
+		return;
 	}
 
 	/* A timer that was drawn anew may run out from min_timeout on. */
-	r->timer = r->random == 0 ? timer : WORLD_NOW + r->config.timeouts.min_timeout;
-	world_store(w, i, r);
-	for (uint32_t k = 0; k < out.n_messages; k++)
-	{
-		const RaftMessage *m = &out.messages[k];
+	r->timer = r->random == 0 ? step.timer : WORLD_NOW + r->config.timeouts.min_timeout;
+	world_store(step.world, call.node, r);
+}
 
-		if (m->type > RAFT_GREETING_CONFIRM)
-		{
-			if (!send_message(w, m))
-				return WORLD_OVER_LIMIT;
-		}
-		else if (n_greetings < GREETINGS)
+static void
+host_send(Member *member, const RaftMessage *m)
+{
+	InvariantsCall call = call_of(member);
+
+	if (!invariants_sent(&call, &step.durable, m, raft_lease_until(&member->raft)))
+		end_step(member, WORLD_VIOLATION);
+	else if (m->type <= RAFT_GREETING_CONFIRM)
+	{
+		if (n_greetings < GREETINGS)
 			greetings[n_greetings++] = *m;
 	}
-	return WORLD_DONE;
+	else if (!send_message(step.world, m))
+		end_step(member, WORLD_OVER_LIMIT);
+}
+
+static const MemberHost host = {
+	.now = host_now,
+	.decided = host_decided,
+	.save = host_save,
+	.show = host_show,
+	.send = host_send,
+};
+
+/* Load node i; its timer runs out as late as it can, or now. */
+static Member *
+wake(World *w, int i, bool fires, bool crash)
+{
+	const RaftTimeouts *t = &world_config(i)->timeouts;
+	Member			   *member = world_load(w, i);
+
+	member->host = &host;
+	member->state = MEMBER_RUNS;
+	step.world = w;
+	step.timer = member->raft.timer;
+	step.crash = crash;
+	step.durable = step.before = member->raft.saved;
+	step.result = WORLD_DONE;
+	if (!fires)
+		member->raft.timer += t->max_timeout - t->min_timeout;
+	return member;
+}
+
+static WorldResult
+receive(World *w, const RaftMessage *m, bool crash)
+{
+	Member *member = wake(w, m->to, false, crash);
+
+	member->output.save = false;
+	member_receive(member, m);
+	if (crash && !member->output.save)
+		return WORLD_NOT_POSSIBLE;
+	return step.result;
 }
 
 /* ---- starting ---- */
@@ -178,27 +264,23 @@ fresh_incarnation(const World *w, int i)
 static WorldResult
 greet_missing(World *w, int i)
 {
-	Raft	   *r;
-	uint64_t	timer;
-	bool		greets = false;
-	WorldResult result;
+	Member *member;
+	bool	greets = false;
 
 	if (!w->node[i].up)
 		return WORLD_DONE;
-	r = wake(w, i, false, &timer);
+	member = wake(w, i, false, false);
 	for (int j = 0; j < world_limits.nodes; j++)
 	{
-		if (j != i && w->node[j].up && !r->peers[j].answered)
+		if (j != i && w->node[j].up && !member->raft.peers[j].answered)
 		{
-			r->peers[j].greet_at = WORLD_NOW;
+			member->raft.peers[j].greet_at = WORLD_NOW;
 			greets = true;
 		}
 	}
-	if (!greets)
-		return WORLD_DONE;
-	raft_tick(r, WORLD_NOW, &out);
-	result = finish(w, i, r, timer, NULL, false);
-	return result;
+	if (greets)
+		member_tick(member, WORLD_NOW);
+	return step.result;
 }
 
 /* Again and again, because what a member learns may make it greet anew. */
@@ -219,14 +301,10 @@ exchange_greetings(World *w)
 		for (; done < n_greetings; done++)
 		{
 			RaftMessage m = greetings[done];
-			Raft	   *r;
-			uint64_t	timer;
 
 			if (!w->node[m.to].up || is_lost(&m))
 				continue;
-			r = wake(w, m.to, false, &timer);
-			raft_receive(r, WORLD_NOW, &m, &out);
-			if ((result = finish(w, m.to, r, timer, &m, false)) != WORLD_DONE)
+			if ((result = receive(w, &m, false)) != WORLD_DONE)
 				return result;
 		}
 	}
@@ -249,7 +327,7 @@ start(World *w, int i, bool wiped)
 	world_store_saved(n, &first);
 	if (!world_check_start(w, i, &loaded, wiped))
 		return WORLD_VIOLATION;
-	r = world_load(w, i);
+	r = &world_load(w, i)->raft;
 	raft_init(r, &config, &first, WORLD_NOW);
 	r->timer = WORLD_NOW + config.timeouts.min_timeout;
 	world_store(w, i, r);
@@ -260,35 +338,31 @@ start(World *w, int i, bool wiped)
 /* ---- the steps ---- */
 
 static WorldResult
-tick(World *w, const WorldStep *step)
+tick(World *w, const WorldStep *what)
 {
-	const WorldNode *n = &w->node[step->node];
-	bool			 fires = step->kind == STEP_TIME_OUT;
-	uint64_t		 timer;
-	Raft			*r;
+	bool	fires = what->kind == STEP_TIME_OUT;
+	Member *member;
 
-	if (!n->up)
+	if (!w->node[what->node].up)
 		return WORLD_NOT_POSSIBLE;
-	r = wake(w, step->node, fires, &timer);
-	if (raft_deadline(r) > WORLD_NOW)
+	member = wake(w, what->node, fires, what->crash);
+	if (member_deadline(member) > WORLD_NOW)
 		return WORLD_NOT_POSSIBLE;
-	if (fires && (r->role == RAFT_LEADER || timer > WORLD_NOW))
+	if (fires && (member->raft.role == RAFT_LEADER || step.timer > WORLD_NOW))
 		return WORLD_NOT_POSSIBLE;
-	raft_tick(r, WORLD_NOW, &out);
-	return finish(w, step->node, r, timer, NULL, step->crash);
+	member_tick(member, WORLD_NOW);
+	return step.result;
 }
 
 static WorldResult
-deliver(World *w, const WorldStep *step)
+deliver(World *w, const WorldStep *what)
 {
 	RaftMessage m;
-	uint64_t	timer;
-	Raft	   *r;
 
-	if (step->item >= w->n_flight || !w->node[w->flight[step->item].to].up)
+	if (what->item >= w->n_flight || !w->node[w->flight[what->item].to].up)
 		return WORLD_NOT_POSSIBLE;
-	world_unpack_message(&w->flight[step->item], &m);
-	if (step->kind == STEP_DUPLICATE)
+	world_unpack_message(&w->flight[what->item], &m);
+	if (what->kind == STEP_DUPLICATE)
 	{
 		if (w->duplicates == world_limits.duplicates)
 			return WORLD_NOT_POSSIBLE;
@@ -297,55 +371,49 @@ deliver(World *w, const WorldStep *step)
 	else
 	{
 		w->n_flight--;
-		memmove(&w->flight[step->item], &w->flight[step->item + 1],
-				(size_t) (w->n_flight - step->item) * sizeof(w->flight[0]));
+		memmove(&w->flight[what->item], &w->flight[what->item + 1],
+				(size_t) (w->n_flight - what->item) * sizeof(w->flight[0]));
 		memset(&w->flight[w->n_flight], 0, sizeof(w->flight[0]));
 	}
-	r = wake(w, m.to, false, &timer);
-	raft_receive(r, WORLD_NOW, &m, &out);
-	return finish(w, m.to, r, timer, &m, step->crash);
+	return receive(w, &m, what->crash);
 }
 
 static WorldResult
-transfer(World *w, const WorldStep *step)
+transfer(World *w, const WorldStep *what)
 {
-	uint64_t timer;
-	Raft	*r;
-
-	if (!w->node[step->node].up || w->transfers == world_limits.transfers ||
-		w->node[step->node].role != RAFT_LEADER || step->item == step->node)
+	if (!w->node[what->node].up || w->transfers == world_limits.transfers ||
+		w->node[what->node].role != RAFT_LEADER || what->item == what->node)
 		return WORLD_NOT_POSSIBLE;
-	r = wake(w, step->node, false, &timer);
-	if (raft_transfer(r, WORLD_NOW, step->item, &out) != RAFT_TRANSFER_STARTED)
+	if (member_transfer(wake(w, what->node, false, what->crash), what->item) != RAFT_TRANSFER_STARTED)
 		return WORLD_NOT_POSSIBLE;
 	w->transfers++;
-	return finish(w, step->node, r, timer, NULL, step->crash);
+	return step.result;
 }
 
 static WorldResult
-restart(World *w, const WorldStep *step)
+restart(World *w, const WorldStep *what)
 {
-	WorldNode *n = &w->node[step->node];
+	WorldNode *n = &w->node[what->node];
 
-	if (n->up != (step->kind != STEP_START))
+	if (n->up != (what->kind != STEP_START))
 		return WORLD_NOT_POSSIBLE;
-	if (step->kind == STEP_RESTART && w->crashes++ == world_limits.crashes)
+	if (what->kind == STEP_RESTART && w->crashes++ == world_limits.crashes)
 		return WORLD_NOT_POSSIBLE;
-	if (step->kind == STEP_WIPE && w->wipes++ == world_limits.wipes)
+	if (what->kind == STEP_WIPE && w->wipes++ == world_limits.wipes)
 		return WORLD_NOT_POSSIBLE;
-	return start(w, step->node, step->kind == STEP_WIPE);
+	return start(w, what->node, what->kind == STEP_WIPE);
 }
 
 WorldResult
-world_act(World *w, const WorldStep *step)
+world_act(World *w, const WorldStep *what)
 {
 	WorldResult result = WORLD_NOT_POSSIBLE;
 
 	n_greetings = 0;
 	world_saved = false;
-	if (step->crash && w->crashes++ == world_limits.crashes)
+	if (what->crash && w->crashes++ == world_limits.crashes)
 		return WORLD_NOT_POSSIBLE;
-	switch (step->kind)
+	switch (what->kind)
 	{
 		case STEP_TIME_PASSES:
 			world_pass_time(w);
@@ -353,19 +421,19 @@ world_act(World *w, const WorldStep *step)
 			break;
 		case STEP_TICK:
 		case STEP_TIME_OUT:
-			result = tick(w, step);
+			result = tick(w, what);
 			break;
 		case STEP_DELIVER:
 		case STEP_DUPLICATE:
-			result = deliver(w, step);
+			result = deliver(w, what);
 			break;
 		case STEP_RESTART:
 		case STEP_START:
 		case STEP_WIPE:
-			result = restart(w, step);
+			result = restart(w, what);
 			break;
 		case STEP_TRANSFER:
-			result = transfer(w, step);
+			result = transfer(w, what);
 			break;
 		case STEP_KINDS:
 			break;
@@ -373,7 +441,7 @@ world_act(World *w, const WorldStep *step)
 	if (result == WORLD_DONE && !world_check_leases(w))
 		result = WORLD_VIOLATION;
 	if (result == WORLD_DONE)
-		world_steps[step->kind]++;
+		world_steps[what->kind]++;
 	return result;
 }
 

@@ -25,7 +25,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "raft.h"
+#include "invariants.h"
+#include "member.h"
 
 #define WORLD_NODES	  3	 /* at most */
 #define WORLD_TERMS	  8	 /* terms 0 .. 7 are remembered */
@@ -79,6 +80,7 @@ typedef struct WorldPeer
 	uint8_t flags;
 	uint8_t answer_term;
 	uint8_t answer_promise;
+	uint8_t sent; /* number of the last datagram that went to it */
 	uint8_t sequence;
 	uint8_t window[2]; /* bit k: sequence - k was seen; high byte first */
 	uint8_t ballot;
@@ -104,7 +106,6 @@ typedef struct WorldNode
 	/* The rest is zero on a node that is down. */
 	uint8_t	  incarnation;
 	uint8_t	  loaded_save_number;
-	uint8_t	  sequence;
 	uint8_t	  role;
 	int8_t	  leader_id;
 	int8_t	  term_leader;
@@ -211,7 +212,6 @@ typedef enum WorldResult
 } WorldResult;
 
 extern WorldLimits world_limits;
-extern char		   world_violation[256];			   /* what was violated */
 extern FILE		  *world_trace;						   /* where to say what happens; or NULL */
 extern uint64_t	   world_happened[WORLD_REASONS];	   /* events of the cores, by reason */
 extern uint64_t	   world_steps[STEP_KINDS];			   /* steps that could be taken */
@@ -220,7 +220,7 @@ extern bool		   world_saved;						   /* has the last step saved? */
 
 /* pack.c */
 extern void				 world_prepare(void); /* after setting world_limits */
-extern Raft				*world_load(const World *w, int i);
+extern Member			*world_load(const World *w, int i);
 extern void				 world_store(World *w, int i, const Raft *r);
 extern void				 world_store_saved(WorldNode *n, const RaftSaved *saved);
 extern void				 world_load_saved(const WorldNode *n, RaftSaved *saved);
@@ -263,10 +263,9 @@ extern bool				 world_start_needs_three(const char *name);
 extern const char *const world_start_names[];
 
 /* check.c */
-extern bool world_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern bool world_check_start(const World *w, int i, const RaftSaved *before, bool wiped);
-extern bool world_check_node(World *w, int i, const Raft *r, const RaftSaved *before,
-							 const RaftOutput *out, const RaftMessage *received);
+extern bool world_check_saved(World *w, int i, const RaftSaved *saved);
+extern bool world_check_shown(World *w, const InvariantsCall *call, const RaftSaved *durable);
 extern bool world_check_leases(const World *w);
 
 /* tell.c */

@@ -23,14 +23,68 @@ static World world;
 /* ---- the disk ---- */
 
 static void
-write_disk(World *w)
+write_disk(World *w, const RaftSaved *saved)
 {
 	StoreIdentity identity = {FUZZ_CLUSTER, w->config.node_id};
 
-	store_encode(&identity, &w->raft.saved, w->image + (size_t) w->next_slot * STORE_SLOT_STRIDE);
+	store_encode(&identity, saved, w->image + (size_t) w->next_slot * STORE_SLOT_STRIDE);
 	w->next_slot = 1 - w->next_slot;
-	w->disk = w->raft.saved;
+	w->disk = *saved;
 }
+
+/* ---- the host ---- */
+
+static uint64_t
+host_now(Member *member)
+{
+	return ((const World *) member->context)->now;
+}
+
+static void
+host_decided(Member *member)
+{
+	watch_call(member->context, member->received);
+}
+
+static MemberSave
+host_save(Member *member)
+{
+	World *w = member->context;
+
+	if (w->dies == DIES_BEFORE_SAVE)
+		return MEMBER_NOT_SAVED; /* nothing of it is shown or sent */
+	write_disk(w, &member->raft.saved);
+	return MEMBER_SAVED;
+}
+
+static void
+host_show(Member *member)
+{
+	World *w = member->context;
+
+	if (w->dies == DIES_AFTER_SAVE)
+		member_end(member);
+	else if (w->dies != STARTS)
+		watch_shown(w);
+}
+
+static void
+host_send(Member *member, const RaftMessage *m)
+{
+	World *w = member->context;
+
+	watch_sent(w, m, member->received);
+	w->sent[w->n_sent % SENT_KEPT] = *m;
+	w->n_sent++;
+}
+
+static const MemberHost host = {
+	.now = host_now,
+	.decided = host_decided,
+	.save = host_save,
+	.show = host_show,
+	.send = host_send,
+};
 
 /* Start from what the file holds, or, "wiped", from nothing. */
 static void
@@ -57,56 +111,41 @@ start(World *w, bool wiped, bool damaged)
 		memcpy(w->image + STORE_SLOT_STRIDE, w->image, STORE_SLOT_SIZE);
 		w->next_slot = 1;
 	}
-	memset(&w->raft, 0xA5, sizeof(w->raft));
-	raft_init(&w->raft, &w->config, &first, w->now);
-	write_disk(w);
+	memset(&w->member, 0xA5, sizeof(w->member));
+	write_disk(w, &first);
+	w->dies = STARTS;
+	member_start(&w->member, &host, w, &w->config, &first);
 	watch_start(w, wiped || damaged);
 }
 
-/* ---- one call of the core ---- */
+/* ---- one call ---- */
 
-static void
-begin_call(World *w)
+static Member *
+begin_call(World *w, uint8_t dies)
 {
-	w->before = w->raft;
+	w->before = w->member.raft;
+	w->dies = dies;
 	if (w->n_calls++ % 16 == 0) /* the core must fill it in; it is large */
-		memset(&w->out, 0xA5, sizeof(w->out));
-	w->out.save = false;
-	w->out.n_messages = w->out.n_events = 0;
+		memset(&w->member.output, 0xA5, sizeof(w->member.output));
+	w->member.output.save = w->member.output.heard = false;
+	w->member.output.n_messages = w->member.output.n_events = 0;
+	return &w->member;
 }
 
-/* Save, show, send; "dies" says that the process ends before or after the save. */
+/* Whoever died in a call starts again. */
 static void
-end_call(World *w, const RaftMessage *received, uint8_t dies)
+end_call(World *w)
 {
-	watch_call(w, received);
-	if (dies == DIES_BEFORE_SAVE && w->out.save)
-	{
-		start(w, false, false); /* nothing of it was shown or sent */
-		return;
-	}
-	if (w->out.save)
-		write_disk(w);
-	if (dies == DIES_AFTER_SAVE)
-	{
+	if (w->member.state == MEMBER_ENDED)
 		start(w, false, false);
-		return;
-	}
-	watch_sent(w, received);
-	for (uint32_t i = 0; i < w->out.n_messages; i++)
-	{
-		w->sent[w->n_sent % SENT_KEPT] = w->out.messages[i];
-		w->n_sent++;
-	}
 }
 
 static void
 tick(World *w, uint8_t dies)
 {
-	begin_call(w);
-	raft_tick(&w->raft, w->now, &w->out);
-	CHECK(raft_deadline(&w->raft) > w->now, "nothing is due after a tick");
-	end_call(w, NULL, dies);
+	member_tick(begin_call(w, dies), w->now);
+	CHECK(w->member.state == MEMBER_ENDED || member_deadline(&w->member) > w->now, "nothing is due after a tick");
+	end_call(w);
 }
 
 static void
@@ -124,9 +163,9 @@ receive(World *w, const RaftMessage *m, uint8_t dies)
 		CHECK((message_decode(bytes, sizeof(bytes), &envelope, &decoded) == MESSAGE_OK) == possible,
 			  "the codec and message_is_possible() agree");
 	}
-	begin_call(w);
-	raft_receive(&w->raft, w->now, m, &w->out);
-	end_call(w, m, dies);
+	member_receive(begin_call(w, dies), m);
+	watch_received(w, m);
+	end_call(w);
 }
 
 /* ---- what peers say ---- */
@@ -223,7 +262,7 @@ spoil(RaftMessage *m, uint8_t how, uint8_t choice)
 static void
 fill_request(World *w, RaftMessage *m, Input *input)
 {
-	const Raft *r = &w->raft;
+	const Raft *r = &w->member.raft;
 	uint8_t		choice = next_byte(input);
 
 	m->position = (RaftPosition){choice % 3, choice / 64};
@@ -252,7 +291,7 @@ fill_request(World *w, RaftMessage *m, Input *input)
 static void
 fill_answer(World *w, RaftMessage *m, Input *input)
 {
-	const Raft *r = &w->raft;
+	const Raft *r = &w->member.raft;
 	uint8_t		choice = next_byte(input);
 
 	m->granted = choice % 4 != 0;
@@ -284,16 +323,16 @@ fill_greeting_answer(World *w, RaftMessage *m, Input *input)
 	m->promise = promise_of(w, choice);
 	if (choice < 160)
 		return; /* remembers nothing of this member */
-	m->remembered_boot = near(w->raft.saved.boot, next_byte(input));
+	m->remembered_boot = near(w->member.raft.saved.boot, next_byte(input));
 	m->remembered_incarnation = w->config.incarnation + (choice > 240);
-	m->remembered_save = near(w->raft.saved.save_number, next_byte(input));
+	m->remembered_save = near(w->member.raft.saved.save_number, next_byte(input));
 }
 
 /* A message as a peer would put it together that knows this start. */
 static RaftMessage
 make_message(World *w, RaftMessageType type, Input *input)
 {
-	const Raft *r = &w->raft;
+	const Raft *r = &w->member.raft;
 	RaftMessage m;
 	uint8_t		who = next_byte(input);
 	uint8_t		how = next_byte(input);
@@ -398,7 +437,7 @@ change_timeouts(World *w, uint8_t choice)
 	t.max_timeout = 2 * t.min_timeout;
 	t.heartbeat_interval = t.min_timeout / 4;
 	w->config.timeouts = t;
-	raft_set_timeouts(&w->raft, &t);
+	member_reload(&w->member, &t, w->member.raft.may_lead);
 }
 
 static void
@@ -423,43 +462,40 @@ step_host(World *w, uint8_t op, Input *input)
 {
 	uint8_t			   choice = next_byte(input);
 	RaftTransferResult result;
-	bool			   abstained = w->raft.saved.abstaining != RAFT_VOTING;
+	bool			   abstained = w->member.raft.saved.abstaining != RAFT_VOTING;
 
-	begin_call(w);
+	(void) begin_call(w, DIES_NOT);
 	switch (op)
 	{
 		case STEP_TRANSFER:
-			result = raft_transfer(&w->raft, w->now, choice > 200 ? choice - 264 : choice % 8 - 1, &w->out);
-			CHECK((result == RAFT_TRANSFER_STARTED) == (w->out.n_messages == 1), "told to stand");
+			result = member_transfer(&w->member, choice > 200 ? choice - 264 : choice % 8 - 1);
+			CHECK((result == RAFT_TRANSFER_STARTED) == (w->member.output.n_messages == RAFT_TRANSFERS), "told to stand");
 			break;
 		case STEP_RESIGN:
-			raft_resign(&w->raft, w->now, &w->out);
-			CHECK(w->raft.role == RAFT_FOLLOWER, "has resigned");
+			member_resign(&w->member);
+			CHECK(w->member.raft.role == RAFT_FOLLOWER, "has resigned");
 			break;
 		case STEP_ADMIT:
-			CHECK(raft_admit(&w->raft, w->now, &w->out) == abstained, "admitted only if it abstains");
+			CHECK(member_admit(&w->member) == abstained, "admitted only if it abstains");
 			break;
 		case STEP_MAY_LEAD:
-			raft_set_may_lead(&w->raft, choice % 2 != 0);
-			if (choice % 2 == 0)
-				raft_resign(&w->raft, w->now, &w->out);
+			member_reload(&w->member, &w->config.timeouts, choice % 2 != 0);
 			break;
 		case STEP_POSITION:
-			raft_set_position(&w->raft, (RaftPosition){choice % 3, choice / 64});
-			return;
+			member_set_position(&w->member, (RaftPosition){choice % 3, choice / 64});
+			break;
 		case STEP_TIMEOUTS:
 			change_timeouts(w, choice);
-			return;
+			break;
 		case STEP_PEER_RESTARTS:
 			w->peer[choice % w->config.list_size].boot++;
 			w->peer[choice % w->config.list_size].incarnation += 7;
 			w->peer[choice % w->config.list_size].round = 1;
-			return;
+			break;
 		default:
 			restart(w, choice);
-			return;
+			break;
 	}
-	end_call(w, NULL, DIES_NOT);
 }
 
 static void
@@ -483,8 +519,8 @@ step(World *w, Input *input)
 	}
 	else if (op == STEP_DEADLINE || op == STEP_DEADLINE_AGAIN)
 	{
-		if (raft_deadline(&w->raft) > w->now)
-			w->now = raft_deadline(&w->raft);
+		if (raft_deadline(&w->member.raft) > w->now)
+			w->now = raft_deadline(&w->member.raft);
 		tick(w, dies);
 	}
 	else if (op == STEP_WAIT || op == STEP_WAIT_LONG)
@@ -502,6 +538,7 @@ begin_world(World *w, Input *input)
 	static const uint32_t sizes[] = {3, 1, 2, 4, 5, 7, RAFT_MAX_NODES, 3};
 	uint8_t				  choice = next_byte(input);
 	RaftConfig			 *c = &w->config;
+	RaftSaved			  first;
 
 	memset(w, 0, sizeof(*w));
 	w->now = 1000000;
@@ -521,13 +558,10 @@ begin_world(World *w, Input *input)
 		w->peer[i].round = 1;
 	}
 
-	w->raft.saved.save_number = 1;
-	w->raft.saved.voted_for = RAFT_NONE;
-	w->raft.saved.list_digest = c->list_digest;
-	w->raft.saved.list_size = c->list_size;
+	first = (RaftSaved){.save_number = 1, .voted_for = RAFT_NONE, .list_digest = c->list_digest, .list_size = c->list_size};
 	if (choice >= 192) /* near the end of all terms */
-		w->raft.saved.term = RAFT_MAX_TERM - choice % 4;
-	write_disk(w);
+		first.term = RAFT_MAX_TERM - choice % 4;
+	write_disk(w, &first);
 	memcpy(w->image + STORE_SLOT_STRIDE, w->image, STORE_SLOT_SIZE);
 	start(w, choice >= 128 && choice < 160, false);
 }

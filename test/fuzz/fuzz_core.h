@@ -8,7 +8,7 @@
 #define PG_LEADER_FUZZ_CORE_H
 
 #include "../../node/store.h"
-#include "../../raft/raft.h"
+#include "../../node/member.h"
 
 /*
  * A step is a byte: what to do is its remainder by STEPS, and its quotient says
@@ -39,7 +39,8 @@ enum
 {
 	DIES_NOT = 0,
 	DIES_AFTER_SAVE,
-	DIES_BEFORE_SAVE
+	DIES_BEFORE_SAVE,
+	STARTS
 };
 
 /* Timeouts are changed to multiples of 50 ms, up to this one. */
@@ -61,9 +62,9 @@ typedef struct Watched
 typedef struct World
 {
 	RaftConfig config;
-	Raft	   raft;
+	Member	   member;
 	Raft	   before; /* the call */
-	RaftOutput out;
+	uint8_t	   dies;   /* in it, or not; or it is its start */
 	uint64_t   now;
 	uint32_t   n_calls;
 
@@ -77,7 +78,7 @@ typedef struct World
 	Watched		peer[RAFT_MAX_NODES];
 
 	/* The account of this start; watched_term is the term it speaks of. */
-	uint64_t last_sequence;
+	uint64_t last_sequence[RAFT_MAX_NODES];
 	uint64_t watched_term;
 	uint64_t asked_at; /* first vote request of that term */
 	uint64_t asked_promise;
@@ -92,13 +93,17 @@ typedef struct World
 	uint64_t bound_until; /* its own promises, across restarts */
 } World;
 
-/* After raft_init(); "forgot": the store was lost or damaged. */
+/* After member_start(); "forgot": the store was lost or damaged. */
 extern void watch_start(World *w, bool forgot);
 
 /* After a call, before anything of it is saved; "received" may be NULL. */
 extern void watch_call(World *w, const RaftMessage *received);
 
-/* When its messages go out, after the save. */
-extern void watch_sent(World *w, const RaftMessage *received);
+/* After a message was taken in, whatever came of it. */
+extern void watch_received(World *w, const RaftMessage *received);
+
+/* It is shown, and one of its messages goes out: after the save. */
+extern void watch_shown(World *w);
+extern void watch_sent(World *w, const RaftMessage *m, const RaftMessage *received);
 
 #endif /* PG_LEADER_FUZZ_CORE_H */

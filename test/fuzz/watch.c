@@ -10,6 +10,7 @@
 
 #include "fuzz.h"
 #include "fuzz_core.h"
+#include "invariants.h"
 
 #define TOO_LATE (4 * RAFT_MAX_PROMISE)
 
@@ -17,15 +18,6 @@ static uint64_t
 larger_of(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
-}
-
-static bool
-same_saved(const RaftSaved *a, const RaftSaved *b)
-{
-	return a->save_number == b->save_number && a->boot == b->boot &&
-		   a->term == b->term && a->voted_for == b->voted_for &&
-		   a->promise == b->promise && a->list_digest == b->list_digest &&
-		   a->list_size == b->list_size && a->abstaining == b->abstaining;
 }
 
 /* What a promise is worth to its leader. */
@@ -54,17 +46,17 @@ forget_term(World *w, uint64_t term)
 void
 watch_start(World *w, bool forgot)
 {
-	uint64_t bound = raft_promise_until(&w->raft);
+	uint64_t bound = raft_promise_until(&w->member.raft);
 
 	CHECK(forgot || bound >= w->bound_until, "X: a promise does not end with a restart");
 	if (forgot)
 	{
-		CHECK(w->raft.saved.abstaining != RAFT_VOTING, "a member that forgot abstains");
+		CHECK(w->member.raft.saved.abstaining != RAFT_VOTING, "a member that forgot abstains");
 		w->led_term = 0;
 	}
 	w->bound_until = bound;
-	w->last_sequence = 0;
-	forget_term(w, w->raft.saved.term);
+	memset(w->last_sequence, 0, sizeof(w->last_sequence));
+	forget_term(w, w->member.raft.saved.term);
 }
 
 /* ---- the account ---- */
@@ -149,7 +141,7 @@ lease_limit(const World *w)
 static void
 check_leadership(const World *w)
 {
-	const Raft *r = &w->raft;
+	const Raft *r = &w->member.raft;
 	uint64_t	lease = raft_lease_until(r);
 	uint32_t	votes = 1;
 
@@ -171,22 +163,10 @@ check_leadership(const World *w)
 
 /* ---- the record, and what a call may change ---- */
 
-static void
-check_record(const World *w)
+static InvariantsCall
+call_of(const World *w, const RaftMessage *received)
 {
-	const RaftSaved *saved = &w->raft.saved;
-	const RaftSaved *disk = &w->disk;
-
-	CHECK(w->out.save || same_saved(saved, disk), "F: a change is saved");
-	CHECK(!w->out.save || saved->save_number > disk->save_number, "F: a save has a new number");
-	CHECK(saved->term >= disk->term && saved->term <= RAFT_MAX_TERM, "M: the term");
-	CHECK(saved->term > disk->term || disk->voted_for == RAFT_NONE ||
-			  saved->voted_for == disk->voted_for || saved->voted_for == RAFT_UNKNOWN,
-		  "V: one vote a term");
-	CHECK(saved->boot >= disk->boot, "M: the boot counter");
-	CHECK(saved->promise <= RAFT_MAX_PROMISE, "a possible promise");
-	CHECK(saved->abstaining == RAFT_VOTING || w->raft.role == RAFT_FOLLOWER,
-		  "A: who abstains neither stands nor leads");
+	return (InvariantsCall){w->config.node_id, &w->member.raft, &w->before.saved, &w->member.output, received};
 }
 
 /* A vote, for whomever, while a promise runs: only for what that promise allows. */
@@ -194,7 +174,7 @@ static void
 check_withholding(const World *w, const RaftMessage *m)
 {
 	const Raft *before = &w->before;
-	const Raft *r = &w->raft;
+	const Raft *r = &w->member.raft;
 	bool		lifted = false;
 
 	if (r->saved.voted_for < 0 || raft_promise_until(before) <= w->now ||
@@ -219,13 +199,12 @@ static void
 without_accounts(const Raft *r, Raft *plain)
 {
 	*plain = *r;
-	plain->sequence = 0;
 	memset(&plain->counters, 0, sizeof(plain->counters));
 	for (int i = 0; i < RAFT_MAX_NODES; i++)
 	{
 		RaftPeer *peer = &plain->peers[i];
 
-		peer->greet_at = peer->greeted_at = 0;
+		peer->sent = peer->greet_at = peer->greeted_at = 0;
 		peer->greeter_boot = peer->greeter_incarnation = 0;
 		peer->told_greeter_at = peer->told_new_start_at = peer->told_others_at = 0;
 	}
@@ -248,11 +227,11 @@ check_replay(const World *w, const RaftMessage *m)
 	static Raft		  again;
 	static RaftOutput out;
 
-	if (m == NULL || w->now >= raft_deadline(&w->raft))
-		return; /* something is due as well */
-	again = w->raft;
+	if (m == NULL)
+		return;
+	again = w->member.raft;
 	raft_receive(&again, w->now, m, &out);
-	CHECK(!out.save && out.n_events == 0 && knows_the_same(&w->raft, &again),
+	CHECK(!out.save && out.n_events == 0 && knows_the_same(&w->member.raft, &again),
 		  "a replayed datagram changes nothing");
 	for (uint32_t i = 0; i < out.n_messages; i++)
 		CHECK(out.messages[i].type <= RAFT_GREETING_ANSWER, "a replayed datagram says nothing");
@@ -263,11 +242,9 @@ static void
 check_effect(const World *w, const RaftMessage *m)
 {
 	const Raft *before = &w->before;
-	const Raft *r = &w->raft;
-	bool		same = same_saved(&r->saved, &before->saved) && r->role == before->role;
+	const Raft *r = &w->member.raft;
+	bool		same = invariants_same(&r->saved, &before->saved) && r->role == before->role;
 
-	if (m == NULL || w->now >= raft_deadline(before))
-		return; /* something was due as well */
 	if (m->type == RAFT_PRE_VOTE_REQUEST)
 		CHECK(same && r->timer == before->timer, "a pre-vote request changes nothing");
 	if (m->type == RAFT_VOTE_REQUEST && same)
@@ -286,97 +263,65 @@ check_effect(const World *w, const RaftMessage *m)
 void
 watch_call(World *w, const RaftMessage *received)
 {
-	char words[256];
+	InvariantsCall call = call_of(w, received);
+	char		   words[256];
 
-	CHECK(w->out.n_messages <= RAFT_MAX_MESSAGES, "messages");
-	CHECK(w->out.n_events <= RAFT_MAX_EVENTS, "events");
-	for (uint32_t i = 0; i < w->out.n_events; i++)
+	CHECK(w->member.output.n_messages <= RAFT_MAX_MESSAGES, "messages");
+	CHECK(w->member.output.n_events <= RAFT_MAX_EVENTS, "events");
+	for (uint32_t i = 0; i < w->member.output.n_events; i++)
 	{
-		CHECK(w->out.events[i].reason < RAFT_REASONS, "a reason");
-		CHECK(raft_describe_event(&w->out.events[i], words, sizeof(words))[0] != '\0', "words");
+		CHECK(w->member.output.events[i].reason < RAFT_REASONS, "a reason");
+		CHECK(raft_describe_event(&w->member.output.events[i], words, sizeof(words))[0] != '\0', "words");
 	}
-	CHECK(raft_deadline(&w->raft) <= w->now + TOO_LATE, "the deadline is finite");
-	CHECK(raft_promise_until(&w->raft) <= w->now + RAFT_MAX_PROMISE, "a promise ends");
-	check_record(w);
+	CHECK(raft_deadline(&w->member.raft) <= w->now + TOO_LATE, "the deadline is finite");
+	CHECK(raft_promise_until(&w->member.raft) <= w->now + RAFT_MAX_PROMISE, "a promise ends");
+	CHECK(w->member.raft.saved.promise <= RAFT_MAX_PROMISE, "a possible promise");
+	CHECK(invariants_decided(&call), invariants_violation);
 	check_withholding(w, received);
-	check_effect(w, received);
-	check_replay(w, received);
 
-	if (w->raft.saved.term != w->watched_term)
-		forget_term(w, w->raft.saved.term);
-	for (uint32_t i = 0; i < w->out.n_messages; i++)
-		account_sent(w, &w->out.messages[i]);
+	if (w->member.raft.saved.term != w->watched_term)
+		forget_term(w, w->member.raft.saved.term);
+	for (uint32_t i = 0; i < w->member.output.n_messages; i++)
+		account_sent(w, &w->member.output.messages[i]);
 	if (received != NULL)
 		account_received(w, received);
 	check_leadership(w);
 }
 
-/* ---- what goes out ---- */
-
-static void
-check_says(const World *w, const RaftMessage *m, const RaftMessage *received)
+/* What it did to the core; that it has no effect is also one. */
+void
+watch_received(World *w, const RaftMessage *received)
 {
-	const RaftSaved *saved = &w->raft.saved;
-	bool			 is_now = m->term == saved->term;
-
-	switch (m->type)
-	{
-		case RAFT_VOTE_REQUEST:
-			/* one that the same call has overtaken, with somebody else's request, binds nobody */
-			CHECK(!is_now || saved->voted_for == w->config.node_id, "V: asks with its own vote");
-			CHECK(!is_now || saved->promise >= m->promise, "F: stored what it asks for");
-			break;
-		case RAFT_HEARTBEAT:
-			CHECK(!is_now || saved->voted_for == w->config.node_id, "S: leads with its own vote");
-			CHECK(saved->promise >= m->promise, "F: stored what it asks for");
-			break;
-		case RAFT_VOTE_ANSWER:
-			CHECK(!m->granted || (saved->voted_for == m->to && saved->term == m->asked_term),
-				  "F: gives a vote that it stored");
-			break;
-		case RAFT_HEARTBEAT_ANSWER:
-			CHECK(!m->granted || (received != NULL && saved->promise >= received->promise),
-				  "F: stored what it promises");
-			break;
-		default:
-			break;
-	}
-	if (saved->abstaining != RAFT_VOTING && w->before.saved.abstaining != RAFT_VOTING)
-	{
-		CHECK(m->type != RAFT_VOTE_REQUEST && m->type != RAFT_PRE_VOTE_REQUEST &&
-				  m->type != RAFT_HEARTBEAT && m->type != RAFT_TRANSFER && m->abstaining,
-			  "A: who abstains does not stand, and says so");
-		CHECK(!m->granted || m->type == RAFT_HEARTBEAT_ANSWER, "A: who abstains does not vote");
-	}
+	check_effect(w, received);
+	check_replay(w, received);
 }
 
-static void
-check_sent(World *w, const RaftMessage *m, const RaftMessage *received)
+/* ---- what goes out ---- */
+
+void
+watch_shown(World *w)
 {
-	const RaftSaved *saved = &w->raft.saved;
+	CHECK(invariants_same(&w->member.raft.saved, &w->disk), "F: saved before anything is shown");
+	w->bound_until = raft_promise_until(&w->member.raft);
+	if (w->member.raft.role == RAFT_LEADER)
+		w->led_term = larger_of(w->led_term, w->member.raft.saved.term);
+}
+
+void
+watch_sent(World *w, const RaftMessage *m, const RaftMessage *received)
+{
+	InvariantsCall call = call_of(w, received);
 
 	CHECK(message_is_possible(m), "a possible message");
 	CHECK(m->from == w->config.node_id && m->to != m->from, "from and to");
 	CHECK((w->config.members >> m->to & 1) != 0, "to a member");
 	CHECK(m->incarnation == w->config.incarnation && m->list_digest == w->config.list_digest,
 		  "of this start");
-	CHECK(m->boot <= saved->boot && m->save_number <= saved->save_number && m->term <= saved->term,
-		  "F: durable");
-	CHECK(m->sequence > w->last_sequence, "sequence");
-	w->last_sequence = m->sequence;
+	CHECK(m->sequence > w->last_sequence[m->to], "sequence");
+	w->last_sequence[m->to] = m->sequence;
 	if (m->type >= RAFT_PRE_VOTE_REQUEST)
-		CHECK(w->before.peers[m->to].answered || w->raft.peers[m->to].answered,
+		CHECK(w->before.peers[m->to].answered || w->member.raft.peers[m->to].answered,
 			  "no word to who has not answered the greeting");
-	check_says(w, m, received);
-}
-
-void
-watch_sent(World *w, const RaftMessage *received)
-{
-	CHECK(same_saved(&w->raft.saved, &w->disk), "F: saved before anything is sent");
-	for (uint32_t i = 0; i < w->out.n_messages; i++)
-		check_sent(w, &w->out.messages[i], received);
-	w->bound_until = raft_promise_until(&w->raft);
-	if (w->raft.role == RAFT_LEADER)
-		w->led_term = larger_of(w->led_term, w->raft.saved.term);
+	CHECK(invariants_sent(&call, &w->disk, m, raft_lease_until(&w->member.raft)), invariants_violation);
+	CHECK(w->disk.abstaining == RAFT_VOTING || m->abstaining, "A: who abstains says so");
 }

@@ -6,6 +6,7 @@
  * show and send, never from what a core believes, except to compare the two.
  */
 #include "checker.h"
+#include "invariants.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,60 +27,75 @@ checker_fail(World *w, char invariant, uint64_t nodes, const char *format, ...)
 	longjmp(w->escape, 1);
 }
 
-static bool
-is_same(const RaftSaved *a, const RaftSaved *b)
+static uint8_t *
+vote_of(void *context, int node, uint64_t term)
 {
-	return a->save_number == b->save_number && a->boot == b->boot && a->term == b->term &&
-		   a->voted_for == b->voted_for && a->promise == b->promise &&
-		   a->list_digest == b->list_digest && a->list_size == b->list_size &&
-		   a->abstaining == b->abstaining;
+	return &((World *) context)->vote_of[term][node];
 }
 
-/*
- * A vote that is on disk is given, whether or not anyone hears of it.  An old copy
- * that was put back has forgotten what came after it: what it may not do is act
- * on that, so only its first record, which nobody has answered yet, is let pass.
- */
-static void
-check_vote(World *w, const Node *n, int i, bool is_old_copy)
+static uint8_t *
+leader_of(void *context, uint64_t term)
 {
-	const RaftSaved *s = &n->durable;
-	int8_t			*vote = &w->vote_of[s->term][i];
+	return &((World *) context)->leader_of[term];
+}
 
-	if (s->voted_for >= 0)
-	{
-		if (*vote >= 0 && *vote != s->voted_for)
-			checker_fail(w, 'V', BIT(i) | BIT(*vote) | BIT(s->voted_for),
-						 "node %d votes for %d in term %llu, and has voted for %d", i,
-						 s->voted_for, (unsigned long long) s->term, *vote);
-		*vote = (int8_t) s->voted_for;
-	}
-	else if (s->voted_for == RAFT_NONE && *vote >= 0 && s->abstaining == RAFT_VOTING && !is_old_copy)
-		checker_fail(w, 'V', BIT(i) | BIT(*vote),
-					 "node %d forgets that it voted for %d in term %llu", i, *vote,
-					 (unsigned long long) s->term);
+static InvariantsHistory
+history(World *w)
+{
+	return (InvariantsHistory){w, vote_of, leader_of};
+}
+
+static InvariantsCall
+call_of(const Node *n)
+{
+	const Member *member = &n->member;
+
+	return (InvariantsCall){(int) (n - n->world->node), &member->raft, &n->before, &member->output,
+							member->received};
+}
+
+/* One of the invariants that every test of a member checks. */
+static void
+must_hold(World *w, bool holds, uint64_t nodes)
+{
+	if (!holds)
+		checker_fail(w, invariants_violation[0], nodes, "%s", invariants_violation + 3);
+}
+
+/* A call has been decided, and nothing of it is done. */
+void
+checker_decided(World *w, Node *n)
+{
+	InvariantsCall call = call_of(n);
+
+	must_hold(w, invariants_decided(&call), BIT(call.node));
 }
 
 /* Something has become durable. */
 void
 checker_saved(World *w, Node *n)
 {
-	const RaftSaved *s = &n->durable;
-	int				 i = (int) (n - w->node);
+	const RaftSaved	 *s = &n->durable;
+	InvariantsHistory h = history(w);
+	int				  i = (int) (n - w->node);
 
-	bool is_old_copy = w->lost == i && n->max_term == 0;
-
-	if (!is_same(s, &n->raft.saved))
+	if (!invariants_same(s, &n->member.raft.saved))
 		checker_fail(w, 'F', BIT(i), "node %d: the disk does not hold what was saved", i);
 	if (s->term < n->max_term)
 		checker_fail(w, 'M', BIT(i), "node %d goes back from term %llu to %llu", i,
 					 (unsigned long long) n->max_term, (unsigned long long) s->term);
-	n->max_term = s->term;
 	if (s->term >= SIM_TERMS)
 		checker_fail(w, 'L', BIT(i), "the terms run away: %llu", (unsigned long long) s->term);
 	if (s->term > w->max_term)
 		w->max_term = s->term;
-	check_vote(w, n, i, is_old_copy);
+
+	/*
+	 * An old copy that was put back has forgotten what came after it: what it may not
+	 * do is act on that, so its first record, which nobody has answered yet, passes.
+	 */
+	must_hold(w, invariants_durable(&h, i, s, w->lost == i && n->max_term == 0),
+			  BIT(i) | BIT(s->voted_for >= 0 ? s->voted_for : i));
+	n->max_term = s->term;
 	if (w->lost == i && n->abstained && s->abstaining == RAFT_VOTING)
 		w->lost = -1;
 	n->abstained = s->abstaining != RAFT_VOTING;
@@ -90,12 +106,12 @@ check_edge(World *w, const Node *n, int i)
 {
 	if (i != w->b_leader)
 	{
-		if (n->raft.role == RAFT_LEADER)
+		if (n->member.raft.role == RAFT_LEADER)
 			checker_fail(w, 'B', BIT(i) | BIT(w->b_leader),
 						 "node %d leads, though %d was connected to a quorum", i, w->b_leader);
 		return;
 	}
-	if (n->raft.role != RAFT_LEADER && n->raft.role != RAFT_CANDIDATE)
+	if (n->member.raft.role != RAFT_LEADER && n->member.raft.role != RAFT_CANDIDATE)
 		checker_fail(w, 'B', BIT(i), "node %d stopped leading, though connected to a quorum", i);
 	if (n->durable.term != w->b_term)
 	{
@@ -111,25 +127,12 @@ check_edge(World *w, const Node *n, int i)
 void
 checker_shown(World *w, Node *n)
 {
-	int i = (int) (n - w->node);
+	InvariantsHistory h = history(w);
+	InvariantsCall	  call = call_of(n);
 
-	if (!is_same(&n->durable, &n->raft.saved))
-		checker_fail(w, 'F', BIT(i), "node %d shows what was never saved", i);
-	if (n->shown != 0 && n->raft.role != RAFT_LEADER)
-		checker_fail(w, 'F', BIT(i), "node %d shows a lease and does not lead", i);
-	if (n->shown != raft_lease_until(&n->raft))
-		checker_fail(w, 'F', BIT(i), "node %d goes on without showing its lease", i);
-	if (n->raft.role == RAFT_LEADER)
-	{
-		int8_t *leader = &w->leader_of[n->durable.term];
-
-		if (*leader >= 0 && *leader != i)
-			checker_fail(w, 'S', BIT(i) | BIT(*leader), "nodes %d and %d lead in term %llu",
-						 *leader, i, (unsigned long long) n->durable.term);
-		*leader = (int8_t) i;
-	}
+	must_hold(w, invariants_shown(&h, &call, &n->durable, n->shown), BIT(call.node));
 	if (w->b_leader >= 0)
-		check_edge(w, n, i);
+		check_edge(w, n, call.node);
 }
 
 /*
@@ -139,87 +142,23 @@ checker_shown(World *w, Node *n)
 void
 checker_lease(World *w, Node *n)
 {
-	int i = (int) (n - w->node);
+	uint64_t ends[SIM_NODES];
 
 	if (!n->up || n->shown == 0)
 		return;
 	n->lease_end = clock_true(&n->clock, n->shown);
-	if (n->lease_end <= w->now)
-		return;
 	for (int k = 0; k < w->n; k++)
-	{
-		const Node *other = &w->node[k];
-
-		if (k != i && other->up && other->shown != 0 && other->lease_end > w->now)
-			checker_fail(w, 'X', BIT(i) | BIT(k),
-						 "nodes %d and %d hold leases for another %llu and %llu us", i, k,
-						 (unsigned long long) (n->lease_end - w->now),
-						 (unsigned long long) (other->lease_end - w->now));
-	}
-}
-
-/* What a core makes of a message, before any of it is done. */
-void
-checker_received(World *w, Node *n, const RaftMessage *m, const RaftOutput *out)
-{
-	int				   i = (int) (n - w->node);
-	const RaftMessage *answer;
-
-	if (out->n_messages == 0)
-		return;
-	answer = &out->messages[out->n_messages - 1];
-	if (!answer->granted || answer->to != m->from)
-		return;
-	/* a vote that is only repeated gives no new promise */
-	if (((answer->type == RAFT_VOTE_ANSWER && out->save) ||
-		 answer->type == RAFT_HEARTBEAT_ANSWER) &&
-		n->raft.saved.promise < m->promise)
-		checker_fail(w, 'F', BIT(i), "node %d gives a promise that it does not save", i);
-	if (answer->type == RAFT_VOTE_ANSWER && out->save &&
-		(m->position.epoch < n->raft.position.epoch ||
-		 (m->position.epoch == n->raft.position.epoch &&
-		  m->position.index < n->raft.position.index)))
-		checker_fail(w, 'P', BIT(i) | BIT(m->from),
-					 "node %d votes for %d, whose position is older", i, m->from);
+		ends[k] = w->node[k].up && w->node[k].shown != 0 ? w->node[k].lease_end : 0;
+	must_hold(w, invariants_leases(ends, w->n, w->now), BIT(w->n) - 1);
 }
 
 /* A message leaves: does the disk hold what it says? */
 void
 checker_sent(World *w, Node *n, const RaftMessage *m)
 {
-	int				 i = (int) (n - w->node);
-	const RaftSaved *s = &n->durable;
+	InvariantsCall call = call_of(n);
 
-	if (m->term > s->term || m->save_number > s->save_number || m->boot > s->boot)
-		checker_fail(w, 'F', BIT(i), "node %d sends a term, save or boot that is not durable", i);
-	switch (m->type)
-	{
-		case RAFT_VOTE_ANSWER:
-			if (m->granted && (m->asked_term > s->term || w->vote_of[m->asked_term][i] != m->to))
-				checker_fail(w, 'V', BIT(i) | BIT(m->to),
-							 "node %d answers %d with a vote that it has not given", i, m->to);
-			/* fall through */
-		case RAFT_PRE_VOTE_ANSWER:
-			if (m->granted && s->abstaining != RAFT_VOTING)
-				checker_fail(w, 'V', BIT(i), "node %d votes while it abstains", i);
-			break;
-		case RAFT_VOTE_REQUEST:
-			if (w->vote_of[m->term][i] != n->id || s->abstaining != RAFT_VOTING)
-				checker_fail(w, 'V', BIT(i), "node %d stands without its own vote", i);
-			break;
-		case RAFT_HEARTBEAT:
-			if (w->leader_of[m->term] != i)
-				checker_fail(w, 'S', BIT(i), "node %d sends a heartbeat and does not lead", i);
-			if (s->promise < m->promise)
-				checker_fail(w, 'F', BIT(i), "node %d: its own promise is not durable", i);
-			break;
-		case RAFT_TRANSFER:
-			if (n->shown != 0)
-				checker_fail(w, 'F', BIT(i), "node %d hands over and still shows a lease", i);
-			break;
-		default:
-			break;
-	}
+	must_hold(w, invariants_sent(&call, &n->durable, m, n->shown), BIT(call.node) | BIT(m->to));
 }
 
 /*
@@ -242,7 +181,7 @@ checker_lost_state(World *w, int i)
 			seen = w->node[k].durable.term;
 	}
 	for (uint64_t term = seen + 1; term <= w->max_term; term++)
-		w->vote_of[term][i] = -1;
+		w->vote_of[term][i] = 0;
 }
 
 /* At the end of a run: terms with several candidates and no leader. */
@@ -254,8 +193,8 @@ checker_end(World *w)
 		int candidates = 0;
 
 		for (int i = 0; i < w->n; i++)
-			candidates += w->vote_of[term][i] == i;
-		w->coverage[COVER_SPLIT_VOTES] += candidates > 1 && w->leader_of[term] < 0;
+			candidates += w->vote_of[term][i] == i + 1;
+		w->coverage[COVER_SPLIT_VOTES] += candidates > 1 && w->leader_of[term] == 0;
 	}
 	for (int i = 0; i < w->n; i++)
 		node_harvest(w, &w->node[i]);
@@ -277,8 +216,8 @@ checker_is_settled(const World *w)
 
 		if (!n->up || n->at_wrong_address)
 			continue;
-		if (n->raft.leader_id != w->node[leader].id ||
-			n->raft.saved.term != w->node[leader].raft.saved.term || n->saving || n->paused)
+		if (n->member.raft.leader_id != w->node[leader].id ||
+			n->member.raft.saved.term != w->node[leader].member.raft.saved.term || node_is_saving(w, i) || n->paused)
 			return false;
 	}
 	return true;
@@ -377,6 +316,6 @@ checker_end_edge(World *w)
 	int leader = w->b_leader;
 
 	w->b_leader = -1;
-	if (w->node[leader].raft.role != RAFT_LEADER)
+	if (w->node[leader].member.raft.role != RAFT_LEADER)
 		checker_fail(w, 'B', BIT(leader), "node %d did not win its own place again", leader);
 }

@@ -2,12 +2,7 @@
  * test/sim/checker.h
  *	  The invariants of the election, checked after every step.
  *
- *	  S	at most one leader per term, over the whole history
- *	  V	one vote per (node, term), across restarts
- *	  M	a node's term never decreases, across restarts
- *	  P	a vote goes to a position that is at least the voter's own
- *	  F	nothing is shown or sent before what it follows from is durable
- *	  X	at any instant of true time at most one node shows a valid lease
+ *	  S V M P F X A	as test/lib/invariants.h says; X at any instant of true time
  *	  L	in calm, one leader that all follow within a bound
  *	  B	a leader connected to a quorum stays leader, whatever others do
  *
@@ -26,7 +21,7 @@ extern _Noreturn void checker_fail(World *w, char invariant, uint64_t nodes,
 extern void checker_saved(World *w, Node *n);
 extern void checker_shown(World *w, Node *n);
 extern void checker_lease(World *w, Node *n);
-extern void checker_received(World *w, Node *n, const RaftMessage *m, const RaftOutput *out);
+extern void checker_decided(World *w, Node *n);
 extern void checker_sent(World *w, Node *n, const RaftMessage *m);
 extern void checker_lost_state(World *w, int i);
 extern void checker_end(World *w); /* counts what only the whole history shows */

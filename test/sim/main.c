@@ -529,8 +529,6 @@ main(int argc, char **argv)
 {
 	Options o = read_options(argc, argv);
 
-	memset(world.leader_of, -1, sizeof(world.leader_of));
-	memset(world.vote_of, -1, sizeof(world.vote_of));
 	if (o.list)
 		list_scenarios();
 	world.tracing = o.trace ? 2 : 0;

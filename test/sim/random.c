@@ -219,7 +219,7 @@ is_remembered(const World *w, int i)
 	for (int k = 0; k < w->n; k++)
 	{
 		if (k != i && (!w->node[k].up ||
-					   w->node[k].raft.peers[i].save_number < w->node[i].durable.save_number))
+					   w->node[k].member.raft.peers[i].save_number < w->node[i].durable.save_number))
 			return false;
 	}
 	return true;
@@ -228,7 +228,7 @@ is_remembered(const World *w, int i)
 static void
 lose_state(World *w, int i, Fault how)
 {
-	if (!may_lose(w, i) || w->node[i].saving)
+	if (!may_lose(w, i) || node_is_saving(w, i))
 		return;
 	if (how == FAULT_OLD_COPY && (!w->node[i].disk.has_copy || w->lost >= 0 || !is_remembered(w, i)))
 	{
@@ -322,7 +322,7 @@ happen(World *w, Fault fault, int i)
 			n->position.epoch += between(w, 0, 7) == 0;
 			n->position.index += between(w, 1, 5);
 			if (n->up)
-				raft_set_position(&n->raft, n->position);
+				raft_set_position(&n->member.raft, n->position);
 			break;
 		case FAULT_MAY_LEAD:
 			node_may_lead(w, i, between(w, 0, 2) != 0);
@@ -440,8 +440,8 @@ settle_settings(World *w)
 		if (!node_is_free(w, i))
 			continue;
 		node_may_lead(w, i, true);
-		raft_set_timeouts(&n->raft, &n->config.timeouts);
-		raft_set_position(&n->raft, n->position);
+		raft_set_timeouts(&n->member.raft, &n->config.timeouts);
+		raft_set_position(&n->member.raft, n->position);
 	}
 }
 

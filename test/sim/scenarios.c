@@ -78,13 +78,13 @@ everybody_votes(World *w, int unused)
 bool
 is_candidate(World *w, int i)
 {
-	return w->node[i].up && w->node[i].raft.role == RAFT_CANDIDATE;
+	return w->node[i].up && w->node[i].member.raft.role == RAFT_CANDIDATE;
 }
 
 bool
 is_saving(World *w, int i)
 {
-	return w->node[i].saving;
+	return node_is_saving(w, i);
 }
 
 int
@@ -108,10 +108,10 @@ forge(World *w, RaftMessageType type, int from, int to)
 	m.may_lead = true;
 	m.list_digest = a->config.list_digest;
 	m.boot = a->durable.boot;
-	m.incarnation = a->raft.config.incarnation;
+	m.incarnation = a->member.raft.config.incarnation;
 	m.echo_boot = b->durable.boot;
-	m.echo_incarnation = b->raft.config.incarnation;
-	m.sequence = ++a->raft.sequence; /* a datagram of its own */
+	m.echo_incarnation = b->member.raft.config.incarnation;
+	m.sequence = ++a->member.raft.peers[m.to].sent; /* a datagram of its own */
 	m.save_number = a->durable.save_number;
 	m.term = a->durable.term;
 	m.leader_id = m.replaced_leader = RAFT_NONE;

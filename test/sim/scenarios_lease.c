@@ -17,7 +17,7 @@ leader_paused(World *w)
 		EXPECT(w, world_lease(w) != leader);
 		world_run(w, between(w, 0, SECONDS(1)));
 		node_resume(w, leader);
-		EXPECT(w, !is_leading(w, leader) && w->node[leader].raft.role != RAFT_LEADER);
+		EXPECT(w, !is_leading(w, leader) && w->node[leader].member.raft.role != RAFT_LEADER);
 		EXPECT(w, checker_await(w) != leader);
 	}
 }
@@ -75,7 +75,7 @@ transfer_then_isolate_old_leader(World *w)
 		network_isolate(w, leader);
 		EXPECT(w, run_until(w, MS(50), is_leading, target));
 		world_run(w, SECONDS(2));
-		EXPECT(w, world_lease(w) == target && w->node[leader].raft.role != RAFT_LEADER);
+		EXPECT(w, world_lease(w) == target && w->node[leader].member.raft.role != RAFT_LEADER);
 	}
 }
 
@@ -112,7 +112,7 @@ votes_repeated_late(World *w)
 		while (candidate < 0 && world_event(w, SECONDS(100)))
 		{
 			for (int i = 0; i < 5; i++)
-				candidate = is_candidate(w, i) && !w->node[i].saving ? i : candidate;
+				candidate = is_candidate(w, i) && !node_is_saving(w, i) ? i : candidate;
 		}
 		world_run(w, between(w, MS(100), MS(170)));
 		w->on_send = no_heartbeats;
@@ -191,7 +191,7 @@ replayed_heartbeat_or_acknowledgement(World *w)
 			network_replay(w, &w->archive[i]);
 		world_run(w, MS(10));
 	}
-	EXPECT(w, leads_instead(w, leader) && w->node[leader].raft.role != RAFT_LEADER);
+	EXPECT(w, leads_instead(w, leader) && w->node[leader].member.raft.role != RAFT_LEADER);
 }
 
 /* Both resign and leave; the host's loop is the same for either. */
@@ -228,7 +228,7 @@ transfer_to_dead_or_stale_node(World *w)
 	world_run(w, SECONDS(1));
 	target = someone(w, leader, -1);
 	w->node[leader].position.index = 9;
-	raft_set_position(&w->node[leader].raft, w->node[leader].position);
+	raft_set_position(&w->node[leader].member.raft, w->node[leader].position);
 	world_run(w, MS(200));
 	EXPECT(w, node_transfer(w, leader, target) == RAFT_TRANSFER_BEHIND && is_leading(w, leader));
 }

@@ -52,7 +52,7 @@ leader_at_the_edge(World *w)
 	while ((world_lease(w) < 0 || world_lease(w) == leader) && world_event(w, until))
 		;
 	EXPECT(w, world_lease(w) >= 0 && world_lease(w) != leader);
-	EXPECT(w, w->node[leader].raft.role != RAFT_LEADER);
+	EXPECT(w, w->node[leader].member.raft.role != RAFT_LEADER);
 }
 
 static void
@@ -106,7 +106,7 @@ talks_but_never_hears(World *w)
 static bool
 has_stepped_down(World *w, int i)
 {
-	return w->node[i].raft.role != RAFT_LEADER;
+	return w->node[i].member.raft.role != RAFT_LEADER;
 }
 
 static void
@@ -306,7 +306,7 @@ versions_are_known(const World *w, uint32_t version)
 {
 	for (int i = 0; i < w->n; i++)
 		for (int j = 0; j < w->n; j++)
-			if (i != j && w->node[i].raft.peers[j].newest != version)
+			if (i != j && w->node[i].member.raft.peers[j].newest != version)
 				return false;
 	return true;
 }
@@ -408,7 +408,7 @@ lose_type(World *w, const RaftMessage *m)
 static bool
 follows(World *w, int i)
 {
-	return w->node[i].raft.leader_id != RAFT_NONE;
+	return w->node[i].member.raft.leader_id != RAFT_NONE;
 }
 
 static void
@@ -506,17 +506,17 @@ recordings_change_nothing(World *w)
 	node_crash(w, dead, false);
 	world_run(w, MS(10)); /* what it said last arrives */
 	for (int i = 0; i < 5; i++)
-		heard[i] = w->node[i].raft.peers[dead].heard_at;
+		heard[i] = w->node[i].member.raft.peers[dead].heard_at;
 	play_recordings(w, SECONDS(3));
 	for (int i = 0; i < 5; i++)
-		EXPECT(w, i == dead || w->node[i].raft.peers[dead].heard_at == heard[i]);
+		EXPECT(w, i == dead || w->node[i].member.raft.peers[dead].heard_at == heard[i]);
 
 	network_isolate(w, leader);
 	play_recordings(w, MS(260));
 	EXPECT(w, !is_leading(w, leader));
 	play_recordings(w, checker_bound(w));
 	EXPECT(w, world_lease(w) >= 0 && world_lease(w) != leader);
-	EXPECT(w, w->node[leader].raft.role != RAFT_LEADER);
+	EXPECT(w, w->node[leader].member.raft.role != RAFT_LEADER);
 }
 
 /* A start is greeted in time, whatever recordings of earlier ones say. */

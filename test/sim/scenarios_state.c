@@ -368,7 +368,7 @@ minority_leader_and_a_wiped_voter(World *w)
 	wipe(w, wiped);
 	EXPECT(w, run_until(w, MS(300), nobody_leads, 0));
 	EXPECT(w, !run_until(w, SECONDS(10), somebody_leads, 0));
-	EXPECT(w, w->node[leader].raft.role != RAFT_LEADER && is_abstaining(w, wiped));
+	EXPECT(w, w->node[leader].member.raft.role != RAFT_LEADER && is_abstaining(w, wiped));
 	/* It hears the third, whose acknowledgements are lost: it is on its own again. */
 	network_heal(w);
 	w->arg = third;

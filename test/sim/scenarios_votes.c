@@ -33,7 +33,7 @@ duplicate_vote_request(World *w)
 		hand_over(w, &m);
 		hand_over(w, &m); /* its duplicate is not even answered */
 	}
-	EXPECT(w, n_seen == 3 && raft_promise_until(&w->node[voter].raft) > 0);
+	EXPECT(w, n_seen == 3 && raft_promise_until(&w->node[voter].member.raft) > 0);
 	w->duplicate_ppm = PER_MILLION;
 	node_crash(w, leader, false);
 	EXPECT(w, checker_await(w) != leader);
@@ -67,7 +67,7 @@ no_votes(World *w, const RaftMessage *m)
 static bool
 is_follower(World *w, int i)
 {
-	return w->node[i].raft.role == RAFT_FOLLOWER;
+	return w->node[i].member.raft.role == RAFT_FOLLOWER;
 }
 
 static void
@@ -87,10 +87,10 @@ step_down_keeps_vote(World *w)
 	{
 		(void) world_event(w, SECONDS(100));
 		for (int i = 0; i < 3; i++)
-			candidate = is_candidate(w, i) && !w->node[i].saving ? i : candidate;
+			candidate = is_candidate(w, i) && !node_is_saving(w, i) ? i : candidate;
 	}
 	term = w->node[candidate].durable.term;
-	while (w->node[candidate].raft.role == RAFT_CANDIDATE && world_event(w, SECONDS(100)))
+	while (w->node[candidate].member.raft.role == RAFT_CANDIDATE && world_event(w, SECONDS(100)))
 		;
 	if (w->node[candidate].durable.term == term)
 		EXPECT(w, w->node[candidate].durable.voted_for == candidate);
@@ -109,7 +109,7 @@ put_ahead(World *w, int i, int asker, uint64_t terms)
 	m = forge(w, RAFT_VOTE_REQUEST, asker, i);
 	m.term = w->node[i].durable.term + terms;
 	m.promise = MS(200);
-	m.position = w->node[i].raft.position;
+	m.position = w->node[i].member.raft.position;
 	hand_over(w, &m);
 	world_run(w, MS(5));
 	EXPECT(w, w->node[i].durable.term == m.term && w->node[i].durable.voted_for == asker);
@@ -130,7 +130,7 @@ learning_a_leader_keeps_vote(World *w)
 	m.round = 1;
 	m.promise = MS(200);
 	hand_over(w, &m);
-	EXPECT(w, w->node[voter].raft.leader_id == other);
+	EXPECT(w, w->node[voter].member.raft.leader_id == other);
 	EXPECT(w, w->node[voter].durable.voted_for == asker);
 	/* Asked again by its candidate, it is the same vote. */
 	w->arg = asker;
@@ -149,23 +149,23 @@ refused_vote_keeps_timer(World *w)
 	int			leader = begin_settled(w, 3);
 	int			voter = someone(w, leader, -1);
 	int			asker = someone(w, leader, voter);
-	uint64_t	timer = w->node[voter].raft.timer;
+	uint64_t	timer = w->node[voter].member.raft.timer;
 	RaftMessage m = forge(w, RAFT_VOTE_REQUEST, asker, voter);
 
 	m.promise = MS(200);
 	m.term++;
 	hand_over(w, &m); /* a promise runs */
-	EXPECT(w, w->node[voter].raft.timer == timer);
+	EXPECT(w, w->node[voter].member.raft.timer == timer);
 	network_isolate(w, voter);
 	world_run(w, MS(700));
-	raft_set_position(&w->node[voter].raft, (RaftPosition){1, 1});
-	timer = w->node[voter].raft.timer;
+	raft_set_position(&w->node[voter].member.raft, (RaftPosition){1, 1});
+	timer = w->node[voter].member.raft.timer;
 	m = forge(w, RAFT_VOTE_REQUEST, asker, voter);
 	m.promise = MS(200);
 	m.term++;
 	hand_over(w, &m); /* an older position */
 	world_run(w, MS(2));
-	EXPECT(w, w->node[voter].durable.term == m.term && w->node[voter].raft.timer == timer);
+	EXPECT(w, w->node[voter].durable.term == m.term && w->node[voter].member.raft.timer == timer);
 }
 
 static void
@@ -174,19 +174,19 @@ pre_vote_keeps_timer(World *w)
 	int			leader = begin_settled(w, 3);
 	int			voter = someone(w, leader, -1);
 	int			asker = someone(w, leader, voter);
-	uint64_t	timer = w->node[voter].raft.timer;
+	uint64_t	timer = w->node[voter].member.raft.timer;
 	uint64_t	saves = w->node[voter].durable.save_number;
 	RaftMessage m = forge(w, RAFT_PRE_VOTE_REQUEST, asker, voter);
 
 	m.round = 1;
 	m.asked_term = m.term + 1;
 	hand_over(w, &m);
-	EXPECT(w, w->node[voter].raft.timer == timer && w->node[voter].raft.counters.pre_votes_refused > 0);
+	EXPECT(w, w->node[voter].member.raft.timer == timer && w->node[voter].member.raft.counters.pre_votes_refused > 0);
 	network_isolate(w, voter);
 	world_run(w, MS(700));
-	timer = w->node[voter].raft.timer;
+	timer = w->node[voter].member.raft.timer;
 	hand_over(w, &m);
-	EXPECT(w, w->node[voter].raft.timer == timer && w->node[voter].raft.counters.pre_votes_given > 0);
+	EXPECT(w, w->node[voter].member.raft.timer == timer && w->node[voter].member.raft.counters.pre_votes_given > 0);
 	EXPECT(w, w->node[voter].durable.save_number == saves);
 }
 
@@ -216,18 +216,18 @@ stale_pre_vote_answer(World *w)
 
 	network_isolate(w, asker);
 	world_run(w, SECONDS(2));
-	EXPECT(w, n->raft.role == RAFT_PRE_CANDIDATE && n->raft.round > 1);
+	EXPECT(w, n->member.raft.role == RAFT_PRE_CANDIDATE && n->member.raft.round > 1);
 	for (int i = 0; i < 5; i++)
 	{
 		if (i == asker)
 			continue;
 		m = forge(w, RAFT_PRE_VOTE_ANSWER, i, asker);
-		m.round = n->raft.round - 1;
+		m.round = n->member.raft.round - 1;
 		m.asked_term = term + 1;
 		m.granted = true;
 		hand_over(w, &m);
 	}
-	EXPECT(w, n->raft.role == RAFT_PRE_CANDIDATE && n->durable.term == term);
+	EXPECT(w, n->member.raft.role == RAFT_PRE_CANDIDATE && n->durable.term == term);
 	/* A pre-vote is no vote either. */
 	w->on_send = no_votes;
 	network_heal(w);
@@ -249,7 +249,7 @@ stale_vote_answer(World *w)
 		(void) world_event(w, SECONDS(100));
 		for (int i = 0; i < 5; i++)
 		{
-			if (is_candidate(w, i) && !w->node[i].saving && w->node[i].durable.term > 1)
+			if (is_candidate(w, i) && !node_is_saving(w, i) && w->node[i].durable.term > 1)
 				candidate = i;
 		}
 	}
@@ -263,7 +263,7 @@ stale_vote_answer(World *w)
 		m.granted = true;
 		hand_over(w, &m);
 	}
-	EXPECT(w, w->node[candidate].raft.role != RAFT_LEADER);
+	EXPECT(w, w->node[candidate].member.raft.role != RAFT_LEADER);
 }
 
 /* Raise the term by hand-overs among those who are connected. */
@@ -308,8 +308,8 @@ meet(World *w, bool newer_has_older_term)
 		put_ahead(w, x, leader, 5);
 	w->node[x].position = (RaftPosition){1, 10};
 	w->node[y].position = (RaftPosition){1, 9};
-	raft_set_position(&w->node[x].raft, w->node[x].position);
-	raft_set_position(&w->node[y].raft, w->node[y].position);
+	raft_set_position(&w->node[x].member.raft, w->node[x].position);
+	raft_set_position(&w->node[y].member.raft, w->node[y].position);
 	node_crash(w, leader, false);
 	network_heal(w);
 	EXPECT(w, checker_await(w) == x);
@@ -345,7 +345,7 @@ pre_vote_won_then_partitioned(World *w)
 	while (candidate < 0 && world_event(w, SECONDS(100)))
 	{
 		for (int i = 0; i < 5; i++)
-			candidate = is_candidate(w, i) && !w->node[i].saving ? i : candidate;
+			candidate = is_candidate(w, i) && !node_is_saving(w, i) ? i : candidate;
 	}
 	network_isolate(w, candidate);
 	w->on_send = NULL;
@@ -366,7 +366,7 @@ pre_vote_checks_position(World *w)
 	int old = someone(w, leader, -1);
 
 	for (int i = 0; i < 3; i++)
-		raft_set_position(&w->node[i].raft, (RaftPosition){1, i == old ? 1 : 2});
+		raft_set_position(&w->node[i].member.raft, (RaftPosition){1, i == old ? 1 : 2});
 	checker_begin_edge(w, leader, ~BIT(old), 0);
 	for (int k = 0; k < 10; k++)
 	{
@@ -430,7 +430,7 @@ raise_positions(World *w, const RaftMessage *m)
 			if (i == m->from)
 				continue;
 			w->node[i].position.index++;
-			raft_set_position(&w->node[i].raft, w->node[i].position);
+			raft_set_position(&w->node[i].member.raft, w->node[i].position);
 		}
 	}
 	return SEND_ON;
@@ -478,7 +478,7 @@ member_comes_back_ahead(World *w)
 	world_run(w, SECONDS(2));
 	checker_end_edge(w);
 	EXPECT(w, checker_await(w) == leader && w->node[leader].durable.term == term + 1);
-	EXPECT(w, w->node[ahead].raft.leader_id == leader);
+	EXPECT(w, w->node[ahead].member.raft.leader_id == leader);
 }
 
 static void
@@ -489,7 +489,7 @@ older_term_newer_position_and_reverse(World *w)
 
 	put_ahead(w, b, a, 3);
 	w->node[a].position = (RaftPosition){2, 0};
-	raft_set_position(&w->node[a].raft, w->node[a].position);
+	raft_set_position(&w->node[a].member.raft, w->node[a].position);
 	world_run(w, SECONDS(1));
 	network_heal(w);
 	EXPECT(w, checker_await(w) == a);

@@ -1,9 +1,9 @@
 /*
  * test/sim/world.c
- *	  Virtual time, clocks, processes, and the host's loop around a core.
+ *	  Virtual time, clocks, processes, and the members' host.
  *
- * act_on() does what act_on() of server/worker.c does: save, show, send.  See
- * world.h for what is simulated where.  Must not use floating point, pointers
+ * What a member decides is saved, shown and sent by node/member.c, as on a server; the
+ * host that it does that with is here.  See world.h for what is simulated where.  Must not use floating point, pointers
  * or anything else that differs between machines in what it decides.
  */
 #include "checker.h"
@@ -121,9 +121,9 @@ arm(World *w, Node *n)
 {
 	uint64_t at;
 
-	if (!n->up || n->saving || n->paused)
+	if (!node_is_free(w, (int) (n - w->node)))
 		return;
-	at = clock_true(&n->clock, raft_deadline(&n->raft));
+	at = clock_true(&n->clock, member_deadline(&n->member));
 	if (at < w->now)
 		at = w->now;
 	if (at >= n->timer_event)
@@ -175,6 +175,7 @@ world_reset_node(World *w, int i)
 
 	memset(n, 0, sizeof(*n));
 	n->id = i;
+	n->world = w;
 	n->timer_event = SIM_NEVER;
 	n->clock.local_base = between(w, 1, SECONDS(1000000));
 	n->clock.rate = PER_MILLION;
@@ -190,8 +191,8 @@ void
 world_reset(World *w, int n, uint64_t seed)
 {
 	assert(n >= 1 && n < SIM_NODES);
-	memset(w->leader_of, -1, (w->max_term + 1) * sizeof(w->leader_of[0]));
-	memset(w->vote_of, -1, (w->max_term + 1) * sizeof(w->vote_of[0]));
+	memset(w->leader_of, 0, (w->max_term + 1) * sizeof(w->leader_of[0]));
+	memset(w->vote_of, 0, (w->max_term + 1) * sizeof(w->vote_of[0]));
 	w->now = w->steps = w->order = w->max_term = w->sent = 0;
 	w->other_version = w->no_member = 0;
 	w->seed = w->random = seed;
@@ -236,7 +237,7 @@ world_trace(World *w, uint64_t nodes, const char *format, ...)
 		printf("%s\n", line);
 }
 
-/* ---- save, show, send ---- */
+/* ---- save, show, send: the host of a member, see node/member.h ---- */
 
 static void
 trace_output(World *w, const Node *n, const RaftOutput *out)
@@ -275,7 +276,7 @@ count_events(World *w, const RaftOutput *out)
 }
 
 static void
-show(World *w, Node *n, uint64_t lease)
+show_lease(World *w, Node *n, uint64_t lease)
 {
 	if (n->lease_end != 0 && n->lease_end <= w->now && lease != n->shown)
 	{
@@ -286,41 +287,6 @@ show(World *w, Node *n, uint64_t lease)
 	checker_lease(w, n);
 }
 
-/* The second half of act_on(), after what had to be saved is saved. */
-static void
-show_and_send(World *w, Node *n, const RaftOutput *out, CrashPoint point)
-{
-	uint32_t n_sent = out->n_messages;
-	int		 i = (int) (n - w->node);
-
-	show(w, n, raft_lease_until(&n->raft));
-	checker_shown(w, n);
-	mix(w, w->now);
-	mix(w, (uint64_t) i | (uint64_t) n->raft.role << 8 | (uint64_t) out->n_messages << 16 |
-			   (uint64_t) (uint32_t) n->durable.voted_for << 32);
-	mix(w, n->durable.term);
-	mix(w, n->shown);
-	count_events(w, out);
-	if (__builtin_expect(w->tracing, 0))
-		trace_output(w, n, out);
-
-	if (point == CRASH_MID_SEND && n_sent > 0)
-		n_sent = (uint32_t) between(w, 0, n_sent - 1);
-	for (uint32_t k = 0; k < n_sent; k++)
-	{
-		checker_sent(w, n, &out->messages[k]);
-		network_send(w, n, &out->messages[k]);
-	}
-	if (point == CRASH_MID_SEND && out->n_messages > 0)
-	{
-		TRACE(w, BIT(i), "dies after %u of %u datagrams", n_sent, out->n_messages);
-		w->coverage[COVER_CRASH_MID_SEND]++;
-		node_crash(w, i, false);
-	}
-	if (w->on_step != NULL)
-		w->on_step(w, n);
-}
-
 static void
 die(World *w, Node *n, CoverageItem how, const char *text)
 {
@@ -329,117 +295,167 @@ die(World *w, Node *n, CoverageItem how, const char *text)
 	node_crash(w, (int) (n - w->node), false);
 }
 
-static void
-saved(World *w, Node *n, const RaftOutput *out, CrashPoint point)
+static uint64_t
+host_now(Member *member)
 {
-	disk_write(w, n, &n->raft.saved);
-	checker_saved(w, n);
-	if (point == CRASH_BEFORE_SHOW)
-		die(w, n, COVER_CRASH_BEFORE_SHOW, "between save and show");
-	else
-		show_and_send(w, n, out, point);
+	const Node *n = member->context;
+
+	return clock_local(n->world, n);
 }
 
+/* Where in this step the process dies, if it does. */
 static void
-pend(World *w, Node *n, const RaftOutput *out, CrashPoint point, uint64_t latency)
+host_decided(Member *member)
 {
-	n->saving = true;
-	n->pending.save = true;
-	n->pending.n_messages = out->n_messages;
-	n->pending.n_events = out->n_events;
-	memcpy(n->pending.messages, out->messages, out->n_messages * sizeof(out->messages[0]));
-	memcpy(n->pending.events, out->events, out->n_events * sizeof(out->events[0]));
-	n->plan = point;
-	world_schedule(w, w->now + latency, EVENT_SAVED, (int) (n - w->node), n->life);
-}
+	Node			 *n = member->context;
+	World			 *w = n->world;
+	const RaftOutput *out = &member->output;
 
-static void
-act_on(World *w, Node *n, const RaftOutput *out)
-{
-	CrashPoint point = CRASH_NONE;
-	uint64_t   latency;
-
-	w->steps++;
+	n->before = n->durable;
+	checker_decided(w, n);
+	n->point = CRASH_NONE;
+	n->n_sent = 0;
+	n->n_to_send = UINT32_MAX;
 	if (n->plan != CRASH_NONE && (out->save || (n->plan == CRASH_MID_SEND && out->n_messages > 0)))
 	{
-		point = n->plan;
+		n->point = n->plan;
 		n->plan = CRASH_NONE;
 	}
-	if (!out->save)
-	{
-		show_and_send(w, n, out, point);
-		return;
-	}
-	if (point == CRASH_NONE && !world_is_guarded(w) && chance(w, w->crash_ppm))
-		point = (CrashPoint) between(w, CRASH_BEFORE_SAVE, CRASH_MID_SEND);
-	if (point == CRASH_BEFORE_SAVE)
+	else if (out->save && !world_is_guarded(w) && chance(w, w->crash_ppm))
+		n->point = (CrashPoint) between(w, CRASH_BEFORE_SAVE, CRASH_MID_SEND);
+	if (n->point == CRASH_MID_SEND && out->n_messages > 0)
+		n->n_to_send = (uint32_t) between(w, 0, out->n_messages - 1);
+}
+
+/* The disk has it.  false: the process dies all the same. */
+static bool
+is_durable(World *w, Node *n)
+{
+	disk_write(w, n, &n->member.raft.saved);
+	checker_saved(w, n);
+	if (n->point != CRASH_BEFORE_SHOW)
+		return true;
+	die(w, n, COVER_CRASH_BEFORE_SHOW, "between save and show");
+	return false;
+}
+
+static MemberSave
+host_save(Member *member)
+{
+	Node	*n = member->context;
+	World	*w = n->world;
+	uint64_t latency;
+
+	if (n->point == CRASH_BEFORE_SAVE)
 	{
 		die(w, n, COVER_CRASH_BEFORE_SAVE, "before the save");
-		return;
+		return MEMBER_NOT_SAVED;
 	}
-	if (point == CRASH_TORN_SAVE)
+	if (n->point == CRASH_TORN_SAVE)
 	{
-		disk_tear(w, n, &n->raft.saved);
+		disk_tear(w, n, &member->raft.saved);
 		die(w, n, COVER_CRASH_TORN_SAVE, "with a save half done");
-		return;
+		return MEMBER_NOT_SAVED;
 	}
 	if (!world_is_guarded(w) && disk_fails(w, n))
 	{
-		disk_fail(w, n, &n->raft.saved);
+		disk_fail(w, n, &member->raft.saved);
 		die(w, n, COVER_SAVES_FAILED, "because a save failed");
-		return;
+		return MEMBER_NOT_SAVED;
 	}
 	latency = disk_latency(w, n);
 	if (latency == 0)
-		saved(w, n, out, point);
-	else
-		pend(w, n, out, point, latency);
+		return is_durable(w, n) ? MEMBER_SAVED : MEMBER_NOT_SAVED;
+	world_schedule(w, w->now + latency, EVENT_SAVED, (int) (n - w->node), n->life);
+	return MEMBER_SAVING;
 }
+
+static void
+host_show(Member *member)
+{
+	Node			 *n = member->context;
+	World			 *w = n->world;
+	const RaftOutput *out = &member->output;
+
+	show_lease(w, n, raft_lease_until(&member->raft));
+	checker_shown(w, n);
+	mix(w, w->now);
+	mix(w, (uint64_t) (n - w->node) | (uint64_t) member->raft.role << 8 | (uint64_t) out->n_messages << 16 |
+			   (uint64_t) (uint32_t) n->durable.voted_for << 32);
+	mix(w, n->durable.term);
+	mix(w, n->shown);
+	count_events(w, out);
+	if (__builtin_expect(w->tracing, 0))
+		trace_output(w, n, out);
+}
+
+static void
+host_send(Member *member, const RaftMessage *m)
+{
+	Node  *n = member->context;
+	World *w = n->world;
+
+	if (n->n_sent == n->n_to_send)
+	{
+		TRACE(w, BIT(n - w->node), "dies after %u of %u datagrams", n->n_sent, member->output.n_messages);
+		w->coverage[COVER_CRASH_MID_SEND]++;
+		node_crash(w, (int) (n - w->node), false);
+		return;
+	}
+	n->n_sent++;
+	checker_sent(w, n, m);
+	network_send(w, n, m);
+}
+
+static void
+host_sent(Member *member)
+{
+	Node *n = member->context;
+
+	if (n->world->on_step != NULL)
+		n->world->on_step(n->world, n);
+}
+
+static const MemberHost host = {
+	.now = host_now,
+	.decided = host_decided,
+	.save = host_save,
+	.show = host_show,
+	.send = host_send,
+	.sent = host_sent,
+};
 
 /* ---- what wakes a process ---- */
 
 bool
 node_is_free(const World *w, int i)
 {
-	return w->node[i].up && !w->node[i].saving && !w->node[i].paused;
+	return w->node[i].up && !w->node[i].paused && !node_is_saving(w, i);
 }
 
-static void
-trace_drops(World *w, const Node *n, const RaftMessage *m, const uint64_t *before)
+bool
+node_is_saving(const World *w, int i)
 {
-	for (int why = 0; why < RAFT_DROPS; why++)
-	{
-		if (n->raft.counters.dropped[why] != before[why])
-			world_trace(w, BIT(n - w->node), "  drops a %s from %d: %s",
-						message_type_name(m->type), m->from, raft_drop_name((RaftDrop) why));
-	}
+	return w->node[i].up && w->node[i].member.state == MEMBER_WAITS;
 }
 
 void
 node_read(World *w, int i, int32_t p)
 {
-	Node	   *n = &w->node[i];
-	RaftMessage m;
-	uint64_t	before[RAFT_DROPS];
+	Node *n = &w->node[i];
+	bool  is_ours = packet_read(w, &w->packet[p], &n->message);
 
-	if (packet_read(w, &w->packet[p], &m))
+	packet_free(w, p);
+	if (is_ours)
 	{
-		packet_free(w, p);
-		if (__builtin_expect(w->tracing, 0))
-		{
-			world_trace(w, BIT(i), "reads %s from %d, term %llu", message_type_name(m.type), m.from,
-						(unsigned long long) m.term);
-			memcpy(before, n->raft.counters.dropped, sizeof(before));
-			raft_receive(&n->raft, clock_local(w, n), &m, &w->out);
-			trace_drops(w, n, &m, before);
-		}
-		else
-			raft_receive(&n->raft, clock_local(w, n), &m, &w->out);
-		checker_received(w, n, &m, &w->out);
-		act_on(w, n, &w->out);
+		w->steps++;
+		TRACE(w, BIT(i), "reads %s from %d, term %llu", message_type_name(n->message.type), n->message.from,
+			  (unsigned long long) n->message.term);
+		member_receive(&n->member, &n->message);
+		if (n->member.output.outcome >= RAFT_FIRST_DROP)
+			TRACE(w, BIT(i), "  drops a %s from %d: %s", message_type_name(n->message.type), n->message.from,
+				  raft_outcome_name(n->member.output.outcome));
 	}
-	else
-		packet_free(w, p);
 	arm(w, n);
 }
 
@@ -473,7 +489,7 @@ deliver(World *w, int i, int32_t p)
 
 	if (!n->up)
 		packet_free(w, p);
-	else if (!n->saving && !n->paused)
+	else if (node_is_free(w, i))
 		node_read(w, i, p);
 	else if (n->n_inbox < SIM_INBOX)
 	{
@@ -497,12 +513,12 @@ ring(World *w, int i, uint64_t at)
 	n->timer_event = SIM_NEVER;
 	if (!node_is_free(w, i))
 		return;
-	if (raft_deadline(&n->raft) <= clock_local(w, n))
+	if (member_deadline(&n->member) <= clock_local(w, n))
 	{
-		raft_tick(&n->raft, clock_local(w, n), &w->out);
-		if (raft_deadline(&n->raft) <= clock_local(w, n))
+		w->steps++;
+		member_tick(&n->member, clock_local(w, n));
+		if (member_deadline(&n->member) <= clock_local(w, n))
 			checker_fail(w, 'A', BIT(i), "node %d: a tick leaves its deadline in the past", i);
-		act_on(w, n, &w->out);
 	}
 	arm(w, n);
 }
@@ -510,10 +526,9 @@ ring(World *w, int i, uint64_t at)
 static void
 save_done(World *w, int i, uint32_t life)
 {
-	Node	  *n = &w->node[i];
-	CrashPoint point = n->plan;
+	Node *n = &w->node[i];
 
-	if (!n->up || n->life != life || !n->saving)
+	if (!n->up || n->life != life || !node_is_saving(w, i))
 		return;
 	if (n->paused)
 	{
@@ -521,9 +536,9 @@ save_done(World *w, int i, uint32_t life)
 		world_schedule(w, w->now + MS(1), EVENT_SAVED, i, life);
 		return;
 	}
-	n->saving = false;
-	n->plan = CRASH_NONE;
-	saved(w, n, &n->pending, point);
+	if (!is_durable(w, n))
+		return;
+	member_saved(&n->member, true);
 	drain(w, i);
 }
 
@@ -625,13 +640,12 @@ node_start(World *w, int i)
 	n->config.incarnation = draw(w) | 1;
 	n->config.seed = draw(w);
 	n->up = true;
-	n->saving = n->paused = false;
+	n->paused = false;
 	n->n_inbox = 0;
 	n->timer_event = SIM_NEVER;
-	raft_init(&n->raft, &n->config, &first, clock_local(w, n));
-	raft_set_position(&n->raft, n->position);
+	member_start(&n->member, &host, n, &n->config, &first);
+	member_set_position(&n->member, n->position);
 	checker_saved(w, n);
-	show(w, n, 0);
 	mix(w, w->now ^ n->config.incarnation);
 	TRACE(w, BIT(i), "starts: boot %llu, term %llu, vote %d, %s", (unsigned long long) first.boot,
 		  (unsigned long long) first.term, first.voted_for,
@@ -654,7 +668,7 @@ node_new(World *w, int i)
 void
 node_harvest(World *w, Node *n)
 {
-	const RaftCounters *c = &n->raft.counters;
+	const RaftCounters *c = &n->member.raft.counters;
 
 	w->coverage[COVER_ELECTIONS_WON] += c->elections_won;
 	w->coverage[COVER_ELECTIONS_LOST] += c->elections_lost;
@@ -667,7 +681,7 @@ node_harvest(World *w, Node *n)
 	w->coverage[COVER_DROPPED_SEEN] += c->dropped[RAFT_DROP_SEEN];
 	w->coverage[COVER_DROPPED_GREETED] += c->dropped[RAFT_DROP_GREETED];
 	w->coverage[COVER_DROPPED_OLD_START] += c->dropped[RAFT_DROP_OLD_START];
-	memset(&n->raft.counters, 0, sizeof(n->raft.counters));
+	memset(&n->member.raft.counters, 0, sizeof(n->member.raft.counters));
 }
 
 static void
@@ -682,10 +696,11 @@ end_process(World *w, int i)
 			packet_free(w, n->inbox[k]);
 	}
 	n->n_inbox = 0;
-	n->up = n->saving = n->paused = false;
+	n->up = n->paused = false;
 	n->plan = CRASH_NONE;
 	n->life++;
-	show(w, n, 0);
+	member_end(&n->member);
+	show_lease(w, n, 0);
 	n->lease_end = 0;
 }
 
@@ -700,10 +715,10 @@ node_crash(World *w, int i, bool power)
 
 	if (!n->up)
 		return;
-	if (n->saving && chance(w, 333333))
-		disk_tear(w, n, &n->raft.saved);
-	else if (n->saving && chance(w, 500000))
-		disk_write(w, n, &n->raft.saved);
+	if (node_is_saving(w, i) && chance(w, 333333))
+		disk_tear(w, n, &n->member.raft.saved);
+	else if (node_is_saving(w, i) && chance(w, 500000))
+		disk_write(w, n, &n->member.raft.saved);
 	end_process(w, i);
 	TRACE(w, BIT(i), power ? "is down: power lost" : "is down");
 	if (power)
@@ -734,8 +749,8 @@ node_stop(World *w, int i)
 	}
 	w->coverage[COVER_STOPS]++;
 	TRACE(w, BIT(i), "is asked to stop");
-	raft_resign(&n->raft, clock_local(w, n), &w->out);
-	act_on(w, n, &w->out);
+	w->steps++;
+	member_resign(&n->member);
 	if (n->up)
 		node_crash(w, i, false);
 }
@@ -782,7 +797,7 @@ node_reload(World *w, int i, const RaftTimeouts *t)
 	n->config.timeouts = *t;
 	if (node_is_free(w, i))
 	{
-		raft_set_timeouts(&n->raft, t);
+		member_reload(&n->member, t, n->member.raft.may_lead);
 		arm(w, n);
 	}
 }
@@ -793,16 +808,12 @@ node_may_lead(World *w, int i, bool may_lead)
 	Node *n = &w->node[i];
 
 	n->config.may_lead = may_lead;
-	if (!node_is_free(w, i) || n->raft.may_lead == may_lead)
+	if (!node_is_free(w, i) || n->member.raft.may_lead == may_lead)
 		return;
 	w->coverage[COVER_CANDIDATE]++;
 	TRACE(w, BIT(i), may_lead ? "may lead" : "may not lead any more");
-	raft_set_may_lead(&n->raft, may_lead);
-	if (!may_lead)
-	{
-		raft_resign(&n->raft, clock_local(w, n), &w->out);
-		act_on(w, n, &w->out);
-	}
+	w->steps++;
+	member_reload(&n->member, &n->member.raft.config.timeouts, may_lead);
 	arm(w, n);
 }
 
@@ -814,10 +825,9 @@ node_transfer(World *w, int i, int32_t target)
 
 	if (!node_is_free(w, i))
 		return RAFT_TRANSFER_NOT_LEADER;
-	result = raft_transfer(&n->raft, clock_local(w, n), target, &w->out);
-	TRACE(w, BIT(i), "transfer to %d: %s", target,
-		  result == RAFT_TRANSFER_STARTED ? "started" : "refused");
-	act_on(w, n, &w->out);
+	TRACE(w, BIT(i), "is asked for a transfer to %d", target);
+	w->steps++;
+	result = member_transfer(&n->member, target);
 	arm(w, n);
 	return result;
 }
@@ -830,8 +840,8 @@ node_admit(World *w, int i)
 	if (!node_is_free(w, i))
 		return;
 	TRACE(w, BIT(i), "the operator admits it");
-	if (raft_admit(&n->raft, clock_local(w, n), &w->out))
-		act_on(w, n, &w->out);
+	w->steps++;
+	(void) member_admit(&n->member);
 	arm(w, n);
 }
 

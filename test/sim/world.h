@@ -2,12 +2,12 @@
  * test/sim/world.h
  *	  A simulated world: clusters of real cores in virtual time.
  *
- * The election (raft/), the datagram codec and the logic of the state file are
- * the real ones; clocks, network, disks and processes are made here, from one
+ * The election (raft/), the datagram codec, the member (node/member.c: save, show,
+ * send) and the logic of the state file are the real ones; clocks, network, disks and processes are made here, from one
  * seed.  Time is in microseconds, and every number is an integer: the same seed
  * gives the same run on any machine and at any level of optimisation.
  *
- *	  world.c		virtual time, clocks, processes, the host's loop
+ *	  world.c		virtual time, clocks, processes, the members' host
  *	  network.c		what happens to a datagram between two processes
  *	  disk.c		what happens to a record between core and state file
  *	  checker.c		the invariants, after every step
@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "raft.h"
+#include "member.h"
 #include "store.h"
 
 #define SIM_WALL_CLOCK_MS UINT64_C(1000000) /* at the world's start; numbers new stores */
@@ -154,18 +154,22 @@ typedef struct Node
 	bool		 at_wrong_address;
 
 	/* The process. */
-	bool		 up;
-	bool		 saving; /* blocked in a save */
-	bool		 paused;
-	uint32_t	 life;	  /* number of its starts */
-	StoreVerdict verdict; /* of its last start; not good: it takes no part */
-	CrashPoint	 plan;	  /* of its next step that saves (MID_SEND: that sends) */
-	uint64_t	 timer_event;
-	int32_t		 inbox[SIM_INBOX];
-	uint32_t	 n_inbox;
-	Raft		 raft;
-	RaftOutput	 pending; /* waits for the save */
-	RaftSaved	 durable; /* what its disk holds, read back */
+	bool		  up;
+	bool		  paused;
+	uint32_t	  life;	   /* number of its starts */
+	StoreVerdict  verdict; /* of its last start; not good: it takes no part */
+	CrashPoint	  plan;	   /* of its next step that saves (MID_SEND: that sends) */
+	CrashPoint	  point;   /* of this step */
+	uint32_t	  n_sent;  /* messages of this step that are on their way */
+	uint32_t	  n_to_send;
+	uint64_t	  timer_event;
+	int32_t		  inbox[SIM_INBOX];
+	uint32_t	  n_inbox;
+	Member		  member;
+	RaftMessage	  message; /* that it has read */
+	RaftSaved	  durable; /* what its disk holds, read back */
+	RaftSaved	  before;  /* the same, before the last call */
+	struct World *world;
 
 	/* What others can see of it. */
 	uint64_t shown;		/* its lease, local; 0: none */
@@ -256,8 +260,8 @@ typedef struct World
 
 	/* Checker. */
 	int			lost; /* a node that lost state and does not vote yet; -1: none */
-	int8_t		leader_of[SIM_TERMS];
-	int8_t		vote_of[SIM_TERMS][SIM_NODES];
+	uint8_t		leader_of[SIM_TERMS];
+	uint8_t		vote_of[SIM_TERMS][SIM_NODES];
 	uint64_t	max_term;
 	int			b_leader;  /* -1, or who must go on leading */
 	uint64_t	b_healthy; /* the members that it is connected to */
@@ -278,13 +282,12 @@ typedef struct World
 	} lines[SIM_TRACE];
 
 	/* Events, packets. */
-	uint64_t   order;
-	uint32_t   n_events;
-	Event	   heap[SIM_EVENTS];
-	int32_t	   free_packet;
-	uint32_t   n_packets; /* ever used */
-	Packet	   packet[SIM_PACKETS];
-	RaftOutput out;
+	uint64_t order;
+	uint32_t n_events;
+	Event	 heap[SIM_EVENTS];
+	int32_t	 free_packet;
+	uint32_t n_packets; /* ever used */
+	Packet	 packet[SIM_PACKETS];
 } World;
 
 enum
@@ -327,7 +330,8 @@ extern void				  node_reload(World *w, int i, const RaftTimeouts *t);
 extern void				  node_may_lead(World *w, int i, bool may_lead);
 extern RaftTransferResult node_transfer(World *w, int i, int32_t target);
 extern void				  node_admit(World *w, int i);
-extern bool				  node_is_free(const World *w, int i); /* up, not blocked */
+extern bool				  node_is_free(const World *w, int i);	 /* up, not blocked */
+extern bool				  node_is_saving(const World *w, int i); /* blocked in a save */
 /* A node has lost state, and nobody has found that out yet. */
 extern bool world_is_guarded(const World *w);
 extern bool node_has_lease(const World *w, int i);

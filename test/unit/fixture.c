@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fixture.h"
+#include "invariants.h"
 
 /* splitmix64: good enough to lose datagrams by. */
 static uint64_t
@@ -32,73 +33,56 @@ world_random(World *w, uint64_t below)
 
 /* ---- invariants ---- */
 
-static void
-remember_vote(World *w, int node, uint64_t term, int candidate)
+/* What is remembered of a node (or of all, with RAFT_NONE) in a term. */
+static uint8_t *
+remembered(WorldVote *list, uint32_t *n, int node, uint64_t term)
 {
-	for (uint32_t i = w->n_votes; i-- > 0;)
+	for (uint32_t i = *n; i-- > 0;)
 	{
-		const WorldVote *vote = &w->votes[i];
-
-		if (vote->node != node || vote->term != term)
-			continue;
-		if (vote->candidate != candidate)
-			fail_msg("V: node %d voted for %d and for %d in term %llu", node,
-					 vote->candidate, candidate, (unsigned long long) term);
-		return;
+		if (list[i].node == node && list[i].term == term)
+			return &list[i].whom;
 	}
-	assert_true(w->n_votes < WORLD_HISTORY);
-	w->votes[w->n_votes++] = (WorldVote){
-		node, term, candidate};
+	assert_true(*n < WORLD_HISTORY);
+	list[*n] = (WorldVote){node, term, 0};
+	return &list[(*n)++].whom;
+}
+
+static uint8_t *
+vote_of(void *context, int node, uint64_t term)
+{
+	World *w = context;
+
+	return remembered(w->votes, &w->n_votes, node, term);
+}
+
+static uint8_t *
+leader_of(void *context, uint64_t term)
+{
+	World *w = context;
+
+	return remembered(w->leaders, &w->n_leaders, RAFT_NONE, term);
 }
 
 static void
-remember_leader(World *w, int node, uint64_t term)
+must_hold(bool holds)
 {
-	for (uint32_t i = w->n_leaders; i-- > 0;)
-	{
-		if (w->leaders[i].term != term)
-			continue;
-		if (w->leaders[i].node != node)
-			fail_msg("S: nodes %d and %d both led term %llu", w->leaders[i].node,
-					 node, (unsigned long long) term);
-		return;
-	}
-	assert_true(w->n_leaders < WORLD_HISTORY);
-	w->leaders[w->n_leaders++] = (WorldVote){
-		node, term, RAFT_NONE};
+	if (!holds)
+		fail_msg("%s", invariants_violation);
 }
 
-static bool
-same_saved(const RaftSaved *a, const RaftSaved *b)
+static InvariantsCall
+call_of(World *w, int i)
 {
-	return a->save_number == b->save_number && a->boot == b->boot &&
-		   a->term == b->term && a->voted_for == b->voted_for &&
-		   a->promise == b->promise && a->list_digest == b->list_digest &&
-		   a->list_size == b->list_size && a->abstaining == b->abstaining;
+	Member *member = &w->node[i].member;
+
+	return (InvariantsCall){i, &member->raft, &w->node[i].before, &member->output, member->received};
 }
 
-static bool
-is_consensus(RaftMessageType type)
-{
-	return type >= RAFT_PRE_VOTE_REQUEST;
-}
-
-static int
-compare_positions(RaftPosition a, RaftPosition b)
-{
-	if (a.epoch != b.epoch)
-		return a.epoch < b.epoch ? -1 : 1;
-	return a.index == b.index ? 0 : a.index < b.index ? -1 :
-														1;
-}
-
-/* F, P and A: what a message says must follow from what will be durable. */
+/* What only this small world can say of a message. */
 static void
-check_message(World *w, int i, const RaftSaved *before, const RaftMessage *m,
-			  const RaftMessage *received)
+check_message(World *w, int i, const RaftMessage *m)
 {
-	WorldNode		*node = &w->node[i];
-	const RaftSaved *saved = &node->raft.saved;
+	WorldNode *node = &w->node[i];
 
 	assert_int_equal(m->from, i);
 	assert_int_not_equal(m->to, i);
@@ -106,121 +90,40 @@ check_message(World *w, int i, const RaftSaved *before, const RaftMessage *m,
 	assert_true(node->config.members >> m->to & 1);
 	assert_true(m->incarnation == node->config.incarnation);
 	assert_true(m->list_digest == node->config.list_digest);
-	assert_true(m->sequence > node->last_sequence);
-	node->last_sequence = m->sequence;
+	if (m->to < w->n)
+	{
+		assert_true(m->sequence > node->last_sequence[m->to]);
+		node->last_sequence[m->to] = m->sequence;
+	}
 
-	if (m->boot > saved->boot || m->save_number > saved->save_number || m->term > saved->term)
-		fail_msg("F: node %d sends %s with a boot, save number or term that is not durable",
-				 i, message_type_name(m->type));
 	/* What was put together before the flag fell may still say that it abstains. */
-	if (m->abstaining != (saved->abstaining != RAFT_VOTING) &&
-		!(m->abstaining && before->abstaining != RAFT_VOTING))
+	if (m->abstaining != (node->disk.abstaining != RAFT_VOTING) &&
+		!(m->abstaining && node->before.abstaining != RAFT_VOTING))
 		fail_msg("A: node %d does not say whether it abstains", i);
-	if (is_consensus(m->type) && !node->raft.peers[m->to].answered)
+	if (m->type >= RAFT_PRE_VOTE_REQUEST && !node->member.raft.peers[m->to].answered)
 		fail_msg("G: node %d sends %s to %d, which has not answered its greeting",
 				 i, message_type_name(m->type), m->to);
-
-	switch (m->type)
-	{
-		case RAFT_VOTE_REQUEST:
-			if (saved->voted_for != i || saved->term != m->term || saved->promise < m->promise)
-				fail_msg("F: node %d asks for votes without its own", i);
-			remember_vote(w, i, m->term, i);
-			break;
-		case RAFT_HEARTBEAT:
-			if (saved->promise < m->promise)
-				fail_msg("F: leader %d asks for a longer promise than it stored", i);
-			break;
-		case RAFT_HEARTBEAT_ANSWER:
-			if (m->granted && received != NULL && saved->promise < received->promise)
-				fail_msg("F: node %d promises more than it stored", i);
-			break;
-		case RAFT_VOTE_ANSWER:
-			if (!m->granted)
-				break;
-			if (saved->voted_for != m->to || saved->term != m->asked_term)
-				fail_msg("F: node %d gives a vote that it did not store", i);
-			remember_vote(w, i, m->asked_term, m->to);
-			if (received != NULL && received->type == RAFT_VOTE_REQUEST)
-			{
-				/* A vote that is only repeated has its promise already. */
-				if (saved->promise < received->promise &&
-					!(before->term == saved->term && before->voted_for == m->to))
-					fail_msg("F: node %d votes without storing the promise", i);
-				if (compare_positions(received->position, node->raft.position) < 0)
-					fail_msg("P: node %d votes for %d, which is behind it", i, m->to);
-			}
-			break;
-		default:
-			break;
-	}
-	if (saved->abstaining != RAFT_VOTING &&
-		(m->type == RAFT_VOTE_REQUEST || m->type == RAFT_PRE_VOTE_REQUEST ||
-		 m->type == RAFT_HEARTBEAT || m->type == RAFT_TRANSFER ||
-		 (m->granted && (m->type == RAFT_VOTE_ANSWER || m->type == RAFT_PRE_VOTE_ANSWER))))
-		fail_msg("A: node %d abstains and sends %s", i, message_type_name(m->type));
 }
 
-/* M, F: the record against the disk. */
-static void
-check_record(World *w, int i)
-{
-	WorldNode		*node = &w->node[i];
-	const RaftSaved *saved = &node->raft.saved;
-
-	if (!node->out.save && !same_saved(saved, &node->disk))
-		fail_msg("F: node %d changed its record and does not ask to save it", i);
-	if (node->out.save && saved->save_number <= node->disk.save_number)
-		fail_msg("F: node %d saves without a new save number", i);
-	if (saved->term < node->disk.term)
-		fail_msg("M: the term of node %d fell from %llu to %llu", i,
-				 (unsigned long long) node->disk.term, (unsigned long long) saved->term);
-	if (saved->term == node->disk.term && node->disk.voted_for != RAFT_NONE &&
-		saved->voted_for != node->disk.voted_for && saved->voted_for != RAFT_UNKNOWN)
-		fail_msg("V: node %d changed its vote from %d to %d within a term", i,
-				 node->disk.voted_for, saved->voted_for);
-	if (saved->boot < node->disk.boot)
-		fail_msg("M: the boot counter of node %d fell", i);
-	if (saved->voted_for >= 0)
-		remember_vote(w, i, saved->term, saved->voted_for);
-}
-
-/* S, X, A over all nodes. */
+/* X, with the leases that crashed members have shown. */
 static void
 check_world(World *w)
 {
-	int holder = RAFT_NONE;
+	uint64_t ends[WORLD_MAX_NODES] = {0};
 
 	for (int i = 0; i < w->n; i++)
 	{
 		WorldNode *node = &w->node[i];
-		uint64_t   lease = node->running ? raft_lease_until(&node->raft) : node->crashed_lease;
 
-		if (node->running)
-		{
-			const Raft *r = &node->raft;
-
-			if (r->role == RAFT_LEADER)
-			{
-				remember_leader(w, i, r->saved.term);
-				assert_int_equal(r->saved.voted_for, i);
-				assert_int_equal(r->leader_id, i);
-			}
-			else if (lease != 0)
-				fail_msg("X: node %d is no leader and has a lease", i);
-			if (r->saved.abstaining != RAFT_VOTING && r->role != RAFT_FOLLOWER)
-				fail_msg("A: node %d abstains and is a %s", i, raft_role_name(r->role));
-			if (raft_deadline(r) > w->now + UINT64_C(3600000000))
-				fail_msg("the deadline of node %d is not finite", i);
-			if (node->crashed_lease > lease)
-				lease = node->crashed_lease;
-		}
-		if (lease <= w->now)
+		ends[i] = node->crashed_lease;
+		if (!node->running)
 			continue;
-		if (holder != RAFT_NONE)
-			fail_msg("X: nodes %d and %d hold leases at once", holder, i);
-		holder = i;
+		if (node->shown_lease > ends[i])
+			ends[i] = node->shown_lease;
+		if (member_deadline(&node->member) > w->now + UINT64_C(3600000000))
+			fail_msg("the deadline of node %d is not finite", i);
 	}
+	must_hold(invariants_leases(ends, w->n, w->now));
 }
 
 /* ---- one call of a core ---- */
@@ -246,68 +149,146 @@ enqueue(World *w, const RaftMessage *m)
 	message_encode(m, &envelope, d->bytes);
 }
 
-static void
-begin_call(World *w, int i)
+/* The world is the context of all its members; which of them is this? */
+static World *
+world_of(Member *member, int *i)
 {
-	assert_true(w->node[i].running);
-	assert_false(w->node[i].paused);
-	memset(&w->node[i].out, 0xA5, sizeof(RaftOutput)); /* the core must fill it in */
-	w->node[i].out.save = false;
-	w->node[i].out.n_messages = w->node[i].out.n_events = 0;
+	World *w = member->context;
+
+	*i = member->raft.config.node_id;
+	return w;
 }
 
 /* What the call brought about is lost; what was shown before it still stands. */
-static void
+static MemberSave
 die_in_call(WorldNode *node)
 {
 	node->fault = WORLD_NO_FAULT;
 	node->running = false;
 	if (node->shown_lease > node->crashed_lease)
 		node->crashed_lease = node->shown_lease;
+	return MEMBER_NOT_SAVED;
 }
 
-/* Save, show, send: what the worker does. */
-static void
-end_call(World *w, int i, const RaftMessage *received)
+static uint64_t
+host_now(Member *member)
 {
-	WorldNode		 *node = &w->node[i];
-	const RaftOutput *out = &node->out;
-	RaftSaved		  before = node->disk;
+	return ((World *) member->context)->now;
+}
+
+static void
+host_decided(Member *member)
+{
+	const RaftOutput *out = &member->output;
+	int				  i;
+	World			 *w = world_of(member, &i);
+	InvariantsCall	  call;
 
 	assert_true(out->n_messages <= RAFT_MAX_MESSAGES);
 	assert_true(out->n_events <= RAFT_MAX_EVENTS);
-	if (out->save && node->fault == WORLD_SAVE_FAILS)
-	{
-		die_in_call(node);
-		return;
-	}
-	check_record(w, i);
-	if (out->save)
-	{
-		node->disk = node->raft.saved;
-		node->n_saves++;
-		if (node->fault == WORLD_DIES_BEFORE_SENDING)
-		{
-			die_in_call(node);
-			return;
-		}
-	}
-	node->shown_lease = raft_lease_until(&node->raft);
+	w->node[i].before = w->node[i].disk;
+	call = call_of(w, i);
+	must_hold(invariants_decided(&call));
+}
+
+static MemberSave
+host_save(Member *member)
+{
+	int				  i;
+	World			 *w = world_of(member, &i);
+	WorldNode		 *node = &w->node[i];
+	InvariantsHistory history = {w, vote_of, leader_of};
+
+	if (node->fault == WORLD_SAVE_FAILS)
+		return die_in_call(node);
+	node->disk = member->raft.saved;
+	node->n_saves++;
+	must_hold(invariants_durable(&history, i, &node->disk, false));
+	return node->fault == WORLD_DIES_BEFORE_SENDING ? die_in_call(node) : MEMBER_SAVED;
+}
+
+static void
+host_show(Member *member)
+{
+	const RaftOutput *out = &member->output;
+	int				  i;
+	World			 *w = world_of(member, &i);
+	WorldNode		 *node = &w->node[i];
+	InvariantsHistory history = {w, vote_of, leader_of};
+	InvariantsCall	  call = call_of(w, i);
+
+	node->shown_lease = raft_lease_until(&member->raft);
+	must_hold(invariants_shown(&history, &call, &node->disk, node->shown_lease));
 	for (uint32_t e = 0; e < out->n_events; e++)
 	{
 		assert_true(out->events[e].reason < RAFT_REASONS);
 		if (node->n_events < WORLD_EVENTS)
 			node->events[node->n_events++] = out->events[e];
 	}
+	if (w->observer != NULL && node->running)
+		w->observer(w, i, &node->before);
+}
+
+static void
+host_send(Member *member, const RaftMessage *m)
+{
+	int			   i;
+	World		  *w = world_of(member, &i);
+	InvariantsCall call = call_of(w, i);
+
+	check_message(w, i, m);
+	must_hold(invariants_sent(&call, &w->node[i].disk, m, w->node[i].shown_lease));
+	w->node[i].n_sent[m->type]++;
+	enqueue(w, m);
+}
+
+static void
+host_sent(Member *member)
+{
+	check_world(member->context);
+}
+
+static const MemberHost host = {
+	.now = host_now,
+	.decided = host_decided,
+	.save = host_save,
+	.show = host_show,
+	.send = host_send,
+	.sent = host_sent,
+};
+
+static Member *
+begin_call(World *w, int i)
+{
+	Member *member = &w->node[i].member;
+
+	assert_true(w->node[i].running);
+	assert_false(w->node[i].paused);
+	memset(&member->output, 0xA5, sizeof(RaftOutput)); /* the core must fill it in */
+	member->output.outcome = RAFT_TAKEN;
+	member->output.save = member->output.heard = false;
+	member->output.n_messages = member->output.n_events = 0;
+	member->context = w; /* worlds can be copied */
+	return member;
+}
+
+/* One message; what has no effect must have changed nothing that others can see. */
+static void
+take_in(World *w, int i, const RaftMessage *message)
+{
+	WorldNode  *node = &w->node[i];
+	Member	   *member = begin_call(w, i);
+	RaftRole	role = member->raft.role;
+	RaftOutput *out = &member->output;
+
+	member_receive(member, message);
+	if (!node->running || out->heard || out->save || out->n_messages > 0 || out->n_events > 0)
+		return;
+	assert_true(invariants_same(&member->raft.saved, &node->disk));
+	assert_int_equal(member->raft.role, role);
+	assert_true(raft_lease_until(&member->raft) == node->shown_lease);
 	if (w->observer != NULL)
-		w->observer(w, i, &before);
-	for (uint32_t m = 0; m < out->n_messages; m++)
-	{
-		check_message(w, i, &before, &out->messages[m], received);
-		node->n_sent[out->messages[m].type]++;
-		enqueue(w, &out->messages[m]);
-	}
-	check_world(w);
+		w->observer(w, i, &node->disk);
 }
 
 /* ---- making a world ---- */
@@ -376,13 +357,12 @@ world_start(World *w, int i)
 	node->has_store = true;
 	node->damaged = false;
 	node->config.incarnation = next_random(&w->incarnations) | 1;
-	node->last_sequence = 0;
-	memset(&node->raft, 0xA5, sizeof(node->raft));
-	raft_init(&node->raft, &node->config, &node->disk, w->now);
+	memset(node->last_sequence, 0, sizeof(node->last_sequence));
+	memset(&node->member, 0xA5, sizeof(node->member));
+	member_start(&node->member, &host, w, &node->config, &node->disk);
 	node->running = true;
 	node->paused = false;
-	node->shown_lease = 0;
-	assert_true(same_saved(&node->raft.saved, &node->disk));
+	assert_true(invariants_same(&node->member.raft.saved, &node->disk));
 	check_world(w);
 }
 
@@ -417,7 +397,7 @@ world_crash(World *w, int i)
 	uint64_t   lease;
 
 	assert_true(node->running);
-	lease = raft_lease_until(&node->raft);
+	lease = raft_lease_until(&node->member.raft);
 	if (lease > node->crashed_lease)
 		node->crashed_lease = lease;
 	node->running = false;
@@ -471,17 +451,15 @@ world_advance(World *w, uint64_t us)
 void
 world_tick(World *w, int i)
 {
-	begin_call(w, i);
-	raft_tick(&w->node[i].raft, w->now, &w->node[i].out);
-	end_call(w, i, NULL);
-	if (w->node[i].running && raft_deadline(&w->node[i].raft) <= w->now)
+	member_tick(begin_call(w, i), w->now);
+	if (w->node[i].running && raft_deadline(&w->node[i].member.raft) <= w->now)
 		fail_msg("node %d still has something due after its tick", i);
 }
 
 void
 world_tick_at_deadline(World *w, int i)
 {
-	uint64_t deadline = raft_deadline(&w->node[i].raft);
+	uint64_t deadline = raft_deadline(&w->node[i].member.raft);
 
 	if (deadline > w->now)
 		world_advance(w, deadline - w->now);
@@ -492,10 +470,16 @@ void
 world_set_timer(World *w, int i, uint64_t us_from_now)
 {
 	assert_true(w->node[i].running);
-	w->node[i].raft.timer = w->now + us_from_now;
+	w->node[i].member.raft.timer = w->now + us_from_now;
 }
 
 /* ---- the network ---- */
+
+static bool
+runs(const WorldNode *node)
+{
+	return node->running && !node->paused;
+}
 
 static void
 remove_datagram(World *w, uint32_t index)
@@ -515,9 +499,7 @@ receive(World *w, int to, const uint8_t *bytes)
 	assert_int_equal(message_decode(bytes, MESSAGE_SIZE, &envelope, &message), MESSAGE_OK);
 	if (!w->node[to].running)
 		return;
-	begin_call(w, to);
-	raft_receive(&w->node[to].raft, w->now, &message, &w->node[to].out);
-	end_call(w, to, &message);
+	take_in(w, to, &message);
 }
 
 static void
@@ -549,19 +531,41 @@ world_deliver(World *w, int from, int to)
 	return true;
 }
 
+/* The members that read something do then what is due. */
+static void
+tick_readers(World *w, uint32_t readers)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		if ((readers >> i & 1) != 0 && runs(&w->node[i]) &&
+			member_deadline(&w->node[i].member) <= w->now)
+			world_tick(w, i);
+	}
+}
+
 void
 world_deliver_all(World *w)
 {
 	uint32_t index = 0;
+	uint32_t readers = 0;
 
 	for (int steps = 0; index < w->n_queue; steps++)
 	{
+		int to = w->queue[index].to;
+
 		if (steps >= 100000)
 			fail_msg("the members talk for ever without any time passing");
-		if (w->node[w->queue[index].to].paused)
+		if (w->node[to].paused)
 			index++;
 		else
+		{
+			readers |= UINT32_C(1) << to;
 			deliver_index(w, index);
+		}
+		if (index < w->n_queue)
+			continue;
+		tick_readers(w, readers);
+		readers = 0;
 	}
 }
 
@@ -606,10 +610,8 @@ world_replay(World *w, const RaftMessage *message)
 void
 world_inject(World *w, const RaftMessage *message)
 {
-	uint64_t seen = world_dropped(w, message->to, RAFT_DROP_SEEN);
-
 	world_replay(w, message);
-	if (world_dropped(w, message->to, RAFT_DROP_SEEN) > seen)
+	if (w->node[message->to].member.output.outcome == RAFT_DROP_SEEN)
 		fail_msg("%s %llu has come before, or comes far too late",
 				 message_type_name(message->type), (unsigned long long) message->sequence);
 }
@@ -617,16 +619,14 @@ world_inject(World *w, const RaftMessage *message)
 void
 world_say_again(World *w, RaftMessage *message)
 {
-	message->sequence = ++w->node[message->from].raft.sequence;
+	message->sequence = ++w->node[message->from].member.raft.peers[message->to].sent;
 	world_inject(w, message);
 }
 
 void
 world_inject_raw(World *w, int to, const RaftMessage *message)
 {
-	begin_call(w, to);
-	raft_receive(&w->node[to].raft, w->now, message, &w->node[to].out);
-	end_call(w, to, message);
+	take_in(w, to, message);
 }
 
 void
@@ -660,12 +660,6 @@ world_heal(World *w)
 
 /* ---- letting it run ---- */
 
-static bool
-runs(const WorldNode *node)
-{
-	return node->running && !node->paused;
-}
-
 /* Whatever is due now, one thing at a time; false: nothing is. */
 static bool
 step_now(World *w)
@@ -684,7 +678,7 @@ step_now(World *w)
 	}
 	for (int i = 0; i < w->n; i++)
 	{
-		if (runs(&w->node[i]) && raft_deadline(&w->node[i].raft) <= w->now)
+		if (runs(&w->node[i]) && raft_deadline(&w->node[i].member.raft) <= w->now)
 		{
 			world_tick(w, i);
 			return true;
@@ -702,8 +696,8 @@ next_moment(World *w, uint64_t end)
 		if (!w->node[w->queue[i].to].paused && w->queue[i].arrives_at < next)
 			next = w->queue[i].arrives_at;
 	for (int i = 0; i < w->n; i++)
-		if (runs(&w->node[i]) && raft_deadline(&w->node[i].raft) < next)
-			next = raft_deadline(&w->node[i].raft);
+		if (runs(&w->node[i]) && raft_deadline(&w->node[i].member.raft) < next)
+			next = raft_deadline(&w->node[i].member.raft);
 	return next > w->now ? next : w->now;
 }
 
@@ -739,8 +733,8 @@ all_greeted(World *w)
 		for (int j = 0; j < w->n; j++)
 			if (i != j && runs(&w->node[i]) && runs(&w->node[j]) &&
 				!w->cut[i][j] && !w->cut[j][i] &&
-				(!w->node[i].raft.peers[j].answered ||
-				 w->node[i].raft.peers[j].incarnation != w->node[j].config.incarnation))
+				(!w->node[i].member.raft.peers[j].answered ||
+				 w->node[i].member.raft.peers[j].incarnation != w->node[j].config.incarnation))
 				return false;
 	return w->n_queue == 0;
 }
@@ -767,7 +761,7 @@ world_message(World *w, RaftMessageType type, int from, int to)
 	m.incarnation = w->node[from].config.incarnation;
 	m.echo_boot = w->node[to].disk.boot;
 	m.echo_incarnation = w->node[to].config.incarnation;
-	m.sequence = ++w->node[from].raft.sequence;
+	m.sequence = ++w->node[from].member.raft.peers[to].sent;
 	m.save_number = w->node[from].disk.save_number;
 	m.term = w->node[from].disk.term;
 	m.leader_id = RAFT_NONE;
@@ -837,38 +831,26 @@ world_acknowledge(World *w, const RaftMessage *heartbeat)
 RaftTransferResult
 world_transfer(World *w, int i, int target)
 {
-	RaftTransferResult result;
-
-	begin_call(w, i);
-	result = raft_transfer(&w->node[i].raft, w->now, target, &w->node[i].out);
-	end_call(w, i, NULL);
-	return result;
+	return member_transfer(begin_call(w, i), target);
 }
 
 void
 world_resign(World *w, int i)
 {
-	begin_call(w, i);
-	raft_resign(&w->node[i].raft, w->now, &w->node[i].out);
-	end_call(w, i, NULL);
+	member_resign(begin_call(w, i));
 }
 
 bool
 world_admit(World *w, int i)
 {
-	bool admitted;
-
-	begin_call(w, i);
-	admitted = raft_admit(&w->node[i].raft, w->now, &w->node[i].out);
-	end_call(w, i, NULL);
-	return admitted;
+	return member_admit(begin_call(w, i));
 }
 
 void
 world_set_position(World *w, int i, uint64_t epoch, uint64_t index)
 {
-	raft_set_position(&w->node[i].raft, (RaftPosition){
-											epoch, index});
+	member_set_position(&w->node[i].member, (RaftPosition){
+												epoch, index});
 }
 
 /* ---- asking ---- */
@@ -896,9 +878,9 @@ world_event(World *w, int i, RaftReason reason)
 const RaftMessage *
 world_sent(World *w, int i, RaftMessageType type, int to)
 {
-	for (uint32_t m = 0; m < w->node[i].out.n_messages; m++)
+	for (uint32_t m = 0; m < w->node[i].member.output.n_messages; m++)
 	{
-		const RaftMessage *message = &w->node[i].out.messages[m];
+		const RaftMessage *message = &w->node[i].member.output.messages[m];
 
 		if (message->type == type && (to == RAFT_NONE || message->to == to))
 			return message;
@@ -907,9 +889,9 @@ world_sent(World *w, int i, RaftMessageType type, int to)
 }
 
 uint64_t
-world_dropped(World *w, int i, RaftDrop why)
+world_dropped(World *w, int i, RaftOutcome why)
 {
-	return w->node[i].raft.counters.dropped[why];
+	return w->node[i].member.raft.counters.dropped[why];
 }
 
 int
@@ -930,9 +912,9 @@ world_leader(World *w)
 	int leader = RAFT_NONE;
 
 	for (int i = 0; i < w->n; i++)
-		if (w->node[i].running && w->node[i].raft.role == RAFT_LEADER &&
+		if (w->node[i].running && w->node[i].member.raft.role == RAFT_LEADER &&
 			(leader == RAFT_NONE ||
-			 w->node[i].raft.saved.term > w->node[leader].raft.saved.term))
+			 w->node[i].member.raft.saved.term > w->node[leader].member.raft.saved.term))
 			leader = i;
 	return leader;
 }
@@ -946,8 +928,8 @@ world_is_stable(World *w)
 		return false;
 	for (int i = 0; i < w->n; i++)
 		if (runs(&w->node[i]) &&
-			(w->node[i].raft.leader_id != leader ||
-			 w->node[i].raft.saved.term != w->node[leader].raft.saved.term))
+			(w->node[i].member.raft.leader_id != leader ||
+			 w->node[i].member.raft.saved.term != w->node[leader].member.raft.saved.term))
 			return false;
 	return true;
 }
@@ -955,7 +937,7 @@ world_is_stable(World *w)
 bool
 world_has_lease(World *w, int i)
 {
-	return w->node[i].running && raft_lease_until(&w->node[i].raft) > w->now;
+	return w->node[i].running && raft_lease_until(&w->node[i].member.raft) > w->now;
 }
 
 uint64_t
@@ -975,14 +957,33 @@ world_init_alone(World *w, int n)
 	world_forget(w);
 }
 
+/* Members that have not met yet greet each other, and do nothing else that is due. */
+static void
+greet_missing(World *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		Raft	*r = &w->node[i].member.raft;
+		uint64_t timer = r->timer;
+
+		if (!runs(&w->node[i]) || r->role != RAFT_FOLLOWER)
+			continue;
+		r->timer = w->now + MS(1);
+		world_tick(w, i);
+		r->timer = timer;
+	}
+	world_deliver_all(w);
+}
+
 void
 world_elect(World *w, int i)
 {
 	world_deliver_all(w);
+	greet_missing(w);
 	world_set_timer(w, i, 0);
 	world_tick(w, i);
 	world_deliver_all(w);
-	if (w->node[i].raft.role != RAFT_LEADER || !world_is_stable(w))
+	if (w->node[i].member.raft.role != RAFT_LEADER || !world_is_stable(w))
 		fail_msg("node %d did not become leader", i);
 }
 

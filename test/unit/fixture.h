@@ -3,26 +3,19 @@
  *	  A small world: some cores, a disk for each, a network, and one clock.
  *
  * Tests and transcripts drive it step by step: nothing happens that was not
- * asked for.  Each call of a core goes through one place that does what the
- * worker does (save, then show, then send), checks the invariants below, and
- * sends every message through message_encode() and message_decode().
+ * asked for.  The members are those of node/member.c (save, then show, then send); their
+ * host is here, checks the invariants below, and sends every message through
+ * message_encode() and message_decode().
  *
- * After every step:
- *	  S  at most one leader per term, over the whole history
- *	  V  one vote per node and term, across restarts and lost state
- *	  M  a node's term never falls, unless its state was lost or replaced
- *	  P  a vote goes to nobody whose position is older than the voter's
- *	  F  what is sent follows from what is durable
- *	  X  at most one lease at any time, those of crashed members included
- *	  A  a member that abstains does not vote, stand or lead
- * A breach fails the cmocka test that runs, or ends the program outside one.
+ * After every step the invariants of test/lib/invariants.h hold; leases of crashed
+ * members go on to count.  A breach fails the cmocka test that runs, or ends the program outside one.
  *
  * Test code only; it looks into the cores where that makes a test plainer.
  */
 #ifndef PG_LEADER_FIXTURE_H
 #define PG_LEADER_FIXTURE_H
 
-#include "../../raft/raft.h"
+#include "../../node/member.h"
 
 #define WORLD_MAX_NODES 9
 #define WORLD_QUEUE		4096
@@ -45,7 +38,7 @@ typedef enum WorldFault
 typedef struct WorldNode
 {
 	RaftConfig config;
-	Raft	   raft;
+	Member	   member;
 	bool	   running;
 	bool	   paused; /* neither reads nor ticks */
 
@@ -54,13 +47,13 @@ typedef struct WorldNode
 	RaftSaved  disk;
 	WorldFault fault;
 
-	RaftOutput out;		 /* of the last call */
-	uint32_t   n_events; /* since world_forget() */
-	RaftEvent  events[WORLD_EVENTS];
-	uint32_t   n_saves;					   /* since world_forget() */
-	uint32_t   n_sent[RAFT_MESSAGE_TYPES]; /* since world_forget() */
+	RaftSaved before;	/* what the disk held before the last call */
+	uint32_t  n_events; /* since world_forget() */
+	RaftEvent events[WORLD_EVENTS];
+	uint32_t  n_saves;					  /* since world_forget() */
+	uint32_t  n_sent[RAFT_MESSAGE_TYPES]; /* since world_forget() */
 
-	uint64_t last_sequence;
+	uint64_t last_sequence[WORLD_MAX_NODES];
 	uint64_t shown_lease;	/* as of its last call */
 	uint64_t crashed_lease; /* the lease it held when it crashed */
 } WorldNode;
@@ -77,7 +70,7 @@ typedef struct WorldVote
 {
 	int		 node;
 	uint64_t term;
-	int		 candidate;
+	uint8_t	 whom; /* 1 + node id */
 } WorldVote;
 
 typedef struct World World;
@@ -105,7 +98,7 @@ struct World
 	uint32_t  n_votes;
 	WorldVote votes[WORLD_HISTORY];
 	uint32_t  n_leaders;
-	WorldVote leaders[WORLD_HISTORY]; /* .candidate is not used */
+	WorldVote leaders[WORLD_HISTORY]; /* .node is not used */
 
 	WorldObserver observer; /* told before anything is sent */
 };
@@ -228,7 +221,7 @@ extern const RaftEvent *world_event(World *w, int node, RaftReason reason);
 extern const RaftMessage *world_sent(World *w, int node, RaftMessageType type, int to);
 
 /* How many messages a core has dropped for a reason since its start. */
-extern uint64_t world_dropped(World *w, int node, RaftDrop why);
+extern uint64_t world_dropped(World *w, int node, RaftOutcome why);
 
 /* How many datagrams of a type are under way (RAFT_NONE: from or to anyone). */
 extern int world_under_way(World *w, RaftMessageType type, int from, int to);

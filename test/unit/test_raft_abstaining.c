@@ -152,9 +152,9 @@ rule_11_it_follows_and_promises(void **state)
 	lose_state(2);
 	world_run(w, MS(120));
 	assert_int_equal(abstains(2), RAFT_ABSTAIN_NEW);
-	assert_int_equal(w->node[2].raft.leader_id, 0);
+	assert_int_equal(w->node[2].member.raft.leader_id, 0);
 	assert_true(w->node[2].disk.term == 1);
-	assert_true(raft_promise_until(&w->node[2].raft) > w->now);
+	assert_true(raft_promise_until(&w->node[2].member.raft) > w->now);
 	assert_true(w->node[2].n_sent[RAFT_HEARTBEAT_ANSWER] > 0);
 
 	/* It votes for nobody, in whatever term. */
@@ -185,8 +185,8 @@ rule_11_it_does_not_stand(void **state)
 	for (int i = 0; i < 2; i++)
 	{
 		assert_int_equal(abstains(i), RAFT_ABSTAIN_NEW);
-		assert_int_equal(w->node[i].raft.role, RAFT_FOLLOWER);
-		assert_true(w->node[i].raft.counters.pre_votes_started == 0);
+		assert_int_equal(w->node[i].member.raft.role, RAFT_FOLLOWER);
+		assert_true(w->node[i].member.raft.counters.pre_votes_started == 0);
 		assert_true(w->node[i].disk.term == 0);
 	}
 	/* It can wait for ever, and go on as soon as the last one comes. */
@@ -318,10 +318,10 @@ rule_11_setting_it_ends_lease_and_leadership(void **state)
 	assert_true(world_has_lease(w, 0));
 	world_forget(w);
 	tell(1, w->node[0].disk.boot + 3, 12345, 1);
-	assert_true(w->node[0].out.save);
+	assert_true(w->node[0].member.output.save);
 	assert_int_equal(abstains(0), RAFT_ABSTAIN_OLD_COPY);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-	assert_true(raft_lease_until(&w->node[0].raft) == 0);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == 0);
 	assert_non_null(world_event(w, 0, RAFT_STARTED_ABSTAINING));
 	assert_int_equal(world_event(w, 0, RAFT_STARTED_ABSTAINING)->value, RAFT_ABSTAIN_OLD_COPY);
 	assert_true(w->node[0].disk.boot > w->node[1].disk.boot);
@@ -382,13 +382,13 @@ rule_11_what_a_peer_remembers(void **state)
 			assert_true(w->node[0].disk.boot == boot);
 			continue;
 		}
-		assert_true(w->node[0].out.save);
+		assert_true(w->node[0].member.output.save);
 		/* It goes on from above what the peer remembers. */
 		assert_true(w->node[0].disk.boot > boot);
 		assert_true(w->node[0].disk.boot > boot + (uint64_t) (int64_t) cases[i].boot);
 		assert_true(w->node[0].disk.save_number > loaded + (uint64_t) (int64_t) cases[i].save);
 		assert_true(w->node[0].disk.term == 5);
-		w->node[0].last_sequence = 0;
+		memset(w->node[0].last_sequence, 0, sizeof(w->node[0].last_sequence));
 		recovers();
 	}
 }
@@ -512,7 +512,7 @@ wiped_during_an_election(void **state)
 	world_set_timer(w, 0, 0);
 	world_tick(w, 0);
 	assert_true(world_deliver(w, 0, 1) && world_deliver(w, 1, 0));
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	assert_true(world_deliver(w, 0, 1));
 	assert_int_equal(w->node[1].disk.voted_for, 0);
 	world_drop(w, 0, 2);
@@ -592,7 +592,7 @@ old_copy_restored_and_heard_first(void **state)
 	while (m.type != RAFT_GREETING_ANSWER)
 		assert_true(world_take(w, 2, 1, &m));
 	world_inject(w, &m);
-	assert_true(w->node[1].raft.peers[2].boot == w->node[2].disk.boot);
+	assert_true(w->node[1].member.raft.peers[2].boot == w->node[2].disk.boot);
 	assert_int_equal(abstains(2), RAFT_VOTING);
 
 	/* Only now does node 2 ask. */
@@ -694,7 +694,7 @@ twin_is_not_heard(void **state)
 				w->node[1].config.incarnation);
 	assert_true(world_sent(w, 0, RAFT_GREETING_ANSWER, 1)->echo_incarnation == m.incarnation);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].out.n_messages, 0); /* one an interval */
+	assert_int_equal(w->node[0].member.output.n_messages, 0); /* one an interval */
 }
 
 /* The store of node 2 was copied to another machine: two that count alike. */
@@ -730,7 +730,7 @@ twins_that_meet_the_same_peer_abstain(void **state)
 			world_inject(&other, &m);
 		world_run(w, MS(1));
 		other.now = w->now;
-		if (raft_deadline(&other.node[2].raft) <= other.now)
+		if (raft_deadline(&other.node[2].member.raft) <= other.now)
 			world_tick(&other, 2);
 	}
 	assert_int_equal(other.node[2].disk.abstaining, RAFT_ABSTAIN_TWIN);
@@ -743,8 +743,8 @@ admit_is_the_operators_word(void **state)
 	(void) state;
 	lead(3);
 	assert_false(world_admit(w, 1)); /* it does not abstain */
-	assert_int_equal(w->node[1].out.n_messages, 0);
-	assert_false(w->node[1].out.save);
+	assert_int_equal(w->node[1].member.output.n_messages, 0);
+	assert_false(w->node[1].member.output.save);
 
 	world_crash(w, 2); /* for good */
 	lose_state(1);
@@ -784,7 +784,7 @@ single_member_leaves_only_by_admission(void **state)
 	world_init_blank(w, 1);
 	world_run(w, MS(60000));
 	assert_int_equal(abstains(0), RAFT_ABSTAIN_NEW);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	world_restart(w, 0);
 	world_run(w, MS(5000));
 	assert_int_equal(abstains(0), RAFT_ABSTAIN_NEW);

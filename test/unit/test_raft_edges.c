@@ -31,7 +31,7 @@ rule_10_an_older_leader_is_told_the_term(void **state)
 		world_start(w, i);
 	}
 	world_greet_all(w);
-	timer = w->node[0].raft.timer;
+	timer = w->node[0].member.raft.timer;
 	m = world_heartbeat(w, 1, 0, 6, 3);
 	world_inject(w, &m);
 	answer = world_sent(w, 0, RAFT_HEARTBEAT_ANSWER, 1);
@@ -40,10 +40,10 @@ rule_10_an_older_leader_is_told_the_term(void **state)
 	assert_true(answer->term == 9);
 	assert_true(answer->asked_term == 6);
 	assert_true(answer->round == 3);
-	assert_int_equal(w->node[0].raft.leader_id, RAFT_NONE);
-	assert_true(raft_promise_until(&w->node[0].raft) <= w->now);
-	assert_true(w->node[0].raft.timer == timer);
-	assert_false(w->node[0].out.save);
+	assert_int_equal(w->node[0].member.raft.leader_id, RAFT_NONE);
+	assert_true(raft_promise_until(&w->node[0].member.raft) <= w->now);
+	assert_true(w->node[0].member.raft.timer == timer);
+	assert_false(w->node[0].member.output.save);
 }
 
 static void
@@ -63,7 +63,7 @@ rule_10_answers_carry_what_they_answer(void **state)
 	assert_true(answer->asked_term == 6);
 	assert_true(answer->term == 6);
 	assert_true(answer->position.epoch == 3 && answer->position.index == 4);
-	assert_int_equal(w->node[0].raft.leader_id, 1);
+	assert_int_equal(w->node[0].member.raft.leader_id, 1);
 
 	m = world_pre_vote_request(w, 2, 0, 7);
 	m.round = 99;
@@ -94,8 +94,8 @@ rule_10_answers_to_nothing_are_stale(void **state)
 			m.asked_term = 1;
 			m.term = 1;
 			world_inject(w, &m);
-			assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-			assert_int_equal(w->node[0].out.n_messages, 0);
+			assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
+			assert_int_equal(w->node[0].member.output.n_messages, 0);
 			assert_true(world_dropped(w, 0, RAFT_DROP_STALE) == 1);
 		}
 }
@@ -110,17 +110,17 @@ rule_10_a_second_leader_is_not_followed(void **state)
 	world_init_alone(w, 5);
 	m = world_heartbeat(w, 1, 0, 6, 1);
 	world_inject(w, &m);
-	timer = w->node[0].raft.timer;
+	timer = w->node[0].member.raft.timer;
 	world_advance(w, MS(20));
 	m = world_heartbeat(w, 2, 0, 6, 1);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.leader_id, 1);
+	assert_int_equal(w->node[0].member.raft.leader_id, 1);
 	assert_true(world_dropped(w, 0, RAFT_DROP_SECOND_LEADER) == 1);
 	assert_non_null(world_event(w, 0, RAFT_SECOND_LEADER));
 	assert_int_equal(world_event(w, 0, RAFT_SECOND_LEADER)->peer, 2);
-	assert_int_equal(w->node[0].out.n_messages, 0);
-	assert_true(w->node[0].raft.timer == timer);
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(180));
+	assert_int_equal(w->node[0].member.output.n_messages, 0);
+	assert_true(w->node[0].member.raft.timer == timer);
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(180));
 
 	/* Even long after the first was heard. */
 	world_advance(w, MS(3000));
@@ -134,7 +134,7 @@ rule_10_a_second_leader_is_not_followed(void **state)
 	world_elect(w, 0);
 	m = world_heartbeat(w, 2, 0, 1, 1);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	assert_true(world_dropped(w, 0, RAFT_DROP_SECOND_LEADER) == 1);
 }
 
@@ -166,7 +166,7 @@ garbage_wrong_ids(void **state)
 			m.from = 0;
 			world_inject_raw(w, 0, &m);
 			assert_true(world_dropped(w, 0, RAFT_DROP_UNKNOWN_NODE) == 4);
-			assert_int_equal(w->node[0].out.n_messages, 0);
+			assert_int_equal(w->node[0].member.output.n_messages, 0);
 			assert_memory_equal(&before, &w->node[0].disk, sizeof(before));
 		}
 }
@@ -201,9 +201,9 @@ garbage_impossible_values(void **state)
 			world_inject_raw(w, 0, &m);
 			if (world_dropped(w, 0, RAFT_DROP_IMPOSSIBLE) != 1)
 				fail_msg("%s, impossible value %d", message_type_name(m.type), what);
-			assert_int_equal(w->node[0].out.n_messages, 0);
+			assert_int_equal(w->node[0].member.output.n_messages, 0);
 			assert_true(w->node[0].disk.term == 0);
-			assert_true(raft_promise_until(&w->node[0].raft) <= w->now);
+			assert_true(raft_promise_until(&w->node[0].member.raft) <= w->now);
 		}
 }
 
@@ -247,11 +247,11 @@ garbage_within_the_layout(void **state)
 			}
 			/* Forged votes could make a second leader of a term elsewhere. */
 			w->n_leaders = 0;
-			w->node[0].last_sequence = 0;
+			memset(w->node[0].last_sequence, 0, sizeof(w->node[0].last_sequence));
 			world_inject_raw(w, 0, &m);
 			world_drop_all(w);
 			world_advance(w, world_random(w, MS(30)));
-			if (raft_deadline(&w->node[0].raft) <= w->now)
+			if (raft_deadline(&w->node[0].member.raft) <= w->now)
 				world_tick(w, 0);
 			world_drop_all(w);
 		}
@@ -308,8 +308,8 @@ same_calls_same_output(void **state)
 	{
 		assert_int_equal(world_leader(&one), world_leader(w));
 		assert_true(one.node[i].disk.save_number == w->node[i].disk.save_number);
-		assert_true(one.node[i].raft.sequence == w->node[i].raft.sequence);
-		assert_true(one.node[i].raft.random == w->node[i].raft.random);
+		assert_true(one.node[i].member.raft.peers[(i + 1) % 5].sent == w->node[i].member.raft.peers[(i + 1) % 5].sent);
+		assert_true(one.node[i].member.raft.random == w->node[i].member.raft.random);
 	}
 }
 
@@ -373,8 +373,8 @@ words_for_everything(void **state)
 		assert_true(strlen(raft_role_name((RaftRole) role)) > 3);
 	for (int why = RAFT_VOTING; why <= RAFT_ABSTAIN_LAST; why++)
 		assert_non_null(raft_abstain_name((RaftAbstain) why));
-	for (int why = 0; why < RAFT_DROPS; why++)
-		assert_true(strlen(raft_drop_name((RaftDrop) why)) > 3);
+	for (int why = 0; why < RAFT_OUTCOMES; why++)
+		assert_true(strlen(raft_outcome_name((RaftOutcome) why)) > 3);
 }
 
 static const char *
@@ -447,7 +447,7 @@ other_list_is_followed_and_never_voted_for(void **state)
 	m = world_heartbeat(w, 1, 0, 6, 1);
 	m.list_digest ^= 1;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.leader_id, 1);
+	assert_int_equal(w->node[0].member.raft.leader_id, 1);
 	assert_true(w->node[0].disk.term == 6);
 }
 
@@ -465,26 +465,26 @@ other_list_votes_do_not_count(void **state)
 	yes = world_answer(w, &m, true);
 	yes.list_digest ^= 1;
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 	yes = world_answer(w, &m, true);
 	yes.abstaining = true;
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 	yes = world_answer(w, &m, true);
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	m = *world_sent(w, 0, RAFT_VOTE_REQUEST, 1);
 	yes = world_answer(w, &m, true);
 	yes.list_digest ^= 1;
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	yes = world_answer(w, &m, true);
 	yes.abstaining = true;
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	yes = world_answer(w, &m, true);
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 }
 
 static void
@@ -520,7 +520,7 @@ list_changed_member_by_member_appending(void **state)
 		assert_int_equal(w->node[i].disk.abstaining, RAFT_VOTING);
 		assert_true(w->node[i].disk.list_digest == LIST_OF_FIVE);
 		assert_int_equal(w->node[i].disk.list_size, 5);
-		assert_int_equal(raft_quorum(&w->node[i].raft), 3);
+		assert_int_equal(raft_quorum(&w->node[i].member.raft), 3);
 	}
 	assert_true(w->node[world_leader(w)].disk.term > term);
 	/* From now on a restart is nothing special. */

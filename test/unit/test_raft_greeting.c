@@ -29,7 +29,7 @@ three_steps(void **state)
 	m = world_sent(w, 0, RAFT_GREETING, 1);
 	assert_non_null(m);
 	assert_true(m->echo_boot == 0); /* it knows nobody yet */
-	assert_int_equal(w->node[0].out.n_messages, 1);
+	assert_int_equal(w->node[0].member.output.n_messages, 1);
 
 	assert_true(world_deliver(w, 0, 1));
 	m = world_sent(w, 1, RAFT_GREETING_ANSWER, 0);
@@ -38,20 +38,20 @@ three_steps(void **state)
 	assert_true(m->echo_incarnation == w->node[0].config.incarnation);
 	assert_true(m->max_timeout == MS(400));
 	assert_true(m->remembered_boot == 0);
-	assert_true(w->node[1].raft.peers[0].boot == 0); /* a greeting teaches nothing */
+	assert_true(w->node[1].member.raft.peers[0].boot == 0); /* a greeting teaches nothing */
 
 	assert_true(world_deliver(w, 1, 0));
 	m = world_sent(w, 0, RAFT_GREETING_CONFIRM, 1);
 	assert_non_null(m);
 	assert_true(m->echo_boot == w->node[1].disk.boot);
 	assert_true(m->echo_incarnation == w->node[1].config.incarnation);
-	assert_true(w->node[0].raft.peers[1].answered);
-	assert_true(w->node[0].raft.peers[1].boot == w->node[1].disk.boot);
+	assert_true(w->node[0].member.raft.peers[1].answered);
+	assert_true(w->node[0].member.raft.peers[1].boot == w->node[1].disk.boot);
 
 	assert_true(world_deliver(w, 0, 1));
-	assert_true(w->node[1].raft.peers[0].boot == w->node[0].disk.boot);
-	assert_true(w->node[1].raft.peers[0].incarnation == w->node[0].config.incarnation);
-	assert_false(w->node[1].raft.peers[0].answered); /* it has not asked yet */
+	assert_true(w->node[1].member.raft.peers[0].boot == w->node[0].disk.boot);
+	assert_true(w->node[1].member.raft.peers[0].incarnation == w->node[0].config.incarnation);
+	assert_false(w->node[1].member.raft.peers[0].answered); /* it has not asked yet */
 }
 
 static void
@@ -90,9 +90,9 @@ greeting_acts_on_nothing(void **state)
 
 	(void) state;
 	world_init_alone(w, 3);
-	before = w->node[0].raft.peers[1];
-	record = w->node[0].raft.saved;
-	timer = w->node[0].raft.timer;
+	before = w->node[0].member.raft.peers[1];
+	record = w->node[0].member.raft.saved;
+	timer = w->node[0].member.raft.timer;
 	world_advance(w, MS(25));
 	m = world_message(w, RAFT_GREETING, 1, 0);
 	m.boot = 77;
@@ -103,12 +103,12 @@ greeting_acts_on_nothing(void **state)
 	m.echo_incarnation = 0;
 	world_inject(w, &m);
 	assert_non_null(world_sent(w, 0, RAFT_GREETING_ANSWER, 1));
-	assert_true(w->node[0].raft.peers[1].boot == before.boot);
-	assert_true(w->node[0].raft.peers[1].incarnation == before.incarnation);
-	assert_true(w->node[0].raft.peers[1].save_number == before.save_number);
-	assert_true(w->node[0].raft.peers[1].heard_at == before.heard_at);
-	assert_memory_equal(&w->node[0].raft.saved, &record, sizeof(record));
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.peers[1].boot == before.boot);
+	assert_true(w->node[0].member.raft.peers[1].incarnation == before.incarnation);
+	assert_true(w->node[0].member.raft.peers[1].save_number == before.save_number);
+	assert_true(w->node[0].member.raft.peers[1].heard_at == before.heard_at);
+	assert_memory_equal(&w->node[0].member.raft.saved, &record, sizeof(record));
+	assert_true(w->node[0].member.raft.timer == timer);
 }
 
 static void
@@ -129,7 +129,7 @@ greeting_repeats_until_answered(void **state)
 		assert_true(w->now - last == MS(50));
 	}
 	world_deliver_all(w);
-	assert_true(w->node[0].raft.peers[1].answered);
+	assert_true(w->node[0].member.raft.peers[1].answered);
 	world_forget(w);
 	w->node[1].paused = true;
 	world_run(w, MS(900));
@@ -229,8 +229,8 @@ greeting_lost_or_replayed_repeated(void **state)
 		for (int j = 0; j < 3; j++)
 			if (i != j)
 			{
-				assert_true(w->node[i].raft.peers[j].answered);
-				assert_true(w->node[i].raft.peers[j].incarnation == w->node[j].config.incarnation);
+				assert_true(w->node[i].member.raft.peers[j].answered);
+				assert_true(w->node[i].member.raft.peers[j].incarnation == w->node[j].config.incarnation);
 				assert_int_equal(w->node[i].disk.abstaining, RAFT_VOTING);
 			}
 }
@@ -253,13 +253,13 @@ greeting_lost_or_replayed_from_an_earlier_start(void **state)
 	world_restart(w, 1);
 	world_greet_all(w);
 	boot = w->node[1].disk.boot;
-	assert_true(w->node[0].raft.peers[1].boot == boot);
+	assert_true(w->node[0].member.raft.peers[1].boot == boot);
 	for (int i = 0; i < 3; i++)
 	{
 		world_inject(w, &old[i]);
-		assert_true(w->node[0].raft.peers[1].boot == boot);
-		assert_true(w->node[0].raft.peers[1].incarnation == w->node[1].config.incarnation);
-		assert_true(w->node[0].raft.peers[1].answered);
+		assert_true(w->node[0].member.raft.peers[1].boot == boot);
+		assert_true(w->node[0].member.raft.peers[1].incarnation == w->node[1].config.incarnation);
+		assert_true(w->node[0].member.raft.peers[1].answered);
 		assert_int_equal(w->node[0].disk.abstaining, RAFT_VOTING);
 		assert_true(w->node[0].disk.term == 0);
 	}
@@ -279,8 +279,8 @@ greeting_lost_or_replayed_from_an_earlier_start(void **state)
 		old[i] = world_message(w, (RaftMessageType) (RAFT_GREETING + i), 1, 0);
 		world_restart(w, 0);
 		world_inject(w, &old[i]);
-		assert_false(w->node[0].raft.peers[1].answered);
-		assert_true(w->node[0].raft.peers[1].boot == 0);
+		assert_false(w->node[0].member.raft.peers[1].answered);
+		assert_true(w->node[0].member.raft.peers[1].boot == 0);
 		assert_true(world_dropped(w, 0, RAFT_DROP_ECHO) == 1);
 	}
 }
@@ -298,7 +298,7 @@ wrong_echo_is_dropped_and_greeted(void **state)
 
 			world_init_alone(w, 3);
 			world_advance(w, MS(60));
-			timer = w->node[0].raft.timer;
+			timer = w->node[0].member.raft.timer;
 			m = world_message(w, (RaftMessageType) type, 1, 0);
 			m.term = 5;
 			if (type == RAFT_VOTE_REQUEST || type == RAFT_HEARTBEAT)
@@ -309,15 +309,15 @@ wrong_echo_is_dropped_and_greeted(void **state)
 				m.echo_boot--;
 			world_inject(w, &m);
 			assert_true(world_dropped(w, 0, RAFT_DROP_ECHO) == 1);
-			assert_int_equal(w->node[0].out.n_messages, 1);
+			assert_int_equal(w->node[0].member.output.n_messages, 1);
 			assert_non_null(world_sent(w, 0, RAFT_GREETING, 1));
 			assert_true(w->node[0].disk.term == 0);
-			assert_int_equal(w->node[0].raft.leader_id, RAFT_NONE);
-			assert_true(w->node[0].raft.timer == timer);
+			assert_int_equal(w->node[0].member.raft.leader_id, RAFT_NONE);
+			assert_true(w->node[0].member.raft.timer == timer);
 
 			/* One greeting an interval is enough. */
 			world_inject(w, &m);
-			assert_int_equal(w->node[0].out.n_messages, 0);
+			assert_int_equal(w->node[0].member.output.n_messages, 0);
 			world_advance(w, MS(49));
 			world_inject(w, &m);
 			assert_null(world_sent(w, 0, RAFT_GREETING, 1));
@@ -344,8 +344,8 @@ nothing_counts_before_the_greeting_is_answered(void **state)
 			m.promise = MS(200);
 		world_inject(w, &m);
 		assert_true(world_dropped(w, 0, RAFT_DROP_NOT_GREETED) == 1);
-		for (uint32_t i = 0; i < w->node[0].out.n_messages; i++)
-			assert_true(w->node[0].out.messages[i].type <= RAFT_GREETING_CONFIRM);
+		for (uint32_t i = 0; i < w->node[0].member.output.n_messages; i++)
+			assert_true(w->node[0].member.output.messages[i].type <= RAFT_GREETING_CONFIRM);
 		assert_true(w->node[0].disk.term == 0);
 		assert_int_equal(w->node[0].disk.voted_for, RAFT_NONE);
 	}
@@ -485,8 +485,8 @@ version_of_request(void)
 	const RaftMessage *m;
 
 	world_advance(w, MS(2000));
-	w->node[0].raft.peers[1].answered = true;
-	w->node[0].raft.peers[1].list_digest = WORLD_LIST;
+	w->node[0].member.raft.peers[1].answered = true;
+	w->node[0].member.raft.peers[1].list_digest = WORLD_LIST;
 	world_tick(w, 0);
 	m = world_sent(w, 0, RAFT_GREETING, 1);
 	if (m != NULL)

@@ -50,19 +50,19 @@ rule_5_check_quorum(void **state)
 	(void) state;
 	world_lead_alone(w, 3);
 	start = w->now;
-	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
+	while (w->node[0].member.raft.role == RAFT_LEADER && w->now < start + MS(1000))
 	{
 		world_tick_at_deadline(w, 0);
 		world_drop_all(w);
 	}
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	assert_in_range(w->now - start, MS(400), MS(400) + MS(50));
 	assert_non_null(world_event(w, 0, RAFT_QUORUM_LOST));
 	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->value, MS(400));
 	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->nodes, 0);
-	assert_int_equal(w->node[0].raft.leader_id, RAFT_NONE);
+	assert_int_equal(w->node[0].member.raft.leader_id, RAFT_NONE);
 	assert_true(w->node[0].disk.term == 1);
-	assert_true(w->node[0].raft.counters.quorum_losses == 1);
+	assert_true(w->node[0].member.raft.counters.quorum_losses == 1);
 }
 
 static void
@@ -73,7 +73,7 @@ rule_5_one_of_five_is_no_quorum(void **state)
 	(void) state;
 	world_lead_alone(w, 5);
 	start = w->now;
-	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
+	while (w->node[0].member.raft.role == RAFT_LEADER && w->now < start + MS(1000))
 	{
 		world_drop_all(w);
 		world_tick_at_deadline(w, 0);
@@ -84,7 +84,7 @@ rule_5_one_of_five_is_no_quorum(void **state)
 			world_acknowledge(w, &m);
 		}
 	}
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	assert_in_range(w->now - start, MS(400), MS(450));
 	assert_int_equal(world_event(w, 0, RAFT_QUORUM_LOST)->nodes, UINT64_C(1) << 1);
 }
@@ -108,7 +108,7 @@ rule_5_a_majority_that_answers_keeps_the_leader(void **state)
 		two = heartbeat_to(1 + (i + 1) % 4);
 		world_acknowledge(w, &one);
 		world_acknowledge(w, &two);
-		assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+		assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	}
 }
 
@@ -120,7 +120,7 @@ rule_5_a_refusal_is_no_acknowledgement(void **state)
 	(void) state;
 	world_lead_alone(w, 3);
 	start = w->now;
-	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
+	while (w->node[0].member.raft.role == RAFT_LEADER && w->now < start + MS(1000))
 	{
 		world_drop_all(w);
 		world_tick_at_deadline(w, 0);
@@ -128,12 +128,12 @@ rule_5_a_refusal_is_no_acknowledgement(void **state)
 		{
 			RaftMessage m = heartbeat_to(peer);
 
-			w->node[0].out.n_messages = 0;
+			w->node[0].member.output.n_messages = 0;
 			m = world_answer(w, &m, false);
 			world_inject(w, &m);
 		}
 	}
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	assert_true(w->now - start <= MS(450));
 }
 
@@ -151,7 +151,7 @@ rule_6_a_new_leader_holds_a_lease_at_once(void **state)
 	m = *world_sent(w, 0, RAFT_PRE_VOTE_REQUEST, 1);
 	m = world_answer(w, &m, true);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	first_send = w->now;
 	request = *world_sent(w, 0, RAFT_VOTE_REQUEST, 1);
 
@@ -162,8 +162,8 @@ rule_6_a_new_leader_holds_a_lease_at_once(void **state)
 	world_advance(w, MS(10));
 	m = world_answer(w, &request, true);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
-	assert_true(raft_lease_until(&w->node[0].raft) == first_send + LENGTH);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == first_send + LENGTH);
 	assert_non_null(world_sent(w, 0, RAFT_HEARTBEAT, 1));
 	assert_non_null(world_sent(w, 0, RAFT_HEARTBEAT, 2));
 }
@@ -176,14 +176,14 @@ rule_6_the_lease_runs_from_the_send_time(void **state)
 
 	(void) state;
 	world_lead_alone(w, 3);
-	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == w->now + LENGTH);
 	next_round();
 	sent = w->now;
 	m = heartbeat_to(1);
 	assert_true(m.promise == MS(200));
 	world_advance(w, MS(40)); /* the answer's way */
 	world_acknowledge(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == sent + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == sent + LENGTH);
 }
 
 static void
@@ -194,16 +194,16 @@ rule_6_the_lease_needs_a_majority(void **state)
 
 	(void) state;
 	world_lead_alone(w, 5);
-	before = raft_lease_until(&w->node[0].raft);
+	before = raft_lease_until(&w->node[0].member.raft);
 	next_round();
 	for (int peer = 1; peer < 5; peer++)
 		m[peer] = heartbeat_to(peer);
 	world_acknowledge(w, &m[1]);
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 	world_acknowledge(w, &m[1]); /* twice is once */
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 	world_acknowledge(w, &m[2]);
-	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == w->now + LENGTH);
 }
 
 /* A majority that passed a round has acknowledged it. */
@@ -224,14 +224,14 @@ rule_6_the_newest_round_that_a_majority_has_passed(void **state)
 	}
 	world_acknowledge(w, &m[3][1]);
 	world_acknowledge(w, &m[1][2]);
-	assert_true(raft_lease_until(&w->node[0].raft) == sent[1] + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == sent[1] + LENGTH);
 	world_acknowledge(w, &m[2][3]);
-	assert_true(raft_lease_until(&w->node[0].raft) == sent[2] + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == sent[2] + LENGTH);
 	world_acknowledge(w, &m[1][3]); /* late: takes nothing back */
 	world_acknowledge(w, &m[1][4]);
-	assert_true(raft_lease_until(&w->node[0].raft) == sent[2] + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == sent[2] + LENGTH);
 	world_acknowledge(w, &m[3][4]);
-	assert_true(raft_lease_until(&w->node[0].raft) == sent[3] + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == sent[3] + LENGTH);
 }
 
 static void
@@ -247,7 +247,7 @@ rule_6_the_promise_travels_with_the_round(void **state)
 	t = w->node[0].config.timeouts;
 	t.min_timeout = MS(600);
 	t.max_timeout = MS(900);
-	raft_set_timeouts(&w->node[0].raft, &t);
+	raft_set_timeouts(&w->node[0].member.raft, &t);
 	next_round();
 	sent = w->now;
 	first[1] = heartbeat_to(1);
@@ -257,14 +257,14 @@ rule_6_the_promise_travels_with_the_round(void **state)
 	/* Shorter again; the acknowledgement of this round comes first. */
 	t.min_timeout = MS(200);
 	t.max_timeout = MS(400);
-	raft_set_timeouts(&w->node[0].raft, &t);
+	raft_set_timeouts(&w->node[0].member.raft, &t);
 	next_round();
 	second[2] = heartbeat_to(2);
 	assert_true(second[2].promise == MS(200));
 	world_acknowledge(w, &second[2]);
-	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == w->now + LENGTH);
 	world_acknowledge(w, &first[1]);
-	assert_true(raft_lease_until(&w->node[0].raft) == sent + world_lease_length(w, 0, MS(600)));
+	assert_true(raft_lease_until(&w->node[0].member.raft) == sent + world_lease_length(w, 0, MS(600)));
 }
 
 static void
@@ -278,20 +278,20 @@ longer_promise_then_shorter_at_the_leader(void **state)
 
 	/* Made longer: what was not acknowledged holds nothing. */
 	world_lead_alone(w, 3);
-	before = raft_lease_until(&w->node[0].raft);
+	before = raft_lease_until(&w->node[0].member.raft);
 	t = w->node[0].config.timeouts;
 	t.min_timeout = MS(1000);
 	t.max_timeout = MS(2000);
-	raft_set_timeouts(&w->node[0].raft, &t);
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	raft_set_timeouts(&w->node[0].member.raft, &t);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 	next_round();
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 
 	/* Its own promise is as long as what it asks for: it votes for nobody. */
-	assert_true(raft_promise_until(&w->node[0].raft) >= w->now + MS(1000));
+	assert_true(raft_promise_until(&w->node[0].member.raft) >= w->now + MS(1000));
 	m = heartbeat_to(1);
 	world_acknowledge(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == w->now + world_lease_length(w, 0, MS(1000)));
+	assert_true(raft_lease_until(&w->node[0].member.raft) == w->now + world_lease_length(w, 0, MS(1000)));
 }
 
 static void
@@ -309,7 +309,7 @@ rule_6_no_drift_no_discount(void **state)
 		}
 		world_greet_all(w);
 		world_elect(w, 0);
-		assert_true(raft_lease_until(&w->node[0].raft) ==
+		assert_true(raft_lease_until(&w->node[0].member.raft) ==
 					w->now + MS(200) * (1000000 - ppm) / (1000000 + ppm) - 1000);
 	}
 }
@@ -373,8 +373,8 @@ replayed_heartbeat_or_acknowledgement(void **state)
 		world_replay(w, &heartbeat);
 		world_say_again(w, &heartbeat); /* past the window: the rounds count once */
 	}
-	assert_int_not_equal(w->node[1].raft.role, RAFT_FOLLOWER);
-	assert_true(raft_promise_until(&w->node[1].raft) < w->now);
+	assert_int_not_equal(w->node[1].member.raft.role, RAFT_FOLLOWER);
+	assert_true(raft_promise_until(&w->node[1].member.raft) < w->now);
 
 	world_lead_alone(w, 3);
 	next_round();
@@ -389,7 +389,7 @@ replayed_heartbeat_or_acknowledgement(void **state)
 		world_replay(w, &answer);
 		world_say_again(w, &answer);
 	}
-	assert_int_not_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_not_equal(w->node[0].member.raft.role, RAFT_LEADER);
 }
 
 static void
@@ -403,38 +403,38 @@ acknowledgements_that_cannot_be(void **state)
 	world_lead_alone(w, 3);
 	next_round();
 	heartbeat = heartbeat_to(1);
-	before = raft_lease_until(&w->node[0].raft);
+	before = raft_lease_until(&w->node[0].member.raft);
 
 	m = world_answer(w, &heartbeat, true); /* of a round that was not sent */
 	m.round = heartbeat.round + 1;
 	world_inject(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 	m.round = UINT64_MAX;
 	world_say_again(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 
 	m = world_answer(w, &heartbeat, true); /* of another term */
 	m.asked_term = heartbeat.term - 1;
 	world_inject(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 
 	m = world_answer(w, &heartbeat, true); /* of another list */
 	m.list_digest ^= 1;
 	world_inject(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 
 	m = world_answer(w, &heartbeat, true); /* abstaining */
 	m.abstaining = true;
 	world_inject(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 
 	m = world_answer(w, &heartbeat, false);
 	world_inject(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == before);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == before);
 
 	m = world_answer(w, &heartbeat, true);
 	world_inject(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == w->now + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == w->now + LENGTH);
 }
 
 /* Whoever turns out to abstain, or to have another list, holds up no lease, not
@@ -473,10 +473,10 @@ replayed_acknowledgement_extends_nothing(void **state)
 	next_round();
 	m = heartbeat_to(1);
 	world_acknowledge(w, &m);
-	until = raft_lease_until(&w->node[0].raft);
+	until = raft_lease_until(&w->node[0].member.raft);
 	world_advance(w, MS(40));
 	world_acknowledge(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) == until);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == until);
 }
 
 static void
@@ -497,8 +497,8 @@ leader_restarts_in_its_term(void **state)
 		/* With the identities of before, as it was under way. */
 		m.sequence++;
 		world_inject(w, &m);
-		assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-		assert_true(raft_lease_until(&w->node[0].raft) == 0);
+		assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
+		assert_true(raft_lease_until(&w->node[0].member.raft) == 0);
 	}
 	assert_true(world_dropped(w, 0, RAFT_DROP_ECHO) > echo_drops);
 
@@ -507,8 +507,8 @@ leader_restarts_in_its_term(void **state)
 	m.echo_boot = w->node[0].disk.boot;
 	m.echo_incarnation = w->node[0].config.incarnation;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-	assert_true(raft_lease_until(&w->node[0].raft) == 0);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == 0);
 
 	/* Whoever leads next, does so in a later term. */
 	assert_true(world_run_until(w, world_is_stable, MS(3000)));
@@ -527,18 +527,18 @@ candidate_restarts_in_its_term(void **state)
 	world_set_timer(w, 0, 0);
 	world_tick(w, 0);
 	assert_true(world_deliver(w, 0, 1) && world_deliver(w, 1, 0));
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	assert_true(world_deliver(w, 0, 1));
 	assert_true(world_take(w, 1, 0, &m));
 	assert_true(m.type == RAFT_VOTE_ANSWER && m.granted);
 	world_restart(w, 0);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	world_greet_all(w);
 	m.echo_boot = w->node[0].disk.boot;
 	m.echo_incarnation = w->node[0].config.incarnation;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	assert_true(world_run_until(w, world_is_stable, MS(3000)));
 	assert_true(w->node[world_leader(w)].disk.term > 1);
 }
@@ -558,13 +558,13 @@ minority_leader_and_a_wiped_voter(void **state)
 	world_crash(w, 1);
 	world_wipe(w, 1);
 	world_start(w, 1);
-	lease = raft_lease_until(&w->node[0].raft);
+	lease = raft_lease_until(&w->node[0].member.raft);
 	world_run(w, MS(300));
-	assert_int_equal(w->node[1].raft.leader_id, 0); /* it follows */
+	assert_int_equal(w->node[1].member.raft.leader_id, 0); /* it follows */
 	assert_true(w->node[1].n_sent[RAFT_HEARTBEAT_ANSWER] > 3);
-	assert_true(raft_lease_until(&w->node[0].raft) <= lease);
+	assert_true(raft_lease_until(&w->node[0].member.raft) <= lease);
 	assert_false(world_has_lease(w, 0));
-	while (w->node[0].raft.role == RAFT_LEADER && w->now < start + MS(1000))
+	while (w->node[0].member.raft.role == RAFT_LEADER && w->now < start + MS(1000))
 		world_run(w, MS(1));
 	assert_true(w->now - start <= MS(460));
 }
@@ -626,22 +626,71 @@ leader_paused(void **state)
 	assert_true(world_run_until(w, world_is_stable, MS(3000)));
 }
 
-/* What waited for a leader while it was stopped is judged by the time it is
- * read: first what is due, then the message. */
+/* ---- first read, then tick ---- */
+
+/* A leader that stood still has acknowledgements waiting: they are read first. */
 static void
-receiving_past_the_deadline_ticks_first(void **state)
+leader_that_stood_still_reads_before_it_resigns(void **state)
 {
 	RaftMessage m;
 
 	(void) state;
-	world_lead_alone(w, 3);
-	next_round();
-	m = heartbeat_to(1);
-	world_drop_all(w);
-	world_advance(w, MS(5000));
-	world_acknowledge(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-	assert_false(world_has_lease(w, 0));
+	for (int is_read = 0; is_read <= 1; is_read++)
+	{
+		world_lead_alone(w, 3);
+		next_round();
+		m = heartbeat_to(1);
+		world_drop_all(w);
+		world_advance(w, raft_deadline(&w->node[0].member.raft) - w->now + MS(390));
+		assert_true(w->now > w->node[0].member.raft.peers[1].acked_at + MS(400));
+		if (is_read)
+			world_acknowledge(w, &m);
+		world_tick(w, 0);
+		assert_int_equal(w->node[0].member.raft.role, is_read ? RAFT_LEADER : RAFT_FOLLOWER);
+
+		/* That it still leads gives it no lease: that counts from the send time. */
+		assert_false(world_has_lease(w, 0));
+	}
+}
+
+static void
+stalled_follower_starts_no_pre_vote(void **state)
+{
+	(void) state;
+	world_init(w, 3);
+	w->delay = MS(1);
+	world_elect(w, 0);
+	world_run(w, MS(500));
+	w->node[1].paused = true;
+	world_run(w, MS(1000));
+	assert_true(raft_deadline(&w->node[1].member.raft) < w->now);
+	world_forget(w);
+	w->node[1].paused = false;
+	world_run(w, MS(1000));
+	assert_true(world_is_stable(w));
+	assert_int_equal(world_leader(w), 0);
+	assert_true(w->node[1].member.raft.counters.pre_votes_started == 0);
+	assert_null(world_event(w, 1, RAFT_TIMED_OUT));
+	assert_true(w->node[1].disk.term == 1);
+}
+
+/* Heartbeats that lie there, of a leader that is dead by now, restart the timer once. */
+static void
+stale_heartbeats_cost_one_timer(void **state)
+{
+	(void) state;
+	world_init(w, 3);
+	w->delay = MS(1);
+	world_elect(w, 0);
+	world_run(w, MS(500));
+	w->node[1].paused = true;
+	world_run(w, MS(190));
+	world_crash(w, 0);
+	world_run(w, MS(2000));
+	assert_true(world_under_way(w, RAFT_HEARTBEAT, 0, 1) >= 3);
+	w->node[1].paused = false;
+	assert_true(world_run_until(w, world_is_stable, MS(400) + MS(20)));
+	assert_true(w->node[1].disk.term == 2);
 }
 
 int
@@ -670,7 +719,9 @@ main(void)
 		cmocka_unit_test(minority_leader_and_a_wiped_voter),
 		cmocka_unit_test(lease_after_partition),
 		cmocka_unit_test(leader_paused),
-		cmocka_unit_test(receiving_past_the_deadline_ticks_first),
+		cmocka_unit_test(leader_that_stood_still_reads_before_it_resigns),
+		cmocka_unit_test(stalled_follower_starts_no_pre_vote),
+		cmocka_unit_test(stale_heartbeats_cost_one_timer),
 	};
 
 	return cmocka_run_group_tests_name("lease", tests, NULL, NULL);

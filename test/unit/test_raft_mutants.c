@@ -56,13 +56,13 @@ rule_6_a_round_that_is_forgotten_gives_no_lease(void **state)
 		last = next_heartbeat(2);
 		world_acknowledge(w, &last);
 	} while (last.round < first.round + RAFT_ROUNDS - 1);
-	lease = raft_lease_until(&w->node[0].raft);
+	lease = raft_lease_until(&w->node[0].member.raft);
 	assert_true(lease > w->now);
 
 	/* This round is where the first one was. */
 	assert_true(next_heartbeat(2).round == first.round + RAFT_ROUNDS);
 	world_acknowledge(w, &first);
-	assert_true(raft_lease_until(&w->node[0].raft) == lease);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == lease);
 }
 
 /*
@@ -81,22 +81,22 @@ rule_7_lifted_promises_count_in_no_later_lease(void **state)
 	usual = longer = w->node[0].config.timeouts;
 	longer.min_timeout = MS(1000);
 	longer.max_timeout = MS(2000);
-	raft_set_timeouts(&w->node[0].raft, &longer);
+	raft_set_timeouts(&w->node[0].member.raft, &longer);
 	world_elect(w, 0);
 	m = next_heartbeat(1);
 	world_acknowledge(w, &m);
 	m = next_heartbeat(2);
 	world_acknowledge(w, &m);
-	assert_true(raft_lease_until(&w->node[0].raft) > w->now + MS(500));
+	assert_true(raft_lease_until(&w->node[0].member.raft) > w->now + MS(500));
 
-	raft_set_timeouts(&w->node[0].raft, &usual);
+	raft_set_timeouts(&w->node[0].member.raft, &usual);
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_STARTED);
 	world_deliver_all(w);
 	assert_int_equal(world_leader(w), 1);
 	assert_int_equal(world_transfer(w, 1, 0), RAFT_TRANSFER_STARTED);
 	world_deliver_all(w);
 	assert_int_equal(world_leader(w), 0);
-	assert_true(raft_lease_until(&w->node[0].raft) <= w->now + LENGTH);
+	assert_true(raft_lease_until(&w->node[0].member.raft) <= w->now + LENGTH);
 }
 
 /* Later datagrams say that it abstains; one that was overtaken changes that not. */
@@ -117,10 +117,10 @@ rule_11_a_late_datagram_does_not_end_abstaining(void **state)
 	newer.abstaining = true;
 	newer.may_lead = false;
 	world_inject(w, &newer);
-	lease = raft_lease_until(&w->node[0].raft);
+	lease = raft_lease_until(&w->node[0].member.raft);
 	world_inject(w, &late);
-	assert_true(w->node[0].raft.peers[1].abstaining);
-	assert_true(raft_lease_until(&w->node[0].raft) == lease);
+	assert_true(w->node[0].member.raft.peers[1].abstaining);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == lease);
 }
 
 /* ---- standing ---- */
@@ -143,7 +143,7 @@ rule_7_a_later_candidacy_replaces_nobody(void **state)
 
 	/* Not elected; the next attempt, when every promise has run out. */
 	world_advance(w, MS(1000));
-	for (int i = 0; i < 10 && w->node[1].raft.counters.elections_started < 2; i++)
+	for (int i = 0; i < 10 && w->node[1].member.raft.counters.elections_started < 2; i++)
 	{
 		world_tick_at_deadline(w, 1);
 		while (world_deliver(w, 1, 2))
@@ -229,13 +229,13 @@ rule_11_the_wait_begins_again_with_a_new_answer(void **state)
 	world_start(w, 2);
 	world_run(w, MS(100));
 	assert_true(world_admit(w, 2));
-	assert_true(w->node[2].raft.abstain_until > w->now);
-	assert_true(w->node[2].raft.abstain_until < w->now + wait);
+	assert_true(w->node[2].member.raft.abstain_until > w->now);
+	assert_true(w->node[2].member.raft.abstain_until < w->now + wait);
 
 	world_start(w, 1);
 	world_run(w, MS(200));
 	assert_int_equal(w->node[2].disk.abstaining, RAFT_ABSTAIN_NEW);
-	assert_true(w->node[2].raft.abstain_until > w->now + wait - MS(200));
+	assert_true(w->node[2].member.raft.abstain_until > w->now + wait - MS(200));
 	assert_true(w->node[2].disk.term >= 50);
 	assert_true(w->node[2].disk.promise == MS(5000));
 }
@@ -255,7 +255,7 @@ rule_11_no_word_covers_a_living_member(void **state)
 		world_start(w, i);
 	world_run(w, MS(500));
 	assert_true(world_admit(w, 0));
-	assert_false(raft_abstains_for(&w->node[0].raft, w->now, &peers));
+	assert_false(raft_abstains_for(&w->node[0].member.raft, w->now, &peers));
 	assert_true(peers == UINT64_C(1) << 2);
 	world_run(w, MS(3000));
 	assert_int_equal(w->node[0].disk.abstaining, RAFT_ABSTAIN_NEW);

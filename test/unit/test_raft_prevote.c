@@ -20,7 +20,7 @@ ask(int peer)
 {
 	world_set_timer(w, 0, 0);
 	world_tick(w, 0);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 	assert_non_null(world_sent(w, 0, RAFT_PRE_VOTE_REQUEST, peer));
 	return *world_sent(w, 0, RAFT_PRE_VOTE_REQUEST, peer);
 }
@@ -35,12 +35,12 @@ rule_3_asking_changes_nothing(void **state)
 	world_init_alone(w, 3);
 	before = w->node[0].disk;
 	m = ask(1);
-	assert_false(w->node[0].out.save);
+	assert_false(w->node[0].member.output.save);
 	assert_true(m.asked_term == before.term + 1);
 	assert_true(m.term == before.term);
 	assert_true(w->node[0].disk.save_number == before.save_number);
-	assert_true(w->node[0].raft.saved.term == before.term);
-	assert_int_equal(w->node[0].raft.saved.voted_for, RAFT_NONE);
+	assert_true(w->node[0].member.raft.saved.term == before.term);
+	assert_int_equal(w->node[0].member.raft.saved.voted_for, RAFT_NONE);
 	assert_non_null(world_event(w, 0, RAFT_TIMED_OUT));
 }
 
@@ -58,12 +58,12 @@ rule_3_granting_changes_nothing(void **state)
 
 			world_inject(w, &m);
 			assert_true(world_sent(w, 0, RAFT_PRE_VOTE_ANSWER, peer)->granted);
-			assert_false(w->node[0].out.save);
-			assert_true(w->node[0].raft.saved.term == 0);
-			assert_int_equal(w->node[0].raft.saved.voted_for, RAFT_NONE);
-			assert_true(raft_promise_until(&w->node[0].raft) <= w->now);
+			assert_false(w->node[0].member.output.save);
+			assert_true(w->node[0].member.raft.saved.term == 0);
+			assert_int_equal(w->node[0].member.raft.saved.voted_for, RAFT_NONE);
+			assert_true(raft_promise_until(&w->node[0].member.raft) <= w->now);
 		}
-	assert_true(w->node[0].raft.counters.pre_votes_given == 6);
+	assert_true(w->node[0].member.raft.counters.pre_votes_given == 6);
 }
 
 static void
@@ -76,8 +76,8 @@ rule_3_a_round_that_fails_changes_no_term(void **state)
 	world_run(w, MS(10000));
 	assert_true(w->node[0].disk.term == 0);
 	assert_int_equal(w->node[0].disk.voted_for, RAFT_NONE);
-	assert_true(w->node[0].raft.counters.pre_votes_started > 10);
-	assert_true(w->node[0].raft.counters.elections_started == 0);
+	assert_true(w->node[0].member.raft.counters.pre_votes_started > 10);
+	assert_true(w->node[0].member.raft.counters.elections_started == 0);
 }
 
 static void
@@ -98,11 +98,11 @@ rule_3_a_refusal_with_a_higher_term_is_adopted(void **state)
 	world_init_alone(w, 3);
 	m = ask(1);
 	world_deliver_all(w);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	m = world_answer(w, &m, false);
 	m.term = 8;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	assert_true(w->node[0].disk.term == 1);
 }
 
@@ -123,7 +123,7 @@ rule_3_a_pre_vote_for_no_later_term_is_refused(void **state)
 	world_inject(w, &m);
 	assert_false(world_sent(w, 0, RAFT_PRE_VOTE_ANSWER, 1)->granted);
 	assert_true(world_sent(w, 0, RAFT_PRE_VOTE_ANSWER, 1)->term == 5);
-	assert_true(w->node[0].raft.counters.pre_votes_refused == 1);
+	assert_true(w->node[0].member.raft.counters.pre_votes_refused == 1);
 }
 
 static void
@@ -134,24 +134,24 @@ pre_vote_keeps_timer(void **state)
 
 	(void) state;
 	world_init_alone(w, 3);
-	timer = w->node[0].raft.timer;
+	timer = w->node[0].member.raft.timer;
 	world_advance(w, MS(20));
 	m = world_pre_vote_request(w, 1, 0, 1);
 	world_inject(w, &m);
 	assert_true(world_sent(w, 0, RAFT_PRE_VOTE_ANSWER, 1)->granted);
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.timer == timer);
 
 	world_set_position(w, 0, 1, 0);
 	world_advance(w, MS(20));
 	m = world_pre_vote_request(w, 1, 0, 1);
 	world_inject(w, &m);
 	assert_false(world_sent(w, 0, RAFT_PRE_VOTE_ANSWER, 1)->granted);
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.timer == timer);
 
 	/* A higher term in a pre-vote request is no reason either. */
 	m = world_pre_vote_request(w, 1, 0, 50);
 	world_inject(w, &m);
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.timer == timer);
 	assert_true(w->node[0].disk.term == 0);
 }
 
@@ -164,14 +164,14 @@ former_leader_answers_pre_votes(void **state)
 	world_init_alone(w, 3);
 	world_elect(w, 0);
 	world_drop_all(w);
-	while (w->node[0].raft.role == RAFT_LEADER)
+	while (w->node[0].member.raft.role == RAFT_LEADER)
 	{
 		world_tick_at_deadline(w, 0);
 		world_drop_all(w);
 	}
-	assert_int_equal(w->node[0].raft.leader_id, RAFT_NONE);
-	if (raft_promise_until(&w->node[0].raft) > w->now)
-		world_advance(w, raft_promise_until(&w->node[0].raft) - w->now);
+	assert_int_equal(w->node[0].member.raft.leader_id, RAFT_NONE);
+	if (raft_promise_until(&w->node[0].member.raft) > w->now)
+		world_advance(w, raft_promise_until(&w->node[0].member.raft) - w->now);
 	m = world_pre_vote_request(w, 1, 0, 2);
 	world_inject(w, &m);
 	assert_true(world_sent(w, 0, RAFT_PRE_VOTE_ANSWER, 1)->granted);
@@ -187,7 +187,7 @@ former_leader_helps_to_elect(void **state)
 	world_isolate(w, 0);
 	w->node[2].paused = true;
 	world_run(w, MS(1000));
-	assert_int_equal(w->node[0].raft.role == RAFT_LEADER, false);
+	assert_int_equal(w->node[0].member.raft.role == RAFT_LEADER, false);
 	world_heal(w);
 	assert_true(world_run_until(w, world_is_stable, MS(3000)));
 }
@@ -213,18 +213,18 @@ stale_pre_vote_answer(void **state)
 
 	/* A round later. */
 	world_inject(w, &first);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 	assert_true(world_dropped(w, 0, RAFT_DROP_STALE) == dropped + 1);
 
 	/* When already a candidate: it is no vote. */
 	m = world_answer(w, &m, true);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	m.from = 2;
 	m.boot = w->node[2].disk.boot;
 	m.incarnation = w->node[2].config.incarnation;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	assert_true(world_dropped(w, 0, RAFT_DROP_STALE) == dropped + 2);
 
 	/* And after a restart, whose rounds begin anew. */
@@ -233,7 +233,7 @@ stale_pre_vote_answer(void **state)
 	world_advance(w, MS(1000));
 	(void) ask(1);
 	world_inject(w, &first);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 }
 
 static void
@@ -249,15 +249,15 @@ pre_vote_answers_count_once_and_need_a_majority(void **state)
 	world_inject(w, &yes);
 	world_replay(w, &yes);
 	world_say_again(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 	m.to = 2;
 	yes = world_answer(w, &m, false);
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 	m.to = 3;
 	yes = world_answer(w, &m, true);
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	assert_true(w->node[0].disk.term == 1);
 }
 
@@ -282,7 +282,7 @@ pre_vote_won_then_partitioned(void **state)
 		(void) ask(1);
 		assert_true(world_deliver(w, 0, 1));
 		assert_true(world_deliver(w, 1, 0));
-		assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+		assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 		world_isolate(w, 0);
 
 		world_run(w, MS(4000));
@@ -323,8 +323,8 @@ pre_vote_checks_position(void **state)
 	world_run(w, MS(10)); /* its last heartbeats arrive */
 	world_set_timer(w, 1, MS(5000));
 	world_run(w, MS(3000));
-	assert_true(w->node[2].raft.counters.pre_votes_started > 3);
-	assert_true(w->node[2].raft.counters.elections_started == 0);
+	assert_true(w->node[2].member.raft.counters.pre_votes_started > 3);
+	assert_true(w->node[2].member.raft.counters.elections_started == 0);
 	assert_true(w->node[2].disk.term == term);
 	assert_true(world_run_until(w, world_is_stable, MS(5000)));
 	assert_int_equal(world_leader(w), 1);
@@ -447,7 +447,7 @@ the_last_term_is_the_end(void **state)
 	for (int i = 0; i < 3; i++)
 	{
 		assert_true(w->node[i].disk.term == RAFT_MAX_TERM);
-		assert_int_not_equal(w->node[i].raft.role, RAFT_LEADER);
+		assert_int_not_equal(w->node[i].member.raft.role, RAFT_LEADER);
 	}
 }
 

@@ -52,7 +52,7 @@ rule_4_acknowledging_gives_a_promise(void **state)
 	(void) state;
 	world_init_alone(w, 3);
 	heartbeat(1, 4, 1, MS(200));
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(200));
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(200));
 	assert_true(w->node[0].disk.promise >= MS(200));
 
 	/* One microsecond before its end it still holds ... */
@@ -82,10 +82,10 @@ rule_4_a_promise_ends_at_the_later_of_both(void **state)
 	heartbeat(1, 4, 1, MS(200));
 	world_advance(w, MS(50));
 	heartbeat(1, 4, 2, MS(200));
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(200));
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(200));
 	world_advance(w, MS(10));
 	heartbeat(1, 4, 3, MS(100));
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(190));
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(190));
 }
 
 /* Another term's heartbeat ends no promise that was given before. */
@@ -97,7 +97,7 @@ rule_4_a_new_leader_does_not_end_a_promise(void **state)
 	heartbeat(1, 4, 1, MS(1000));
 	world_advance(w, MS(10));
 	heartbeat(2, 5, 1, MS(200));
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(990));
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(990));
 }
 
 static void
@@ -106,7 +106,7 @@ rule_4_a_vote_gives_a_promise(void **state)
 	(void) state;
 	world_init_alone(w, 3);
 	assert_true(answer_to_vote_request(1, 4).granted);
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(200));
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(200));
 	assert_true(w->node[0].disk.promise >= MS(200));
 	world_advance(w, MS(199));
 	assert_false(answer_to_vote_request(2, 5).granted);
@@ -163,11 +163,11 @@ rule_4_an_impossible_promise_is_dropped(void **state)
 	m.promise = RAFT_MAX_PROMISE + 1;
 	world_inject_raw(w, 0, &m);
 	assert_true(world_dropped(w, 0, RAFT_DROP_IMPOSSIBLE) == 1);
-	assert_int_equal(w->node[0].out.n_messages, 0);
+	assert_int_equal(w->node[0].member.output.n_messages, 0);
 	assert_true(w->node[0].disk.term == 0);
 	m.promise = RAFT_MAX_PROMISE;
 	world_inject_raw(w, 0, &m);
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + RAFT_MAX_PROMISE);
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + RAFT_MAX_PROMISE);
 }
 
 static void
@@ -177,10 +177,10 @@ rule_4_a_leader_is_under_its_own_promise(void **state)
 	world_init_alone(w, 3);
 	world_elect(w, 0);
 	assert_true(w->node[0].disk.promise >= MS(200));
-	assert_true(raft_promise_until(&w->node[0].raft) >= w->now + MS(200));
+	assert_true(raft_promise_until(&w->node[0].member.raft) >= w->now + MS(200));
 	assert_false(answer_to_vote_request(1, 2).granted);
 	assert_false(answer_to_pre_vote_request(1, 2).granted);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	assert_true(w->node[0].disk.term == 1);
 }
 
@@ -195,17 +195,17 @@ promise_binds_the_promiser(void **state)
 	/* It does not stand, though its timer has run out. */
 	world_init_alone(w, 3);
 	heartbeat(1, 4, 1, MS(3000));
-	end = raft_promise_until(&w->node[0].raft);
+	end = raft_promise_until(&w->node[0].member.raft);
 	world_isolate(w, 0);
-	while (raft_deadline(&w->node[0].raft) < end)
+	while (raft_deadline(&w->node[0].member.raft) < end)
 	{
 		world_tick_at_deadline(w, 0);
-		assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+		assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 		assert_null(world_sent(w, 0, RAFT_PRE_VOTE_REQUEST, RAFT_NONE));
 	}
-	for (int i = 0; i < 10 && w->node[0].raft.role == RAFT_FOLLOWER; i++)
+	for (int i = 0; i < 10 && w->node[0].member.raft.role == RAFT_FOLLOWER; i++)
 		world_tick_at_deadline(w, 0);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 	assert_true(w->now >= end && w->now <= end + MS(400));
 
 	/* Not even when told to: that was not its promise's leader. */
@@ -215,7 +215,7 @@ promise_binds_the_promiser(void **state)
 	m = world_message(w, RAFT_TRANSFER, 2, 0);
 	m.term = 5;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	assert_true(w->node[0].disk.term == 5);
 
 	/* Nor does a leader vote for another. */
@@ -225,7 +225,7 @@ promise_binds_the_promiser(void **state)
 	assert_false(m.granted);
 	assert_true(m.promise > 0 && m.promise <= MS(200));
 	assert_int_equal(m.leader_id, 0);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	assert_true(w->node[0].disk.term == 1);
 }
 
@@ -248,9 +248,9 @@ promise_binds_the_candidate(void **state)
 		yes = world_answer(w, &m, true);
 		world_inject(w, &yes);
 	}
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	assert_true(w->node[0].disk.promise >= MS(200));
-	assert_true(raft_promise_until(&w->node[0].raft) >= w->now + MS(200));
+	assert_true(raft_promise_until(&w->node[0].member.raft) >= w->now + MS(200));
 	world_advance(w, MS(100));
 	assert_false(answer_to_vote_request(4, 9).granted);
 	assert_true(w->node[0].disk.term == 1);
@@ -264,7 +264,7 @@ voter_restarts_inside_the_lease(void **state)
 	heartbeat(1, 4, 1, MS(200));
 	world_advance(w, MS(100));
 	world_restart(w, 0);
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(200));
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(200));
 	world_greet_all(w);
 	world_drop_all(w);
 	assert_false(answer_to_vote_request(2, 5).granted);
@@ -274,7 +274,7 @@ voter_restarts_inside_the_lease(void **state)
 	/* It does not stand either, and the end comes. */
 	world_set_timer(w, 0, 0);
 	world_tick(w, 0);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	world_advance(w, MS(200));
 	assert_true(answer_to_vote_request(2, 5).granted);
 }
@@ -308,13 +308,13 @@ longer_promise_then_shorter_at_the_promiser(void **state)
 	heartbeat(1, 4, 1, MS(1000));
 	world_advance(w, MS(100));
 	heartbeat(1, 4, 2, MS(200));
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(900));
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(900));
 	world_advance(w, MS(899));
 	assert_false(answer_to_vote_request(2, 5).granted);
 
 	/* A restart in between withholds by the longer one as well. */
 	world_restart(w, 0);
-	assert_true(raft_promise_until(&w->node[0].raft) == w->now + MS(1000));
+	assert_true(raft_promise_until(&w->node[0].member.raft) == w->now + MS(1000));
 }
 
 /* A reload in the middle of a leadership; the acknowledgement that follows it
@@ -340,15 +340,15 @@ longer_promise_then_shorter(void **state)
 	shorter.min_timeout = MS(200);
 	shorter.max_timeout = MS(400);
 	for (int i = 0; i < 3; i++)
-		raft_set_timeouts(&w->node[i].raft, &shorter);
-	assert_true(raft_lease_until(&w->node[0].raft) == w->now + world_lease_length(w, 0, MS(2000)));
+		raft_set_timeouts(&w->node[i].member.raft, &shorter);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == w->now + world_lease_length(w, 0, MS(2000)));
 	world_tick_at_deadline(w, 0); /* a round of the shorter promise */
 	world_drop_all(w);
 	world_isolate(w, 0);
 	world_run(w, MS(1500));
 	/* The promises of before hold the two others for their whole length. */
-	assert_int_equal(w->node[1].raft.role == RAFT_LEADER || w->node[2].raft.role == RAFT_LEADER, false);
-	assert_true(raft_promise_until(&w->node[1].raft) > w->now);
+	assert_int_equal(w->node[1].member.raft.role == RAFT_LEADER || w->node[2].member.raft.role == RAFT_LEADER, false);
+	assert_true(raft_promise_until(&w->node[1].member.raft) > w->now);
 	world_run(w, MS(4000));
 	assert_true(world_leader(w) >= 1);
 }
@@ -383,7 +383,7 @@ refusal_says_when_to_ask_again(void **state)
 	/* The yes that follows counts in this round. */
 	m = world_answer(w, &request, true);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 
 	/* The same for votes. */
 	request = *world_sent(w, 0, RAFT_VOTE_REQUEST, 1);
@@ -401,7 +401,7 @@ refusal_says_when_to_ask_again(void **state)
 	assert_non_null(world_sent(w, 0, RAFT_VOTE_REQUEST, 1));
 	m = world_answer(w, &request, true);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 }
 
 static void

@@ -36,11 +36,11 @@ rule_7_hand_over_takes_no_timeout(void **state)
 	lead(3);
 	start = w->now;
 	assert_int_equal(world_transfer(w, 0, 2), RAFT_TRANSFER_STARTED);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-	assert_true(raft_lease_until(&w->node[0].raft) == 0);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == 0);
 	assert_non_null(world_event(w, 0, RAFT_HANDED_OVER));
 	assert_int_equal(world_event(w, 0, RAFT_HANDED_OVER)->peer, 2);
-	assert_int_equal(world_under_way(w, RAFT_TRANSFER, 0, 2), 1);
+	assert_int_equal(world_under_way(w, RAFT_TRANSFER, 0, 2), RAFT_TRANSFERS);
 	assert_int_equal(world_under_way(w, RAFT_TRANSFER, 0, 1), 0);
 	assert_true(world_run_until(w, world_is_stable, MS(10)));
 	assert_int_equal(world_leader(w), 2);
@@ -48,7 +48,7 @@ rule_7_hand_over_takes_no_timeout(void **state)
 	assert_true(w->now - start <= MS(2));
 	assert_non_null(world_event(w, 2, RAFT_ASKED_TO_STAND));
 	assert_int_equal(w->node[2].n_sent[RAFT_PRE_VOTE_REQUEST], 0);
-	assert_true(w->node[0].raft.counters.transfers == 1);
+	assert_true(w->node[0].member.raft.counters.transfers == 1);
 }
 
 static void
@@ -60,7 +60,7 @@ rule_7_the_candidacy_names_whom_it_replaces(void **state)
 	lead(3);
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_STARTED);
 	assert_true(world_deliver(w, 0, 1));
-	assert_int_equal(w->node[1].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[1].member.raft.role, RAFT_CANDIDATE);
 	m = world_sent(w, 1, RAFT_VOTE_REQUEST, 2);
 	assert_non_null(m);
 	assert_true(m->term == 2);
@@ -147,8 +147,8 @@ rule_7_late_acknowledgements_change_nothing(void **state)
 		heartbeat.to = peer;
 		m = world_answer(w, &heartbeat, true);
 		world_inject(w, &m);
-		assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-		assert_true(raft_lease_until(&w->node[0].raft) == 0);
+		assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
+		assert_true(raft_lease_until(&w->node[0].member.raft) == 0);
 	}
 }
 
@@ -185,7 +185,7 @@ rule_7_who_may_be_the_target(void **state)
 	world_set_position(w, 0, 1, 1);
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_BEHIND);
 	assert_int_equal(world_transfer(w, 0, RAFT_NONE), RAFT_TRANSFER_NO_TARGET);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	assert_true(world_has_lease(w, 0));
 	world_set_position(w, 2, 1, 1);
 	world_run(w, MS(100));
@@ -196,16 +196,16 @@ rule_7_who_may_be_the_target(void **state)
 
 	/* May not lead. */
 	lead(3);
-	raft_set_may_lead(&w->node[1].raft, false);
+	raft_set_may_lead(&w->node[1].member.raft, false);
 	world_run(w, MS(100));
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_CANNOT_LEAD);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 
 	/* Nobody there. */
 	world_init(w, 1);
 	assert_true(world_run_until(w, world_is_stable, MS(401)));
 	assert_int_equal(world_transfer(w, 0, RAFT_NONE), RAFT_TRANSFER_NO_TARGET);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 }
 
 static void
@@ -217,7 +217,7 @@ transfer_to_dead_or_stale_node(void **state)
 	world_crash(w, 1);
 	world_run(w, MS(260));
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_UNREACHABLE);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	assert_true(world_has_lease(w, 0));
 	assert_int_equal(world_transfer(w, 0, RAFT_NONE), RAFT_TRANSFER_STARTED);
 	assert_int_equal(world_sent(w, 0, RAFT_TRANSFER, RAFT_NONE)->to, 2);
@@ -250,7 +250,7 @@ rule_7_a_bound_target_is_not_asked(void **state)
 	lead(3);
 	world_restart(w, 1);
 	world_run(w, MS(60));
-	assert_true(w->node[0].raft.peers[1].bound);
+	assert_true(w->node[0].member.raft.peers[1].bound);
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_BOUND);
 	assert_true(world_has_lease(w, 0));
 
@@ -309,7 +309,7 @@ transfer_then_isolate_old_leader(void **state)
 	world_run(w, MS(3000));
 	assert_int_equal(world_leader(w), 1);
 	assert_true(w->node[1].disk.term == 2);
-	assert_int_equal(w->node[0].raft.role == RAFT_LEADER, false);
+	assert_int_equal(w->node[0].member.raft.role == RAFT_LEADER, false);
 	world_heal(w);
 	world_run(w, MS(1000));
 	assert_true(world_is_stable(w));
@@ -328,7 +328,7 @@ late_or_replayed_transfer(void **state)
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_STARTED);
 	assert_true(world_take(w, 0, 1, &order));
 	world_inject(w, &order);
-	assert_int_equal(w->node[1].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[1].member.raft.role, RAFT_CANDIDATE);
 	assert_true(w->node[1].disk.term == 2);
 
 	/* Again: to the candidate, to the leader, to the leader that handed on. */
@@ -339,14 +339,14 @@ late_or_replayed_transfer(void **state)
 	assert_int_equal(world_leader(w), 1);
 	world_replay(w, &order);
 	world_say_again(w, &order);
-	assert_int_equal(w->node[1].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[1].member.raft.role, RAFT_LEADER);
 	assert_true(w->node[1].disk.term == 2);
 	world_run(w, MS(200));
 	assert_int_equal(world_transfer(w, 1, 2), RAFT_TRANSFER_STARTED);
 	assert_true(world_run_until(w, world_is_stable, MS(100)));
 	world_replay(w, &order);
 	world_say_again(w, &order);
-	assert_int_equal(w->node[1].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[1].member.raft.role, RAFT_FOLLOWER);
 	assert_true(w->node[1].disk.term == 3);
 	assert_true(world_dropped(w, 1, RAFT_DROP_STALE) >= 3);
 
@@ -357,18 +357,18 @@ late_or_replayed_transfer(void **state)
 	world_restart(w, 1);
 	world_greet_all(w);
 	world_inject(w, &order);
-	assert_int_equal(w->node[1].raft.role, RAFT_FOLLOWER);
-	assert_true(world_dropped(w, 1, RAFT_DROP_ECHO) == 1);
+	assert_int_equal(w->node[1].member.raft.role, RAFT_FOLLOWER);
+	assert_true(world_dropped(w, 1, RAFT_DROP_ECHO) == RAFT_TRANSFERS);
 
 	/* From one who does not lead, or of another term. */
 	lead(3);
 	m = world_message(w, RAFT_TRANSFER, 2, 1);
 	world_inject(w, &m);
-	assert_int_equal(w->node[1].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[1].member.raft.role, RAFT_FOLLOWER);
 	m = world_message(w, RAFT_TRANSFER, 0, 1);
 	m.term = 0;
 	world_inject(w, &m);
-	assert_int_equal(w->node[1].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[1].member.raft.role, RAFT_FOLLOWER);
 	assert_true(w->node[1].disk.term == 1);
 }
 
@@ -386,7 +386,7 @@ late_transfer_when_nothing_binds(void **state)
 	m = world_heartbeat(w, 2, 0, 5, 1);
 	world_inject(w, &m);
 	world_advance(w, MS(201));
-	assert_true(raft_promise_until(&w->node[0].raft) <= w->now);
+	assert_true(raft_promise_until(&w->node[0].member.raft) <= w->now);
 	for (uint64_t term = 3; term <= 6; term++)
 		for (int from = 1; from < 3; from++)
 		{
@@ -396,7 +396,7 @@ late_transfer_when_nothing_binds(void **state)
 			m = world_message(w, RAFT_TRANSFER, from, 0);
 			m.term = term;
 			world_inject(w, &m);
-			assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+			assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 			assert_true(w->node[0].disk.term == 5);
 			assert_null(world_sent(w, 0, RAFT_VOTE_REQUEST, RAFT_NONE));
 		}
@@ -405,7 +405,7 @@ late_transfer_when_nothing_binds(void **state)
 	m = world_message(w, RAFT_TRANSFER, 2, 0);
 	m.term = 5;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	assert_true(w->node[0].disk.term == 6);
 }
 
@@ -439,10 +439,10 @@ a_target_that_may_not_lead_does_not_stand(void **state)
 {
 	(void) state;
 	lead(3);
-	raft_set_may_lead(&w->node[1].raft, false);
+	raft_set_may_lead(&w->node[1].member.raft, false);
 	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_STARTED);
 	world_run(w, MS(5));
-	assert_int_equal(w->node[1].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[1].member.raft.role, RAFT_FOLLOWER);
 	assert_true(world_run_until(w, world_is_stable, MS(3000)));
 	assert_int_not_equal(world_leader(w), 1);
 }
@@ -460,8 +460,8 @@ rule_8_resigning_hands_over_to_the_most_up_to_date(void **state)
 	world_crash(w, 4); /* the most up to date is dead */
 	world_run(w, MS(300));
 	world_resign(w, 0);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-	assert_true(raft_lease_until(&w->node[0].raft) == 0);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == 0);
 	assert_non_null(world_sent(w, 0, RAFT_TRANSFER, RAFT_NONE));
 	assert_int_equal(world_sent(w, 0, RAFT_TRANSFER, RAFT_NONE)->to, 2);
 	assert_non_null(world_event(w, 0, RAFT_RESIGNED));
@@ -478,10 +478,10 @@ rule_8_resigning_without_anyone_fit_stops_leading(void **state)
 	world_crash(w, 1);
 	world_crash(w, 2);
 	world_run(w, MS(260));
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	world_resign(w, 0);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
-	assert_true(raft_lease_until(&w->node[0].raft) == 0);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == 0);
 	assert_null(world_sent(w, 0, RAFT_TRANSFER, RAFT_NONE));
 	assert_non_null(world_event(w, 0, RAFT_RESIGNED));
 	assert_int_equal(world_event(w, 0, RAFT_RESIGNED)->peer, RAFT_NONE);
@@ -490,7 +490,7 @@ rule_8_resigning_without_anyone_fit_stops_leading(void **state)
 	world_init(w, 1);
 	assert_true(world_run_until(w, world_is_stable, MS(401)));
 	world_resign(w, 0);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	assert_false(world_has_lease(w, 0));
 }
 
@@ -516,9 +516,9 @@ rule_8_others_have_nothing_to_resign(void **state)
 	(void) state;
 	lead(3);
 	world_resign(w, 1);
-	assert_int_equal(w->node[1].out.n_messages, 0);
-	assert_int_equal(w->node[1].out.n_events, 0);
-	assert_false(w->node[1].out.save);
+	assert_int_equal(w->node[1].member.output.n_messages, 0);
+	assert_int_equal(w->node[1].member.output.n_events, 0);
+	assert_false(w->node[1].member.output.save);
 }
 
 static void
@@ -535,8 +535,8 @@ rule_9_a_leader_stands_above_a_member_that_is_ahead(void **state)
 	m = world_answer(w, &m, false);
 	m.term = 9;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
-	assert_true(raft_lease_until(&w->node[0].raft) == 0);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
+	assert_true(raft_lease_until(&w->node[0].member.raft) == 0);
 	assert_true(w->node[0].disk.term == 10);
 	assert_int_equal(w->node[0].disk.voted_for, 0);
 	request = world_sent(w, 0, RAFT_VOTE_REQUEST, 1);
@@ -564,13 +564,13 @@ rule_9_only_by_an_answer_to_its_own_heartbeat(void **state)
 	m = world_answer(w, &m, false);
 	m.term = 9;
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	m = world_vote_request(w, 4, 0, 9);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	m = world_pre_vote_request(w, 4, 0, 10);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	assert_true(w->node[0].disk.term == 1);
 }
 
@@ -613,7 +613,7 @@ member_comes_back_ahead_after_a_lost_candidacy(void **state)
 	lead(3);
 	assert_int_equal(world_transfer(w, 0, 2), RAFT_TRANSFER_STARTED);
 	assert_true(world_deliver(w, 0, 2));
-	assert_int_equal(w->node[2].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[2].member.raft.role, RAFT_CANDIDATE);
 	world_isolate(w, 2);
 	world_run(w, MS(3000));
 	assert_true(world_leader(w) == 0 || world_leader(w) == 1);

@@ -37,7 +37,7 @@ make_candidate(void)
 
 	world_set_timer(w, 0, 0);
 	world_tick(w, 0);
-	assert_int_equal(w->node[0].raft.role, RAFT_PRE_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_PRE_CANDIDATE);
 	for (int peer = 1; peer <= w->n / 2; peer++)
 	{
 		const RaftMessage *request;
@@ -51,7 +51,7 @@ make_candidate(void)
 		m = world_answer(w, request, true);
 		world_inject(w, &m);
 	}
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 }
 
 static void
@@ -60,7 +60,7 @@ rule_1_one_vote_per_term(void **state)
 	(void) state;
 	world_init_alone(w, 3);
 	assert_true(asked_by(1, 5));
-	assert_true(w->node[0].out.save);
+	assert_true(w->node[0].member.output.save);
 	assert_int_equal(w->node[0].disk.voted_for, 1);
 	assert_true(w->node[0].disk.term == 5);
 	assert_non_null(world_event(w, 0, RAFT_VOTE_GIVEN));
@@ -68,8 +68,8 @@ rule_1_one_vote_per_term(void **state)
 	world_advance(w, MS(1000)); /* long after the vote's promise */
 	assert_false(asked_by(2, 5));
 	assert_int_equal(w->node[0].disk.voted_for, 1);
-	assert_true(w->node[0].raft.counters.votes_given == 1);
-	assert_true(w->node[0].raft.counters.votes_refused == 1);
+	assert_true(w->node[0].member.raft.counters.votes_given == 1);
+	assert_true(w->node[0].member.raft.counters.votes_refused == 1);
 }
 
 static void
@@ -153,7 +153,7 @@ duplicate_vote_request(void **state)
 
 	world_restart(w, 0);
 	world_greet_all(w);
-	assert_true(raft_promise_until(&w->node[0].raft) > w->now);
+	assert_true(raft_promise_until(&w->node[0].member.raft) > w->now);
 	assert_true(asked_by(1, 5));
 }
 
@@ -172,14 +172,14 @@ duplicate_vote_response(void **state)
 		m.to = 1;
 		yes = world_answer(w, &m, true);
 		world_inject(w, &yes);
-		assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
-		w->node[0].out.messages[0] = m; /* for the next turn */
-		w->node[0].out.n_messages = 1;
+		assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
+		w->node[0].member.output.messages[0] = m; /* for the next turn */
+		w->node[0].member.output.n_messages = 1;
 	}
 	m.to = 2;
 	yes = world_answer(w, &m, true);
 	world_inject(w, &yes);
-	assert_int_equal(w->node[0].raft.role, RAFT_LEADER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_LEADER);
 }
 
 static void
@@ -198,7 +198,7 @@ refusals_do_not_make_a_leader(void **state)
 		m.to = peer;
 		no = world_answer(w, &m, false);
 		world_inject(w, &no);
-		assert_int_not_equal(w->node[0].raft.role, RAFT_LEADER);
+		assert_int_not_equal(w->node[0].member.raft.role, RAFT_LEADER);
 	}
 }
 
@@ -220,7 +220,7 @@ vote_of_an_earlier_term_is_not_counted(void **state)
 	m = world_answer(w, &m, true);
 	m.term = w->node[0].disk.term; /* the voter has followed since */
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_CANDIDATE);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
 	assert_true(world_dropped(w, 0, RAFT_DROP_STALE) == 1);
 }
 
@@ -236,7 +236,7 @@ step_down_keeps_vote_candidate(void **state)
 	term = w->node[0].disk.term;
 	m = world_heartbeat(w, 1, 0, term, 1);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	assert_int_equal(w->node[0].disk.voted_for, 0);
 	world_advance(w, MS(1000));
 	assert_false(asked_by(1, term));
@@ -253,12 +253,12 @@ step_down_keeps_vote_leader(void **state)
 	world_elect(w, 0);
 	term = w->node[0].disk.term;
 	world_drop_all(w);
-	for (int i = 0; i < 100 && w->node[0].raft.role == RAFT_LEADER; i++)
+	for (int i = 0; i < 100 && w->node[0].member.raft.role == RAFT_LEADER; i++)
 	{
 		world_tick_at_deadline(w, 0);
 		world_drop_all(w);
 	}
-	assert_int_equal(w->node[0].raft.role, RAFT_FOLLOWER);
+	assert_int_equal(w->node[0].member.raft.role, RAFT_FOLLOWER);
 	assert_true(w->node[0].disk.term == term);
 	assert_int_equal(w->node[0].disk.voted_for, 0);
 	world_advance(w, MS(1000));
@@ -285,13 +285,13 @@ losing_an_election_keeps_vote(void **state)
 	make_candidate();
 	term = w->node[0].disk.term;
 	world_drop_all(w);
-	for (int i = 0; i < 100 && w->node[0].raft.role == RAFT_CANDIDATE; i++)
+	for (int i = 0; i < 100 && w->node[0].member.raft.role == RAFT_CANDIDATE; i++)
 	{
 		world_tick_at_deadline(w, 0);
 		world_drop_all(w);
 	}
-	assert_int_not_equal(w->node[0].raft.role, RAFT_CANDIDATE);
-	assert_true(w->node[0].raft.counters.elections_lost == 1);
+	assert_int_not_equal(w->node[0].member.raft.role, RAFT_CANDIDATE);
+	assert_true(w->node[0].member.raft.counters.elections_lost == 1);
 	if (w->node[0].disk.term == term)
 	{
 		assert_int_equal(w->node[0].disk.voted_for, 0);
@@ -310,7 +310,7 @@ learning_a_leader_keeps_vote(void **state)
 	assert_true(asked_by(1, 5));
 	m = world_heartbeat(w, 2, 0, 5, 1);
 	world_inject(w, &m);
-	assert_int_equal(w->node[0].raft.leader_id, 2);
+	assert_int_equal(w->node[0].member.raft.leader_id, 2);
 	assert_int_equal(w->node[0].disk.voted_for, 1);
 	world_advance(w, MS(1000));
 	assert_false(asked_by(2, 5));
@@ -328,31 +328,31 @@ refused_vote_keeps_timer(void **state)
 	/* Behind the voter; in a term that the voter adopts, and then its own. */
 	world_init_alone(w, 3);
 	world_set_position(w, 0, 1, 1);
-	timer = w->node[0].raft.timer;
+	timer = w->node[0].member.raft.timer;
 	world_advance(w, MS(10));
 	assert_false(asked_by(1, 5));
 	assert_true(w->node[0].disk.term == 5);
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.timer == timer);
 	assert_false(asked_by(2, 5));
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.timer == timer);
 	assert_false(asked_by(2, 3));
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.timer == timer);
 
 	/* Under a promise. */
 	m = world_heartbeat(w, 1, 0, 5, 1);
 	world_inject(w, &m);
-	timer = w->node[0].raft.timer;
+	timer = w->node[0].member.raft.timer;
 	world_advance(w, MS(10));
 	assert_false(asked_by(2, 6));
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.timer == timer);
 
 	/* Voted already. */
 	world_init_alone(w, 3);
 	assert_true(asked_by(1, 5));
-	timer = w->node[0].raft.timer;
+	timer = w->node[0].member.raft.timer;
 	world_advance(w, MS(10));
 	assert_false(asked_by(2, 5));
-	assert_true(w->node[0].raft.timer == timer);
+	assert_true(w->node[0].member.raft.timer == timer);
 }
 
 /* Two of three are left, one of them far behind in terms: each way round. */
@@ -587,8 +587,8 @@ a_member_that_may_not_lead_votes_and_never_stands(void **state)
 	world_crash(w, 2);
 	world_run(w, MS(3000));
 	assert_int_equal(world_leader(w), RAFT_NONE);
-	assert_true(w->node[0].raft.counters.elections_started == 0);
-	raft_set_may_lead(&w->node[1].raft, true);
+	assert_true(w->node[0].member.raft.counters.elections_started == 0);
+	raft_set_may_lead(&w->node[1].member.raft, true);
 	assert_true(world_run_until(w, world_is_stable, MS(3000)));
 	assert_int_equal(world_leader(w), 1);
 }

@@ -67,13 +67,12 @@ static void
 without_accounts(const Raft *r, Raft *plain)
 {
 	*plain = *r;
-	plain->sequence = 0;
 	memset(&plain->counters, 0, sizeof(plain->counters));
 	for (int i = 0; i < RAFT_MAX_NODES; i++)
 	{
 		RaftPeer *peer = &plain->peers[i];
 
-		peer->greet_at = peer->greeted_at = 0;
+		peer->sent = peer->greet_at = peer->greeted_at = 0;
 		peer->greeter_boot = peer->greeter_incarnation = 0;
 		peer->told_greeter_at = peer->told_new_start_at = peer->told_others_at = 0;
 	}
@@ -86,10 +85,10 @@ expect_same(const Raft *before, int node, const RaftMessage *m)
 	static Raft b;
 
 	without_accounts(before, &a);
-	without_accounts(&w->node[node].raft, &b);
+	without_accounts(&w->node[node].member.raft, &b);
 	if (memcmp(&a, &b, sizeof(a)) != 0)
 		fail_msg("a recorded %s from %d changes node %d", message_type_name(m->type), m->from, node);
-	if (w->node[node].out.save || w->node[node].out.n_events > 0)
+	if (w->node[node].member.output.save || w->node[node].member.output.n_events > 0)
 		fail_msg("a recorded %s from %d brings something about", message_type_name(m->type), m->from);
 }
 
@@ -182,7 +181,7 @@ any_order_of_numbers(void **state)
 		bool	 is_new = !came[sequence] && sequence + RAFT_WINDOW > highest;
 
 		if (i == 0)
-			highest = w->node[0].raft.peers[1].sequence;
+			highest = w->node[0].member.raft.peers[1].sequence;
 		middle += world_random(w, 400) == 0 ? 200 : world_random(w, 2);
 		if (middle > 19000)
 			break;
@@ -206,7 +205,7 @@ a_new_start_of_the_peer_begins_anew(void **state)
 	old = numbered(RAFT_GREETING_CONFIRM, 1000001);
 	world_restart(w, 1);
 	assert_true(takes(7));
-	assert_true(w->node[0].raft.peers[1].boot == w->node[1].disk.boot);
+	assert_true(w->node[0].member.raft.peers[1].boot == w->node[1].disk.boot);
 	assert_false(takes(7));
 	assert_true(takes(1));
 	assert_true(takes(8));
@@ -241,7 +240,7 @@ what_is_dropped_before_marks_nothing(void **state)
 	(void) state;
 	for (int which = 0; which < 7; which++)
 	{
-		static const RaftDrop reasons[] = {
+		static const RaftOutcome reasons[] = {
 			RAFT_DROP_ECHO, RAFT_DROP_ECHO, RAFT_DROP_OLD_START, RAFT_DROP_TWIN,
 			RAFT_DROP_IMPOSSIBLE, RAFT_DROP_UNKNOWN_NODE, RAFT_DROP_UNKNOWN_NODE};
 		RaftMessage m;
@@ -270,7 +269,7 @@ what_is_dropped_before_marks_nothing(void **state)
 			dropped = world_dropped(w, 0, reasons[which]);
 			world_inject_raw(w, 0, &m);
 			assert_true(world_dropped(w, 0, reasons[which]) == dropped + 1);
-			assert_true(w->node[0].raft.peers[1].sequence == 500);
+			assert_true(w->node[0].member.raft.peers[1].sequence == 500);
 		}
 		assert_true(takes(number - 1));
 		assert_true(takes(number + 1));
@@ -305,7 +304,7 @@ what_is_heard_and_not_acted_on_is_marked(void **state)
 	m = world_heartbeat(w, 1, 0, 5, 1);
 	m.list_digest ^= 1;
 	assert_true(is_taken(&m));
-	assert_int_equal(w->node[0].raft.leader_id, 1);
+	assert_int_equal(w->node[0].member.raft.leader_id, 1);
 	assert_false(is_taken(&m));
 }
 
@@ -367,20 +366,20 @@ duplicates_of_every_type_act_once(void **state)
 	{
 		RaftMessage m = something_to_say((RaftMessageType) type);
 
-		before = w->node[0].raft;
+		before = w->node[0].member.raft;
 		world_inject(w, &m);
-		assert_true(w->node[0].raft.peers[1].sequence == m.sequence);
+		assert_true(w->node[0].member.raft.peers[1].sequence == m.sequence);
 		if (type != RAFT_GREETING_CONFIRM && type != RAFT_HEARTBEAT_ANSWER)
-			assert_true(w->node[0].out.n_messages > 0); /* it did act */
+			assert_true(w->node[0].member.output.n_messages > 0); /* it did act */
 		if (type == RAFT_HEARTBEAT_ANSWER)
-			assert_true(w->node[0].raft.peers[1].acked_round > before.peers[1].acked_round);
+			assert_true(w->node[0].member.raft.peers[1].acked_round > before.peers[1].acked_round);
 
 		for (int i = 0; i < 3; i++)
 		{
-			before = w->node[0].raft;
+			before = w->node[0].member.raft;
 			world_replay(w, &m);
 			assert_true(world_dropped(w, 0, RAFT_DROP_SEEN) == (uint64_t) i + 1);
-			assert_int_equal(w->node[0].out.n_messages, 0);
+			assert_int_equal(w->node[0].member.output.n_messages, 0);
 			expect_same(&before, 0, &m);
 			world_advance(w, 100);
 		}
@@ -397,7 +396,7 @@ static int		   n_records;
 static void
 record(World *unused, int node, const RaftSaved *before)
 {
-	const RaftOutput *out = &w->node[node].out;
+	const RaftOutput *out = &w->node[node].member.output;
 
 	(void) unused;
 	(void) before;
@@ -420,7 +419,7 @@ come_to_rest(void)
 		world_deliver_all(w);
 		for (int i = 0; i < w->n; i++)
 		{
-			if (w->node[i].running && raft_deadline(&w->node[i].raft) <= w->now)
+			if (w->node[i].running && raft_deadline(&w->node[i].member.raft) <= w->now)
 			{
 				world_tick(w, i);
 				rests = false;
@@ -443,11 +442,11 @@ replay_everything(void)
 	{
 		int to = records[i].to;
 
-		before = w->node[to].raft;
+		before = w->node[to].member.raft;
 		world_replay(w, &records[i]);
 		expect_same(&before, to, &records[i]);
-		for (uint32_t k = 0; k < w->node[to].out.n_messages; k++)
-			assert_in_range(w->node[to].out.messages[k].type, RAFT_GREETING, RAFT_GREETING_ANSWER);
+		for (uint32_t k = 0; k < w->node[to].member.output.n_messages; k++)
+			assert_in_range(w->node[to].member.output.messages[k].type, RAFT_GREETING, RAFT_GREETING_ANSWER);
 		world_drop_all(w);
 	}
 	w->observer = record;
@@ -510,7 +509,7 @@ after_our_own_restart_it_falls_at_the_echo(void **state)
 		world_replay(w, &m);
 		assert_true(world_dropped(w, 0, RAFT_DROP_ECHO) >= 1);
 		assert_true(world_dropped(w, 0, RAFT_DROP_SEEN) == 0);
-		assert_int_equal(w->node[0].raft.leader_id, RAFT_NONE);
+		assert_int_equal(w->node[0].member.raft.leader_id, RAFT_NONE);
 	}
 }
 
@@ -526,7 +525,7 @@ after_the_peers_restart_it_falls_at_the_start(void **state)
 	world_greet_all(w);
 	world_replay(w, &m);
 	assert_true(world_dropped(w, 0, RAFT_DROP_OLD_START) == 1);
-	assert_int_equal(w->node[0].raft.leader_id, RAFT_NONE);
+	assert_int_equal(w->node[0].member.raft.leader_id, RAFT_NONE);
 	assert_true(w->node[0].disk.term == 0);
 }
 
@@ -674,7 +673,7 @@ forged_greetings_are_bounded(void **state)
 
 		begin(3);
 		world_advance(w, MS(100));
-		before = w->node[0].raft;
+		before = w->node[0].member.raft;
 		for (uint64_t i = 0; i < 10000; i++) /* in one second */
 		{
 			uint64_t	boot = how == 0 ? 100 + i : how == 1 ? 100000 - i :
@@ -687,7 +686,7 @@ forged_greetings_are_bounded(void **state)
 			{
 				world_advance(w, MS(10));
 				world_set_timer(w, 0, MS(500));
-				before = w->node[0].raft;
+				before = w->node[0].member.raft;
 			}
 		}
 		assert_in_range(answers, 30, 3 * 1000 / 25 + 3);

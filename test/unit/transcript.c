@@ -23,7 +23,6 @@ static World		world;
 static World *const w = &world;
 static bool			messages_shown = true;
 static int			line_number;
-static uint64_t		drops[WORLD_MAX_NODES][RAFT_DROPS];
 
 static void
 give_up(const char *format, ...)
@@ -180,29 +179,16 @@ print_save(int node, const RaftSaved *before)
 	printf("\n");
 }
 
-/* What was dropped since the last look, and why. */
-static void
-print_drops(int node)
-{
-	const RaftCounters *counters = &w->node[node].raft.counters;
-
-	for (int why = 0; why < RAFT_DROPS; why++)
-	{
-		if (counters->dropped[why] > drops[node][why] && messages_shown)
-			printf("    node %d drops it: %s\n", node, raft_drop_name((RaftDrop) why));
-		drops[node][why] = counters->dropped[why];
-	}
-}
-
 /* In the order of the worker: save, show, send. */
 static void
 observe(World *unused, int node, const RaftSaved *before)
 {
-	const RaftOutput *out = &w->node[node].out;
+	const RaftOutput *out = &w->node[node].member.output;
 	char			  text[256];
 
 	(void) unused;
-	print_drops(node);
+	if (out->outcome >= RAFT_FIRST_DROP && messages_shown)
+		printf("    node %d drops it: %s\n", node, raft_outcome_name(out->outcome));
 	if (out->save)
 		print_save(node, before);
 	for (uint32_t i = 0; i < out->n_events; i++)
@@ -221,7 +207,7 @@ show(void)
 {
 	for (int i = 0; i < w->n; i++)
 	{
-		const Raft *r = &w->node[i].raft;
+		const Raft *r = &w->node[i].member.raft;
 
 		if (!w->node[i].running)
 		{
@@ -341,7 +327,7 @@ tick(int node)
 	for (int i = 0; i < 1000; i++)
 	{
 		world_tick_at_deadline(w, node);
-		if (!n->running || n->out.save || n->out.n_events > 0 || n->out.n_messages > 0)
+		if (!n->running || n->member.output.save || n->member.output.n_events > 0 || n->member.output.n_messages > 0)
 			return;
 	}
 	give_up("node %d has nothing to do", node);

@@ -1,0 +1,191 @@
+/*
+ * node/home.c
+ *	  A member's home on this machine.
+ *
+ * See home.h.  Must not use backend symbols, wait, or log.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "home.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "clock.h"
+
+void
+home_init(Home *home)
+{
+	memset(home, 0, sizeof(*home));
+	home->store.fd = -1;
+	home->transport.fd = -1;
+}
+
+/* ---- opening ---- */
+
+/* For numbering only; nothing here is timed by the wall clock. */
+static uint64_t
+wall_clock_ms(void)
+{
+	struct timespec ts;
+
+	(void) clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec < 0 ? 0 : (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+}
+
+/* Open the state file and make this start's first record durable. */
+static bool
+open_store(Home *home, const HomeSettings *settings, char *why, char *hint)
+{
+	StoreIdentity identity;
+	RaftSaved	  loaded;
+
+	memset(&identity, 0, sizeof(identity));
+	identity.cluster_digest = cluster_text_digest(settings->cluster_name);
+	identity.node_id = home->config.node_id;
+	switch (store_open(&home->store, settings->state_directory, &identity, &loaded, why, hint))
+	{
+		case STORE_OPENED:
+			home->config.list_appended = cluster_is_appended(home->cluster, loaded.list_size,
+															 loaded.list_digest);
+			raft_first_record(&loaded, home->store.damaged, &home->config, &home->first);
+			home->store_health = home->store.damaged ? "one slot was bad" : "ok";
+			if (store_save(&home->store, &home->first, why))
+				return true;
+			(void) snprintf(hint, STORE_ERROR_SIZE, "Check the disk that holds the state directory.");
+			store_close(&home->store);
+			return false;
+		case STORE_MISSING:
+			home->config.list_appended = false;
+			raft_first_record(NULL, false, &home->config, &home->first);
+			store_number_new_life(&home->first, wall_clock_ms());
+			home->store_health = "was missing at start";
+			return store_create(&home->store, settings->state_directory, &identity, &home->first, why,
+								hint);
+		case STORE_FAILED:
+		default:
+			return false;
+	}
+}
+
+bool
+home_open(Home *home, const HomeSettings *settings, char *why, char *hint)
+{
+	home->cluster = settings->cluster;
+	if (home->transport.fd < 0 &&
+		!transport_open(&home->transport, home->cluster, settings->config.node_id,
+						settings->listen_address, cluster_text_digest(settings->cluster_name),
+						&home->secret, why, hint))
+		return false;
+	if (home->store.fd >= 0)
+		return true;
+	home->config = settings->config;
+	return open_store(home, settings, why, hint);
+}
+
+bool
+home_start(Home *home, const MemberHost *host)
+{
+	uint64_t random[2];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t) sizeof(random))
+		return false;
+	home->config.incarnation = random[0] != 0 ? random[0] : 1;
+	home->config.seed = random[1];
+	member_start(&home->member, host, home, &home->config, &home->first);
+	return true;
+}
+
+bool
+home_save(Home *home, char *error)
+{
+	return store_save(&home->store, &home->member.raft.saved, error);
+}
+
+void
+home_close(Home *home)
+{
+	member_end(&home->member);
+	transport_close(&home->transport);
+	store_close(&home->store);
+}
+
+/* ---- one turn ---- */
+
+int
+home_pollable(const Home *home)
+{
+	return transport_pollable(&home->transport);
+}
+
+static uint64_t
+sooner_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t
+home_deadline(const Home *home)
+{
+	return sooner_of(member_deadline(&home->member),
+					 sooner_of(cluster_addresses_deadline(&home->transport.addresses),
+							   transport_deadline(&home->transport)));
+}
+
+static void
+receive(Home *home)
+{
+	TransportResult result = TRANSPORT_MESSAGE;
+
+	for (int i = 0; i < HOME_DATAGRAMS && result != TRANSPORT_EMPTY && home->member.state == MEMBER_RUNS; i++)
+	{
+		result = transport_receive(&home->transport, home->cluster, &home->message);
+		if (home->arrived != NULL)
+			home->arrived(home, result);
+		if (result != TRANSPORT_MESSAGE)
+			continue;
+		member_receive(&home->member, &home->message);
+		if (home->taken != NULL)
+			home->taken(home);
+	}
+}
+
+static void
+look_addresses_up(Home *home, uint64_t now)
+{
+	uint64_t heard_at[RAFT_MAX_NODES];
+
+	if (now >= cluster_addresses_deadline(&home->transport.addresses))
+	{
+		for (int i = 0; i < RAFT_MAX_NODES; i++)
+			heard_at[i] = home->member.raft.peers[i].heard_at;
+		if (cluster_addresses_poll(&home->transport.addresses, home->cluster, heard_at, clock_now()))
+		{
+			home->addresses_changed = true;
+			transport_connect(&home->transport, home->cluster, now);
+		}
+	}
+	if (now >= home->transport.connect_at)
+		transport_connect(&home->transport, home->cluster, now);
+}
+
+/*
+ * FIRST READ, THEN TICK of raft.h.  The clock is read before the sockets are: what had
+ * come by then is read, as much as one turn may take.  A process that was stopped between
+ * waking up and this line wakes late, and asks its sockets again.
+ */
+void
+home_turn(Home *home, bool timer_only)
+{
+	uint64_t now = clock_now();
+
+	if (!timer_only || now >= member_deadline(&home->member) + HOME_ON_TIME ||
+		now >= transport_deadline(&home->transport))
+		receive(home);
+	member_tick(&home->member, now);
+	look_addresses_up(home, now);
+}
