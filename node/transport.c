@@ -411,8 +411,7 @@ take_counters(Transport *transport)
 	transport->counters.receive_errors += intake->errors;
 	transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] += intake->overflowed_member;
 	transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] += intake->overflowed_others;
-	transport->counters.dropped[TRANSPORT_DROP_SIFTED] += intake->sifted;
-	intake->errors = intake->overflowed_member = intake->overflowed_others = intake->sifted = 0;
+	intake->errors = intake->overflowed_member = intake->overflowed_others = 0;
 }
 
 TransportResult
@@ -427,24 +426,6 @@ transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *mes
 	transport->counters.received++;
 	return transport_check(transport, cluster, datagram.bytes, datagram.length,
 						   datagram.source, message);
-}
-
-/* ---- floods ---- */
-
-int32_t
-transport_flooded_peer(const Transport *transport, uint64_t now, uint64_t own_boot)
-{
-	return intake_flooded_peer(&transport->intake, now, own_boot,
-							   secret_key_id(transport->secret) != 0);
-}
-
-void
-transport_sift(Transport *transport, int32_t node_id, uint64_t now, SieveFacts *facts)
-{
-	facts->cluster_digest = transport->cluster_digest;
-	facts->from = node_id;
-	facts->has_keys = secret_key_id(transport->secret) != 0;
-	intake_sift(&transport->intake, node_id, now, facts);
 }
 
 /* ---- sending ---- */
@@ -514,8 +495,6 @@ transport_drop_name(TransportDrop drop)
 			return "queue of a member full";
 		case TRANSPORT_DROP_QUEUE_OTHERS:
 			return "queue of all others full";
-		case TRANSPORT_DROP_SIFTED:
-			return "sifted out of a flood";
 		case TRANSPORT_DROPS:
 			break;
 	}

@@ -39,7 +39,6 @@ typedef enum TransportDrop
 	TRANSPORT_DROP_TAG,			  /* forged, spoiled, or our keys differ */
 	TRANSPORT_DROP_QUEUE_MEMBER,  /* from here on by the kernel: a member's address sent too many */
 	TRANSPORT_DROP_QUEUE_OTHERS,  /* all others did */
-	TRANSPORT_DROP_SIFTED,		  /* of a flood with a member's address, what can have no effect */
 	TRANSPORT_DROPS
 } TransportDrop;
 
@@ -137,18 +136,6 @@ extern uint64_t transport_deadline(const Transport *transport);
  * in the crowd.
  */
 extern void transport_connect(Transport *transport, const Cluster *cluster, uint64_t now);
-
-/*
- * A peer whose address floods us and that should be sifted now, or RAFT_NONE.  Call
- * transport_sift() for it, and ask again.  own_boot: this start of ours.
- */
-extern int32_t transport_flooded_peer(const Transport *transport, uint64_t now, uint64_t own_boot);
-
-/*
- * Let the kernel drop, for a while, what claims to come from this peer and can have
- * no effect; see sieve.h.  The caller fills in what is known of both members' starts.
- */
-extern void transport_sift(Transport *transport, int32_t node_id, uint64_t now, SieveFacts *facts);
 
 /* Send one message to message->to.  false: it was not sent, which is counted. */
 extern bool transport_send(Transport *transport, const RaftMessage *message);

@@ -289,7 +289,6 @@ static const char *const transport_drop_meaning[TRANSPORT_DROPS] = {
 	[TRANSPORT_DROP_TAG] = "the signature is wrong: another key with the same id, spoiled, or forged",
 	[TRANSPORT_DROP_QUEUE_MEMBER] = "more came with a member's address than there was room for: a flood, or the worker stood still",
 	[TRANSPORT_DROP_QUEUE_OTHERS] = "more came from strangers than there was room for: a flood",
-	[TRANSPORT_DROP_SIFTED] = "a member's address sends a flood, and these of it can have no effect: one in sixteen of them, of greetings one in four, is read, and counted by its reason",
 };
 
 static const char *const raft_drop_meaning[RAFT_DROPS] = {

@@ -521,29 +521,6 @@ look_at_deadline(uint64_t now)
 }
 
 /*
- * Of a flood, the kernel drops what this member knows to have no effect.
- */
-static void
-sift_floods(void)
-{
-	uint64_t now = clock_now();
-	int32_t	 id;
-
-	while ((id = transport_flooded_peer(&transport, now, raft.saved.boot)) != RAFT_NONE)
-	{
-		const RaftPeer *peer = &raft.peers[id];
-		SieveFacts		facts = {.own_boot = raft.saved.boot,
-								 .own_incarnation = config.incarnation,
-								 .peer_boot = peer->boot,
-								 .peer_incarnation = peer->incarnation,
-								 .peer_sequence = peer->sequence,
-								 .peer_silent = peer->heard_at != 0 ? now - Min(now, peer->heard_at) : now};
-
-		transport_sift(&transport, id, now, &facts);
-	}
-}
-
-/*
  * Did this datagram change nothing?  A flood is full of them, and there is nothing to
  * save, show or send then.
  */
@@ -588,7 +565,6 @@ receive_datagrams(void)
 		else if (result == TRANSPORT_MESSAGE)
 			receive_message();
 	}
-	sift_floods();
 
 	/* what the kernel has dropped never came as far as the door */
 	report_dropped_at_door(&transport);
