@@ -349,11 +349,11 @@ static void
 arm_timer(void)
 {
 	uint64_t		  deadline = raft_deadline(&raft);
-	uint64_t		  look_up_at = cluster_addresses_deadline(&transport.addresses);
+	uint64_t		  tend_at = transport_tend_at(&transport);
 	struct itimerspec spec;
 
-	if (look_up_at < deadline)
-		deadline = look_up_at;
+	if (tend_at < deadline)
+		deadline = tend_at;
 	if (transport_deadline(&transport) < deadline)
 		deadline = transport_deadline(&transport);
 	if (deadline == 0)
@@ -413,21 +413,21 @@ do_what_is_due(void)
 {
 	uint64_t heard_at[RAFT_MAX_NODES];
 	uint64_t now = clock_now();
+	char	 error[TRANSPORT_ERROR_SIZE];
+	char	 hint[TRANSPORT_ERROR_SIZE];
 
 	if (now >= raft_deadline(&raft))
 	{
 		raft_tick(&raft, now, &output);
 		act_on();
 	}
-	if (now >= cluster_addresses_deadline(&transport.addresses))
+	if (now >= transport_tend_at(&transport))
 	{
 		for (int i = 0; i < RAFT_MAX_NODES; i++)
 			heard_at[i] = raft.peers[i].heard_at;
-		if (cluster_addresses_poll(&transport.addresses, &cluster, heard_at, clock_now()))
-			transport_connect(&transport, &cluster, now);
+		if (!transport_tend(&transport, &cluster, heard_at, now, error, hint))
+			fail(hint, "%s", error);
 	}
-	if (now >= transport.connect_at)
-		transport_connect(&transport, &cluster, now);
 }
 
 static void

@@ -492,7 +492,7 @@ arm_timer(void)
 	struct itimerspec spec;
 
 	election_due = raft_deadline(&raft);
-	deadline = Min(election_due, cluster_addresses_deadline(&transport.addresses));
+	deadline = Min(election_due, transport_tend_at(&transport));
 
 	/* 0 would switch it off */
 	deadline = Max(Min(deadline, transport_deadline(&transport)), 1);
@@ -570,13 +570,35 @@ receive_datagrams(void)
 	report_dropped_at_door(&transport);
 }
 
+/*
+ * A member that cannot be reached where it listens begins anew: the next start looks its
+ * address up, and says so if it is none of this machine's.
+ */
+static void
+tend_addresses(uint64_t now)
+{
+	uint64_t heard_at[RAFT_MAX_NODES];
+	char	 why[STORE_ERROR_SIZE];
+	char	 hint[STORE_ERROR_SIZE];
+	int		 i;
+
+	for (i = 0; i < RAFT_MAX_NODES; i++)
+		heard_at[i] = raft.peers[i].heard_at;
+	if (!transport_tend(&transport, settings_cluster(), heard_at, now, why, hint))
+	{
+		ereport(WARNING,
+				(errmsg("pg_leader: the worker restarts to listen elsewhere: %s", why),
+				 errhint("%s", hint)));
+		leave(why);
+	}
+	report_addresses(&transport.addresses);
+}
+
 static void
 do_what_is_due(void)
 {
-	uint64_t heard_at[RAFT_MAX_NODES];
 	uint64_t deadline = raft_deadline(&raft);
 	uint64_t now = clock_now();
-	int		 i;
 
 	statistics_looked(&raft, deadline, now);
 	if (now >= deadline)
@@ -584,19 +606,8 @@ do_what_is_due(void)
 		raft_tick(&raft, now, &output);
 		act_on();
 	}
-	if (now >= cluster_addresses_deadline(&transport.addresses))
-	{
-		for (i = 0; i < RAFT_MAX_NODES; i++)
-			heard_at[i] = raft.peers[i].heard_at;
-		if (cluster_addresses_poll(&transport.addresses, settings_cluster(),
-								   heard_at, clock_now()))
-		{
-			report_addresses(&transport.addresses);
-			transport_connect(&transport, settings_cluster(), now);
-		}
-	}
-	if (now >= transport.connect_at)
-		transport_connect(&transport, settings_cluster(), now);
+	if (now >= transport_tend_at(&transport))
+		tend_addresses(now);
 }
 
 /*
