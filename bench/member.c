@@ -446,6 +446,8 @@ main(int argc, char **argv)
 					 .heartbeat_interval = 50000,
 					 .max_drift_ppm = 100000}};
 	bool timer_only = false;
+	char why[STORE_ERROR_SIZE];
+	char hint[STORE_ERROR_SIZE];
 
 	parse_arguments(argc, argv, &options);
 	if (options.with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
@@ -453,7 +455,8 @@ main(int argc, char **argv)
 	start(&options);
 	do
 	{
-		home_turn(&home, timer_only);
+		if (!home_turn(&home, timer_only, why, hint))
+			fail(hint, "%s", why);
 		arm_timer();
 	} while (wait_for_work(&timer_only));
 	member_resign(&home.member);

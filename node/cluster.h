@@ -4,9 +4,8 @@
  *
  * The list is one text, 'host:port, host:port, ...' with ids by position, or
  * 'id=host:port, ...' with ids as given (all entries or none have one).  A host
- * is an IPv4 address, an IPv6 address in brackets, or a name.  Parsing is pure
- * and touches nothing; resolving names is apart, and never blocks once the
- * member runs.
+ * is an IPv4 address, an IPv6 address in brackets, or a name.  Everything here is
+ * pure and touches nothing; names are resolved in lookup.c and addresses.c.
  *
  * Called by the module's check hook, the worker and the programs.  No backend
  * symbols: errors come back as a code and words.
@@ -17,13 +16,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "../raft/raft.h"
 
 #define CLUSTER_HOST_SIZE	 256					 /* longest host, terminator included */
 #define CLUSTER_ADDRESS_SIZE (CLUSTER_HOST_SIZE + 8) /* "[host]:port" */
-#define CLUSTER_SOURCE_SIZE	 72						 /* as cluster_format_source() writes it */
+#define CLUSTER_SOURCE_SIZE	 72						 /* as address_format() writes it */
 #define CLUSTER_ERROR_SIZE	 512
 #define CLUSTER_NAME_MAX	 63 /* bytes of a cluster's name */
 
@@ -86,100 +84,5 @@ extern bool cluster_is_local(const Cluster *cluster);
 
 /* Can a cluster have this name?  1 to CLUSTER_NAME_MAX bytes of printable ASCII. */
 extern bool cluster_is_name(const char *name);
-
-/* ---- looking a name up, in the background ---- */
-
-/*
- * One look-up under way (getaddrinfo_a).  It lives on the heap, because a
- * look-up that is being worked on cannot be cancelled: the resolver's thread
- * may write to it after we have lost interest.
- */
-typedef struct ClusterLookup ClusterLookup;
-
-typedef enum ClusterLookupResult
-{
-	CLUSTER_LOOKUP_PENDING = 0,
-	CLUSTER_LOOKUP_FOUND,
-	CLUSTER_LOOKUP_FAILED
-} ClusterLookupResult;
-
-/* Begin; NULL when even that failed.  family: AF_UNSPEC takes either. */
-extern ClusterLookup *cluster_lookup_start(const char *host, uint16_t port, int family);
-
-/*
- * Has it come back?  FOUND fills in address and length (of both families, IPv4
- * goes first: every member then makes the same choice), FAILED puts words into
- * failure.
- */
-extern ClusterLookupResult cluster_lookup_poll(ClusterLookup		   *lookup,
-											   struct sockaddr_storage *address,
-											   socklen_t			   *length,
-											   char *failure, size_t size);
-
-/* Wait for it, at most so many milliseconds; a signal ends the wait early. */
-extern void cluster_lookup_wait(ClusterLookup *lookup, int milliseconds);
-
-/* Cancel and free; NULL is allowed. */
-extern void cluster_lookup_end(ClusterLookup *lookup);
-
-/* ---- where the members are ---- */
-
-/*
- * A literal address is known at once; a name is looked up in the background, at
- * first and again every so often while its member is silent.
- */
-typedef struct ClusterAddress
-{
-	bool					known;
-	ClusterLookup		   *lookup;		  /* under way, or NULL */
-	uint64_t				look_up_at;	  /* when to look it up (again), or to see whether
-								 * the look-up has come back; UINT64_MAX: never */
-	char					failure[128]; /* why the last look-up failed, or empty */
-	struct sockaddr_storage address;
-	socklen_t				length;
-} ClusterAddress;
-
-typedef struct ClusterAddresses
-{
-	int			   family;			   /* AF_INET or AF_INET6, of this member's socket */
-	ClusterAddress of[RAFT_MAX_NODES]; /* by node id */
-} ClusterAddresses;
-
-/*
- * Forget everything and take over the literal addresses.  "family" is that of
- * the socket; false, with words in error, if a literal address is of the other
- * family or two members have one address.
- */
-extern bool cluster_addresses_init(ClusterAddresses *addresses, const Cluster *cluster,
-								   int family, char *error);
-
-/*
- * Start look-ups that are due and gather those that have come back; never
- * blocks.  heard_at[i] is when member i was last heard, 0 for never: a member
- * that is heard is not looked up again.  True if an address has changed.
- */
-extern bool cluster_addresses_poll(ClusterAddresses *addresses, const Cluster *cluster,
-								   const uint64_t *heard_at, uint64_t now);
-
-/* When cluster_addresses_poll() wants to be called next; UINT64_MAX: never. */
-extern uint64_t cluster_addresses_deadline(const ClusterAddresses *addresses);
-
-/*
- * The address of one literal (not is_name) member.  false, with words in error,
- * if it names a network interface that this machine does not have.
- */
-extern bool cluster_literal_address(const ClusterMember		*member,
-									struct sockaddr_storage *address,
-									socklen_t *length, char *error);
-
-/* Cancel what is under way.  Safe on a zeroed struct. */
-extern void cluster_addresses_close(ClusterAddresses *addresses);
-
-/* "10.0.0.1:3500" or "[2001:db8::1]:3500", of what a socket says of a datagram. */
-extern void cluster_format_source(const struct sockaddr_storage *source, char *text, size_t size);
-
-/* Same family, address and port? */
-extern bool cluster_same_address(const struct sockaddr_storage *a,
-								 const struct sockaddr_storage *b);
 
 #endif /* PG_LEADER_CLUSTER_H */

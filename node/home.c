@@ -132,8 +132,7 @@ uint64_t
 home_deadline(const Home *home)
 {
 	return sooner_of(member_deadline(&home->member),
-					 sooner_of(cluster_addresses_deadline(&home->transport.addresses),
-							   transport_deadline(&home->transport)));
+					 sooner_of(transport_tend_at(&home->transport), transport_deadline(&home->transport)));
 }
 
 static void
@@ -154,23 +153,17 @@ receive(Home *home)
 	}
 }
 
-static void
-look_addresses_up(Home *home, uint64_t now)
+static bool
+tend(Home *home, uint64_t now, char *why, char *hint)
 {
 	uint64_t heard_at[RAFT_MAX_NODES];
 
-	if (now >= cluster_addresses_deadline(&home->transport.addresses))
-	{
-		for (int i = 0; i < RAFT_MAX_NODES; i++)
-			heard_at[i] = home->member.raft.peers[i].heard_at;
-		if (cluster_addresses_poll(&home->transport.addresses, home->cluster, heard_at, clock_now()))
-		{
-			home->addresses_changed = true;
-			transport_connect(&home->transport, home->cluster, now);
-		}
-	}
-	if (now >= home->transport.connect_at)
-		transport_connect(&home->transport, home->cluster, now);
+	if (now < transport_tend_at(&home->transport))
+		return true;
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+		heard_at[i] = home->member.raft.peers[i].heard_at;
+	home->addresses_changed = true;
+	return transport_tend(&home->transport, home->cluster, heard_at, now, why, hint);
 }
 
 /*
@@ -178,14 +171,15 @@ look_addresses_up(Home *home, uint64_t now)
  * come by then is read, as much as one turn may take.  A process that was stopped between
  * waking up and this line wakes late, and asks its sockets again.
  */
-void
-home_turn(Home *home, bool timer_only)
+bool
+home_turn(Home *home, bool timer_only, char *why, char *hint)
 {
 	uint64_t now = clock_now();
 
 	if (!timer_only || now >= member_deadline(&home->member) + HOME_ON_TIME ||
 		now >= transport_deadline(&home->transport))
 		receive(home);
-	member_tick(&home->member, now);
-	look_addresses_up(home, now);
+	if (home->member.state == MEMBER_RUNS)
+		member_tick(&home->member, now);
+	return tend(home, now, why, hint);
 }

@@ -64,7 +64,7 @@ struct Home
 	void (*arrived)(Home *home, TransportResult result);
 	void (*taken)(Home *home);
 
-	/* The addresses of members have changed since this was last set to false. */
+	/* Addresses of members may have changed since this was last set to false. */
 	bool addresses_changed;
 };
 
@@ -102,9 +102,10 @@ extern uint64_t home_deadline(const Home *home);
 
 /*
  * One turn: what has come, then what is due.  timer_only: nothing but the timer has woken
- * the process.
+ * the process.  false, with words (STORE_ERROR_SIZE): the member cannot be reached any more
+ * where it listens.  Resign, close, and begin anew.
  */
-extern void home_turn(Home *home, bool timer_only);
+extern bool home_turn(Home *home, bool timer_only, char *why, char *hint);
 
 /* Close the socket and let go of the state file.  Does not resign.  Safe to call twice. */
 extern void home_close(Home *home);

@@ -30,10 +30,6 @@
 /*
  * Count what the kernel has dropped since this was asked last.  Its counter is of 32
  * bits, and starts again at 0.
- *
- * It does not tell what was sifted out from what did not fit; but a queue that has
- * room now, and was not read since this was asked last, has had room ever since.  If
- * it has none, all of it is said not to have fitted: that is the worse news.
  */
 static void
 count_drops(Intake *intake, int i)
@@ -48,11 +44,8 @@ count_drops(Intake *intake, int i)
 		return;
 	drops = info[SK_MEMINFO_DROPS] - s->drops_seen;
 	s->drops_seen = info[SK_MEMINFO_DROPS];
-	s->dropped_in_window += drops;
 	if (i == INTAKE_LISTENER)
 		intake->overflowed_others += drops;
-	else if (s->sifted && info[SK_MEMINFO_RMEM_ALLOC] <= info[SK_MEMINFO_RCVBUF] / 8 * 7)
-		intake->sifted += drops;
 	else
 		intake->overflowed_member += drops;
 }
@@ -197,17 +190,6 @@ n_flooded_peers(const Intake *intake)
 	return intake->n_flooded - intake->sockets[INTAKE_LISTENER].flooded;
 }
 
-static void
-end_sifting(Intake *intake, int i)
-{
-	IntakeSocket *s = &intake->sockets[i];
-
-	(void) setsockopt(s->fd, SOL_SOCKET, SO_DETACH_FILTER, &s->fd, sizeof(s->fd));
-	count_drops(intake, i);
-	s->sifted = false;
-	s->sift_at = 0;
-}
-
 /*
  * Some were read: is it more than a member has to say?  A queue that cannot be
  * watched again, for want of memory, goes on being read at intervals, else nothing
@@ -227,10 +209,9 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 			count_drops(intake, i);
 			s->count_drops_at = now + INTAKE_COUNT_DROPS;
 		}
-		if (s->dropped_in_window <= INTAKE_FLOOD / 2 &&
-			s->in_window + s->dropped_in_window <= INTAKE_FLOOD / 2)
+		if (s->in_window <= INTAKE_FLOOD / 2)
 			s->flooded = false;
-		s->in_window = s->dropped_in_window = 0;
+		s->in_window = 0;
 		s->window_until = now + INTAKE_WINDOW;
 	}
 	s->in_window += (uint32_t) n;
@@ -239,39 +220,6 @@ look_for_flood(Intake *intake, int i, int n, uint64_t now)
 	if (s->flooded != was_flooded && !watch(intake, i, !s->flooded))
 		s->flooded = true;
 	intake->n_flooded += s->flooded - was_flooded;
-	if (!s->flooded && s->sift_at != 0)
-		end_sifting(intake, i);
-}
-
-int32_t
-intake_flooded_peer(const Intake *intake, uint64_t now, uint64_t own_boot, bool has_keys)
-{
-	if (n_flooded_peers(intake) == 0)
-		return RAFT_NONE;
-	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
-	{
-		const IntakeSocket *s = &intake->sockets[id];
-
-		if (s->flooded &&
-			(now >= s->sift_at || s->facts.own_boot != own_boot || s->facts.has_keys != has_keys))
-			return id;
-	}
-	return RAFT_NONE;
-}
-
-void
-intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *facts)
-{
-	IntakeSocket	  *s = &intake->sockets[node_id];
-	struct sock_filter program[SIEVE_SIZE];
-	struct sock_fprog  sieve = {.len = sieve_program(facts, program), .filter = program};
-
-	/* what was dropped so far was dropped for want of room, if this is the first */
-	count_drops(intake, node_id);
-	if (setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &sieve, sizeof(sieve)) == 0)
-		s->sifted = true;
-	s->facts = *facts;
-	s->sift_at = now + SIEVE_LIFETIME;
 }
 
 /* ---- reading ---- */

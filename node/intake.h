@@ -9,8 +9,7 @@
  *
  * A queue that gets more than a member has to say is flooded.  It no longer wakes
  * us, but is read once in a while, a bounded number of datagrams at a time; which
- * is all that a flood can cost.  What of it can have no effect is sifted out by the
- * kernel (sieve.h).  What the kernel has dropped is counted.
+ * is all that a flood can cost.  What the kernel has dropped is counted.
  *
  * Decides nothing about a datagram: that is the transport's business, its only
  * caller.  No backend symbols.
@@ -24,7 +23,6 @@
 
 #include "../raft/message.h"
 #include "../raft/raft.h"
-#include "sieve.h"
 
 /* One socket for each node id, and the listener behind them. */
 #define INTAKE_LISTENER RAFT_MAX_NODES
@@ -61,14 +59,10 @@ typedef struct IntakeSocket
 	struct sockaddr_storage peer;
 	bool					flooded; /* or cannot be watched: read at intervals */
 	int						budget;	 /* what may still be read in this sweep */
-	bool					sifted;	 /* the kernel has a sieve for it */
-	uint64_t				sift_at; /* when it is to be sifted anew, or for the first time */
-	SieveFacts				facts;	 /* that it is sifted by, or was to be */
 	uint64_t				window_until;
-	uint32_t				in_window;		   /* datagrams read since it began */
-	uint32_t				dropped_in_window; /* and dropped by the kernel */
-	uint32_t				drops_seen;		   /* of the kernel's counter */
-	uint64_t				count_drops_at;	   /* when it is looked at next, if there is no flood */
+	uint32_t				in_window;		/* datagrams read since it began */
+	uint32_t				drops_seen;		/* of the kernel's counter */
+	uint64_t				count_drops_at; /* when it is looked at next, if there is no flood */
 } IntakeSocket;
 
 typedef struct IntakeDatagram
@@ -98,7 +92,6 @@ typedef struct Intake
 	uint64_t errors;			/* of receiving, but for what ICMP says of a peer */
 	uint64_t overflowed_member; /* dropped by the kernel: a peer's queue was full */
 	uint64_t overflowed_others; /* and the listener's */
-	uint64_t sifted;			/* dropped by the kernel's sieve of a peer's queue */
 
 	uint8_t					bytes[INTAKE_BATCH][MESSAGE_SIZE_LIMIT];
 	size_t					lengths[INTAKE_BATCH];
@@ -131,19 +124,6 @@ extern bool intake_next(Intake *intake, uint64_t now, IntakeDatagram *datagram);
  * need not be, 0: at once.
  */
 extern uint64_t intake_deadline(const Intake *intake);
-
-/*
- * A flooded peer that is not sifted, or not since SIEVE_LIFETIME, or for another start of
- * ours, or as if we had keys when we have none; or RAFT_NONE.
- */
-extern int32_t intake_flooded_peer(const Intake *intake, uint64_t now, uint64_t own_boot,
-								   bool has_keys);
-
-/*
- * Sift what comes to the queue of this peer, until the flood is over.  Where that is
- * refused (by a sandbox, say), it is asked for again after SIEVE_LIFETIME.
- */
-extern void intake_sift(Intake *intake, int32_t node_id, uint64_t now, const SieveFacts *facts);
 
 /* Safe to call twice, and on a struct that is all zero. */
 extern void intake_close(Intake *intake);

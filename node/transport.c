@@ -29,6 +29,9 @@
 /* How often a socket that could not be connected is tried again: us. */
 #define CONNECT_RETRY UINT64_C(1000000)
 
+/* While sending fails: how often to see whether we still have our address. */
+#define LOOK_AGAIN UINT64_C(1000000)
+
 /* ---- opening ---- */
 
 static bool fail(char *error, char *hint, const char *hint_text, const char *format, ...)
@@ -104,44 +107,43 @@ read_listen_address(const char *listen_address, ClusterMember *place, char *erro
  */
 static bool
 find_own_address(Transport *transport, const ClusterMember *place, int family,
-				 struct sockaddr_storage *address, socklen_t *length,
-				 char *error, char *hint)
+				 struct sockaddr_storage *address, char *error, char *hint)
 {
-	ClusterLookupResult result;
-	char				failure[128] = "";
-	char				why[CLUSTER_ERROR_SIZE];
+	LookupFound	 found;
+	LookupResult result;
+	char		 failure[LOOKUP_FAILURE_SIZE] = "";
+	char		 why[CLUSTER_ERROR_SIZE];
 
 	if (!place->is_name)
 	{
-		if (cluster_literal_address(place, address, length, why))
+		if (addresses_literal(place, address, why))
 			return true;
 		return fail(error, hint, "Name an interface of this machine; \"ip link\" lists them.",
 					"%.400s", why);
 	}
 	if (transport->own_lookup == NULL)
-		transport->own_lookup = cluster_lookup_start(place->host, place->port, family);
+		transport->own_lookup = lookup_start(place->host, place->port, family);
 	if (transport->own_lookup == NULL)
 		return fail(error, hint, "It will be tried again.",
 					"could not start to look up \"%.255s\"", place->host);
-	cluster_lookup_wait(transport->own_lookup, TRANSPORT_NAME_WAIT);
-	result = cluster_lookup_poll(transport->own_lookup, address, length,
-								 failure, sizeof(failure));
-	if (result == CLUSTER_LOOKUP_PENDING)
+	lookup_wait(transport->own_lookup, TRANSPORT_NAME_WAIT);
+	result = lookup_poll(transport->own_lookup, &found, failure);
+	if (result == LOOKUP_PENDING)
 		return fail(error, hint, "It will be tried again.",
 					"the name \"%.255s\" of this member is still being looked up", place->host);
-	cluster_lookup_end(transport->own_lookup);
+	lookup_end(transport->own_lookup);
 	transport->own_lookup = NULL;
-	if (result == CLUSTER_LOOKUP_FAILED)
+	if (result == LOOKUP_FAILED)
 		return fail(error, hint,
 					"Make the name known to this machine, or set pg_leader.listen_address. It will be tried again.",
 					"the name \"%.255s\" of this member cannot be resolved: %s", place->host, failure);
+	addresses_choose_own(&found, address);
 	return true;
 }
 
 /* Make and bind the socket; -1, with words. */
 static int
-bind_socket(const struct sockaddr_storage *address, socklen_t length, const char *shown,
-			char *error, char *hint)
+bind_socket(const struct sockaddr_storage *address, const char *shown, char *error, char *hint)
 {
 	const int	on = 1;
 	const char *advice = "It will be tried again.";
@@ -164,7 +166,7 @@ bind_socket(const struct sockaddr_storage *address, socklen_t length, const char
 	 */
 	if ((address->ss_family == AF_INET6 &&
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||
-		bind(fd, (const struct sockaddr *) address, length) != 0)
+		bind(fd, (const struct sockaddr *) address, address_length(address)) != 0)
 	{
 		number = errno;
 		if (number == EADDRNOTAVAIL)
@@ -183,18 +185,50 @@ bind_socket(const struct sockaddr_storage *address, socklen_t length, const char
 	return fd;
 }
 
+/*
+ * What people are shown of the address to listen on: with what its name leads to.
+ */
+static void
+show_place(const ClusterMember *place, const struct sockaddr_storage *address, char *text, size_t size)
+{
+	char listed[CLUSTER_ADDRESS_SIZE];
+	char found[CLUSTER_SOURCE_SIZE];
+
+	address_format(address, found, sizeof(found));
+	cluster_format_address(place, listed);
+	if (place->is_name)
+		(void) snprintf(text, size, "%s (%s)", listed, found);
+	else
+		(void) snprintf(text, size, "%s", listed);
+}
+
+/* Give each peer whose address is known a socket of its own. */
+static void
+connect_peers(Transport *transport, const Cluster *cluster, uint64_t now)
+{
+	transport->connect_at = UINT64_MAX;
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		int32_t				 id = cluster->members[i].node_id;
+		const MemberAddress *peer = &transport->addresses.of[id];
+
+		/* What can be in the way: no route to it yet, or too many open files. */
+		if (id != transport->own_id && peer->known &&
+			!intake_connect(&transport->intake, id, &peer->address, address_length(&peer->address)))
+			transport->connect_at = now + CONNECT_RETRY;
+	}
+}
+
 bool
 transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 			   const char *listen_address, uint64_t cluster_digest,
 			   Secret *secret, char *error, char *hint)
 {
 	const ClusterMember	   *own = cluster_member(cluster, node_id);
-	ClusterLookup		   *lookup = transport->own_lookup;
+	Lookup				   *lookup = transport->own_lookup;
 	ClusterMember			place;
-	ClusterAddress		   *slot;
 	struct sockaddr_storage address;
-	socklen_t				length = 0;
-	char					shown[CLUSTER_ADDRESS_SIZE];
+	char					shown[CLUSTER_ADDRESS_SIZE + CLUSTER_SOURCE_SIZE];
 	char					why[CLUSTER_ERROR_SIZE];
 
 	memset(transport, 0, sizeof(*transport));
@@ -214,26 +248,19 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	if (listen_address != NULL && listen_address[0] != '\0' &&
 		!read_listen_address(listen_address, &place, error, hint))
 		return false;
-	if (!find_own_address(transport, &place, family_of_list(cluster), &address, &length,
-						  error, hint))
+	if (!find_own_address(transport, &place, family_of_list(cluster), &address, error, hint))
 		return false;
-	if (!cluster_addresses_init(&transport->addresses, cluster, address.ss_family, why))
+	if (!addresses_init(&transport->addresses, cluster, address.ss_family, why))
 		return fail(error, hint, "All members must have addresses of one family, each its own.",
 					"%.500s", why);
 
-	/* The own name is never looked up again: the socket is bound. */
-	slot = &transport->addresses.of[node_id];
-	if (!slot->known)
-	{
-		slot->address = address;
-		slot->length = length;
-		slot->known = true;
-		slot->look_up_at = UINT64_MAX;
-	}
-	transport->fd = bind_socket(&address, length, cluster_format_address(&place, shown),
-								error, hint);
+	show_place(&place, &address, shown, sizeof(shown));
+	transport->fd = bind_socket(&address, shown, error, hint);
 	if (transport->fd < 0)
 		return false;
+	transport->listening = address;
+	addresses_set_own(&transport->addresses, node_id, &address,
+					  place.is_name && strcmp(place.host, own->host) == 0, clock_now());
 	if (!intake_open(&transport->intake, transport->fd))
 	{
 		(void) fail(error, hint, "It will be tried again.",
@@ -242,24 +269,45 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 		transport->fd = -1;
 		return false;
 	}
-	transport_connect(transport, cluster, clock_now());
+	connect_peers(transport, cluster, clock_now());
 	return true;
 }
 
-void
-transport_connect(Transport *transport, const Cluster *cluster, uint64_t now)
+uint64_t
+transport_tend_at(const Transport *transport)
 {
-	transport->connect_at = UINT64_MAX;
-	for (int i = 0; i < cluster->n_members; i++)
-	{
-		int32_t				  id = cluster->members[i].node_id;
-		const ClusterAddress *peer = &transport->addresses.of[id];
+	uint64_t at = addresses_deadline(&transport->addresses);
 
-		/* What can be in the way: no route to it yet, or too many open files. */
-		if (id != transport->own_id && peer->known &&
-			!intake_connect(&transport->intake, id, &peer->address, peer->length))
-			transport->connect_at = now + CONNECT_RETRY;
-	}
+	if (transport->connect_at < at)
+		at = transport->connect_at;
+	if (transport->counters.send_errors != transport->errors_seen && transport->look_at < at)
+		at = transport->look_at;
+	return at;
+}
+
+bool
+transport_tend(Transport *transport, const Cluster *cluster, const uint64_t *heard_at,
+			   uint64_t now, char *error, char *hint)
+{
+	const char *own = cluster_member(cluster, transport->own_id)->host;
+	char		text[CLUSTER_SOURCE_SIZE];
+
+	if (addresses_poll(&transport->addresses, cluster, heard_at, now) || now >= transport->connect_at)
+		connect_peers(transport, cluster, now);
+	address_format(&transport->listening, text, sizeof(text));
+	if (addresses_have_moved(&transport->addresses))
+		return fail(error, hint, "Nothing is to be done if this machine was given another address.",
+					"the name \"%.255s\" of this member does not lead to %s alone any more", own, text);
+
+	/* from an address that is not ours nothing can be sent */
+	if (transport->counters.send_errors == transport->errors_seen || now < transport->look_at)
+		return true;
+	transport->errors_seen = transport->counters.send_errors;
+	transport->look_at = now + LOOK_AGAIN;
+	if (address_is_ours(&transport->listening))
+		return true;
+	return fail(error, hint, "Give it back to this machine, or correct pg_leader.cluster, the name, or pg_leader.listen_address.",
+				"%s is not an address of this machine any more", text);
 }
 
 int
@@ -271,9 +319,7 @@ transport_pollable(const Transport *transport)
 uint64_t
 transport_deadline(const Transport *transport)
 {
-	uint64_t deadline = intake_deadline(&transport->intake);
-
-	return deadline < transport->connect_at ? deadline : transport->connect_at;
+	return intake_deadline(&transport->intake);
 }
 
 void
@@ -285,9 +331,9 @@ transport_close(Transport *transport)
 	if (transport->fd > 0)
 		(void) close(transport->fd);
 	transport->fd = -1;
-	cluster_lookup_end(transport->own_lookup);
+	lookup_end(transport->own_lookup);
 	transport->own_lookup = NULL;
-	cluster_addresses_close(&transport->addresses);
+	addresses_close(&transport->addresses);
 }
 
 /* ---- receiving ---- */
@@ -308,21 +354,6 @@ drop(Transport *transport, TransportDrop why)
 	return TRANSPORT_DROPPED;
 }
 
-/* The member that has this address and port, or RAFT_NONE. */
-static int32_t
-member_at(const Transport *transport, const Cluster *cluster, const struct sockaddr_storage *source)
-{
-	for (int i = 0; i < cluster->n_members; i++)
-	{
-		int32_t				  id = cluster->members[i].node_id;
-		const ClusterAddress *member = &transport->addresses.of[id];
-
-		if (member->known && cluster_same_address(&member->address, source))
-			return id;
-	}
-	return RAFT_NONE;
-}
-
 /* The same, when it matters who it was: this is one of ours, but for something. */
 static TransportResult
 drop_of(Transport *transport, const Cluster *cluster, TransportDrop why, const uint8_t *datagram,
@@ -330,7 +361,7 @@ drop_of(Transport *transport, const Cluster *cluster, TransportDrop why, const u
 {
 	int32_t claims = get_signed(datagram + MESSAGE_AT_FROM);
 
-	transport->dropped.id = member_at(transport, cluster, source);
+	transport->dropped.id = addresses_member_at(&transport->addresses, cluster, source);
 	transport->dropped.claims = cluster_member(cluster, claims) != NULL ? claims : RAFT_NONE;
 	transport->dropped.version = datagram[MESSAGE_AT_VERSION];
 	transport->dropped.source = *source;
@@ -368,10 +399,9 @@ TransportResult
 transport_check(Transport *transport, const Cluster *cluster, const uint8_t *datagram,
 				size_t length, const struct sockaddr_storage *source, RaftMessage *message)
 {
-	MessageEnvelope		  envelope = {0};
-	const ClusterAddress *sender;
-	TransportDrop		  wrong;
-	int32_t				  from;
+	MessageEnvelope envelope = {0};
+	TransportDrop	wrong;
+	int32_t			from;
 
 	if (length < MESSAGE_HEADER_SIZE || get_number(datagram, 4) != MESSAGE_MAGIC ||
 		has_wrong_size(datagram, length))
@@ -381,9 +411,12 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 		return drop_of(transport, cluster, TRANSPORT_DROP_CLUSTER, datagram, source);
 	if (cluster_member(cluster, from) == NULL)
 		return drop_of(transport, cluster, TRANSPORT_DROP_UNKNOWN_NODE, datagram, source);
-	sender = &transport->addresses.of[from];
-	if (!sender->known || !cluster_same_address(&sender->address, source))
-		return drop_of(transport, cluster, TRANSPORT_DROP_SOURCE, datagram, source);
+	if (!addresses_are_of(&transport->addresses, cluster, from, source))
+		return drop_of(transport, cluster,
+					   addresses_are_sure(&transport->addresses, from, clock_now()) ?
+						   TRANSPORT_DROP_SOURCE :
+						   TRANSPORT_DROP_UNRESOLVED,
+					   datagram, source);
 	wrong = check_tag(transport, datagram, length);
 	if (wrong != TRANSPORT_DROPS)
 		return drop_of(transport, cluster, wrong, datagram, source);
@@ -392,6 +425,8 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 	{
 		case MESSAGE_OK:
 			transport->key_ids[from] = envelope.key_id;
+			if (addresses_heard(&transport->addresses, from, source))
+				transport->connect_at = 0;
 			return TRANSPORT_MESSAGE;
 		case MESSAGE_OTHER_VERSION:
 			return drop_of(transport, cluster, TRANSPORT_DROP_VERSION, datagram, source);
@@ -411,8 +446,7 @@ take_counters(Transport *transport)
 	transport->counters.receive_errors += intake->errors;
 	transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] += intake->overflowed_member;
 	transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] += intake->overflowed_others;
-	transport->counters.dropped[TRANSPORT_DROP_SIFTED] += intake->sifted;
-	intake->errors = intake->overflowed_member = intake->overflowed_others = intake->sifted = 0;
+	intake->errors = intake->overflowed_member = intake->overflowed_others = 0;
 }
 
 TransportResult
@@ -429,33 +463,15 @@ transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *mes
 						   datagram.source, message);
 }
 
-/* ---- floods ---- */
-
-int32_t
-transport_flooded_peer(const Transport *transport, uint64_t now, uint64_t own_boot)
-{
-	return intake_flooded_peer(&transport->intake, now, own_boot,
-							   secret_key_id(transport->secret) != 0);
-}
-
-void
-transport_sift(Transport *transport, int32_t node_id, uint64_t now, SieveFacts *facts)
-{
-	facts->cluster_digest = transport->cluster_digest;
-	facts->from = node_id;
-	facts->has_keys = secret_key_id(transport->secret) != 0;
-	intake_sift(&transport->intake, node_id, now, facts);
-}
-
 /* ---- sending ---- */
 
 bool
 transport_send(Transport *transport, const RaftMessage *message)
 {
-	uint8_t				  buffer[MESSAGE_SIZE];
-	MessageEnvelope		  envelope = {0};
-	const ClusterAddress *to;
-	ssize_t				  length;
+	uint8_t				 buffer[MESSAGE_SIZE];
+	MessageEnvelope		 envelope = {0};
+	const MemberAddress *to;
+	ssize_t				 length;
 
 	if (message->to < 0 || message->to >= RAFT_MAX_NODES ||
 		!transport->addresses.of[message->to].known)
@@ -477,7 +493,7 @@ transport_send(Transport *transport, const RaftMessage *message)
 	do
 	{
 		length = sendto(transport->fd, buffer, sizeof(buffer), MSG_NOSIGNAL,
-						(const struct sockaddr *) &to->address, to->length);
+						(const struct sockaddr *) &to->address, address_length(&to->address));
 	} while (length < 0 && errno == EINTR);
 	if (length == (ssize_t) sizeof(buffer))
 	{
@@ -502,6 +518,8 @@ transport_drop_name(TransportDrop drop)
 			return "other cluster";
 		case TRANSPORT_DROP_UNKNOWN_NODE:
 			return "unknown node";
+		case TRANSPORT_DROP_UNRESOLVED:
+			return "name not resolved yet";
 		case TRANSPORT_DROP_SOURCE:
 			return "wrong source address";
 		case TRANSPORT_DROP_UNSIGNED:
@@ -514,8 +532,6 @@ transport_drop_name(TransportDrop drop)
 			return "queue of a member full";
 		case TRANSPORT_DROP_QUEUE_OTHERS:
 			return "queue of all others full";
-		case TRANSPORT_DROP_SIFTED:
-			return "sifted out of a flood";
 		case TRANSPORT_DROPS:
 			break;
 	}

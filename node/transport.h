@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "addresses.h"
 #include "cluster.h"
 #include "intake.h"
 #include "secret.h"
@@ -33,13 +34,13 @@ typedef enum TransportDrop
 	TRANSPORT_DROP_VERSION,		  /* a version of the layout that we do not understand */
 	TRANSPORT_DROP_CLUSTER,		  /* another cluster's name */
 	TRANSPORT_DROP_UNKNOWN_NODE,  /* names a sender that is not in the list */
+	TRANSPORT_DROP_UNRESOLVED,	  /* perhaps from its member: the name has to be looked up first */
 	TRANSPORT_DROP_SOURCE,		  /* not from its member's address and port */
 	TRANSPORT_DROP_UNSIGNED,	  /* not authenticated, and we have keys */
 	TRANSPORT_DROP_KEY,			  /* signed with a key that we do not have */
 	TRANSPORT_DROP_TAG,			  /* forged, spoiled, or our keys differ */
 	TRANSPORT_DROP_QUEUE_MEMBER,  /* from here on by the kernel: a member's address sent too many */
 	TRANSPORT_DROP_QUEUE_OTHERS,  /* all others did */
-	TRANSPORT_DROP_SIFTED,		  /* of a flood with a member's address, what can have no effect */
 	TRANSPORT_DROPS
 } TransportDrop;
 
@@ -64,17 +65,20 @@ typedef struct TransportSender
 
 typedef struct Transport
 {
-	int32_t			  own_id;
-	int				  fd;		  /* sends, and hears who is no peer; -1: closed */
-	Intake			  intake;	  /* what it and the peers' sockets receive */
-	uint64_t		  connect_at; /* when to try again to give peers sockets */
-	ClusterLookup	 *own_lookup; /* of the address to listen on, between attempts */
-	Secret			 *secret;	  /* the caller's; without keys: no authentication */
-	uint64_t		  cluster_digest;
-	ClusterAddresses  addresses;
-	TransportCounters counters;
-	int				  last_send_errno;
-	TransportSender	  dropped; /* sender of the last that was dropped at the door */
+	int32_t					own_id;
+	int						fd;			/* sends, and hears who is no peer; -1: closed */
+	Intake					intake;		/* what it and the peers' sockets receive */
+	uint64_t				connect_at; /* when to give peers sockets (again) */
+	Lookup				   *own_lookup; /* of the address to listen on, between attempts */
+	Secret				   *secret;		/* the caller's; without keys: no authentication */
+	uint64_t				cluster_digest;
+	Addresses				addresses;
+	struct sockaddr_storage listening;
+	uint64_t				errors_seen; /* of sending, when "listening" was looked at last */
+	uint64_t				look_at;	 /* not before: at it again */
+	TransportCounters		counters;
+	int						last_send_errno;
+	TransportSender			dropped; /* sender of the last that was dropped at the door */
 
 	/* With which key each member signed the last datagram that got in; 0: none. */
 	uint8_t key_ids[RAFT_MAX_NODES];
@@ -126,29 +130,24 @@ extern TransportResult transport_receive(Transport *transport, const Cluster *cl
 extern int transport_pollable(const Transport *transport);
 
 /*
- * When to call transport_connect() or transport_receive() although nothing is
- * readable; UINT64_MAX: never.
+ * When to call transport_receive() although nothing is readable; UINT64_MAX: never.
  */
 extern uint64_t transport_deadline(const Transport *transport);
 
-/*
- * Give each peer whose address is known a socket of its own; after addresses have
- * changed, and at transport_deadline().  A peer without one is heard as well, but
- * in the crowd.
- */
-extern void transport_connect(Transport *transport, const Cluster *cluster, uint64_t now);
+/* When to call transport_tend(); UINT64_MAX: not yet. */
+extern uint64_t transport_tend_at(const Transport *transport);
 
 /*
- * A peer whose address floods us and that should be sifted now, or RAFT_NONE.  Call
- * transport_sift() for it, and ask again.  own_boot: this start of ours.
+ * Look up names, and give each peer whose address is known a socket of its own (a
+ * peer without one is heard as well, but in the crowd).  heard_at: as for
+ * addresses_poll().
+ *
+ * false, with words: this member cannot be reached where it listens any more.  The
+ * address has left this machine, or its own name leads to another one now.  Close the
+ * transport, and open it anew.
  */
-extern int32_t transport_flooded_peer(const Transport *transport, uint64_t now, uint64_t own_boot);
-
-/*
- * Let the kernel drop, for a while, what claims to come from this peer and can have
- * no effect; see sieve.h.  The caller fills in what is known of both members' starts.
- */
-extern void transport_sift(Transport *transport, int32_t node_id, uint64_t now, SieveFacts *facts);
+extern bool transport_tend(Transport *transport, const Cluster *cluster,
+						   const uint64_t *heard_at, uint64_t now, char *error, char *hint);
 
 /* Send one message to message->to.  false: it was not sent, which is counted. */
 extern bool transport_send(Transport *transport, const RaftMessage *message);

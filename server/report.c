@@ -491,18 +491,22 @@ report_dropped_by_election(const RaftMessage *message, RaftOutcome why)
 }
 
 void
-report_addresses(const ClusterAddresses *addresses)
+report_addresses(const Addresses *addresses)
 {
 	uint32_t i;
 
 	for (i = 0; i < detail.n_peers; i++)
 	{
-		SharedPeer *peer = &detail.peers[i];
+		SharedPeer			*peer = &detail.peers[i];
+		const MemberAddress *its = &addresses->of[peer->node_id];
+		char				 resolved[SHARED_RESOLVED_SIZE] = "";
 
-		peer->resolved[0] = '\0';
-		if (addresses->of[peer->node_id].known)
-			cluster_format_source(&addresses->of[peer->node_id].address, peer->resolved,
-								  sizeof(peer->resolved));
+		if (its->known)
+			address_format(&its->address, resolved, sizeof(resolved));
+		if (strcmp(resolved, peer->resolved) != 0)
+			trouble_address_changed(peer->node_id);
+		strlcpy(peer->resolved, resolved, sizeof(peer->resolved));
+		trouble_name(peer->node_id, peer->address, its->failure);
 	}
 }
 

@@ -44,7 +44,7 @@ extern void report_log(const Raft *raft, const RaftOutput *output);
 extern void report_received(const RaftMessage *message);
 extern void report_dropped_at_door(const Transport *transport);
 extern void report_dropped_by_election(const RaftMessage *message, RaftOutcome why);
-extern void report_addresses(const ClusterAddresses *addresses);
+extern void report_addresses(const Addresses *addresses);
 
 /* Once for each turn of the loop: peers and counters. */
 extern void report_detail(const Raft *raft, const Transport *transport);

@@ -283,13 +283,13 @@ static const char *const transport_drop_meaning[TRANSPORT_DROPS] = {
 	[TRANSPORT_DROP_VERSION] = "the member speaks another version of the protocol",
 	[TRANSPORT_DROP_CLUSTER] = "sent with another pg_leader.cluster_name",
 	[TRANSPORT_DROP_UNKNOWN_NODE] = "its sender has an id that is not in pg_leader.cluster",
+	[TRANSPORT_DROP_UNRESOLVED] = "its sender's name is not resolved yet, or leads elsewhere and is looked up again",
 	[TRANSPORT_DROP_SOURCE] = "came from another address or port than its sender has in pg_leader.cluster",
 	[TRANSPORT_DROP_UNSIGNED] = "not signed, and this member has a pg_leader.secret_file",
 	[TRANSPORT_DROP_KEY] = "signed with a key that is not in pg_leader.secret_file",
 	[TRANSPORT_DROP_TAG] = "the signature is wrong: another key with the same id, spoiled, or forged",
 	[TRANSPORT_DROP_QUEUE_MEMBER] = "more came with a member's address than there was room for: a flood, or the worker stood still",
 	[TRANSPORT_DROP_QUEUE_OTHERS] = "more came from strangers than there was room for: a flood",
-	[TRANSPORT_DROP_SIFTED] = "a member's address sends a flood, and these of it can have no effect: one in sixteen of them, of greetings one in four, is read, and counted by its reason",
 };
 
 static const char *const raft_drop_meaning[RAFT_OUTCOMES] = {

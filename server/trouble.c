@@ -13,7 +13,8 @@
 
 typedef enum TroubleKind
 {
-	TROUBLE_LIST = 0,	 /* another member list */
+	TROUBLE_NAME = 0,	 /* what is wrong with its name */
+	TROUBLE_LIST,		 /* another member list */
 	TROUBLE_CLUSTER,	 /* another cluster's name */
 	TROUBLE_VERSION,	 /* another version of the protocol */
 	TROUBLE_UNSIGNED,	 /* it has no key, we have */
@@ -42,12 +43,16 @@ static uint8_t version_of[RAFT_MAX_NODES];
 static int32_t claim_of[RAFT_MAX_NODES];
 static int32_t taken_for[RAFT_MAX_NODES];
 static char	   claimed_by[RAFT_MAX_NODES][SHARED_RESOLVED_SIZE];
+static char	   name_failure[RAFT_MAX_NODES][ADDRESSES_FAILURE_SIZE];
 
 static void
 describe(const Raft *raft, int32_t id, TroubleKind kind, char *text, size_t size)
 {
 	switch (kind)
 	{
+		case TROUBLE_NAME:
+			strlcpy(text, name_failure[id], size);
+			break;
 		case TROUBLE_LIST:
 			snprintf(text, size, "its member list is another one");
 			break;
@@ -183,7 +188,7 @@ trouble_at_door(const Transport *transport, TransportDrop why)
 	else if (kind == TROUBLE_NODE_ID)
 		claim_of[id] = sender->claims;
 	else if (kind == TROUBLE_CLAIMED)
-		cluster_format_source(&sender->source, claimed_by[id], sizeof(claimed_by[id]));
+		address_format(&sender->source, claimed_by[id], sizeof(claimed_by[id]));
 	note(id, kind, transport_drop_name(why));
 	return true;
 }
@@ -206,6 +211,23 @@ trouble_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why)
 		return false;
 	note(message->from, kind, raft_outcome_name(why));
 	return true;
+}
+
+void
+trouble_address_changed(int32_t node_id)
+{
+	seen[node_id] &= ~(1U << TROUBLE_CLAIMED | 1U << TROUBLE_NODE_ID);
+}
+
+void
+trouble_name(int32_t node_id, const char *address, const char *failure)
+{
+	strlcpy(name_failure[node_id], failure, sizeof(name_failure[node_id]));
+	if (failure[0] != '\0' && once_a_minute(&troubles[node_id][TROUBLE_NAME].logged_at, clock_now()))
+		ereport(LOG,
+				(errmsg("pg_leader: address of node %d (%s): %s", node_id, address, failure),
+				 errdetail("It is tried again each second, and logged at most once a minute."),
+				 errhint("Correct pg_leader.cluster, or what this machine's name service says of the name.")));
 }
 
 bool
@@ -241,7 +263,7 @@ trouble_describe(const Raft *raft, int32_t node_id, char *text, size_t size)
 	int				kind;
 
 	text[0] = '\0';
-	if (seen[node_id] == 0 && !other_list)
+	if (seen[node_id] == 0 && !other_list && name_failure[node_id][0] == '\0')
 		return;
 	now = clock_now();
 
@@ -252,7 +274,8 @@ trouble_describe(const Raft *raft, int32_t node_id, char *text, size_t size)
 		log_other_list(raft, node_id, now);
 	for (kind = 0; kind < TROUBLE_KINDS; kind++)
 	{
-		bool show = kind == TROUBLE_LIST && other_list;
+		bool show = (kind == TROUBLE_LIST && other_list) ||
+					(kind == TROUBLE_NAME && name_failure[node_id][0] != '\0' && !is_heard);
 
 		if (seen[node_id] & (1U << kind))
 		{

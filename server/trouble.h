@@ -26,6 +26,12 @@ extern bool trouble_at_door(const Transport *transport, TransportDrop why);
 /* The same for one that the election of node "own_id" has dropped. */
 extern bool trouble_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why);
 
+/* The address of this member has changed: what was said of the one that it had is over. */
+extern void trouble_address_changed(int32_t node_id);
+
+/* What is wrong with the name that the member has in "address", or empty. */
+extern void trouble_name(int32_t node_id, const char *address, const char *failure);
+
 /* Has this member another list, as far as is known of it? */
 extern bool trouble_other_list(const Raft *raft, int32_t node_id);
 

@@ -540,6 +540,8 @@ static void
 turn(void)
 {
 	WaitEvent events[4];
+	char	  why[STORE_ERROR_SIZE];
+	char	  hint[STORE_ERROR_SIZE];
 	bool	  is_timer = false;
 	int		  n;
 	int		  i;
@@ -577,7 +579,13 @@ turn(void)
 	statistics_looked(&home.member.raft, member_deadline(&home.member), clock_now());
 
 	/* a latch that is set keeps the sockets from being asked; a timer does not */
-	home_turn(&home, is_timer && n == 1);
+	if (!home_turn(&home, is_timer && n == 1, why, hint))
+	{
+		ereport(WARNING,
+				(errmsg("pg_leader: the worker restarts to listen elsewhere: %s", why),
+				 errhint("%s", hint)));
+		leave(why);
+	}
 
 	/* what the kernel has dropped never came as far as the door */
 	report_dropped_at_door(&home.transport);

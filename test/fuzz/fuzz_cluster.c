@@ -9,7 +9,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "../../node/cluster.h"
+#include "../../node/addresses.h"
 #include "fuzz.h"
 
 static char normal[RAFT_MAX_NODES * (CLUSTER_ADDRESS_SIZE + 8)];
@@ -61,10 +61,10 @@ normalise(const Cluster *cluster)
 static void
 check_accepted(const Cluster *cluster)
 {
-	static ClusterAddresses addresses;
-	Cluster					again;
-	char					error[CLUSTER_ERROR_SIZE];
-	char					hint[CLUSTER_ERROR_SIZE];
+	static Addresses addresses;
+	Cluster			 again;
+	char			 error[CLUSTER_ERROR_SIZE];
+	char			 hint[CLUSTER_ERROR_SIZE];
 
 	CHECK(cluster->n_members >= 1 && cluster->n_members <= RAFT_MAX_NODES, "size");
 	for (int i = 0; i < cluster->n_members; i++)
@@ -85,13 +85,13 @@ check_accepted(const Cluster *cluster)
 
 	/* Literal addresses only: names would be looked up later. */
 	memset(error, 0xA5, sizeof(error));
-	if (!cluster_addresses_init(&addresses, cluster, AF_INET, error))
+	if (!addresses_init(&addresses, cluster, AF_INET, error))
 		CHECK(memchr(error, '\0', sizeof(error)) != NULL, "the error ends");
-	cluster_addresses_close(&addresses);
+	addresses_close(&addresses);
 	memset(error, 0xA5, sizeof(error));
-	if (!cluster_addresses_init(&addresses, cluster, AF_INET6, error))
+	if (!addresses_init(&addresses, cluster, AF_INET6, error))
 		CHECK(memchr(error, '\0', sizeof(error)) != NULL, "the error ends");
-	cluster_addresses_close(&addresses);
+	addresses_close(&addresses);
 }
 
 int

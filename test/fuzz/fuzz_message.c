@@ -156,8 +156,8 @@ prepare_door(void)
 	take_keys(&signers[1], FUZZ_KEY_2);
 	with_keys.cluster_digest = without_keys.cluster_digest = FUZZ_CLUSTER;
 	with_keys.secret = &secret;
-	CHECK(cluster_addresses_init(&with_keys.addresses, &cluster, AF_INET, error) &&
-			  cluster_addresses_init(&without_keys.addresses, &cluster, AF_INET, error),
+	CHECK(addresses_init(&with_keys.addresses, &cluster, AF_INET, error) &&
+			  addresses_init(&without_keys.addresses, &cluster, AF_INET, error),
 		  "addresses");
 }
 

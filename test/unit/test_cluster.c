@@ -1,7 +1,7 @@
 /*
  * test/unit/test_cluster.c
  *	  The member list: what is read, what is refused and in which words, digests
- *	  that must never change, and looking names up.
+ *	  that must never change.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "../../node/cluster.h"
-#include "../../node/clock.h"
 
 static char error[CLUSTER_ERROR_SIZE];
 static char hint[CLUSTER_ERROR_SIZE];
@@ -205,25 +204,6 @@ names_of_clusters_are_printable_and_short(void **state)
 }
 
 static void
-sources_are_shown_as_addresses(void **state)
-{
-	struct sockaddr_storage source;
-	char					text[CLUSTER_SOURCE_SIZE];
-	ClusterMember			member = {.host = "10.0.0.1", .port = 3500};
-	socklen_t				length;
-
-	(void) state;
-	assert_true(cluster_literal_address(&member, &source, &length, error));
-	cluster_format_source(&source, text, sizeof(text));
-	assert_string_equal(text, "10.0.0.1:3500");
-	(void) snprintf(member.host, sizeof(member.host), "2001:db8:1111:2222:3333:4444:5555:6666");
-	member.port = 65535;
-	assert_true(cluster_literal_address(&member, &source, &length, error));
-	cluster_format_source(&source, text, sizeof(text));
-	assert_string_equal(text, "[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
-}
-
-static void
 long_lists_and_hosts_are_measured(void **state)
 {
 	static Cluster cluster;
@@ -357,210 +337,6 @@ digest_tells_lists_apart_and_writings_not(void **state)
 	assert_true(cluster_list_digest(&a, 2) != cluster_list_digest(&b, 3));
 }
 
-/* ---- addresses ---- */
-
-static void
-literals_are_known_at_once(void **state)
-{
-	Cluster			  cluster;
-	ClusterAddresses *addresses = calloc(1, sizeof(*addresses));
-
-	(void) state;
-	parse("127.0.0.1:3500, 3.4.5.6:7", &cluster);
-	assert_true(cluster_addresses_init(addresses, &cluster, AF_INET, error));
-	assert_true(addresses->of[0].known);
-	assert_int_equal(((struct sockaddr_in *) &addresses->of[0].address)->sin_port, htons(3500));
-	assert_true(addresses->of[1].known);
-	assert_false(addresses->of[2].known);
-	assert_true(cluster_addresses_deadline(addresses) == UINT64_MAX);
-	assert_false(cluster_addresses_init(addresses, &cluster, AF_INET6, error));
-	assert_non_null(strstr(error, "node 0 is at 127.0.0.1:3500"));
-	parse("127.0.0.1:3500, [::1]:7", &cluster);
-	assert_false(cluster_addresses_init(addresses, &cluster, AF_INET, error));
-	assert_non_null(strstr(error, "node 1 is at [::1]:7, but this member's own address is IPv4"));
-	parse("[fe80::1%lo]:1, [fe80::1%1]:1", &cluster);
-	if (!cluster_addresses_init(addresses, &cluster, AF_INET6, error))
-		assert_non_null(strstr(error, "nodes 0 and 1 have the same address"));
-	parse("[fe80::1%nosuchif]:1", &cluster);
-	assert_false(cluster_addresses_init(addresses, &cluster, AF_INET6, error));
-	assert_non_null(strstr(error, "no network interface \"nosuchif\""));
-	cluster_addresses_close(addresses);
-	memset(addresses, 0, sizeof(*addresses));
-	cluster_addresses_close(addresses);
-	free(addresses);
-}
-
-static struct sockaddr_storage
-address6(const char *text, uint16_t port, uint32_t scope)
-{
-	struct sockaddr_storage storage = {0};
-	struct sockaddr_in6	   *in6 = (struct sockaddr_in6 *) &storage;
-
-	in6->sin6_family = AF_INET6;
-	in6->sin6_port = htons(port);
-	in6->sin6_scope_id = scope;
-	assert_int_equal(inet_pton(AF_INET6, text, &in6->sin6_addr), 1);
-	return storage;
-}
-
-static void
-same_address_compares_what_counts(void **state)
-{
-	struct sockaddr_storage a = address6("fe80::1", 1, 2);
-	struct sockaddr_storage b = address6("fe80::1", 1, 3);
-	struct sockaddr_storage c = address6("2001:db8::1", 1, 0);
-	struct sockaddr_storage d = address6("2001:db8::1", 1, 3);
-	struct sockaddr_storage e = address6("2001:db8::1", 2, 0);
-	struct sockaddr_storage f = {0};
-
-	(void) state;
-	assert_true(cluster_same_address(&a, &a));
-	assert_false(cluster_same_address(&a, &b));
-	assert_true(cluster_same_address(&c, &d));
-	assert_false(cluster_same_address(&c, &e));
-	assert_false(cluster_same_address(&c, &f));
-	assert_false(cluster_same_address(&f, &f));
-	((struct sockaddr_in6 *) &d)->sin6_flowinfo = 7;
-	assert_true(cluster_same_address(&c, &d));
-}
-
-/*
- * Poll until the look-ups under way have come back.  "now" stands still, except
- * that each poll takes place when it was asked for; what passes in truth is what
- * the resolver needs.
- */
-static bool
-settle(ClusterAddresses *addresses, const Cluster *cluster, const uint64_t *heard_at,
-	   uint64_t *now)
-{
-	bool changed = cluster_addresses_poll(addresses, cluster, heard_at, *now);
-
-	for (int waited = 0; waited < 60000; waited += 5)
-	{
-		bool busy = false;
-
-		for (int i = 0; i < RAFT_MAX_NODES; i++)
-			busy |= addresses->of[i].lookup != NULL;
-		if (!busy)
-			return changed;
-		usleep(5000);
-		*now = cluster_addresses_deadline(addresses);
-		changed |= cluster_addresses_poll(addresses, cluster, heard_at, *now);
-	}
-	fail_msg("a look-up did not come back within a minute");
-	return changed;
-}
-
-static void
-names_are_looked_up(void **state)
-{
-	static ClusterAddresses addresses;
-	uint64_t				heard_at[RAFT_MAX_NODES] = {0};
-	uint64_t				now = 1000000;
-	Cluster					cluster;
-
-	(void) state;
-	parse("localhost:3500, no-such-host.invalid:3500", &cluster);
-	assert_true(cluster_addresses_init(&addresses, &cluster, AF_INET, error));
-	assert_false(addresses.of[0].known);
-	assert_true(cluster_addresses_deadline(&addresses) == 0);
-	assert_true(settle(&addresses, &cluster, heard_at, &now));
-	assert_true(addresses.of[0].known);
-	assert_int_equal(addresses.of[0].address.ss_family, AF_INET);
-	assert_int_equal(((struct sockaddr_in *) &addresses.of[0].address)->sin_addr.s_addr,
-					 htonl(INADDR_LOOPBACK));
-	assert_int_equal(((struct sockaddr_in *) &addresses.of[0].address)->sin_port, htons(3500));
-	assert_string_equal(addresses.of[0].failure, "");
-
-	/* What fails is tried again a second later, and says why. */
-	assert_false(addresses.of[1].known);
-	assert_true(addresses.of[1].failure[0] != '\0');
-	assert_true(addresses.of[1].look_up_at <= now + 1000000);
-	assert_true(cluster_addresses_deadline(&addresses) == addresses.of[1].look_up_at);
-
-	/* A member that is heard is left alone, a silent one looked up again. */
-	heard_at[0] = now + 5000000;
-	now += 10000000;
-	addresses.of[1].look_up_at = UINT64_MAX;
-	assert_false(cluster_addresses_poll(&addresses, &cluster, heard_at, now));
-	assert_null(addresses.of[0].lookup);
-	assert_true(addresses.of[0].look_up_at > now);
-	now = addresses.of[0].look_up_at;
-	assert_true(now > heard_at[0] + 10000000);
-	assert_false(settle(&addresses, &cluster, heard_at, &now));
-	assert_true(addresses.of[0].known);
-	assert_true(addresses.of[0].look_up_at > now + 9000000);
-
-	/* A failing look-up takes no address away. */
-	strcpy(cluster.members[0].host, "no-such-host.invalid");
-	now = addresses.of[0].look_up_at;
-	assert_false(settle(&addresses, &cluster, heard_at, &now));
-	assert_true(addresses.of[0].known);
-	assert_true(addresses.of[0].failure[0] != '\0');
-	assert_true(addresses.of[0].look_up_at <= now + 1000000);
-	cluster_addresses_close(&addresses);
-	assert_true(cluster_addresses_deadline(&addresses) == UINT64_MAX);
-}
-
-/* Two members at one address could speak for each other. */
-static void
-two_members_never_share_an_address(void **state)
-{
-	static ClusterAddresses addresses;
-	uint64_t				heard_at[RAFT_MAX_NODES] = {0};
-	uint64_t				now = 1000000;
-	Cluster					cluster;
-
-	(void) state;
-	parse("127.0.0.1:3500, localhost:3500", &cluster);
-	assert_true(cluster_addresses_init(&addresses, &cluster, AF_INET, error));
-	assert_false(settle(&addresses, &cluster, heard_at, &now));
-	assert_false(addresses.of[1].known);
-	assert_string_equal(addresses.of[1].failure, "the name leads to the address of node 0");
-	cluster_addresses_close(&addresses);
-
-	/* Of two names, the one whose member is heard there keeps it. */
-	parse("localhost:3500, b:3500", &cluster);
-	assert_true(cluster_addresses_init(&addresses, &cluster, AF_INET, error));
-	addresses.of[1].look_up_at = UINT64_MAX - 1;
-	assert_true(settle(&addresses, &cluster, heard_at, &now));
-	strcpy(cluster.members[1].host, "localhost");
-	addresses.of[1].look_up_at = now;
-	heard_at[0] = now;
-	addresses.of[0].look_up_at = UINT64_MAX - 1;
-	assert_false(settle(&addresses, &cluster, heard_at, &now));
-	assert_true(addresses.of[0].known);
-	assert_false(addresses.of[1].known);
-
-	/* A silent one gives it up. */
-	heard_at[0] = 0;
-	addresses.of[1].look_up_at = now;
-	addresses.of[0].look_up_at = now + 1000000;
-	assert_true(cluster_addresses_poll(&addresses, &cluster, heard_at, now) ||
-				settle(&addresses, &cluster, heard_at, &now));
-	assert_int_equal(addresses.of[0].known + addresses.of[1].known, 1);
-	cluster_addresses_close(&addresses);
-}
-
-/* Closed while under way: nothing is written to what was freed (ASan). */
-static void
-lookups_can_be_abandoned(void **state)
-{
-	static ClusterAddresses addresses;
-	uint64_t				heard_at[RAFT_MAX_NODES] = {0};
-	Cluster					cluster;
-
-	(void) state;
-	parse("no-such-host.invalid:1, localhost:2", &cluster);
-	for (int i = 0; i < 20; i++)
-	{
-		assert_true(cluster_addresses_init(&addresses, &cluster, AF_INET6, error));
-		(void) cluster_addresses_poll(&addresses, &cluster, heard_at, clock_now());
-		cluster_addresses_close(&addresses);
-	}
-	usleep(100000);
-}
-
 static void
 loopback_is_local_and_nothing_else(void **state)
 {
@@ -594,17 +370,11 @@ main(void)
 		cmocka_unit_test(bad_lists_are_refused),
 		cmocka_unit_test(a_list_is_appended_to_its_head_alone),
 		cmocka_unit_test(names_of_clusters_are_printable_and_short),
-		cmocka_unit_test(sources_are_shown_as_addresses),
 		cmocka_unit_test(long_lists_and_hosts_are_measured),
 		cmocka_unit_test(garbage_is_survived),
 		cmocka_unit_test(members_are_found_by_id),
 		cmocka_unit_test(digests_never_change),
 		cmocka_unit_test(digest_tells_lists_apart_and_writings_not),
-		cmocka_unit_test(literals_are_known_at_once),
-		cmocka_unit_test(same_address_compares_what_counts),
-		cmocka_unit_test(names_are_looked_up),
-		cmocka_unit_test(two_members_never_share_an_address),
-		cmocka_unit_test(lookups_can_be_abandoned),
 		cmocka_unit_test(loopback_is_local_and_nothing_else),
 	};
 

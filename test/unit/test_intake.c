@@ -33,7 +33,6 @@ static uint64_t now;
 
 static void (*while_shared)(void); /* called when a peer's socket is about to be connected */
 static int adding_fails;		   /* errno of what epoll is to watch from now on */
-static int attaching_fails;		   /* errno of the next sieves */
 
 int
 connect(int fd, const struct sockaddr *address, socklen_t length)
@@ -52,17 +51,6 @@ epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
 		return -1;
 	}
 	return (int) syscall(SYS_epoll_ctl, epoll_fd, what, fd, event);
-}
-
-int
-setsockopt(int fd, int level, int name, const void *value, socklen_t length)
-{
-	if (name == SO_ATTACH_FILTER && level == SOL_SOCKET && attaching_fails != 0)
-	{
-		errno = attaching_fails;
-		return -1;
-	}
-	return (int) syscall(SYS_setsockopt, fd, level, name, value, length);
 }
 
 /* ---- what the tests share ---- */
@@ -141,7 +129,7 @@ tear_down(void **state)
 {
 	(void) state;
 	while_shared = NULL;
-	adding_fails = attaching_fails = 0;
+	adding_fails = 0;
 	assert_int_equal(seteuid(getuid()), 0);
 	intake_close(&intake);
 	intake_close(&intake);
@@ -153,34 +141,15 @@ tear_down(void **state)
 }
 
 static void
-send_bytes_to(uint32_t host, int fd, const uint8_t bytes[MESSAGE_SIZE], int n)
-{
-	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(host), .sin_port = own_port};
-
-	for (int i = 0; i < n; i++)
-		assert_int_equal(sendto(fd, bytes, MESSAGE_SIZE, 0, (struct sockaddr *) &to, sizeof(to)),
-						 MESSAGE_SIZE);
-}
-
-static void
 send_to(uint32_t host, int fd, int n)
 {
 	static const uint8_t bytes[MESSAGE_SIZE] = {7};
+	struct sockaddr_in	 to = {
+		  .sin_family = AF_INET, .sin_addr.s_addr = htonl(host), .sin_port = own_port};
 
-	send_bytes_to(host, fd, bytes, n);
-}
-
-/* These of node 1 pass the sieve of "sift". */
-static void
-send_greetings_from(int fd, int n)
-{
-	RaftMessage		message = {.type = RAFT_GREETING, .from = 1, .boot = 1, .sequence = 1};
-	MessageEnvelope envelope = {.cluster_digest = 1, .key_id = 1};
-	uint8_t			bytes[MESSAGE_SIZE];
-
-	message_encode(&message, &envelope, bytes);
-	send_bytes_to(INADDR_LOOPBACK, fd, bytes, n);
+	for (int i = 0; i < n; i++)
+		assert_int_equal(sendto(fd, bytes, sizeof(bytes), 0, (struct sockaddr *) &to, sizeof(to)),
+						 sizeof(bytes));
 }
 
 static void
@@ -217,7 +186,7 @@ read_all(int fd, int *total)
 	while (intake_next(&intake, now, &datagram))
 	{
 		assert_int_equal(datagram.length, MESSAGE_SIZE);
-		assert_true(datagram.bytes[0] == 7 || datagram.bytes[0] == 'P');
+		assert_int_equal(datagram.bytes[0], 7);
 		from += is_from(&datagram, fd);
 		(*total)++;
 	}
@@ -610,104 +579,6 @@ what_does_not_fit_into_a_calm_queue_is_counted(void **state)
 	assert_int_equal(intake.overflowed_member + (uint64_t) n, INTAKE_FLOOD / 2 + 3);
 }
 
-static void
-sift(int32_t id)
-{
-	const SieveFacts facts = {.cluster_digest = 1, .from = id, .own_boot = 7, .has_keys = true};
-
-	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), id);
-	intake_sift(&intake, id, now, &facts);
-	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), RAFT_NONE);
-
-	/* it was made for this start, and these keys */
-	assert_int_equal(intake_flooded_peer(&intake, now, 8, true), id);
-	assert_int_equal(intake_flooded_peer(&intake, now, 7, false), id);
-}
-
-/* Node 1 begins to flood us, and is sifted. */
-static void
-begin_sifted_flood(void)
-{
-	int total;
-
-	send_from(peers[1], INTAKE_FLOOD);
-	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
-	sift(1);
-}
-
-/*
- * What comes while it is sifted is dropped, but for one in sixteen; it is counted,
- * keeps the flood going, and when that is over the queue is as any other.
- */
-static void
-a_flood_is_sifted(void **state)
-{
-	int total;
-	int n;
-
-	(void) state;
-	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), RAFT_NONE);
-	begin_sifted_flood();
-	send_from(peers[1], 480);
-	now += INTAKE_WINDOW;
-	n = read_all(peers[1], &total);
-	assert_in_range(n, 1, 240);
-	assert_int_equal(intake.sifted, 480 - n);
-	assert_int_equal(intake.overflowed_member, 0);
-
-	/* so few are read that they would be none without those that were dropped */
-	for (int i = 0; i < 3; i++)
-	{
-		send_from(peers[1], 100);
-		now += INTAKE_WINDOW;
-		(void) read_all(peers[1], &total);
-		assert_true(intake.sockets[1].flooded);
-	}
-	assert_int_equal(intake_flooded_peer(&intake, now + SIEVE_LIFETIME, 7, true), 1);
-	(void) drain();
-	assert_false(intake.sockets[1].flooded);
-	assert_int_equal(intake_flooded_peer(&intake, now + SIEVE_LIFETIME, 7, true), RAFT_NONE);
-	n = (int) intake.sifted;
-	send_from(peers[1], 50);
-	assert_int_equal(read_all(peers[1], &total), 50);
-	now += INTAKE_WINDOW;
-	send_from(peers[1], 1);
-	assert_int_equal(read_all(peers[1], &total), 1);
-	assert_int_equal(intake.sifted, n);
-}
-
-/* What passes the sieve and finds no room is lost, and is not said to be harmless. */
-static void
-what_does_not_fit_is_not_said_to_be_sifted(void **state)
-{
-	int n;
-
-	(void) state;
-	begin_sifted_flood();
-	send_greetings_from(peers[1], 20000);
-	now += INTAKE_WINDOW;
-	n = drain();
-	assert_int_equal(intake.sifted, 0);
-	assert_int_equal(intake.overflowed_member + (uint64_t) n, 20000);
-	assert_in_range(n, 1, 19999);
-}
-
-/* A sandbox can refuse it: then nothing is sifted, or said to be. */
-static void
-a_refused_sieve_is_none(void **state)
-{
-	int n;
-
-	(void) state;
-	attaching_fails = EPERM;
-	begin_sifted_flood();
-	send_from(peers[1], 20000);
-	now += INTAKE_WINDOW;
-	n = drain();
-	assert_int_equal(intake.sifted, 0);
-	assert_int_equal(intake.overflowed_member + (uint64_t) n, 20000);
-}
-
 /* What was lost at its old address is not forgotten with it. */
 static void
 what_a_peer_that_moves_has_lost_is_counted(void **state)
@@ -734,7 +605,6 @@ a_flooded_peer_that_moves_is_calm(void **state)
 	assert_true(intake_deadline(&intake) != UINT64_MAX);
 	assert_true(connect_peer(1, moved));
 	assert_true(intake_deadline(&intake) == UINT64_MAX);
-	assert_int_equal(intake_flooded_peer(&intake, now, 7, true), RAFT_NONE);
 	send_from(moved, 1);
 	assert_int_equal(read_all(moved, &total), 1);
 	close(moved);
@@ -848,9 +718,6 @@ main(void)
 		intake_test(what_comes_meanwhile_is_next),
 		intake_test(what_does_not_fit_is_counted),
 		intake_test(what_does_not_fit_into_a_calm_queue_is_counted),
-		intake_test(a_flood_is_sifted),
-		intake_test(what_does_not_fit_is_not_said_to_be_sifted),
-		intake_test(a_refused_sieve_is_none),
 		intake_test(what_a_peer_that_moves_has_lost_is_counted),
 		intake_test(a_flooded_peer_that_moves_is_calm),
 		intake_test(flooded_peers_rest_together),

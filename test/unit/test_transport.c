@@ -2,6 +2,8 @@
  * test/unit/test_transport.c
  *	  The door: what two members say to each other gets in, and nothing else.
  */
+#define _GNU_SOURCE /* getaddrinfo_a() */
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -16,7 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../node/clock.h"
 #include "../../node/transport.h"
+#include "resolver.h"
 
 #define CLUSTER UINT64_C(0x1272d3083e7ba9e4)
 
@@ -72,6 +76,8 @@ set_up(void **state)
 	int holders[2];
 
 	(void) state;
+	resolver_forgets();
+	resolver_says("localhost", "127.0.0.1");
 	holders[0] = free_socket(&ports[0]);
 	holders[1] = free_socket(&ports[1]);
 	stranger = free_socket(&ports[2]);
@@ -717,11 +723,18 @@ open_name(Transport *transport)
 	return false;
 }
 
+static bool
+tend(Transport *transport, uint64_t now)
+{
+	uint64_t heard_at[RAFT_MAX_NODES] = {0};
+
+	return transport_tend(transport, &cluster, heard_at, now, error, hint);
+}
+
 static void
 own_name_is_looked_up(void **state)
 {
 	Transport transport;
-	uint64_t  heard_at[RAFT_MAX_NODES] = {0};
 
 	(void) state;
 	transport_close(&a);
@@ -736,51 +749,180 @@ own_name_is_looked_up(void **state)
 		fail_msg("%s", error);
 	assert_int_equal(transport.addresses.family, AF_INET);
 	assert_true(transport.addresses.of[0].known);
+	transport_close(&transport);
 
-	/* and never again */
-	assert_true(cluster_addresses_deadline(&transport.addresses) == UINT64_MAX);
-	assert_false(cluster_addresses_poll(&transport.addresses, &cluster, heard_at, UINT64_MAX - 1));
+	/* what it leads to is shown if this machine does not have it */
+	resolver_says("localhost", "203.0.113.1");
+	assert_false(open_name(&transport));
+	assert_non_null(strstr(error, " (203.0.113.1:"));
+	assert_non_null(strstr(error, ") is not an address of this machine"));
 	transport_close(&transport);
 
 	/* With a listening address of its own, the name is nobody's business here. */
 	parse("no-such-host.invalid:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
 	assert_true(open_transport(&transport, 0, "0.0.0.0"));
+	assert_true(transport_tend_at(&transport) == UINT64_MAX);
 	transport_close(&transport);
 	assert_true(open_transport(&transport, 0, "127.0.0.1"));
+	assert_true(transport_tend_at(&transport) == UINT64_MAX);
 	transport_close(&transport);
 }
 
-/* A peer's name that is found later: first unresolved, then it talks. */
+/* A name that leads to another address of this machine: there is where others send to. */
+static void
+own_name_leads_elsewhere(void **state)
+{
+	Transport transport;
+
+	(void) state;
+	transport_close(&a);
+	parse("localhost:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
+	assert_true(open_name(&transport));
+	for (int i = 0; i < 10; i++)
+		assert_true(tend(&transport, transport_tend_at(&transport)));
+	resolver_says("localhost", "127.0.0.2");
+	assert_true(tend(&transport, transport_tend_at(&transport)));
+	assert_false(tend(&transport, transport_tend_at(&transport)));
+	assert_non_null(strstr(error, "the name \"localhost\" of this member does not lead to 127.0.0.1:"));
+	transport_close(&transport);
+	assert_true(open_name(&transport));
+	assert_int_equal(((struct sockaddr_in *) &transport.listening)->sin_addr.s_addr, htonl(0x7f000002));
+	transport_close(&transport);
+}
+
+/* Nothing can be sent from an address that has left the machine, and it is looked at then. */
+static void
+own_address_leaves_the_machine(void **state)
+{
+	RaftMessage message = greeting(0, 1);
+	uint64_t	now = clock_now();
+
+	(void) state;
+	assert_true(transport_tend_at(&a) == UINT64_MAX);
+	a.addresses.of[1].address.ss_family = AF_UNIX;
+	assert_false(transport_send(&a, &message));
+	assert_true(transport_tend_at(&a) <= now);
+	assert_true(tend(&a, now));
+	assert_true(transport_tend_at(&a) == UINT64_MAX);
+
+	((struct sockaddr_in *) &a.listening)->sin_addr.s_addr = inet_addr("203.0.113.1");
+	assert_true(tend(&a, now));
+	assert_false(transport_send(&a, &message));
+
+	/* once a second is enough */
+	assert_true(transport_tend_at(&a) > now);
+	assert_true(tend(&a, now));
+	assert_false(tend(&a, transport_tend_at(&a)));
+	assert_non_null(strstr(error, "203.0.113.1:"));
+	assert_non_null(strstr(error, "is not an address of this machine any more"));
+	assert_non_null(strstr(hint, "pg_leader.listen_address"));
+}
+
+/* The drops of node 0, when the stranger has sent this. */
+static void
+assert_dropped_for(const uint8_t *data, TransportDrop why)
+{
+	uint64_t	before = a.counters.dropped[why];
+	RaftMessage message;
+
+	send_raw(stranger, ports[0], data, MESSAGE_SIZE);
+	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
+	assert_int_equal(a.counters.dropped[why], before + 1);
+}
+
+/* A peer's name that is found later: nobody hostile until then, and then it talks. */
 static void
 peer_name_is_found_later(void **state)
 {
 	RaftMessage message = greeting(0, 2);
-	uint64_t	heard_at[RAFT_MAX_NODES] = {0};
 	uint8_t		data[MESSAGE_SIZE];
-	bool		changed = false;
 
 	(void) state;
 	transport_close(&a);
+	resolver_says("localhost", NO_ANSWER);
 	parse("127.0.0.1:%d, 127.0.0.1:%d, localhost:%d", ports[0], ports[1], ports[2]);
 	assert_true(open_transport(&a, 0, NULL));
 	transport_send(&a, &message);
 	assert_int_equal(a.counters.unresolved, 1);
 	good_datagram(data);
-	send_raw(stranger, ports[0], data, sizeof(data));
-	assert_int_equal(receive(&a, &message), TRANSPORT_DROPPED);
-	for (int i = 0; i < 10000 && !changed; i++)
+	for (int i = 0; i < 3; i++)
 	{
-		changed = cluster_addresses_poll(&a.addresses, &cluster, heard_at,
-										 cluster_addresses_deadline(&a.addresses));
-		usleep(1000);
+		assert_dropped_for(data, TRANSPORT_DROP_UNRESOLVED);
+		assert_true(tend(&a, clock_now()));
 	}
-	assert_true(changed);
-	transport_connect(&a, &cluster, 0);
+	resolver_says("localhost", "127.0.0.1");
+	assert_true(tend(&a, transport_tend_at(&a)));
 	assert_true(a.intake.sockets[2].fd >= 0);
 	assert_dropped(data, 0, TRANSPORT_DROP_MALFORMED);
 	message = greeting(0, 2);
 	transport_send(&a, &message);
 	assert_int_equal(a.counters.sent, 1);
+}
+
+/* It has moved, or somebody else speaks in its name: the name says which. */
+static void
+peer_that_moves_is_told_from_a_stranger(void **state)
+{
+	RaftMessage message;
+	uint8_t		data[MESSAGE_SIZE];
+
+	(void) state;
+	transport_close(&a);
+	resolver_says("localhost", "127.0.0.3");
+	parse("127.0.0.1:%d, 127.0.0.1:%d, localhost:%d", ports[0], ports[1], ports[2]);
+	assert_true(open_transport(&a, 0, NULL));
+	assert_true(tend(&a, clock_now() - 2000000));
+	good_datagram(data);
+
+	/* a stranger */
+	assert_dropped_for(data, TRANSPORT_DROP_UNRESOLVED);
+	assert_true(tend(&a, clock_now()));
+	assert_dropped_for(data, TRANSPORT_DROP_SOURCE);
+
+	/* it has moved */
+	a.addresses.of[2].looked_up_at -= 2000000;
+	resolver_says("localhost", "127.0.0.1");
+	assert_dropped_for(data, TRANSPORT_DROP_UNRESOLVED);
+	assert_true(tend(&a, clock_now()));
+	send_raw(stranger, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &message), TRANSPORT_MESSAGE);
+}
+
+/*
+ * A name with two addresses: what comes from either is its member's, who is sent to
+ * where it was heard.  But not before its tag was right.
+ */
+static void
+peer_is_heard_at_each_of_its_addresses(void **state)
+{
+	RaftMessage message;
+	uint8_t		data[MESSAGE_SIZE];
+
+	(void) state;
+	transport_close(&a);
+	resolver_says("localhost", "127.0.0.1 10.255.255.254 10.255.255.253");
+	parse("127.0.0.1:%d, 127.0.0.1:%d, localhost:%d", ports[0], ports[1], ports[2]);
+	assert_true(open_transport(&a, 0, NULL));
+	assert_true(tend(&a, clock_now()));
+	assert_int_equal(((struct sockaddr_in *) &a.addresses.of[2].address)->sin_addr.s_addr,
+					 inet_addr("10.255.255.253"));
+	good_datagram(data);
+	data[6] = 1; /* signed, and we have no key */
+	assert_dropped_for(data, TRANSPORT_DROP_KEY);
+	assert_int_equal(((struct sockaddr_in *) &a.addresses.of[2].address)->sin_addr.s_addr,
+					 inet_addr("10.255.255.253"));
+	good_datagram(data);
+	send_raw(stranger, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &message), TRANSPORT_MESSAGE);
+	assert_int_equal(((struct sockaddr_in *) &a.addresses.of[2].address)->sin_addr.s_addr,
+					 htonl(INADDR_LOOPBACK));
+
+	/* and gets a queue of its own there */
+	assert_true(transport_tend_at(&a) == 0);
+	assert_true(tend(&a, clock_now()));
+	assert_dropped(data, 0, TRANSPORT_DROP_MALFORMED);
+	assert_int_equal(((struct sockaddr_in *) &a.intake.sockets[2].peer)->sin_addr.s_addr,
+					 htonl(INADDR_LOOPBACK));
 }
 
 static void
@@ -827,7 +969,11 @@ main(void)
 		door_test(keys_are_exchanged_one_member_at_a_time),
 		door_test(opening_says_what_is_wrong),
 		door_test(own_name_is_looked_up),
+		door_test(own_name_leads_elsewhere),
+		door_test(own_address_leaves_the_machine),
 		door_test(peer_name_is_found_later),
+		door_test(peer_that_moves_is_told_from_a_stranger),
+		door_test(peer_is_heard_at_each_of_its_addresses),
 		door_test(ipv6_works_where_there_is_one),
 	};
 
