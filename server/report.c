@@ -169,12 +169,18 @@ describe(const RaftEvent *event, char *reason, size_t size)
 		used = Min((size_t) snprintf(reason, size, "%s: ", cause), size - 1);
 	raft_describe_event(event, reason + used, size - used);
 
-	/* who stood still himself has heard nobody meanwhile */
+	/* a member that stood still itself has heard nobody, and was not heard, meanwhile */
 	if (is_silence && statistics_woke_late() > 0)
 	{
 		used = strlen(reason);
 		snprintf(reason + used, size - used, "; this worker itself woke up " UINT64_FORMAT " ms late",
 				 (uint64) (statistics_woke_late() / 1000));
+	}
+	if ((is_silence || event->reason == RAFT_NOT_ELECTED) && statistics_saved_slowly(&timeouts) > 0)
+	{
+		used = strlen(reason);
+		snprintf(reason + used, size - used, "; saving term and vote took " UINT64_FORMAT " ms",
+				 (uint64) (statistics_saved_slowly(&timeouts) / 1000));
 	}
 }
 

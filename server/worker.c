@@ -213,7 +213,7 @@ save(const RaftSaved *saved)
 				 errdetail("What depends on them was neither shown nor sent."),
 				 errhint("The worker starts again from what the disk holds.")));
 	}
-	statistics_save(clock_now() - began);
+	statistics_save(&config.timeouts, clock_now() - began);
 }
 
 /*
@@ -689,7 +689,7 @@ reset_statistics(void)
 	memset(&raft.counters, 0, sizeof(raft.counters));
 	memset(&transport.counters, 0, sizeof(transport.counters));
 	report_reset();
-	statistics_end_of_turn();
+	statistics_end_of_turn(&config.timeouts);
 	report_detail(&raft, &transport);
 }
 
@@ -743,7 +743,7 @@ turn(void)
 	int		  i;
 
 	MemoryContextReset(turn_context);
-	statistics_end_of_turn();
+	statistics_end_of_turn(&config.timeouts);
 	report_detail(&raft, &transport);
 	events_write();
 	arm_timer();
