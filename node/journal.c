@@ -198,6 +198,15 @@ journal_scan(const uint8_t *image, size_t length, const StoreIdentity *identity,
 	return *n_bad > 0 ? JOURNAL_TORN : JOURNAL_GOOD;
 }
 
+void
+journal_heed(const JournalEvent *event, StoreEvidence *evidence)
+{
+	if (event->term > evidence->term)
+		evidence->term = event->term;
+	if (event->boot > evidence->boot)
+		evidence->boot = event->boot;
+}
+
 const char *
 journal_verdict_name(JournalVerdict verdict)
 {

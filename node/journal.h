@@ -88,6 +88,9 @@ extern JournalVerdict journal_scan(const uint8_t *image, size_t length,
 								   const StoreIdentity *identity, JournalEvent *events,
 								   int *n_events, int *n_bad, StoreIdentity *found);
 
+/* What one event tells of the member whose it is; *evidence only rises. */
+extern void journal_heed(const JournalEvent *event, StoreEvidence *evidence);
+
 /* "another node's", for people. */
 extern const char *journal_verdict_name(JournalVerdict verdict);
 

@@ -180,6 +180,18 @@ store_number_new_life(RaftSaved *first, uint64_t wall_clock_ms)
 		first->save_number = wall_clock_ms;
 }
 
+void
+store_heed_evidence(RaftSaved *first, const StoreEvidence *evidence)
+{
+	if (evidence->term > first->term)
+	{
+		first->term = evidence->term;
+		first->voted_for = RAFT_UNKNOWN;
+	}
+	if (evidence->boot >= first->boot && evidence->boot < RAFT_MAX_REMEMBERED)
+		first->boot = evidence->boot + 1;
+}
+
 const char *
 store_verdict_name(StoreVerdict verdict)
 {

@@ -90,6 +90,21 @@ extern StoreVerdict store_choose(const uint8_t *image, size_t length,
  */
 extern void store_number_new_life(RaftSaved *first, uint64_t wall_clock_ms);
 
+/* What this member is known to have been, from its journal of events. */
+typedef struct StoreEvidence
+{
+	uint64_t term; /* the highest that it was in; 0: none is known */
+	uint64_t boot;
+} StoreEvidence;
+
+/*
+ * Raise the first record of such a store to what is known of the one before: the term is
+ * the highest known, in which the vote is unknown, and the boot counter is above all that
+ * are known.  So a cluster whose members have all lost their files, and kept their
+ * journals, elects in a higher term than any that it had.
+ */
+extern void store_heed_evidence(RaftSaved *first, const StoreEvidence *evidence);
+
 /*
  * May a server that runs as "user" rely on a state file or directory like that?  It is
  * that user's own or root's, and nobody else may write to it: who writes there can make

@@ -308,6 +308,24 @@ other_format_and_impossible_values(void **state)
 	assert_int_equal(scan(), JOURNAL_BAD);
 }
 
+/* Whatever order they come in: a term and a start that were once are evidence. */
+static void
+events_tell_the_highest_term_and_start(void **state)
+{
+	StoreEvidence evidence = {0};
+	JournalEvent  e = event(1);
+
+	(void) state;
+	e.term = 5;
+	e.boot = 3;
+	journal_heed(&e, &evidence);
+	assert_true(evidence.term == 5 && evidence.boot == 3);
+	e.term = 4;
+	e.boot = 7;
+	journal_heed(&e, &evidence);
+	assert_true(evidence.term == 5 && evidence.boot == 7);
+}
+
 static void
 long_words_are_cut(void **state)
 {
@@ -623,6 +641,7 @@ main(void)
 		cmocka_unit_test(lost_overwriting_is_no_event),
 		cmocka_unit_test(foreign_journals_are_told_apart),
 		cmocka_unit_test(other_format_and_impossible_values),
+		cmocka_unit_test(events_tell_the_highest_term_and_start),
 		cmocka_unit_test(long_words_are_cut),
 		file_test(numbers_go_on),
 		file_test(bad_journal_is_kept_aside),

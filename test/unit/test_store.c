@@ -378,6 +378,41 @@ foreign_files_are_told_apart(void **state)
 	assert_int_equal(choose(image, sizeof(image), &saved, &slot), STORE_OTHER_NODE);
 }
 
+static void
+first_record_rises_to_what_is_known(void **state)
+{
+	StoreEvidence evidence = {0};
+	RaftSaved	  first = record(1);
+
+	(void) state;
+	first.term = 0;
+	first.voted_for = RAFT_UNKNOWN;
+	first.boot = 1000;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.term == 0 && first.boot == 1000);
+	evidence.term = 5;
+	evidence.boot = 999;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.term == 5 && first.boot == 1000);
+
+	/* the wall clock is behind that of an earlier start; and no vote is made up */
+	evidence.boot = 1000;
+	first.term = 4;
+	first.voted_for = 2;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.term == 5 && first.boot == 1001);
+	assert_int_equal(first.voted_for, RAFT_UNKNOWN);
+
+	/* what is known and lower changes nothing */
+	first.term = 6;
+	first.voted_for = 2;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.term == 6 && first.voted_for == 2 && first.boot == 1001);
+	evidence.boot = RAFT_MAX_TERM;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.boot == 1001);
+}
+
 /* ---- files ---- */
 
 static void
@@ -970,6 +1005,7 @@ main(void)
 		cmocka_unit_test(every_truncation_is_the_wrong_size),
 		cmocka_unit_test(torn_save_is_never_good),
 		cmocka_unit_test(foreign_files_are_told_apart),
+		cmocka_unit_test(first_record_rises_to_what_is_known),
 		file_test(create_save_and_open),
 		file_test(save_goes_to_the_slot_that_is_older_or_bad),
 		file_test(save_numbers_must_rise),
