@@ -62,9 +62,10 @@ may_log(uint64_t *last)
 /* ---- life ---- */
 
 void
-report_store(const char *path, const char *health)
+report_store(const Store *store, const char *health)
 {
-	strlcpy(detail.store_path, path, sizeof(detail.store_path));
+	shared_hold_store(store);
+	strlcpy(detail.store_path, store->path, sizeof(detail.store_path));
 	strlcpy(detail.store_health, health, sizeof(detail.store_health));
 	detail.stats_reset = GetCurrentTimestamp();
 }
@@ -134,10 +135,10 @@ static void
 add_event(RaftRole role, uint64_t term, int32_t leader_id,
 		  uint64_t lease_start, uint64_t lease_end, const char *reason)
 {
-	SharedEvent event;
+	JournalEvent event;
 
 	memset(&event, 0, sizeof(event));
-	event.at = GetCurrentTimestamp();
+	event.at = GetCurrentTimestamp() + SHARED_UNIX_EPOCH;
 	event.boot = status.boot;
 	event.boot_time = clock_now();
 	event.term = term;

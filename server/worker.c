@@ -43,7 +43,7 @@
 #include "node/clock.h"
 #include "node/scheduler.h"
 #include "server/compat.h"
-#include "server/events.h"
+#include "server/recorder.h"
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
@@ -180,10 +180,8 @@ at_exit(int code, Datum argument)
 {
 	shared_worker_stop();
 	if (running)
-	{
 		report_end(clock_now());
-		events_finish();
-	}
+	shared_hold_store(NULL);
 }
 
 /* ---- save, show, send ---- */
@@ -239,7 +237,6 @@ act_on(void)
 
 	/* the log's pipe may block, so this comes when nobody waits for us */
 	report_log(&raft, &output);
-	events_write();
 }
 
 /* ---- leaving ---- */
@@ -275,6 +272,8 @@ static bool
 ready_store(char *why, char *hint)
 {
 	StoreIdentity identity;
+	StoreEvidence evidence;
+	StoreOpen	  found;
 	RaftSaved	  loaded;
 	char		  directory[STORE_PATH_SIZE];
 	const char	 *health = "ok";
@@ -289,7 +288,10 @@ ready_store(char *why, char *hint)
 	identity.cluster_digest = cluster_text_digest(settings.cluster_name);
 	identity.node_id = config.node_id;
 
-	switch (store_open(&store, directory, &identity, &loaded, why, hint))
+	found = store_open(&store, directory, &identity, &loaded, why, hint);
+	if (found != STORE_FAILED)
+		recorder_load_events(&evidence);
+	switch (found)
 	{
 		case STORE_OPENED:
 			config.list_appended = cluster_is_appended(settings_cluster(), loaded.list_size,
@@ -309,6 +311,7 @@ ready_store(char *why, char *hint)
 			config.list_appended = false;
 			raft_first_record(NULL, false, &config, &first_record);
 			store_number_new_life(&first_record, wall_clock_ms());
+			store_heed_evidence(&first_record, &evidence);
 			if (!store_create(&store, directory, &identity, &first_record, why, hint))
 				return false;
 			health = "was missing at start";
@@ -317,8 +320,7 @@ ready_store(char *why, char *hint)
 		default:
 			return false;
 	}
-	report_store(store.path, health);
-	events_open();
+	report_store(&store, health);
 	return true;
 }
 
@@ -477,7 +479,6 @@ start_election(void)
 	/* show what we are before the first datagram can go out */
 	begin_output();
 	report_show(&raft, &output);
-	events_write();
 }
 
 /* ---- running ---- */
@@ -745,7 +746,6 @@ turn(void)
 	MemoryContextReset(turn_context);
 	statistics_end_of_turn(&config.timeouts);
 	report_detail(&raft, &transport);
-	events_write();
 	arm_timer();
 
 	n = WaitEventSetWait(wait_set, -1, events, lengthof(events), wait_event);
@@ -790,7 +790,7 @@ pg_leader_worker_main(Datum argument)
 	shared_worker_start(settings.node_id);
 	init_ps_display("pg_leader:");
 	set_ps_display("starting");
-	events_load();
+	recorder_load_events(NULL);
 
 	turn_context = AllocSetContextCreate(TopMemoryContext, "pg_leader turn",
 										 ALLOCSET_DEFAULT_SIZES);
