@@ -13,6 +13,7 @@
 #include "storage/ipc.h"
 
 #include "server/notify.h"
+#include "server/recorder.h"
 #include "server/settings.h"
 #include "server/shared.h"
 #include "server/worker.h"
@@ -54,5 +55,6 @@ _PG_init(void)
 	shmem_startup_hook = init_memory;
 
 	worker_register("pg_leader", "pg_leader_worker_main");
+	worker_register("pg_leader recorder", "pg_leader_recorder_main");
 	worker_register("pg_leader notify", "pg_leader_notify_main");
 }

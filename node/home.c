@@ -42,12 +42,17 @@ static bool
 open_store(Home *home, const HomeSettings *settings, char *why, char *hint)
 {
 	StoreIdentity identity;
+	StoreEvidence evidence = {0};
+	StoreOpen	  found;
 	RaftSaved	  loaded;
 
 	memset(&identity, 0, sizeof(identity));
 	identity.cluster_digest = cluster_text_digest(settings->cluster_name);
 	identity.node_id = home->config.node_id;
-	switch (store_open(&home->store, settings->state_directory, &identity, &loaded, why, hint))
+	found = store_open(&home->store, settings->state_directory, &identity, &loaded, why, hint);
+	if (found != STORE_FAILED && settings->look_for_evidence != NULL)
+		settings->look_for_evidence(&evidence);
+	switch (found)
 	{
 		case STORE_OPENED:
 			home->config.list_appended = cluster_is_appended(home->cluster, loaded.list_size,
@@ -63,6 +68,7 @@ open_store(Home *home, const HomeSettings *settings, char *why, char *hint)
 			home->config.list_appended = false;
 			raft_first_record(NULL, false, &home->config, &home->first);
 			store_number_new_life(&home->first, wall_clock_ms());
+			store_heed_evidence(&home->first, &evidence);
 			home->store_health = "was missing at start";
 			return store_create(&home->store, settings->state_directory, &identity, &home->first, why,
 								hint);

@@ -39,6 +39,9 @@ typedef struct HomeSettings
 	const char	  *cluster_name;
 	const char	  *listen_address; /* empty: the member's entry in the list */
 	const char	  *state_directory;
+
+	/* Asked when the state file is locked: what else tells of earlier starts?  Or NULL. */
+	void (*look_for_evidence)(StoreEvidence *evidence);
 } HomeSettings;
 
 typedef struct Home Home;

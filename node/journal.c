@@ -3,8 +3,8 @@
  *	  What a member has been through, on disk: the last few hundred events.
  *
  * See journal.h.  The first half is pure, the second half does the system calls.
- * Called by the worker and by pg_leader_state.  Must not use backend symbols, log,
- * wait for the disk to write, or believe anything that it reads.
+ * Called by the worker, the recorder and pg_leader_state.  Must not use backend
+ * symbols, log, or believe anything that it reads.
  *
  * A record, numbers in network byte order:
  *
@@ -32,7 +32,6 @@
  */
 #include "record.h"
 
-#include "clock.h"
 #include "journal.h"
 
 #include <errno.h>
@@ -198,6 +197,15 @@ journal_scan(const uint8_t *image, size_t length, const StoreIdentity *identity,
 	return *n_bad > 0 ? JOURNAL_TORN : JOURNAL_GOOD;
 }
 
+void
+journal_heed(const JournalEvent *event, StoreEvidence *evidence)
+{
+	if (event->term > evidence->term)
+		evidence->term = event->term;
+	if (event->boot > evidence->boot)
+		evidence->boot = event->boot;
+}
+
 const char *
 journal_verdict_name(JournalVerdict verdict)
 {
@@ -338,7 +346,8 @@ move_aside(const Journal *journal, const char *what, char *error)
 
 /* Is what was read good to go on with?  If not, it is moved aside. */
 static bool
-can_go_on(const Journal *journal, const uint8_t *image, size_t length, bool *moved, char *error)
+can_go_on(const Journal *journal, const uint8_t *image, size_t length, uint64_t *last, bool *moved,
+		  char *error)
 {
 	static JournalEvent events[JOURNAL_EVENTS];
 	StoreIdentity		found;
@@ -349,6 +358,8 @@ can_go_on(const Journal *journal, const uint8_t *image, size_t length, bool *mov
 	verdict = journal_scan(image, length, &journal->identity, events, &n_events, &n_bad, &found);
 	if (verdict == JOURNAL_TORN)
 		(void) fail(error, "damaged records in \"%s\", left out: %d", journal->path, n_bad);
+	if (n_events > 0)
+		*last = events[n_events - 1].number;
 	if (verdict == JOURNAL_GOOD || verdict == JOURNAL_EMPTY || verdict == JOURNAL_TORN)
 		return true;
 	*moved = move_aside(journal, journal_verdict_name(verdict), error);
@@ -356,13 +367,15 @@ can_go_on(const Journal *journal, const uint8_t *image, size_t length, bool *mov
 }
 
 bool
-journal_open(Journal *journal, const char *directory, const StoreIdentity *identity, char *error)
+journal_open(Journal *journal, const char *directory, const StoreIdentity *identity,
+			 uint64_t *last, char *error)
 {
 	static uint8_t image[JOURNAL_FILE_SIZE + 1];
 	size_t		   length;
 	bool		   begin = false;
 
 	error[0] = '\0';
+	*last = 0;
 	memset(journal, 0, sizeof(*journal));
 	journal->fd = -1;
 	journal->identity = *identity;
@@ -374,7 +387,7 @@ journal_open(Journal *journal, const char *directory, const StoreIdentity *ident
 			return false;
 		error[0] = '\0';
 	}
-	else if (can_go_on(journal, image, length, &begin, error))
+	else if (can_go_on(journal, image, length, last, &begin, error))
 	{
 		journal->fd = open_file(journal->path, O_RDWR, error);
 		return journal->fd >= 0;
@@ -382,83 +395,38 @@ journal_open(Journal *journal, const char *directory, const StoreIdentity *ident
 	return begin && begin_file(journal, error);
 }
 
-int
-journal_begin_write(Journal *journal, const JournalEvent *events, int n, char *error)
+bool
+journal_is_in_place(const Journal *journal)
 {
-	uint64_t	  place;
-	struct aiocb *request = &journal->request;
+	struct stat ours;
+	struct stat theirs;
 
-	if (journal->fd < 0 || journal->is_writing || n < 1 || events[0].number == 0)
-	{
-		(void) fail(error, "no journal is open, or it is being written to");
-		return 0;
-	}
-	place = (events[0].number - 1) % JOURNAL_EVENTS;
-	if (n > JOURNAL_BATCH)
-		n = JOURNAL_BATCH;
-	if ((uint64_t) n > JOURNAL_EVENTS - place)
-		n = (int) (JOURNAL_EVENTS - place);
-	for (int i = 0; i < n; i++)
-		journal_encode(&journal->identity, &events[i], journal->records + i * JOURNAL_RECORD_SIZE);
-
-	memset(request, 0, sizeof(*request));
-	request->aio_fildes = journal->fd;
-	request->aio_buf = journal->records;
-	request->aio_nbytes = (size_t) n * JOURNAL_RECORD_SIZE;
-	request->aio_offset = (off_t) place * JOURNAL_RECORD_SIZE;
-	request->aio_sigevent.sigev_notify = SIGEV_NONE;
-	if (aio_write(request) != 0)
-	{
-		(void) fail(error, "could not begin to write to \"%s\": %s", journal->path, strerror(errno));
-		return 0;
-	}
-	journal->is_writing = true;
-	return n;
+	return fstat(journal->fd, &ours) == 0 && lstat(journal->path, &theirs) == 0 &&
+		   ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
-JournalProgress
-journal_progress(Journal *journal, char *error)
+bool
+journal_write(Journal *journal, const JournalEvent *event, char *error)
 {
-	int		number;
+	uint8_t record[JOURNAL_RECORD_SIZE];
+	off_t	place = (off_t) ((event->number - 1) % JOURNAL_EVENTS) * JOURNAL_RECORD_SIZE;
 	ssize_t n;
 
-	if (!journal->is_writing)
-		return JOURNAL_IDLE;
-	number = aio_error(&journal->request);
-	if (number == EINPROGRESS)
-		return JOURNAL_WRITING;
-	journal->is_writing = false;
-	n = aio_return(&journal->request);
-	if (number == 0 && n == (ssize_t) journal->request.aio_nbytes)
-		return JOURNAL_WRITTEN;
-	(void) fail(error, "could not write to \"%s\": %s", journal->path,
-				strerror(number != 0 ? number : ENOSPC));
-	return JOURNAL_FAILED;
-}
-
-void
-journal_wait(Journal *journal, uint64_t at_most)
-{
-	const struct aiocb *const list[] = {&journal->request};
-	uint64_t				  now = clock_now();
-	uint64_t				  end = now + at_most;
-
-	/* a signal ends the wait, and it is begun anew with what is left of the time */
-	while (journal->is_writing && now < end && aio_error(&journal->request) == EINPROGRESS)
+	if (journal->fd < 0 || event->number == 0)
+		return fail(error, "no journal is open");
+	journal_encode(&journal->identity, event, record);
+	do
 	{
-		struct timespec left = {.tv_sec = (time_t) ((end - now) / 1000000),
-								.tv_nsec = (long) ((end - now) % 1000000) * 1000};
-
-		(void) aio_suspend(list, 1, &left);
-		now = clock_now();
-	}
+		n = pwrite(journal->fd, record, sizeof(record), place);
+	} while (n < 0 && errno == EINTR);
+	if (n == (ssize_t) sizeof(record))
+		return true;
+	return fail(error, "could not write to \"%s\": %s", journal->path, strerror(n < 0 ? errno : ENOSPC));
 }
 
 void
 journal_close(Journal *journal)
 {
-	if (journal->is_writing)
-		return; /* the end of the process closes it */
 	if (journal->fd >= 0)
 		(void) close(journal->fd);
 	journal->fd = -1;

@@ -4,23 +4,19 @@
  *
  * For people who ask afterwards why the leader changed.  Nothing of the election
  * rests on it: a journal that is missing, damaged or somebody else's is begun
- * anew, and one that cannot be written is done without.  So it is neither synced
- * nor written before anything that counts, and nobody waits for a write: a frozen
- * file system can hold one up for as long as it likes.  What the kernel had not yet
- * written when the power failed is lost, and what was not begun when the process was
- * killed: an event or two, if the disk is not held up.
+ * anew, and one that cannot be written is done without.  So it is not synced: what
+ * the kernel had not yet written when the power failed is lost.  A write may wait for
+ * the disk for as long as a file system is frozen: whoever writes may block.
  *
  * One file of a fixed size for each member, "node-<id>.events" beside its state
  * file, whose lock keeps a second process out.  Event number N stands in record
  * (N - 1) modulo JOURNAL_EVENTS.  Nothing is written without an event.
  *
- * Called by the worker and by pg_leader_state.  No backend symbols: errors come
- * back as words.
+ * Called by the worker, the recorder and pg_leader_state.  No backend symbols: errors
+ * come back as words.
  */
 #ifndef PG_LEADER_JOURNAL_H
 #define PG_LEADER_JOURNAL_H
-
-#include <aio.h>
 
 #include "store.h"
 
@@ -30,7 +26,6 @@
 #define JOURNAL_FILE_SIZE	((size_t) JOURNAL_EVENTS * JOURNAL_RECORD_SIZE)
 #define JOURNAL_REASON_SIZE 144 /* with the final zero */
 #define JOURNAL_BOOT_ID		16
-#define JOURNAL_BATCH		16 /* events that one write takes */
 
 typedef struct JournalEvent
 {
@@ -88,31 +83,20 @@ extern JournalVerdict journal_scan(const uint8_t *image, size_t length,
 								   const StoreIdentity *identity, JournalEvent *events,
 								   int *n_events, int *n_bad, StoreIdentity *found);
 
+/* What one event tells of the member whose it is; *evidence only rises. */
+extern void journal_heed(const JournalEvent *event, StoreEvidence *evidence);
+
 /* "another node's", for people. */
 extern const char *journal_verdict_name(JournalVerdict verdict);
 
 /* ---- files ---- */
 
-/* A journal with a write under way stays where it is, and lives on, until that is done. */
 typedef struct Journal
 {
 	int			  fd; /* -1: closed */
 	StoreIdentity identity;
 	char		  path[STORE_PATH_SIZE];
-
-	/* The write that is under way. */
-	bool		 is_writing;
-	struct aiocb request;
-	uint8_t		 records[JOURNAL_BATCH * JOURNAL_RECORD_SIZE];
 } Journal;
-
-typedef enum JournalProgress
-{
-	JOURNAL_IDLE = 0, /* nothing is under way */
-	JOURNAL_WRITING,
-	JOURNAL_WRITTEN, /* what was under way has been done just now */
-	JOURNAL_FAILED	 /* it failed, just now */
-} JournalProgress;
 
 /* "<directory>/node-<id>.events"; false if it would be too long. */
 extern bool journal_path(const char *directory, int32_t node_id, char *path, size_t size);
@@ -130,29 +114,18 @@ extern bool journal_read(const char *path, uint8_t *image, size_t *length, bool 
  * and so locked.  One that will not do is moved aside, to "<path>.bad" or, if that is
  * there already, ".bad.1" to ".bad.9", and begun anew.  error says what was found,
  * also with a journal that can be written; it is empty if there is nothing to tell.
- * false: it cannot be written.
+ * *last is the highest number in it.  false: it cannot be written.
  */
-extern bool journal_open(Journal *journal, const char *directory,
-						 const StoreIdentity *identity, char *error);
+extern bool journal_open(Journal *journal, const char *directory, const StoreIdentity *identity,
+						 uint64_t *last, char *error);
 
-/*
- * Begin to write events, 1 to JOURNAL_BATCH with consecutive numbers, and return at
- * once; no write is under way.  Only the first ones are taken if the ring ends in
- * between: returns how many, 0 with words in error.
- *
- * The C library's asynchronous input and output does it, in a thread of its own with
- * all signals blocked, which ends when it has been idle for a second.  So a process that
- * has written does not fork any more: its child would wait for that thread.
- */
-extern int journal_begin_write(Journal *journal, const JournalEvent *events, int n, char *error);
+/* Is the file that is open still the one at its path? */
+extern bool journal_is_in_place(const Journal *journal);
 
-/* What has become of it; never waits.  JOURNAL_FAILED: words in error. */
-extern JournalProgress journal_progress(Journal *journal, char *error);
+/* Write one event into its place.  May block.  false: words in error. */
+extern bool journal_write(Journal *journal, const JournalEvent *event, char *error);
 
-/* Wait for the write that is under way, but no longer than so many microseconds. */
-extern void journal_wait(Journal *journal, uint64_t at_most);
-
-/* Safe to call twice.  With a write under way the file stays open. */
+/* Safe to call twice. */
 extern void journal_close(Journal *journal);
 
 /* This start of the machine; all zero if the system does not tell. */

@@ -198,6 +198,25 @@ secret_may_use(const struct stat *file, uid_t user, char *error, char *hint)
 
 /* ---- keys ---- */
 
+bool
+secret_look(const char *path, char *error, char *hint)
+{
+	struct stat file;
+	char		why[SECRET_ERROR_SIZE];
+
+	error[0] = hint[0] = '\0';
+	if (stat(path, &file) != 0)
+	{
+		(void) snprintf(hint, SECRET_ERROR_SIZE, "Put it back, or set pg_leader.secret_file to where it is.");
+		return fail(error, "the secret file \"%.480s\" cannot be looked at: %s", path, strerror(errno));
+	}
+	if (secret_may_use(&file, geteuid(), why, hint))
+		return true;
+	(void) snprintf(hint + strlen(hint), SECRET_ERROR_SIZE - strlen(hint),
+					" If others could read it, exchange the key.");
+	return fail(error, "the secret file \"%.480s\" %.480s", path, why);
+}
+
 /* The whole file, if it is no longer than it may be; its length, -1 with words. */
 static ssize_t
 read_file(const char *path, char *text, char *error, char *hint)

@@ -81,6 +81,12 @@ extern bool secret_may_use(const struct stat *file, uid_t user, char *error, cha
 /* ---- keys ---- */
 
 /*
+ * Look after the file of keys that were read: is it still there, and closed to others?
+ * Does not open it.  error and hint have SECRET_ERROR_SIZE bytes.
+ */
+extern bool secret_look(const char *path, char *error, char *hint);
+
+/*
  * Take the keys of a file.  Never waits, whatever kind of file that is; reads
  * SECRET_FILE_MAX bytes at most.  error and hint have SECRET_ERROR_SIZE bytes.
  */

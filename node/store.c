@@ -49,6 +49,19 @@
 #define STORE_MAGIC		 "PGLDSAVE"
 #define STORE_RECORD_END 76
 
+static void say(char *text, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void
+say(char *text, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void) vsnprintf(text, STORE_ERROR_SIZE, format, args);
+	va_end(args);
+}
+
 /* ---- pure ---- */
 
 void
@@ -167,6 +180,18 @@ store_number_new_life(RaftSaved *first, uint64_t wall_clock_ms)
 		first->save_number = wall_clock_ms;
 }
 
+void
+store_heed_evidence(RaftSaved *first, const StoreEvidence *evidence)
+{
+	if (evidence->term > first->term)
+	{
+		first->term = evidence->term;
+		first->voted_for = RAFT_UNKNOWN;
+	}
+	if (evidence->boot >= first->boot && evidence->boot < RAFT_MAX_REMEMBERED)
+		first->boot = evidence->boot + 1;
+}
+
 const char *
 store_verdict_name(StoreVerdict verdict)
 {
@@ -190,28 +215,30 @@ store_verdict_name(StoreVerdict verdict)
 	return "unknown";
 }
 
+bool
+store_may_trust(const struct stat *file, uid_t user, char *error)
+{
+	error[0] = '\0';
+	if (file->st_uid != user && file->st_uid != 0 && user != 0)
+		say(error, "belongs neither to the user that the server runs as nor to root");
+	else if (file->st_mode & (S_IWGRP | S_IWOTH))
+		say(error, "can be written to by others: its permissions are %04o",
+			(unsigned) (file->st_mode & 07777));
+	return error[0] == '\0';
+}
+
 /* ---- files ---- */
 
 #define HINT_DIRECTORY \
 	"Set pg_leader.state_directory to a directory that belongs to the server's user, below one that exists."
 #define HINT_PERMISSION \
 	"The directory and the file must belong to the user that the server runs as."
+#define GONE "the state file \"%s\" was removed, or replaced by another one, while it was in use"
+#define HINT_CLOSE \
+	"Only the server's user may write there: see to its owner, and \"chmod go-w\" it."
 #define HINT_RESTORE                                                                  \
 	"Do not put an old copy in its place. If the state is lost, move the file away: " \
 	"this member then abstains from voting until all others have answered it."
-
-static void say(char *text, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void
-say(char *text, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void) vsnprintf(text, STORE_ERROR_SIZE, format, args);
-	va_end(args);
-}
 
 /* Say which call failed on which path, and what errno meant. */
 static void
@@ -351,15 +378,42 @@ sync_directory(const char *directory, char *error, char *hint)
 	return done;
 }
 
-/* Does the path still lead to the file that we have open? */
+/* Does the path still lead to the file that is open? */
 static bool
-is_still_at(int fd, const char *path)
+is_still_at(const char *path, dev_t device, ino_t inode)
 {
-	struct stat ours;
-	struct stat theirs;
+	struct stat status;
 
-	return fstat(fd, &ours) == 0 && lstat(path, &theirs) == 0 &&
-		   ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+	return lstat(path, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+/* "a/b/node-1.state" and the directory that it is in. */
+static bool
+is_closed_to_others(const char *path, bool with_file, char *error, char *hint)
+{
+	char		directory[STORE_PATH_SIZE];
+	char		why[STORE_ERROR_SIZE];
+	struct stat status;
+
+	hint[0] = '\0';
+	parent_of(path, directory, sizeof(directory));
+	if (stat(directory, &status) != 0)
+		return fail_errno(error, hint, "look at the directory", directory);
+	say(hint, HINT_CLOSE);
+	if (!store_may_trust(&status, geteuid(), why))
+	{
+		say(error, "the state directory \"%.400s\" %.400s", directory, why);
+		return false;
+	}
+	if (with_file && lstat(path, &status) != 0)
+		return fail_errno(error, hint, "look at the state file", path);
+	if (with_file && !store_may_trust(&status, geteuid(), why))
+	{
+		say(error, "the state file \"%.400s\" %.400s", path, why);
+		return false;
+	}
+	hint[0] = '\0';
+	return true;
 }
 
 static bool
@@ -482,9 +536,12 @@ read_store(Store *store, RaftSaved *saved, char *error, char *hint)
 		say(hint, HINT_DIRECTORY);
 		return false;
 	}
-	if (!lock_file(store->fd, store->path, error, hint))
+	store->device = status.st_dev;
+	store->inode = status.st_ino;
+	if (!is_closed_to_others(store->path, true, error, hint) ||
+		!lock_file(store->fd, store->path, error, hint))
 		return false;
-	if (!is_still_at(store->fd, store->path))
+	if (!is_still_at(store->path, store->device, store->inode))
 	{
 		say(error, "the state file \"%s\" was replaced while it was being opened", store->path);
 		say(hint, "Let nothing write to the state directory while the server runs.");
@@ -578,11 +635,17 @@ static bool
 write_temporary(Store *store, const char *temporary, const uint8_t *image,
 				char *error, char *hint)
 {
+	struct stat status;
+
 	if (unlink(temporary) != 0 && errno != ENOENT)
 		return fail_errno(error, hint, "remove the file", temporary);
 	store->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (store->fd < 0)
 		return fail_errno(error, hint, "create the file", temporary);
+	if (fstat(store->fd, &status) != 0)
+		return fail_errno(error, hint, "look at the file", temporary);
+	store->device = status.st_dev;
+	store->inode = status.st_ino;
 	if (!lock_file(store->fd, temporary, error, hint))
 		return false;
 	if (!write_all(store->fd, image, STORE_FILE_SIZE, 0) || fsync(store->fd) != 0)
@@ -608,7 +671,8 @@ create_file(Store *store, const char *directory, const uint8_t *image,
 	struct stat status;
 
 	(void) snprintf(temporary, sizeof(temporary), "%s.tmp", store->path);
-	if (!make_directory(directory, error, hint))
+	if (!make_directory(directory, error, hint) ||
+		!is_closed_to_others(store->path, false, error, hint))
 		return false;
 	if (lstat(store->path, &status) == 0)
 		return refuse_existing(store->path, error, hint);
@@ -629,7 +693,7 @@ create_file(Store *store, const char *directory, const uint8_t *image,
 		(void) unlink(temporary);
 		return exists ? refuse_existing(store->path, error, hint) : false;
 	}
-	if (!is_still_at(store->fd, store->path))
+	if (!is_still_at(store->path, store->device, store->inode))
 	{
 		say(error, "another process has created \"%s\" at the same time", store->path);
 		say(hint, "Is another server running with this state directory and this node id?");
@@ -688,6 +752,8 @@ store_save(Store *store, const RaftSaved *saved, char *error)
 		say_errno(error, "write to the state file", store->path);
 	else if (fdatasync(store->fd) != 0)
 		say_errno(error, "fdatasync the state file", store->path);
+	else if (!is_still_at(store->path, store->device, store->inode))
+		say(error, GONE, store->path);
 	else
 	{
 		store->next_slot = 1 - store->next_slot;
@@ -698,6 +764,20 @@ store_save(Store *store, const RaftSaved *saved, char *error)
 	/* A second fdatasync could succeed without having written anything. */
 	store_close(store);
 	return false;
+}
+
+StoreSight
+store_look(const char *path, dev_t device, ino_t inode, char *error, char *hint)
+{
+	error[0] = hint[0] = '\0';
+	if (!is_still_at(path, device, inode))
+	{
+		say(error, GONE, path);
+		say(hint, "The next save will fail. If the file was moved, move it back. If it is lost, restart the server: "
+				  "this member then abstains until all others have answered it.");
+		return STORE_GONE;
+	}
+	return is_closed_to_others(path, true, error, hint) ? STORE_SOUND : STORE_OPEN_TO_OTHERS;
 }
 
 bool

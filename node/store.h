@@ -27,6 +27,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
 
 #include "../raft/raft.h"
 
@@ -88,6 +90,28 @@ extern StoreVerdict store_choose(const uint8_t *image, size_t length,
  */
 extern void store_number_new_life(RaftSaved *first, uint64_t wall_clock_ms);
 
+/* What this member is known to have been, from its journal of events. */
+typedef struct StoreEvidence
+{
+	uint64_t term; /* the highest that it was in; 0: none is known */
+	uint64_t boot;
+} StoreEvidence;
+
+/*
+ * Raise the first record of such a store to what is known of the one before: the term is
+ * the highest known, in which the vote is unknown, and the boot counter is above all that
+ * are known.  So a cluster whose members have all lost their files, and kept their
+ * journals, elects in a higher term than any that it had.
+ */
+extern void store_heed_evidence(RaftSaved *first, const StoreEvidence *evidence);
+
+/*
+ * May a server that runs as "user" rely on a state file or directory like that?  It is
+ * that user's own or root's, and nobody else may write to it: who writes there can make
+ * a member forget its vote.  false: words in error that follow the file's name.
+ */
+extern bool store_may_trust(const struct stat *file, uid_t user, char *error);
+
 /* "one slot is bad", for people. */
 extern const char *store_verdict_name(StoreVerdict verdict);
 
@@ -100,6 +124,8 @@ typedef struct Store
 	int			  next_slot;   /* where the next record goes */
 	uint64_t	  save_number; /* of the newest record on disk */
 	bool		  damaged;	   /* one slot was bad when it was opened */
+	dev_t		  device;	   /* which file is open */
+	ino_t		  inode;
 	char		  path[STORE_PATH_SIZE];
 } Store;
 
@@ -133,11 +159,25 @@ extern bool store_create(Store *store, const char *directory,
 						 char *error, char *hint);
 
 /*
- * Make a record durable; its save number must be above the last one.  false: it
- * may or may not be on disk, and the process must not go on with it in memory;
- * the store is closed, so that nothing can be saved until it is opened again.
+ * Make a record durable, in the file that is at the store's path; its save number must
+ * be above the last one.  false: it may or may not be on disk, and the process must not
+ * go on with it in memory; the store is closed, so that nothing can be saved until it is
+ * opened again.
  */
 extern bool store_save(Store *store, const RaftSaved *saved, char *error);
+
+typedef enum StoreSight
+{
+	STORE_SOUND = 0,
+	STORE_OPEN_TO_OTHERS, /* it or its directory: store_open() would refuse it */
+	STORE_GONE			  /* the path leads nowhere, or to another file: no save will succeed */
+} StoreSight;
+
+/*
+ * Look after a state file while another process has it open: which one is in
+ * Store.device and .inode.  error and hint say what is wrong and what to do.
+ */
+extern StoreSight store_look(const char *path, dev_t device, ino_t inode, char *error, char *hint);
 
 /*
  * Read a state file as it is, without locking it, for those who only look.

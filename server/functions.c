@@ -262,6 +262,7 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	uint64_t	  now;
 	bool		  takes_part;
 	bool		  may_see_paths;
+	char		  health[SHARED_HEALTH_SIZE];
 
 	require_library();
 	shared_read_detail(detail);
@@ -278,7 +279,8 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	/* where files are is shown to those who may see data_directory */
 	may_see_paths = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_SETTINGS);
 	add_text_or_null(&row, may_see_paths ? detail->store_path : NULL);
-	add_text_or_null(&row, detail->store_health);
+	shared_read_health(detail, health);
+	add_text_or_null(&row, health);
 	add(&row, BoolGetDatum(takes_part && detail->authentication));
 	if (takes_part)
 		add_count(&row, status.boot);
@@ -377,6 +379,19 @@ pg_leader_get_peers(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
+/*
+ * Has the machine started anew since, or is that not known?  Then moments of the
+ * election's clock mean nothing.
+ */
+static bool
+has_other_clock(const SharedEvents *events, const JournalEvent *event)
+{
+	static const uint8_t unknown[JOURNAL_BOOT_ID];
+
+	return memcmp(event->boot_id, events->boot_id, JOURNAL_BOOT_ID) != 0 ||
+		   memcmp(event->boot_id, unknown, JOURNAL_BOOT_ID) == 0;
+}
+
 Datum
 pg_leader_get_events(PG_FUNCTION_ARGS)
 {
@@ -393,25 +408,32 @@ pg_leader_get_events(PG_FUNCTION_ARGS)
 	number = events->n_written > SHARED_EVENTS ? events->n_written - SHARED_EVENTS : 0;
 	for (; number < events->n_written; number++)
 	{
-		const SharedEvent *event = &events->of[number % SHARED_EVENTS];
-		Row				   row = {0};
-		int64			   ago;
+		const JournalEvent *event = &events->of[number % SHARED_EVENTS];
+		bool				other_clock = has_other_clock(events, event);
+		TimestampTz			at = event->at - SHARED_UNIX_EPOCH;
+		Row					row = {0};
+		int64				ago;
+
+		/* journal_decode() lets nothing through that a timestamptz could not hold */
+		StaticAssertStmt(PG_INT64_MAX - SHARED_UNIX_EPOCH < END_TIMESTAMP &&
+							 -SHARED_UNIX_EPOCH >= MIN_TIMESTAMP,
+						 "every wall clock of a journal is a timestamptz");
 
 		if (event->number != number + 1)
 			continue; /* lost with a damaged journal */
 
 		/* the election's clock does not jump, but begins anew with the machine */
-		ago = event->other_clock ? wall - event->at : (int64) (now - event->boot_time);
+		ago = other_clock ? wall - at : (int64) (now - event->boot_time);
 		add_count(&row, event->number);
-		add(&row, TimestampTzGetDatum(event->at));
+		add(&row, TimestampTzGetDatum(at));
 		add(&row, interval_datum(Max(ago, 0)));
 		add_count(&row, event->boot);
-		add_moment(&row, event->other_clock ? 0 : event->boot_time);
+		add_moment(&row, other_clock ? 0 : event->boot_time);
 		add_count(&row, event->term);
 		add_text(&row, raft_role_name(event->role));
 		add_node(&row, event->leader_id);
-		add_moment(&row, event->other_clock ? 0 : event->lease_start);
-		add_moment(&row, event->other_clock ? 0 : event->lease_end);
+		add_moment(&row, other_clock ? 0 : event->lease_start);
+		add_moment(&row, other_clock ? 0 : event->lease_end);
 		add_text(&row, event->reason);
 		put_row(fcinfo, &row);
 	}

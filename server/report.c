@@ -62,9 +62,10 @@ may_log(uint64_t *last)
 /* ---- life ---- */
 
 void
-report_store(const char *path, const char *health)
+report_store(const Store *store, const char *health)
 {
-	strlcpy(detail.store_path, path, sizeof(detail.store_path));
+	shared_hold_store(store);
+	strlcpy(detail.store_path, store->path, sizeof(detail.store_path));
 	strlcpy(detail.store_health, health, sizeof(detail.store_health));
 	detail.stats_reset = GetCurrentTimestamp();
 }
@@ -134,10 +135,10 @@ static void
 add_event(RaftRole role, uint64_t term, int32_t leader_id,
 		  uint64_t lease_start, uint64_t lease_end, const char *reason)
 {
-	SharedEvent event;
+	JournalEvent event;
 
 	memset(&event, 0, sizeof(event));
-	event.at = GetCurrentTimestamp();
+	event.at = GetCurrentTimestamp() + SHARED_UNIX_EPOCH;
 	event.boot = status.boot;
 	event.boot_time = clock_now();
 	event.term = term;
@@ -169,12 +170,18 @@ describe(const RaftEvent *event, char *reason, size_t size)
 		used = Min((size_t) snprintf(reason, size, "%s: ", cause), size - 1);
 	raft_describe_event(event, reason + used, size - used);
 
-	/* who stood still himself has heard nobody meanwhile */
+	/* a member that stood still itself has heard nobody, and was not heard, meanwhile */
 	if (is_silence && statistics_woke_late() > 0)
 	{
 		used = strlen(reason);
 		snprintf(reason + used, size - used, "; this worker itself woke up " UINT64_FORMAT " ms late",
 				 (uint64) (statistics_woke_late() / 1000));
+	}
+	if ((is_silence || event->reason == RAFT_NOT_ELECTED) && statistics_saved_slowly(&timeouts) > 0)
+	{
+		used = strlen(reason);
+		snprintf(reason + used, size - used, "; saving term and vote took " UINT64_FORMAT " ms",
+				 (uint64) (statistics_saved_slowly(&timeouts) / 1000));
 	}
 }
 

@@ -10,12 +10,13 @@
 #define PG_LEADER_REPORT_H
 
 #include "../node/cluster.h"
+#include "../node/store.h"
 #include "../node/transport.h"
 #include "../raft/raft.h"
 
 /* ---- life ---- */
 
-extern void report_store(const char *path, const char *health);
+extern void report_store(const Store *store, const char *health);
 extern void report_not_ready(const char *why, const char *hint);
 extern void report_start(const RaftConfig *config, const Cluster *cluster,
 						 const RaftSaved *saved);

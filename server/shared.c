@@ -71,6 +71,13 @@ typedef struct Shared
 
 	/* Who wants to know that leader, term or lease have changed; NULL: nobody. */
 	Latch *notify_latch;
+
+	/* Who writes events, what it needs to know for that, and what it has found. */
+	Latch			*recorder_latch;
+	pg_atomic_uint32 store_change;
+	SharedStore		 store;
+	pg_atomic_uint32 health_change;
+	char			 health[SHARED_HEALTH_SIZE];
 } Shared;
 
 static Shared *shared = NULL;
@@ -104,6 +111,8 @@ shared_init_memory(void)
 		pg_atomic_init_u32(&shared->detail_change, 0);
 		pg_atomic_init_u32(&shared->events_change, 0);
 		pg_atomic_init_u32(&shared->statistics_change, 0);
+		pg_atomic_init_u32(&shared->store_change, 0);
+		pg_atomic_init_u32(&shared->health_change, 0);
 		pg_atomic_init_u64(&shared->posted, 0);
 		pg_atomic_init_u64(&shared->answered, 0);
 		shared->request_lock = &(GetNamedLWLockTranche(SHARED_NAME))->lock;
@@ -193,10 +202,8 @@ write_lease(uint64_t until, uint64_t term)
  * can do with being woken.
  */
 static void
-wake_notifier(void)
+wake(Latch *latch)
 {
-	Latch *latch = shared->notify_latch;
-
 	if (latch != NULL)
 		SetLatch(latch);
 }
@@ -254,6 +261,8 @@ shared_worker_start(int32_t node_id)
 	memset(&shared->statistics, 0, sizeof(shared->statistics));
 	end_write(&shared->statistics_change);
 
+	shared_hold_store(NULL);
+	journal_boot_id(shared->events.boot_id);
 	shared_refuse_requests();
 	shared->worker_latch = MyLatch;
 }
@@ -265,7 +274,7 @@ shared_worker_stop(void)
 	reset_status(SHARED_NOT_RUNNING, shared->status.node_id);
 	shared->worker_latch = NULL;
 	shared_refuse_requests();
-	wake_notifier();
+	wake(shared->notify_latch);
 }
 
 void
@@ -293,7 +302,7 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	 * clock is read after it is shown.
 	 */
 	if (is_news || (lease_until != 0 && clock_now() >= before))
-		wake_notifier();
+		wake(shared->notify_latch);
 }
 
 void
@@ -308,7 +317,23 @@ shared_publish_detail(const SharedDetail *detail)
 }
 
 void
-shared_restore_event(const SharedEvent *event)
+shared_hold_store(const Store *store)
+{
+	begin_write(&shared->store_change);
+	memset(&shared->store, 0, sizeof(shared->store));
+	if (store != NULL)
+	{
+		shared->store.is_held = true;
+		shared->store.device = store->device;
+		shared->store.inode = store->inode;
+		strlcpy(shared->store.path, store->path, sizeof(shared->store.path));
+	}
+	end_write(&shared->store_change);
+	wake(shared->recorder_latch);
+}
+
+void
+shared_restore_event(const JournalEvent *event)
 {
 	Assert(event->number > shared->events.n_written);
 
@@ -334,23 +359,12 @@ shared_publish_statistics(const Statistics *statistics, uint64_t peers)
 }
 
 void
-shared_add_event(SharedEvent *event)
+shared_add_event(JournalEvent *event)
 {
 	event->number = shared->events.n_written + 1;
+	memcpy(event->boot_id, shared->events.boot_id, JOURNAL_BOOT_ID);
 	shared_restore_event(event);
-}
-
-uint64_t
-shared_last_event(void)
-{
-	return shared->events.n_written;
-}
-
-bool
-shared_get_event(uint64_t number, SharedEvent *event)
-{
-	*event = shared->events.of[(number - 1) % SHARED_EVENTS];
-	return event->number == number;
+	wake(shared->recorder_latch);
 }
 
 bool
@@ -460,6 +474,58 @@ void
 shared_notify_stop(void)
 {
 	shared->notify_latch = NULL;
+}
+
+void
+shared_recorder_start(void)
+{
+	shared->recorder_latch = MyLatch;
+	pg_memory_barrier();
+}
+
+void
+shared_recorder_stop(void)
+{
+	shared->recorder_latch = NULL;
+}
+
+uint64_t
+shared_last_event(void)
+{
+	uint64_t last;
+
+	return try_copy(&shared->events_change, &last, &shared->events.n_written, sizeof(last)) ? last : 0;
+}
+
+bool
+shared_get_event(uint64_t number, JournalEvent *event)
+{
+	return try_copy(&shared->events_change, event, &shared->events.of[(number - 1) % SHARED_EVENTS],
+					sizeof(*event));
+}
+
+bool
+shared_peek_store(SharedStore *store)
+{
+	return try_copy(&shared->store_change, store, &shared->store, sizeof(*store));
+}
+
+void
+shared_publish_health(const char *health)
+{
+	if (strcmp(shared->health, health) == 0)
+		return;
+	begin_write(&shared->health_change);
+	strlcpy(shared->health, health, sizeof(shared->health));
+	end_write(&shared->health_change);
+}
+
+void
+shared_read_health(const SharedDetail *detail, char *health)
+{
+	read_copy(&shared->health_change, health, shared->health, SHARED_HEALTH_SIZE);
+	if (health[0] == '\0')
+		strlcpy(health, detail->store_health, SHARED_HEALTH_SIZE);
 }
 
 void

@@ -5,8 +5,8 @@
  * One writer, the worker; any number of readers, the SQL functions.  The worker
  * never waits for a reader: each part has a change counter that is odd while it
  * is being written, and a reader takes its copy again if the counter moved.
- * Only the slot for requests (transfer, admit, reset) and the latch of the notify
- * process flow the other way.
+ * Only the slot for requests (transfer, admit, reset), the latches of the other two
+ * processes, and what the recorder says of the state file flow the other way.
  *
  * Nothing here decides anything.  Times named *_at or *_until are microseconds
  * of the election's clock, 0 for never.
@@ -25,7 +25,12 @@
 #define SHARED_EVENTS		 JOURNAL_EVENTS
 #define SHARED_REASON_SIZE	 JOURNAL_REASON_SIZE
 #define SHARED_RESOLVED_SIZE CLUSTER_SOURCE_SIZE
-#define SHARED_TROUBLE_SIZE	 256
+
+/* What an event's wall clock is ahead of a timestamptz, in microseconds. */
+#define SHARED_UNIX_EPOCH ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+#define SHARED_TROUBLE_SIZE 256
+#define SHARED_HEALTH_SIZE	64
 
 /*
  * NOT_RUNNING	There is no worker process at this moment.
@@ -86,7 +91,7 @@ typedef struct SharedPeer
 typedef struct SharedDetail
 {
 	char			  store_path[STORE_PATH_SIZE];
-	char			  store_health[64];
+	char			  store_health[SHARED_HEALTH_SIZE];
 	bool			  authentication;
 	TimestampTz		  stats_reset;
 	uint64_t		  wakeups;
@@ -97,29 +102,24 @@ typedef struct SharedDetail
 } SharedDetail;
 
 /*
- * One transition.  lease_start says when a lease was first shown, lease_end
+ * The last transitions.  In one, lease_start says when a lease was first shown, lease_end
  * until when it was good: when it ran out or was given up, whichever was first.
  */
-typedef struct SharedEvent
-{
-	uint64_t	number;		 /* from 1, goes on over restarts */
-	TimestampTz at;			 /* wall clock, for people */
-	uint64_t	boot;		 /* which start of the member it is of */
-	bool		other_clock; /* the machine has started anew since: see below */
-	uint64_t	boot_time;	 /* the same moment in the election's clock, as are the leases */
-	uint64_t	term;
-	RaftRole	role;
-	int32_t		leader_id;
-	uint64_t	lease_start; /* 0: says nothing about a lease */
-	uint64_t	lease_end;	 /* 0: not over */
-	char		reason[SHARED_REASON_SIZE];
-} SharedEvent;
-
 typedef struct SharedEvents
 {
-	uint64_t	n_written; /* the last number; N is in entry N - 1, modulo the size, or nowhere */
-	SharedEvent of[SHARED_EVENTS];
+	uint64_t	 n_written;				   /* the last number; N is in entry N - 1, modulo the size, or nowhere */
+	uint8_t		 boot_id[JOURNAL_BOOT_ID]; /* of the events of this start of the machine */
+	JournalEvent of[SHARED_EVENTS];
 } SharedEvents;
+
+/* The state file, for the process that looks after it. */
+typedef struct SharedStore
+{
+	bool  is_held; /* the worker has it open, and so locked */
+	dev_t device;
+	ino_t inode;
+	char  path[STORE_PATH_SIZE];
+} SharedStore;
 
 typedef enum SharedRequestKind
 {
@@ -170,15 +170,14 @@ extern void shared_publish_detail(const SharedDetail *detail);
 extern void shared_publish_statistics(const Statistics *statistics, uint64_t peers);
 extern void shared_end_lease(void);
 
-/* event->number is filled in. */
-extern void shared_add_event(SharedEvent *event);
+/* event->number and ->boot_id are filled in. */
+extern void shared_add_event(JournalEvent *event);
 
 /* An event from the journal, with its number, which must be above all others. */
-extern void shared_restore_event(const SharedEvent *event);
+extern void shared_restore_event(const JournalEvent *event);
 
-/* The last number; 0: there are no events.  And one of them, if it is still there. */
-extern uint64_t shared_last_event(void);
-extern bool		shared_get_event(uint64_t number, SharedEvent *event);
+/* The state file is open and locked; NULL: no longer, and nothing is shown any more. */
+extern void shared_hold_store(const Store *store);
 
 /* The request that waits for an answer, if there is one. */
 extern bool shared_next_request(SharedRequest *request);
@@ -206,8 +205,11 @@ extern void shared_read_status(SharedStatus *status);
  */
 extern uint64_t shared_read_status_and_lease(SharedStatus *status, uint64_t *now);
 extern void		shared_read_detail(SharedDetail *detail);
-extern void		shared_read_events(SharedEvents *events);
-extern void		shared_read_statistics(Statistics *statistics);
+
+/* SHARED_HEALTH_SIZE bytes; what the recorder has found, or else the worker at its start. */
+extern void shared_read_health(const SharedDetail *detail, char *health);
+extern void shared_read_events(SharedEvents *events);
+extern void shared_read_statistics(Statistics *statistics);
 
 /* A peer that was silent for longer than that is not reachable: it was greeted in vain. */
 static inline uint64_t
@@ -228,6 +230,27 @@ extern void shared_nap(long ms);
 /* Wake this process whenever leader, term or lease change, or no longer. */
 extern void shared_notify_start(void);
 extern void shared_notify_stop(void);
+
+/* ---- the recorder, which writes the journal and looks after files ---- */
+
+/* Wake this process whenever there is an event, or the state file is held or not. */
+extern void shared_recorder_start(void);
+extern void shared_recorder_stop(void);
+
+/*
+ * The last number; 0: there are no events.  And the event in the place of one, which
+ * may have another number.  false: it cannot be read now.
+ */
+extern uint64_t shared_last_event(void);
+extern bool		shared_get_event(uint64_t number, JournalEvent *event);
+
+/* false: it cannot be read now. */
+extern bool shared_peek_store(SharedStore *store);
+
+/* What is wrong with the state file while it is in use, in a few words; empty: nothing. */
+extern void shared_publish_health(const char *health);
+
+/* ---- both ---- */
 
 /* As shared_read_status, but false where that would raise an error. */
 extern bool shared_peek_status(SharedStatus *status);

@@ -14,6 +14,7 @@
 
 #include "node/clock.h"
 #include "server/once_a_minute.h"
+#include "server/settings.h"
 #include "server/shared.h"
 #include "server/statistics.h"
 
@@ -38,6 +39,16 @@ static Heartbeat last_heartbeat;
 /* What has held this worker up since then: the worst of each, in us. */
 static uint64_t woke_late;
 static uint64_t saved_slowly;
+
+/* An election waits for two saves, the candidate's and a voter's. */
+#define IS_SLOW_SAVE(took, timeouts) ((took) >= (timeouts)->min_timeout / 4)
+
+/* Slow saves: the last one, and those that the log was not told of yet. */
+static uint64_t slow_save;
+static uint64_t slow_save_at; /* when it ended; 0: there was none */
+static uint64_t slow_worst;
+static uint64_t slow_not_told;
+static uint64_t slow_warned_at;
 
 /* A close heartbeat of this turn, to be told when all datagrams are answered. */
 typedef struct CloseHeartbeat
@@ -64,6 +75,7 @@ static uint64_t stood_at;
 static uint64_t met_deadline;
 static uint64_t looked_at;
 static uint64_t late_now; /* how late that was, if it was late */
+static uint64_t saving;	  /* time that saves have taken since then */
 
 static StatisticsPeer *
 change_peer(int32_t id)
@@ -76,10 +88,23 @@ change_peer(int32_t id)
 /* ---- the worker itself ---- */
 
 void
-statistics_save(uint64_t took)
+statistics_save(const RaftTimeouts *timeouts, uint64_t took)
 {
 	histogram_add(&statistics.save_time, took);
+	saving += took;
+	if (!IS_SLOW_SAVE(took, timeouts))
+		return;
 	saved_slowly = Max(saved_slowly, took);
+	slow_worst = Max(slow_worst, took);
+	slow_not_told++;
+	slow_save = took;
+	slow_save_at = clock_now();
+}
+
+uint64_t
+statistics_saved_slowly(const RaftTimeouts *timeouts)
+{
+	return slow_save_at != 0 && clock_now() - slow_save_at <= timeouts->max_timeout ? slow_save : 0;
 }
 
 void
@@ -105,6 +130,9 @@ statistics_looked(const Raft *raft, uint64_t deadline, uint64_t now)
 
 		met_deadline = deadline;
 		histogram_add(&statistics.loop_delay, delay);
+
+		/* the time of a save is told as such */
+		delay -= Min(delay, saving);
 		if (delay > late_after)
 		{
 			statistics.late_wakeups++;
@@ -113,6 +141,7 @@ statistics_looked(const Raft *raft, uint64_t deadline, uint64_t now)
 		}
 	}
 	looked_at = now;
+	saving = 0;
 }
 
 uint64_t
@@ -248,7 +277,7 @@ describe_cause(const CloseHeartbeat *close, uint64_t others, char *text, size_t 
 	if (close->woke_late > 0)
 		n += snprintf(text + n, size - n, " This worker itself woke up " UINT64_FORMAT " ms late.",
 					  (uint64) (close->woke_late / 1000));
-	if (close->saved_slowly * 2 > close->gap)
+	if (close->saved_slowly > 0)
 		n += snprintf(text + n, size - n, " Saving term and vote has taken this worker " UINT64_FORMAT " ms.",
 					  (uint64) (close->saved_slowly / 1000));
 	if (close->waiting > 0)
@@ -280,12 +309,29 @@ warn_of_close_heartbeat(void)
 					close->gap < close->timeout ? "close to" : "later than",
 					(uint64) (close->timeout / 1000)),
 			 errdetail_internal("%s", cause + 1),
-			 errhint("If this goes on: where workers wake up late, relieve the machine; where heartbeats get lost or are held up, look at the network; or raise pg_leader.min_timeout and pg_leader.max_timeout on all members.")));
+			 errhint("If this goes on: where workers wake up late, relieve the machine; where saves take long, look at the disk of pg_leader.state_directory; where heartbeats get lost or are held up, look at the network; or raise pg_leader.min_timeout and pg_leader.max_timeout on all members.")));
+}
+
+static void
+warn_of_slow_saves(const RaftTimeouts *timeouts)
+{
+	if (!once_a_minute(&slow_warned_at, clock_now()))
+		return;
+	ereport(WARNING,
+			(errmsg("pg_leader: saving term and vote took " UINT64_FORMAT " ms", (uint64) (slow_worst / 1000)),
+			 errdetail("Elections wait for two saves, and pg_leader.min_timeout is " UINT64_FORMAT " ms. Slow saves since the last warning: " UINT64_FORMAT ".",
+					   (uint64) (timeouts->min_timeout / 1000), (uint64) slow_not_told),
+			 errhint("Put pg_leader.state_directory (\"%s\") on a disk that syncs faster, or raise pg_leader.min_timeout and pg_leader.max_timeout on all members.",
+					 settings.state_directory)));
+	slow_worst = 0;
+	slow_not_told = 0;
 }
 
 void
-statistics_end_of_turn(void)
+statistics_end_of_turn(const RaftTimeouts *timeouts)
 {
+	if (slow_not_told > 0)
+		warn_of_slow_saves(timeouts);
 	shared_publish_statistics(&statistics, changed_peers);
 	changed_peers = 0;
 	if (close_heartbeat.is_there)

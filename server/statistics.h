@@ -50,7 +50,7 @@ typedef struct Statistics
 
 /* ---- the worker ---- */
 
-extern void statistics_save(uint64_t took);
+extern void statistics_save(const RaftTimeouts *timeouts, uint64_t took);
 extern void statistics_sent(int32_t to);
 
 /* A message was received, and that came of it. */
@@ -64,12 +64,19 @@ extern void statistics_looked(const Raft *raft, uint64_t deadline, uint64_t now)
 
 /*
  * How late this wake-up was, as of statistics_looked(): 0 if no more than half a
- * heartbeat interval.
+ * heartbeat interval.  The time of a save is not part of it.
  */
 extern uint64_t statistics_woke_late(void);
 
-/* Show what has changed; warn of heartbeats that nearly came too late. */
-extern void statistics_end_of_turn(void);
+/*
+ * How long a save took that may be why this member has heard nobody, or was not heard:
+ * a slow one, of a quarter of min_timeout or more, that ended no longer than max_timeout
+ * ago.  0: there is none.
+ */
+extern uint64_t statistics_saved_slowly(const RaftTimeouts *timeouts);
+
+/* Show what has changed; warn of slow saves and of heartbeats that nearly came too late. */
+extern void statistics_end_of_turn(const RaftTimeouts *timeouts);
 
 extern void statistics_reset(void);
 

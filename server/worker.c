@@ -44,7 +44,7 @@
 #include "node/home.h"
 #include "node/scheduler.h"
 #include "server/compat.h"
-#include "server/events.h"
+#include "server/recorder.h"
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
@@ -167,10 +167,8 @@ at_exit(int code, Datum argument)
 {
 	shared_worker_stop();
 	if (is_running())
-	{
 		report_end(clock_now());
-		events_finish();
-	}
+	shared_hold_store(NULL);
 }
 
 /* ---- the member's host: save, show, send ---- */
@@ -197,7 +195,7 @@ host_save(Member *member)
 				 errdetail("What depends on them was neither shown nor sent."),
 				 errhint("The worker starts again from what the disk holds.")));
 	}
-	statistics_save(clock_now() - began);
+	statistics_save(&home.config.timeouts, clock_now() - began);
 	return MEMBER_SAVED;
 }
 
@@ -223,7 +221,6 @@ host_sent(Member *member)
 {
 	statistics_acted(&member->raft, &member->output);
 	report_log(&member->raft, &member->output);
-	events_write();
 }
 
 static const MemberHost host = {
@@ -309,7 +306,8 @@ get_ready(char *why, char *hint)
 {
 	HomeSettings at = {.cluster = settings_cluster(),
 					   .cluster_name = settings.cluster_name,
-					   .listen_address = settings.listen_address};
+					   .listen_address = settings.listen_address,
+					   .look_for_evidence = recorder_load_events};
 	char		 directory[STORE_PATH_SIZE];
 	bool		 changed;
 
@@ -334,8 +332,7 @@ get_ready(char *why, char *hint)
 	at.state_directory = directory;
 	if (!home_open(&home, &at, why, hint))
 		return false;
-	report_store(home.store.path, home.store_health);
-	events_open();
+	report_store(&home.store, home.store_health);
 	return true;
 }
 
@@ -411,7 +408,6 @@ start_election(void)
 		ereport(FATAL,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("pg_leader: could not get random numbers")));
-	events_write();
 }
 
 /* ---- running ---- */
@@ -493,7 +489,7 @@ reset_statistics(void)
 	memset(&home.member.raft.counters, 0, sizeof(home.member.raft.counters));
 	memset(&home.transport.counters, 0, sizeof(home.transport.counters));
 	report_reset();
-	statistics_end_of_turn();
+	statistics_end_of_turn(&home.config.timeouts);
 	report_detail(&home.member.raft, &home.transport);
 }
 
@@ -547,9 +543,8 @@ turn(void)
 	int		  i;
 
 	MemoryContextReset(turn_context);
-	statistics_end_of_turn();
+	statistics_end_of_turn(&home.config.timeouts);
 	report_detail(&home.member.raft, &home.transport);
-	events_write();
 	arm_timer();
 
 	n = WaitEventSetWait(wait_set, -1, events, lengthof(events), wait_event);
@@ -609,7 +604,7 @@ pg_leader_worker_main(Datum argument)
 	shared_worker_start(settings.node_id);
 	init_ps_display("pg_leader:");
 	set_ps_display("starting");
-	events_load();
+	recorder_load_events(NULL);
 
 	turn_context = AllocSetContextCreate(TopMemoryContext, "pg_leader turn",
 										 ALLOCSET_DEFAULT_SIZES);

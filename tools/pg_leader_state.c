@@ -187,6 +187,9 @@ print_file(const char *path)
 
 /* ---- printing events ---- */
 
+static uint8_t		journal_image[JOURNAL_FILE_SIZE + 1];
+static JournalEvent events[JOURNAL_EVENTS];
+
 /* "2026-11-21 14:02:46.123456+00" */
 static void
 print_wall_clock(int64_t at)
@@ -217,22 +220,20 @@ print_event(const JournalEvent *event)
 static int
 print_events(const char *path)
 {
-	static uint8_t		image[JOURNAL_FILE_SIZE + 1];
-	static JournalEvent events[JOURNAL_EVENTS];
-	char				error[STORE_ERROR_SIZE];
-	StoreIdentity		found;
-	size_t				length;
-	bool				missing;
-	int					n_events;
-	int					n_bad;
-	JournalVerdict		verdict = JOURNAL_BAD;
+	char		   error[STORE_ERROR_SIZE];
+	StoreIdentity  found;
+	size_t		   length;
+	bool		   missing;
+	int			   n_events;
+	int			   n_bad;
+	JournalVerdict verdict = JOURNAL_BAD;
 
 	/* The member may be writing just now, so a bad file gets a second look. */
 	for (int attempt = 0; attempt < 2 && verdict > JOURNAL_EMPTY; attempt++)
 	{
-		if (!journal_read(path, image, &length, &missing, error))
+		if (!journal_read(path, journal_image, &length, &missing, error))
 			return complain(missing ? "It is node-N.events in the state directory." : "", "%s", error);
-		verdict = journal_scan(image, length, NULL, events, &n_events, &n_bad, &found);
+		verdict = journal_scan(journal_image, length, NULL, events, &n_events, &n_bad, &found);
 	}
 	if (verdict > JOURNAL_TORN)
 		return complain("This is no journal of pg_leader, or it was damaged.", "\"%s\" is %s", path,
@@ -268,6 +269,41 @@ split_path(const char *file, int32_t node_id, char *directory, size_t size)
 		(void) snprintf(directory, size, "%.*s",
 						slash == file ? 1 : (int) (slash - file), file);
 	return true;
+}
+
+/*
+ * A journal of this member beside the file says that it has run: then a first state file
+ * would forget votes, and terms that others remember.
+ */
+static int
+refuse_if_it_has_run(const char *directory, const StoreIdentity *identity)
+{
+	char		   path[STORE_PATH_SIZE];
+	char		   error[STORE_ERROR_SIZE];
+	StoreIdentity  found;
+	StoreEvidence  evidence = {0};
+	size_t		   length;
+	bool		   missing;
+	int			   n_events;
+	int			   n_bad;
+	JournalVerdict verdict;
+
+	if (!journal_path(directory, identity->node_id, path, sizeof(path)))
+		return complain("", "the path of the file is too long");
+	if (!journal_read(path, journal_image, &length, &missing, error))
+		return missing ? EXIT_SUCCESS : complain("It may tell that this member has run before.", "%s", error);
+	verdict = journal_scan(journal_image, length, identity, events, &n_events, &n_bad, &found);
+	if (verdict == JOURNAL_EMPTY || verdict == JOURNAL_OTHER_NODE || verdict == JOURNAL_OTHER_CLUSTER)
+		return EXIT_SUCCESS;
+	for (int i = 0; i < n_events; i++)
+		journal_heed(&events[i], &evidence);
+	if (n_events == 0)
+		return complain("It may tell that this member has run before. If it has not, move that file away.",
+						"the journal of events \"%s\" is %s", path, journal_verdict_name(verdict));
+	return complain("Start its server without a state file: it goes on above that term, and abstains until all "
+					"others have answered it. Move that file away only if the whole cluster is created anew.",
+					"node %d has run before: its journal of events \"%s\" goes up to term %llu",
+					(int) identity->node_id, path, (unsigned long long) evidence.term);
 }
 
 static int
@@ -314,6 +350,8 @@ write_first(const Options *options)
 	}
 	identity.node_id = (int32_t) id;
 	identity.cluster_digest = cluster_text_digest(options->cluster_name);
+	if (refuse_if_it_has_run(directory, &identity) != EXIT_SUCCESS)
+		return EXIT_UNUSABLE;
 	first.save_number = 1;
 	first.voted_for = RAFT_NONE;
 	first.list_digest = cluster_list_digest(&cluster, cluster.n_members);

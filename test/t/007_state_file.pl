@@ -1,6 +1,6 @@
 # test/t/007_state_file.pl
-#	  Everything that can happen to a state file while its member is down and the
-#	  others run: the member abstains until it is safe, or takes no part and says
+#	  Everything that can happen to a state file while its member is down or runs,
+#	  and the others run: the member abstains until it is safe, or takes no part and says
 #	  why; it never votes on a state that it cannot trust, and never takes the
 #	  server down.
 
@@ -161,6 +161,18 @@ rmdir $file or die;
 move($spare, $file) or die;
 joins('not a file');
 
+down('writable by anybody');
+chmod 0666, $file or die;
+takes_no_part('writable by anybody', qr/the state file ".*" can be written to by others: its permissions are 0666/);
+chmod 0600, $file or die;
+joins('writable by anybody');
+
+down('directory writable by anybody');
+chmod 0777, $cluster->member($id)->{state_directory} or die;
+takes_no_part('directory writable by anybody', qr/the state directory ".*" can be written to by others: its permissions are 0777/);
+chmod 0700, $cluster->member($id)->{state_directory} or die;
+joins('directory writable by anybody');
+
 SKIP:
 {
 	skip 'the superuser of the machine may do anything', 1 if $> == 0;
@@ -233,6 +245,38 @@ $offset = $cluster->log_size($id);
 move($spare, $file) or die;
 $cluster->forget_state($id);
 abstains_then_votes('twin', 'a peer knows of another start with this node id');
+
+# ---- taken away while the member runs ----
+
+# save_fails(WHAT, CODE): CODE has taken the file away; the next save notices, nothing
+# that hangs on it is shown or sent, and the member comes back as one without a file.
+sub save_fails
+{
+	my ($what, $take_away) = @_;
+	my $boot;
+
+	($leader, $term) = $cluster->wait_for_leader("$what: one leader before", $cluster->ids);
+	($id) = $cluster->others($leader);
+	$file = $cluster->state_file($id);
+	$boot = $cluster->status($id)->{boot};
+	$offset = $cluster->log_size($id);
+	$take_away->($cluster->member($id)->{state_directory});
+	$cluster->forget_state($id);
+	$cluster->sql($leader, "SELECT pg_leader_transfer($id)");
+	$cluster->wait_for_log($id, qr/FATAL:  pg_leader: could not save term and vote: the state file ".*" was removed, or replaced by another one/, $offset);
+	$cluster->wait_until("$what: it has abstained, and does no longer", sub {
+		my $s = $cluster->status($id);
+		return $s && ($s->{boot} // 0) > $boot && !$s->{abstaining} &&
+			$cluster->log_of($id, $offset) =~ /no state file was found, so one was created/;
+	});
+	unlike($cluster->log_of($id, $offset), qr/node $id became leader in term @{[ $term + 1 ]}:/, "$what: it did not lead by a vote that was not saved");
+	$cluster->wait_for_leader("$what: all agree", $cluster->ids);
+	ok(-e $file, "$what: it has a file again");
+	return;
+}
+
+save_fails('file moved', sub { move($file, "$file.moved") or die });
+save_fails('directory replaced', sub { my $in = shift; rename $in, "$in.moved" or die; mkdir $in, 0700 or die });
 
 # ---- while another one is down ----
 

@@ -88,6 +88,44 @@ refused(2, qr/no file given/, 'a first file without its name', '--new', @new);
 refused(2, qr/more than one file/, 'a first file with two names', '--new=a', 'b', @new);
 is_deeply([ glob "$dir/node-*" ], [], 'nothing was written');
 
+# a journal beside it says that this member has run
+sub crc32c
+{
+	my $crc = 0xffffffff;
+
+	foreach my $byte (unpack 'C*', shift)
+	{
+		$crc ^= $byte;
+		$crc = $crc >> 1 ^ ($crc & 1 ? 0x82f63b78 : 0) foreach 1 .. 8;
+	}
+	return $crc ^ 0xffffffff;
+}
+
+# write_journal(TERM): with one event, of the member that the state file is of.
+sub write_journal
+{
+	my ($term) = @_;
+	my ($digest) = slurp_file($file) =~ /^.{16}(.{8})/s;
+	my $record = pack 'a8 N N a8 Q> Q> Q> Q> Q> Q> Q> a16 C C a154',
+		'PGLDEVNT', 1, 1, $digest, 1, 1, 3, 1, 0, 0, $term, '', 0, 255, 'started';
+
+	open(my $handle, '>:raw', "$dir/node-1.events") or die;
+	print $handle $record, pack('N', crc32c($record)), "\0" x (511 * 256);
+	close $handle;
+	return;
+}
+
+write_journal(5);
+command_like([ 'pg_leader_state', '--events', "$dir/node-1.events" ], qr/\tterm 5\t/, 'a journal');
+refused(2, qr/node 1 has run before: its journal of events ".*node-1\.events" goes up to term 5\n.*hint: Start its server without a state file/s,
+	'a member that has run', '--new', "$dir/node-1.state", @new);
+truncate "$dir/node-1.events", 100;
+refused(2, qr/the journal of events ".*" is of the wrong size\n.*hint: It may tell/s, 'a member that may have run', '--new', "$dir/node-1.state", @new);
+write_journal(5);
+is_deeply([ glob "$dir/node-*.state" ], [], 'nothing was written over a journal');
+command_like([ 'pg_leader_state', '--new', "$dir/node-1.state", @new, '--cluster-name', 'another' ], qr/wrote/, "another cluster's journal is no evidence");
+unlink "$dir/node-1.state", "$dir/node-1.events";
+
 # events: of a journal, and of nothing else
 refused(2, qr/no file given/, 'events of no file', '--events');
 refused(2, qr/No such file.*hint: It is node-N\.events/s, 'events of a file that is not there', '--events', "$dir/none");

@@ -308,6 +308,24 @@ other_format_and_impossible_values(void **state)
 	assert_int_equal(scan(), JOURNAL_BAD);
 }
 
+/* Whatever order they come in: a term and a start that were once are evidence. */
+static void
+events_tell_the_highest_term_and_start(void **state)
+{
+	StoreEvidence evidence = {0};
+	JournalEvent  e = event(1);
+
+	(void) state;
+	e.term = 5;
+	e.boot = 3;
+	journal_heed(&e, &evidence);
+	assert_true(evidence.term == 5 && evidence.boot == 3);
+	e.term = 4;
+	e.boot = 7;
+	journal_heed(&e, &evidence);
+	assert_true(evidence.term == 5 && evidence.boot == 7);
+}
+
 static void
 long_words_are_cut(void **state)
 {
@@ -353,37 +371,22 @@ tear_down(void **state)
 	return rmdir(directory);
 }
 
-/* However it ends, it ends: what is written here is not held up. */
-static JournalProgress
-finish(Journal *journal)
-{
-	journal_wait(journal, UINT64_C(60000000));
-	return journal_progress(journal, error);
-}
-
 static void
 open_and_write(uint64_t first, uint64_t last, const char *complaint)
 {
-	Journal journal;
+	Journal	 journal;
+	uint64_t before;
 
-	assert_true(journal_open(&journal, directory, &us, error));
+	assert_true(journal_open(&journal, directory, &us, &before, error));
 	if (complaint == NULL)
 		assert_string_equal(error, "");
 	else
 		assert_non_null(strstr(error, complaint));
-	for (uint64_t number = first; number <= last;)
+	for (uint64_t number = first; number <= last; number++)
 	{
-		JournalEvent batch[JOURNAL_BATCH + 1];
-		int			 n;
-		int			 taken;
+		JournalEvent e = event(number);
 
-		for (n = 0; n < JOURNAL_BATCH + 1 && number + (uint64_t) n <= last; n++)
-			batch[n] = event(number + (uint64_t) n);
-		taken = journal_begin_write(&journal, batch, n, error);
-		assert_in_range(taken, 1, JOURNAL_BATCH);
-		assert_int_equal(finish(&journal), JOURNAL_WRITTEN);
-		assert_int_equal(journal_progress(&journal, error), JOURNAL_IDLE);
-		number += (uint64_t) taken;
+		assert_true(journal_write(&journal, &e, error));
 	}
 	journal_close(&journal);
 	journal_close(&journal);
@@ -465,6 +468,7 @@ static void
 what_was_kept_is_never_overwritten(void **state)
 {
 	Journal		journal;
+	uint64_t	last;
 	struct stat status;
 
 	(void) state;
@@ -475,7 +479,7 @@ what_was_kept_is_never_overwritten(void **state)
 		assert_non_null(strstr(error, nth_aside(i)));
 	}
 	put_bytes("no journal, at all", 18);
-	assert_false(journal_open(&journal, directory, &us, error));
+	assert_false(journal_open(&journal, directory, &us, &last, error));
 	assert_non_null(strstr(error, "was not moved aside"));
 	for (int i = 0; i < 10; i++)
 	{
@@ -486,76 +490,70 @@ what_was_kept_is_never_overwritten(void **state)
 	assert_int_equal(status.st_size, 18);
 }
 
-/*
- * A disk that holds a write up holds up nobody who writes.  The disk is a pipe that is
- * full: the system's writing to a place in it is an error, and then the C library
- * writes to its end.
- */
+/* As a process does that goes on where another one has ended. */
 static void
-nobody_waits_for_a_write(void **state)
+last_number_is_told(void **state)
 {
-	static Journal journal;
-	uint8_t		   bytes[JOURNAL_RECORD_SIZE];
-	JournalEvent   e = event(1);
-	ssize_t		   n;
-	int			   ends[2];
+	Journal	 journal;
+	uint64_t last = 99;
 
 	(void) state;
-	assert_true(journal_open(&journal, directory, &us, error));
-	assert_int_equal(pipe(ends), 0);
-	assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
-	memset(bytes, 0, sizeof(bytes));
-	while (write(ends[1], bytes, sizeof(bytes)) > 0)
-		;
-	assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
-	assert_true(dup2(ends[1], journal.fd) >= 0);
-
-	assert_int_equal(journal_begin_write(&journal, &e, 1, error), 1);
-	journal_wait(&journal, 50000);
-	assert_int_equal(journal_progress(&journal, error), JOURNAL_WRITING);
-	assert_int_equal(journal_begin_write(&journal, &e, 1, error), 0);
+	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(last == 0);
 	journal_close(&journal);
-	assert_true(fcntl(journal.fd, F_GETFD) >= 0);
-
-	/* it goes on when the disk does */
-	while (journal_progress(&journal, error) == JOURNAL_WRITING)
-	{
-		n = read(ends[0], bytes, sizeof(bytes));
-		assert_int_equal(n, sizeof(bytes));
-		journal_wait(&journal, 10000);
-	}
+	open_and_write(1, JOURNAL_EVENTS + 7, NULL);
+	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(last == JOURNAL_EVENTS + 7);
 	journal_close(&journal);
-	assert_int_equal(journal.fd, -1);
-	close(ends[1]);
-	while ((n = read(ends[0], image, JOURNAL_FILE_SIZE)) > 0)
-		memcpy(bytes, image + n - JOURNAL_RECORD_SIZE, JOURNAL_RECORD_SIZE);
-	journal_encode(&us, &e, image);
-	assert_memory_equal(bytes, image, sizeof(bytes));
-	close(ends[0]);
+
+	/* one that is begun anew has none */
+	put_bytes("no journal", 10);
+	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(last == 0);
+	journal_close(&journal);
+}
+
+static void
+one_that_was_taken_away_is_noticed(void **state)
+{
+	Journal	 journal;
+	uint64_t last;
+
+	(void) state;
+	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(journal_is_in_place(&journal));
+	assert_int_equal(rename(path, nth_aside(0)), 0);
+	assert_false(journal_is_in_place(&journal));
+	put_bytes("", 0);
+	assert_false(journal_is_in_place(&journal));
+	assert_int_equal(rename(nth_aside(0), path), 0);
+	assert_true(journal_is_in_place(&journal));
+	journal_close(&journal);
 }
 
 static void
 what_is_no_file_is_left_alone(void **state)
 {
-	Journal journal;
-	size_t	length;
-	bool	missing;
+	Journal	 journal;
+	uint64_t last;
+	size_t	 length;
+	bool	 missing;
 
 	(void) state;
 	assert_false(journal_read(path, image, &length, &missing, error));
 	assert_true(missing);
 	assert_int_equal(symlink("/dev/null", path), 0);
-	assert_false(journal_open(&journal, directory, &us, error));
+	assert_false(journal_open(&journal, directory, &us, &last, error));
 	assert_non_null(strstr(error, "could not open"));
 	assert_false(journal_read(path, image, &length, &missing, error));
 	assert_false(missing);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_false(journal_open(&journal, directory, &us, error));
+	assert_false(journal_open(&journal, directory, &us, &last, error));
 	assert_non_null(strstr(error, "not a regular file"));
-	assert_int_equal(journal_begin_write(&journal, &events[0], 1, error), 0);
+	assert_false(journal_write(&journal, &events[0], error));
 	assert_int_equal(unlink(path), 0);
-	assert_false(journal_open(&journal, "/nonexistent", &us, error));
+	assert_false(journal_open(&journal, "/nonexistent", &us, &last, error));
 	assert_non_null(strstr(error, "could not open"));
 }
 
@@ -566,20 +564,19 @@ full_disk_is_an_error(void **state)
 	struct rlimit before;
 	struct rlimit limit;
 	Journal		  journal;
+	uint64_t	  last;
 	JournalEvent  e = event(3);
 
 	(void) state;
 	open_and_write(1, 2, NULL);
-	assert_true(journal_open(&journal, directory, &us, error));
+	assert_true(journal_open(&journal, directory, &us, &last, error));
 	(void) signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	limit = before;
 	limit.rlim_cur = JOURNAL_RECORD_SIZE;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_int_equal(journal_begin_write(&journal, &e, 1, error), 1);
-	journal_wait(&journal, UINT64_C(60000000));
+	assert_false(journal_write(&journal, &e, error));
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-	assert_int_equal(journal_progress(&journal, error), JOURNAL_FAILED);
 	assert_non_null(strstr(error, "could not write"));
 	journal_close(&journal);
 	assert_int_equal(read_back(), JOURNAL_GOOD);
@@ -623,11 +620,13 @@ main(void)
 		cmocka_unit_test(lost_overwriting_is_no_event),
 		cmocka_unit_test(foreign_journals_are_told_apart),
 		cmocka_unit_test(other_format_and_impossible_values),
+		cmocka_unit_test(events_tell_the_highest_term_and_start),
 		cmocka_unit_test(long_words_are_cut),
 		file_test(numbers_go_on),
 		file_test(bad_journal_is_kept_aside),
 		file_test(what_was_kept_is_never_overwritten),
-		file_test(nobody_waits_for_a_write),
+		file_test(last_number_is_told),
+		file_test(one_that_was_taken_away_is_noticed),
 		file_test(what_is_no_file_is_left_alone),
 		file_test(full_disk_is_an_error),
 		cmocka_unit_test(boot_id_is_that_of_the_machine),

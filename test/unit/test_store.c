@@ -378,6 +378,41 @@ foreign_files_are_told_apart(void **state)
 	assert_int_equal(choose(image, sizeof(image), &saved, &slot), STORE_OTHER_NODE);
 }
 
+static void
+first_record_rises_to_what_is_known(void **state)
+{
+	StoreEvidence evidence = {0};
+	RaftSaved	  first = record(1);
+
+	(void) state;
+	first.term = 0;
+	first.voted_for = RAFT_UNKNOWN;
+	first.boot = 1000;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.term == 0 && first.boot == 1000);
+	evidence.term = 5;
+	evidence.boot = 999;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.term == 5 && first.boot == 1000);
+
+	/* the wall clock is behind that of an earlier start; and no vote is made up */
+	evidence.boot = 1000;
+	first.term = 4;
+	first.voted_for = 2;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.term == 5 && first.boot == 1001);
+	assert_int_equal(first.voted_for, RAFT_UNKNOWN);
+
+	/* what is known and lower changes nothing */
+	first.term = 6;
+	first.voted_for = 2;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.term == 6 && first.voted_for == 2 && first.boot == 1001);
+	evidence.boot = RAFT_MAX_TERM;
+	store_heed_evidence(&first, &evidence);
+	assert_true(first.boot == 1001);
+}
+
 /* ---- files ---- */
 
 static void
@@ -702,6 +737,134 @@ other_format_is_refused(void **state)
 	assert_refused("another version of pg_leader");
 }
 
+/* ---- files that others may write to, and files that are taken away ---- */
+
+static bool
+may_trust(uid_t owner, mode_t mode, uid_t user)
+{
+	struct stat file = {.st_uid = owner, .st_mode = S_IFREG | mode};
+	bool		may = store_may_trust(&file, user, error);
+
+	assert_int_equal(may, error[0] == '\0');
+	return may;
+}
+
+static void
+only_its_owner_and_root_may_write(void **state)
+{
+	(void) state;
+	assert_true(may_trust(26, 0600, 26));
+	assert_true(may_trust(26, 0644, 26));
+	assert_true(may_trust(0, 0644, 26));
+	assert_true(may_trust(26, 0700, 0)); /* pg_leader_state, run by root */
+	assert_false(may_trust(27, 0600, 26));
+	assert_non_null(strstr(error, "belongs neither"));
+	assert_false(may_trust(26, 0620, 26));
+	assert_non_null(strstr(error, "its permissions are 0620"));
+	assert_false(may_trust(26, 0602, 26));
+	assert_false(may_trust(0, 0666, 26));
+	assert_false(may_trust(0, 01777, 0)); /* a sticky bit keeps nobody from making a file first */
+}
+
+static void
+what_others_may_write_to_is_refused(void **state)
+{
+	Store	  store;
+	RaftSaved first = record(1);
+
+	(void) state;
+	assert_int_equal(chmod(directory, 0777), 0);
+	assert_false(store_create(&store, directory, &us, &first, error, hint));
+	assert_non_null(strstr(error, "its permissions are 0777"));
+	assert_non_null(strstr(hint, "chmod go-w"));
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(chmod(directory, 0755), 0);
+	create_store(&store, 1);
+	store_close(&store);
+	assert_int_equal(chmod(path, 0666), 0);
+	assert_refused("can be written to by others: its permissions are 0666");
+	assert_int_equal(chmod(path, 0600), 0);
+	assert_int_equal(chmod(directory, 0720), 0);
+	assert_refused("can be written to by others: its permissions are 0720");
+	assert_int_equal(chmod(directory, 0700), 0);
+}
+
+typedef enum TakenAway
+{
+	MOVED,
+	REPLACED, /* by a copy of itself */
+	WITH_ITS_DIRECTORY,
+	WAYS
+} TakenAway;
+
+static void
+take_away(TakenAway how)
+{
+	char	aside[STORE_PATH_SIZE + 8];
+	uint8_t image[STORE_FILE_SIZE + 1];
+	size_t	length;
+
+	(void) snprintf(aside, sizeof(aside), "%s.aside", how == WITH_ITS_DIRECTORY ? directory : path);
+	assert_true(store_read(path, image, &length, error));
+	assert_int_equal(rename(how == WITH_ITS_DIRECTORY ? directory : path, aside), 0);
+	if (how == REPLACED)
+		write_file(path, image, length);
+	else if (how == WITH_ITS_DIRECTORY)
+		assert_int_equal(mkdir(directory, 0700), 0);
+}
+
+static void
+save_into_a_file_that_was_taken_away_fails(void **state)
+{
+	(void) state;
+	for (TakenAway how = 0; how < WAYS; how++)
+	{
+		RaftSaved next = record(3);
+		RaftSaved saved;
+		Store	  store;
+		char	  command[128];
+
+		create_store(&store, 2);
+		assert_int_equal(store_look(path, store.device, store.inode, error, hint), STORE_SOUND);
+		assert_string_equal(error, "");
+		take_away(how);
+		assert_int_equal(store_look(path, store.device, store.inode, error, hint), STORE_GONE);
+		assert_non_null(strstr(hint, "move it back"));
+		assert_false(store_save(&store, &next, error));
+		assert_non_null(strstr(error, "was removed, or replaced"));
+		assert_int_equal(store.save_number, 2);
+		assert_true(store.fd < 0);
+
+		/* it goes on from what is there now */
+		assert_int_equal(open_store(&store, &saved), how == REPLACED ? STORE_OPENED : STORE_MISSING);
+		store_close(&store);
+		(void) unlink(path);
+		(void) snprintf(command, sizeof(command), "rm -rf '%s.aside'", directory);
+		assert_int_equal(system(command), 0);
+	}
+}
+
+static void
+one_that_was_opened_to_others_is_seen(void **state)
+{
+	RaftSaved next = record(2);
+	Store	  store;
+
+	(void) state;
+	create_store(&store, 1);
+	assert_int_equal(chmod(path, 0606), 0);
+	assert_int_equal(store_look(path, store.device, store.inode, error, hint), STORE_OPEN_TO_OTHERS);
+	assert_non_null(strstr(error, "the state file"));
+	assert_int_equal(chmod(path, 0600), 0);
+	assert_int_equal(chmod(directory, 0770), 0);
+	assert_int_equal(store_look(path, store.device, store.inode, error, hint), STORE_OPEN_TO_OTHERS);
+	assert_non_null(strstr(error, "the state directory"));
+
+	/* what it holds is right all the same */
+	assert_true(store_save(&store, &next, error));
+	store_close(&store);
+}
+
 static void
 limit_file_size(rlim_t bytes)
 {
@@ -842,6 +1005,7 @@ main(void)
 		cmocka_unit_test(every_truncation_is_the_wrong_size),
 		cmocka_unit_test(torn_save_is_never_good),
 		cmocka_unit_test(foreign_files_are_told_apart),
+		cmocka_unit_test(first_record_rises_to_what_is_known),
 		file_test(create_save_and_open),
 		file_test(save_goes_to_the_slot_that_is_older_or_bad),
 		file_test(save_numbers_must_rise),
@@ -851,6 +1015,10 @@ main(void)
 		file_test(missing_directory_is_made),
 		file_test(what_is_no_state_file_is_refused),
 		file_test(other_format_is_refused),
+		cmocka_unit_test(only_its_owner_and_root_may_write),
+		file_test(what_others_may_write_to_is_refused),
+		file_test(save_into_a_file_that_was_taken_away_fails),
+		file_test(one_that_was_opened_to_others_is_seen),
 		file_test(full_disk_costs_a_slot_and_no_vote),
 		file_test(full_disk_leaves_no_new_file),
 		file_test(acknowledged_saves_survive_sigkill),
