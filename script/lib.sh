@@ -401,15 +401,17 @@ node_state_file()
 	printf '%s/node-%d.state' "$PGLD_STATE_DIRECTORY" "$1"
 }
 
+node_events_file()
+{
+	printf '%s/node-%d.events' "$PGLD_STATE_DIRECTORY" "$1"
+}
+
 # remove_node ID: all files that nodelaunch.sh and the server have made; it does not
 # run.  Events that could not be used are put aside as ".bad", ".bad.1" to ".bad.9".
 remove_node()
 {
-	local events
-
-	printf -v events '%s/node-%d.events' "$PGLD_STATE_DIRECTORY" "$1"
 	as_server rm -rf -- "$(node_directory "$1")" "$(node_directory "$1").initdb"
-	as_server rm -f -- "$(node_log "$1")" "$(node_state_file "$1")" "$events"{,.bad{,.{1..9}}}
+	as_server rm -f -- "$(node_log "$1")" "$(node_state_file "$1")" "$(node_events_file "$1")"{,.bad{,.{1..9}}}
 }
 
 node_port()
@@ -429,6 +431,25 @@ ensure_directory()
 		fail "the directory $1 does not belong to user $SERVER_USER"
 }
 
+# Has this node been launched before?  Whatever is left of it shows that: its member
+# may have voted.
+node_has_run()
+{
+	node_exists "$1" || as_server test -e "$(node_state_file "$1")" ||
+		as_server test -e "$(node_events_file "$1")"
+}
+
+# Is the cluster to be created now?  Only if nothing is left of any node: a node that
+# has lost its files must not vote a second time where the others still run.
+cluster_is_new()
+{
+	local id
+
+	for id in "${NODE_IDS[@]}"; do
+		! node_has_run "$id" || return 1
+	done
+}
+
 # The first state file of a member that has never run, see nodelaunch.sh --new.
 write_first_state()
 {
@@ -439,6 +460,19 @@ write_first_state()
 		--cluster "$CLUSTER_LIST" ${CLUSTER_NAME:+--cluster-name "$CLUSTER_NAME"} 2>&1) ||
 		fail "no first state file could be written: $output"
 	say "node $1: wrote a first state file, $file"
+}
+
+# The same for all nodes of a new cluster, before the first one is launched: then an
+# interrupted run is completed by the next one.
+write_first_states()
+{
+	local id
+
+	ensure_directory "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
+	ensure_directory "$PGLD_STATE_DIRECTORY"
+	for id in "${NODE_IDS[@]}"; do
+		write_first_state "$id"
+	done
 }
 
 # Is there a database cluster?  (Its directory can be closed to the caller.)
@@ -545,4 +579,19 @@ port_taken()
 			at[2] == port && (kind == "udp" || $4 == "0A") &&
 				(at[1] == address || at[1] ~ /^0+$/) { found = 1 }
 			END { exit !found }'
+}
+
+# check_ports ID: are the ports of a node that is to be launched free?
+check_ports()
+{
+	local id=$1 hint="another program, or a node of another configuration, has it; change"
+
+	if port_taken tcp "${NODE_HOST[id]}" "$(node_port "$id")"; then
+		fail "node $id: TCP port $(node_port "$id") of ${NODE_HOST[id]} is taken" \
+			"$hint PGLD_START_PORT in $CONFIG_FILE"
+	fi
+	if port_taken udp "${NODE_HOST[id]}" "${NODE_UDP_PORT[id]}"; then
+		fail "node $id: UDP port ${NODE_UDP_PORT[id]} of ${NODE_HOST[id]} is taken" \
+			"$hint IPv4_CLUSTER in $CONFIG_FILE"
+	fi
 }

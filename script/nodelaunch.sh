@@ -40,8 +40,8 @@ OPTIONS
     --new         also write a first state file.  For a member that has never
                   run, of a cluster that is created now, and for nothing else: a
                   member that ran and forgot its votes, or several that join a
-                  cluster that runs, can make a second leader.  Refused where there is a
-                  state file.  Without it, a member that finds no state file
+                  cluster that runs, can make a second leader.  Refused where anything is
+                  left of the node.  Without it, a member that finds no state file
                   abstains from voting until every other member has answered
                   it, or until SELECT pg_leader_admit().
     --help        this text
@@ -137,20 +137,6 @@ write_settings()
 	fi
 }
 
-check_ports()
-{
-	local hint="another program, or a node of another configuration, has it; change"
-
-	if port_taken tcp "${NODE_HOST[id]}" "$(node_port "$id")"; then
-		fail "node $id: TCP port $(node_port "$id") of ${NODE_HOST[id]} is taken" \
-			"$hint PGLD_START_PORT in $CONFIG_FILE"
-	fi
-	if port_taken udp "${NODE_HOST[id]}" "${NODE_UDP_PORT[id]}"; then
-		fail "node $id: UDP port ${NODE_UDP_PORT[id]} of ${NODE_HOST[id]} is taken" \
-			"$hint IPv4_CLUSTER in $CONFIG_FILE"
-	fi
-}
-
 start_node()
 {
 	local data=$1 log size words
@@ -235,18 +221,15 @@ find_postgres
 check_installed
 
 data=$(node_directory "$id")
-state=$(node_state_file "$id")
 has_state=no
-if as_server test -e "$state"; then
+if as_server test -e "$(node_state_file "$id")"; then
 	has_state=yes
 fi
-if [[ $new == yes && $has_state == yes ]]; then
-	fail "node $id has a state file already: $state" \
+if [[ $new == yes ]] && node_has_run "$id"; then
+	fail "node $id has been launched before: it has a database cluster, a state file or events" \
 		"--new is for a member that has never run; launch it without --new"
 fi
-
 if node_exists "$id" && node_running "$id"; then
-	[[ $new == no ]] || fail "node $id runs already, --new comes too late"
 	write_settings "$data"
 	say "node $id: runs already, port $(node_port "$id")"
 	if [[ $changed == yes ]]; then
@@ -264,7 +247,7 @@ if node_exists "$id"; then
 		warn "node $id: the process of its killed server is a zombie, which its parent has to bury"
 fi
 
-check_ports
+check_ports "$id"
 ensure_directory "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
 ensure_directory "$PGLD_STATE_DIRECTORY"
 ensure_directory "$PGLD_SOCKET_DIRECTORY"

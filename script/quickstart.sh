@@ -268,17 +268,18 @@ any_running()
 	return 1
 }
 
-# A node that has nothing yet is new; one that has lost something is not.
 launch()
 {
-	local id new
+	local id
 
+	if cluster_is_new; then
+		for id in "${NODE_IDS[@]}"; do
+			check_ports "$id"
+		done
+		write_first_states
+	fi
 	for id in "${NODE_IDS[@]}"; do
-		new=--new
-		if node_exists "$id" || as_server test -e "$(node_state_file "$id")"; then
-			new=
-		fi
-		"$here/nodelaunch.sh" -c "$CONFIG_FILE" ${new:+"$new"} "$id" || exit $?
+		"$here/nodelaunch.sh" -c "$CONFIG_FILE" "$id" || exit $?
 	done
 }
 
@@ -433,8 +434,8 @@ is_anything_there()
 	local id
 
 	for id in "${NODE_IDS[@]}"; do
-		if node_exists "$id" || as_server test -e "$(node_directory "$id").initdb" ||
-				as_server test -e "$(node_log "$id")" || as_server test -e "$(node_state_file "$id")"; then
+		if node_has_run "$id" || as_server test -e "$(node_directory "$id").initdb" ||
+				as_server test -e "$(node_log "$id")"; then
 			return 0
 		fi
 	done

@@ -143,22 +143,13 @@ mark_nodes()
 	done
 }
 
-# A cluster of which nothing is there is created now, as a whole: then nobody can
-# have forgotten a vote.
 create_if_new()
 {
-	local id
-
-	for id in "${NODE_IDS[@]}"; do
-		! node_exists "$id" || return 0
-		! as_server test -e "$(node_state_file "$id")" || return 0
-	done
+	cluster_is_new || return 0
 	check_installed
 	ensure_directory "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
 	mark_nodes "${NODE_IDS[@]}"
-	for id in "${NODE_IDS[@]}"; do
-		write_first_state "$id"
-	done
+	write_first_states
 }
 
 # for_each_id COMMAND: with each of IDS, side by side; what each says is printed

@@ -208,11 +208,46 @@ script('a secret that others can read', 1, qr/^node 0: runs/,
 script('stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 'ALL');
 write_config('');
 
+# a node that has run and lost its state file is not new
+rename "$dir/state/node-0.state", "$dir/kept.state" or die $!;
+script('--new for a node that has run', 1, qr/^$/, qr/node 0 has been launched before.*\nhint: --new is for a member that has never run/,
+	'nodelaunch.sh', '--new', 0);
+ok(!-e "$dir/state/node-0.state", '--new for a node that has run: no state file is written');
+rename "$dir/kept.state", "$dir/state/node-0.state" or die $!;
+
 # a server without its own configuration is not given another one
 rename "$dir/node0/postgresql.conf", "$dir/kept.conf" or die $!;
 script('no postgresql.conf', 1, qr/^$/, qr/there is no .*postgresql\.conf/, 'nodelaunch.sh', 0);
 ok(!-e "$dir/node0/postgresql.conf", 'no postgresql.conf: none is made up');
 rename "$dir/kept.conf", "$dir/node0/postgresql.conf" or die $!;
+
+# The quick start of three nodes, as a package has installed it: there is nothing to build.
+# It writes first state files when the cluster is created, and never again.
+sub quickstart
+{
+	my ($name, $new, $errors) = @_;
+	my $output = $new ? qr/^(node \d: wrote a first state file, .*\n){3}node 0: /m : qr/\A(?!.*wrote a first state file)/s;
+
+	command_checks_all([ "$dir/packaged/script/quickstart.sh", '-c', $config ], 0, [ $output, qr/^2 .*:\d+$/m ],
+		[$errors], "quickstart: $name");
+	return;
+}
+
+system('mkdir', "$dir/packaged") == 0 && system('cp', '-r', $scripts, "$dir/packaged/script") == 0 or die;
+my @udp = map { PostgreSQL::Test::Cluster::get_free_port() } 0 .. 2;
+do { $tcp = PostgreSQL::Test::Cluster::get_free_port() }
+  until 2 == grep { PostgreSQL::Test::Cluster::can_bind('127.0.0.1', $tcp + $_) } 1, 2;
+system('rm', '-r', "$dir/node0", "$dir/state") == 0 or die;
+%good = (%good, N_NODES => 3, IPv4_CLUSTER => join(', ', map { "127.0.0.1:$_" } @udp), PGLD_START_PORT => $tcp);
+write_config('');
+quickstart('a new cluster', 1, qr/^$/);
+script('node 2 is stopped', 0, qr/^node 2: stopped$/, qr/^$/, 'nodestop.sh', 2);
+system('rm', '-r', glob "$dir/node2 $dir/node2.log $dir/state/node-2.*") == 0 or die;
+quickstart('a node has lost all its files while the others run', 0,
+	qr/\Anodelaunch\.sh: warning: node 2 has no state file and was not launched with --new: it abstains/);
+script('all nodes are stopped', 0, qr/^node 2: stopped$/m, qr/^$/, 'nodestop.sh', 'ALL');
+system('rm', '-r', glob "$dir/node[012] $dir/state/*.state") == 0 or die;
+quickstart('only the events are left', 0, qr/(?:node \d has no state file .*){3}/s);
 
 done_testing();
 
