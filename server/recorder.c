@@ -116,7 +116,8 @@ log_failure(const char *error)
 	if (!once_a_minute(&failure_logged_at, clock_now()))
 		return;
 	ereport(WARNING,
-			(errmsg("pg_leader: could not write the journal of events: %s", error),
+			(errcode(ERRCODE_IO_ERROR),
+			 errmsg("pg_leader: could not write the journal of events: %s", error),
 			 errdetail("It is tried again each second. Elections do not need it."),
 			 errhint("Events that are not in the journal are lost when the server restarts.")));
 }

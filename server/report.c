@@ -530,7 +530,8 @@ log_send_errors(const Transport *transport)
 	{
 		errno = transport->last_send_errno;
 		ereport(LOG,
-				(errmsg("pg_leader: could not send a datagram: %m")));
+				(errcode_for_socket_access(),
+				 errmsg("pg_leader: could not send a datagram: %m")));
 	}
 	seen = transport->counters.send_errors;
 }

@@ -380,7 +380,8 @@ prepare_to_wait(void)
 	timer_fd = timerfd_create(CLOCK_OF_ELECTION, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (timer_fd < 0)
 		ereport(FATAL,
-				(errmsg("pg_leader: could not create a timer: %m")));
+				(errcode_for_file_access(),
+				 errmsg("pg_leader: could not create a timer: %m")));
 
 	/* best effort: it is only about milliseconds on a busy machine */
 	(void) scheduler_ask_for_short_turns();
@@ -428,7 +429,8 @@ arm_timer(void)
 	spec.it_value.tv_nsec = (long) (deadline % 1000000) * 1000;
 	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
 		ereport(FATAL,
-				(errmsg("pg_leader: could not set a timer: %m")));
+				(errcode_for_file_access(),
+				 errmsg("pg_leader: could not set a timer: %m")));
 	timer_armed = deadline;
 }
 

@@ -278,6 +278,72 @@ sub save_fails
 save_fails('file moved', sub { move($file, "$file.moved") or die });
 save_fails('directory replaced', sub { my $in = shift; rename $in, "$in.moved" or die; mkdir $in, 0700 or die });
 
+# ---- looked at while the member runs ----
+
+# Status and log say what is wrong with the file, and when it is right again.
+($leader, $term) = $cluster->wait_for_leader('looked at: one leader before', $cluster->ids);
+($id) = $cluster->others($leader);
+($file, $directory) = ($cluster->state_file($id), $cluster->member($id)->{state_directory});
+
+sub health_becomes
+{
+	my ($what, $health) = @_;
+
+	$cluster->wait_until("$what: pg_leader_status says \"$health\"", sub { my $s = $cluster->status($id); $s && $s->{state_file_health} eq $health });
+	return;
+}
+
+my $sound = $cluster->status($id)->{state_file_health};
+foreach my $case (
+	[ 'file opened to others', 'writable by others', sub { chmod 0666, $file or die }, sub { chmod 0600, $file or die },
+		qr/the state file ".*" can be written to by others: its permissions are 0666/ ],
+	[ 'directory opened to others', 'writable by others', sub { chmod 0777, $directory or die }, sub { chmod 0700, $directory or die },
+		qr/the state directory ".*" can be written to by others: its permissions are 0777/ ],
+	[ 'moved and moved back', 'removed or replaced', sub { move($file, "$file.moved") or die }, sub { move("$file.moved", $file) or die },
+		qr/the state file ".*" was removed, or replaced by another one, while it was in use/ ])
+{
+	my ($what, $health, $break, $mend, $pattern) = @$case;
+	my $boot = $cluster->status($id)->{boot};
+
+	$offset = $cluster->log_size($id);
+	$break->();
+	health_becomes($what, $health);
+	$cluster->wait_for_log($id, qr/WARNING:  pg_leader: $pattern\n[^\n]*DETAIL:  \S[^\n]*\n[^\n]*HINT:  \S/, $offset);
+	$mend->();
+	health_becomes("$what, and mended", $sound);
+	$cluster->wait_for_log($id, qr/LOG:  pg_leader: no longer: $pattern/, $offset);
+	is(() = $cluster->log_of($id, $offset) =~ /WARNING:/g, 1, "$what: said once");
+	is($cluster->status($id)->{boot}, $boot, "$what: it goes on");
+}
+is($cluster->sql($leader, "SELECT pg_leader_transfer($id)"), $id, 'moved and moved back: it can save again');
+
+# ---- all state files are lost ----
+
+# The journals tell of the terms that were.
+($leader, $term) = $cluster->wait_for_leader('all lost: one leader before', $cluster->ids);
+$cluster->sql($leader, "SELECT pg_leader_transfer($_)") foreach ($cluster->others($leader))[0];
+($leader, $term) = $cluster->wait_for_leader('all lost: another leader', $cluster->ids);
+cmp_ok($term, '>', 1, 'all lost: terms have gone by');
+$cluster->stop($_) foreach $cluster->ids;
+my %lost = map { $_ => $cluster->log_size($_) } $cluster->ids;
+foreach my $member ($cluster->ids)
+{
+	unlink $cluster->state_file($member) or die;
+	$cluster->forget_state($member);
+	command_fails_like([ 'pg_leader_state', '--new', $cluster->state_file($member), '--node-id', $member, '--cluster', $cluster->{list} ],
+		qr/node $member has run before: its journal of events ".*" goes up to term \d+/, "all lost: no first file for node $member");
+}
+$cluster->start_all;
+my ($new_leader, $new_term) = $cluster->wait_for_leader('all lost: a leader again', $cluster->ids);
+foreach my $member ($cluster->ids)
+{
+	my ($first) = $cluster->log_of($member, $lost{$member}) =~ /node $member of 3 members started in term (\d+)\n.*no state file was found, so one was created/;
+
+	# the last to be stopped may have gone on
+	cmp_ok($first // 0, '>=', $term, "all lost: node $member starts in the term of its journal, and abstains");
+	cmp_ok($new_term, '>', $first // 0, "all lost: the new leader's term is above it");
+}
+
 # ---- while another one is down ----
 
 # All others have to answer.  Until then it does not count, so there is no

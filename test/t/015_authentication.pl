@@ -160,6 +160,15 @@ write_keys($id, 1);
 reload($id, says(1));
 same_leader('wrong key: mended');
 
+# ---- the file is looked at while the keys of it are in use ----
+
+my $looked = $cluster->log_size($id);
+chmod 0644, $file{$id} or die $!;
+$cluster->wait_for_log($id, qr/WARNING:  pg_leader: the secret file "\Q$file{$id}\E" is open to others: its permissions are 0644\n[^\n]*DETAIL:  This member goes on with the keys[^\n]*\n[^\n]*HINT:  [^\n]*exchange the key\./, $looked);
+chmod 0600, $file{$id} or die $!;
+$cluster->wait_for_log($id, qr/LOG:  pg_leader: no longer: the secret file "\Q$file{$id}\E" is open to others/, $looked);
+same_leader('looked at');
+
 # ---- a reload with a file that cannot be used ----
 
 foreach my $case (

@@ -254,6 +254,63 @@ is($cluster->sql(1, "SELECT count(*), count(ago), count(boot_time), count(lease_
 	"$count|$count|0|0|0", 'machine: times of its earlier start are not shown');
 is($cluster->sql(1, "SELECT count(*) > 0 AND count(*) = count(boot_time) FROM pg_leader_events WHERE number > $count"), 't', 'machine: those of this one are');
 
+# ---- the process that writes the journal ----
+
+sub recorder { return $cluster->titled(shift, qr/\bpg_leader recorder\b/); }
+
+# journal_has(WHAT, ID): all events that are shown are in the journal.
+sub journal_has
+{
+	my ($what, $id) = @_;
+
+	$cluster->wait_until("$what: the journal has all events", sub {
+		my ($out) = run_command([ 'pg_leader_state', '--events', journal($id) ]);
+		return join("\n", map { join '|', (split /\t/)[ 0, 6 ] } split /\n/, $out) eq join("\n", map { join '|', @$_[ 0, 5 ] } events($id));
+	});
+	return;
+}
+
+# Another leader, and so events on all members.
+sub new_event
+{
+	my $what = shift;
+
+	($leader, $term) = $cluster->wait_for_leader("$what: one leader", $cluster->ids);
+	my ($to) = $cluster->others($leader);
+	is($cluster->sql($leader, "SELECT pg_leader_transfer($to)"), $to, "$what: a transfer");
+	($leader, $term) = $cluster->wait_for_leader("$what: all agree on the new one", $cluster->ids);
+	return;
+}
+
+# A disk that hangs: the elections go on, and what happened is written afterwards.
+my $recorder = recorder(2);
+kill 'STOP', $recorder;
+$from = last_number(2);
+new_event('held up');
+cmp_ok(last_number(2), '>', $from, 'held up: events are shown');
+unlike((run_command([ 'pg_leader_state', '--events', journal(2) ]))[0], qr/^@{[ $from + 1 ]}\t/m, 'held up: and not written');
+kill 'CONT', $recorder;
+journal_has('held up', 2);
+
+# Told to end, it comes back and goes on.
+kill 'TERM', $recorder;
+$cluster->wait_until('told to end: there is another one', sub { my $pid = recorder(2); defined $pid && $pid != $recorder });
+new_event('told to end');
+journal_has('told to end', 2);
+
+# A journal that is taken away is begun anew, with all that is shown.
+rename journal(2), journal(2) . '.away' or die;
+journal_has('taken away', 2);
+
+# What is in its place can be no journal; it is tried again.
+$offset = $cluster->log_size(2);
+rename journal(2), journal(2) . '.away' or die;
+mkdir journal(2) or die;
+$cluster->wait_for_log(2, qr/WARNING:  pg_leader: could not write the journal of events: .*(?:Is a directory|is not a regular file)\n[^\n]*DETAIL:  It is tried again each second/, $offset);
+new_event('no file');
+rmdir journal(2) or die;
+journal_has('no file', 2);
+
 # ---- the title is PostgreSQL's to switch off ----
 
 $cluster->server(1)->append_conf('postgresql.conf', 'update_process_title = off');

@@ -103,18 +103,7 @@ sub lives
 	return (<$file> // '') !~ /^\d+ \(.*\) [ZX]/s;
 }
 
-sub notifier
-{
-	my $id = shift;
-	my ($postmaster, @children) = $cluster->processes($id);
-
-	foreach my $pid (@children)
-	{
-		open my $file, '<', "/proc/$pid/cmdline" or next;
-		return $pid if (<$file> // '') =~ /^postgres: .*\bpg_leader notify\b/;
-	}
-	return undef;
-}
+sub notifier { return $cluster->titled(shift, qr/\bpg_leader notify\b/); }
 
 # ---- from the start on ----
 

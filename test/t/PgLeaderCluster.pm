@@ -364,10 +364,10 @@ sub processes
 	return ($postmaster, grep { parent_of($_) == $postmaster } all_processes());
 }
 
-# The worker's process id.
-sub worker
+# titled(ID, PATTERN): the process of its server whose title matches.
+sub titled
 {
-	my ($self, $id) = @_;
+	my ($self, $id, $pattern) = @_;
 	my ($postmaster, @children) = $self->processes($id);
 
 	foreach my $pid (@children)
@@ -375,10 +375,13 @@ sub worker
 		open my $file, '<', "/proc/$pid/cmdline" or next;
 		my $line = <$file> // '';
 		close $file;
-		return $pid if $line =~ /^postgres: .*\bpg_leader: /;
+		return $pid if $line =~ /^postgres: .*$pattern/;
 	}
 	return undef;
 }
+
+# The worker's process id.
+sub worker { my ($self, $id) = @_; return $self->titled($id, qr/\bpg_leader: /); }
 
 sub all_processes { return map { m{/(\d+)$} } glob '/proc/[0-9]*'; }
 

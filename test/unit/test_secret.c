@@ -267,6 +267,25 @@ a_bad_file_changes_nothing(void **state)
 	secret_forget(&secret);
 }
 
+/* What happens to the file after its keys were read. */
+static void
+a_file_is_looked_after(void **state)
+{
+	(void) state;
+	write_text("1 " KEY_32 "\n");
+	assert_true(secret_look(path, error, hint));
+	assert_string_equal(error, "");
+	assert_int_equal(chmod(path, 0604), 0);
+	assert_false(secret_look(path, error, hint));
+	assert_has(error, "is open to others: its permissions are 0604");
+	assert_has(error, path);
+	assert_has(hint, "exchange the key");
+	assert_int_equal(unlink(path), 0);
+	assert_false(secret_look(path, error, hint));
+	assert_has(error, "No such file");
+	assert_has(hint, "Put it back");
+}
+
 static void
 a_fifo_holds_nobody_up(void **state)
 {
@@ -480,6 +499,7 @@ main(void)
 		cmocka_unit_test(malformed_lines_are_named_and_not_shown),
 		cmocka_unit_test(only_closed_files_are_taken),
 		file_test(a_bad_file_changes_nothing),
+		file_test(a_file_is_looked_after),
 		file_test(a_fifo_holds_nobody_up),
 		file_test(a_link_is_followed),
 		file_test(keys_are_replaced_and_wiped),
