@@ -57,8 +57,9 @@ DESCRIPTION
     stand      the test stand's scripts, and real servers in network namespaces
                whose links are cut; HAProxy, and an address that moves (as root)
     nemesis    random faults of all kinds at once on five real servers for 2
-               minutes, or as many as are named, while an observer asks them
-               all and a checker reads what they said (as root)
+               minutes, or as many as are named, and up to three times as long
+               on a machine that is too busy for enough of them, while an observer
+               asks them all and a checker reads what they said (as root)
 
     soak MINUTES, which is not one of them, goes on with random runs of the
     simulator from a new seed, 30 minutes by default.
