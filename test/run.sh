@@ -94,7 +94,7 @@ as_tester()
 		TMPDIR="$scratch/tmp" "$@"
 }
 
-# The command's orphans become this process's children, and are buried at once.
+# The command's orphans become this process's children, and are reaped at once.
 # Where PID 1 does that late or never, as in many containers, the zombie of a
 # killed server looks alive to the one that is started in its place.
 # shellcheck disable=SC2016
