@@ -135,13 +135,9 @@ sub mend
 sub await_end
 {
 	my ($self, $id) = @_;
-	my $end = BenchCluster::now() + BenchCluster::PATIENCE;
 
-	while (waitpid($self->{pid}{$id}, POSIX::WNOHANG()) == 0)
-	{
-		die "etcd on node $id does not end\n" if BenchCluster::now() > $end;
-		sleep(0.002);
-	}
+	Chaos::eventually(BenchCluster::PATIENCE, sub { waitpid($self->{pid}{$id}, POSIX::WNOHANG()) != 0 })
+	  or die "etcd on node $id does not end\n";
 	return;
 }
 

@@ -57,7 +57,7 @@ sub new
 		nodes => $options{nodes},
 		settings => "MIN_TIMEOUT=$options{min}\nMAX_TIMEOUT=$options{max}\nHEARTBEAT_TIMEOUT=$options{heartbeat}\n");
 	$self->{dir} = $self->{stand}{dir};
-	($self->{uid}, $self->{gid}) = (getpwnam($ENV{PGLD_USER} // 'postgres'))[ 2, 3 ];
+	($self->{uid}, $self->{gid}) = Chaos::owner();
 	$self->build;
 	return $self;
 }
@@ -123,31 +123,8 @@ sub start_node
 	return;
 }
 
-# All processes of a node: they stand in its directory.  The postmaster comes last.
-sub processes
-{
-	my ($self, $id) = @_;
-	my $data = "$self->{dir}/node$id";
-
-	return sort { $b <=> $a } grep { (readlink("/proc/$_/cwd") // '') eq $data }
-	  map { m{^/proc/(\d+)$} } glob '/proc/[0-9]*';
-}
-
-sub postmaster
-{
-	my ($self, $id) = @_;
-
-	return $self->postmaster_if_any($id) // die "node $id does not run\n";
-}
-
-# Its number stands in the file until the next start, also when it was killed.
-sub postmaster_if_any
-{
-	my ($self, $id) = @_;
-
-	open(my $file, '<', "$self->{dir}/node$id/postmaster.pid") or return;
-	return (<$file> // '') =~ /^(\d+)$/ ? $1 : undef;
-}
+# The postmaster comes last.
+sub processes { my ($self, $id) = @_; return sort { $b <=> $a } $self->{stand}->pids($id); }
 
 # ---- faults ----
 
@@ -157,7 +134,7 @@ sub prepare
 
 	return $self->prepare_cut($leader) if $fault eq 'isolate';
 	return $self->prepare_transfer($leader) if $fault eq 'transfer';
-	my $postmaster = $self->postmaster($leader);
+	my $postmaster = $self->{stand}->postmaster($leader) // die "node $leader does not run\n";
 	return sub { kill 'KILL', $postmaster } if $fault eq 'kill_postmaster';
 	# what pg_ctl stop sends
 	return sub { kill 'INT', $postmaster } if $fault eq 'graceful_stop';
@@ -234,12 +211,9 @@ sub mend
 	}
 	else
 	{
-		my $end = BenchCluster::now() + BenchCluster::PATIENCE;
-		while ($self->processes($leader) || -e "/proc/" . ($self->postmaster_if_any($leader) // 'none'))
-		{
-			die "processes of node $leader do not end\n" if BenchCluster::now() > $end;
-			sleep(0.002);
-		}
+		my $file = $self->{stand}->postmaster($leader) // 'none';
+		Chaos::eventually(BenchCluster::PATIENCE, sub { !$self->processes($leader) && !-e "/proc/$file" })
+		  or die "processes of node $leader do not end\n";
 		$self->start_node($leader);
 	}
 	return;

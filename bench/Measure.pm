@@ -89,7 +89,7 @@ sub run_time_waited
 }
 
 # Seconds that a server has spent on processors since its start: its postmaster and
-# what that has buried, and those of its processes that live.  $pids->() names them.
+# what that has reaped, and those of its processes that live.  $pids->() names them.
 sub server_cpu
 {
 	my ($pids) = @_;

@@ -117,7 +117,7 @@ find_missing()
 	done < <(wanted_packages "$1")
 }
 
-# Root, or whoever can become root.
+# Root, or a user who can become root.
 privileged()
 {
 	if is_root; then
@@ -241,7 +241,7 @@ while (( $# > 0 )); do
 done
 [[ -n $list ]] || usage_error "run, stand or test?"
 
-# Elsewhere than on Debian and its kin, whoever called finds out what is missing.
+# Elsewhere than on Debian and its kin, the caller finds out what is missing.
 if ! type -P dpkg-query >/dev/null; then
 	exit 0
 fi

@@ -242,7 +242,7 @@ read_config()
 			warn "$CONFIG_FILE: there is no setting named $name"
 	done < <(sed -nE 's/^[[:space:]]*([A-Za-z_][A-Za-z0-9_]*)=.*/\1/p' "$CONFIG_FILE")
 
-	# The user first, because "~" is his home in the paths.
+	# The user first, because "~" is its home in the paths.
 	# shellcheck source=/dev/null
 	PGLD_USER=$(. "$CONFIG_FILE" >/dev/null; printf '%s' "$PGLD_USER")
 	choose_server_user
@@ -482,7 +482,7 @@ node_exists()
 }
 
 # Does its server run?  pg_ctl would take for it what a killed one leaves: a
-# process that nobody has buried yet, or another one that got its number.
+# process that has not been reaped yet, or another one that got its number.
 node_running()
 {
 	# shellcheck disable=SC2016
@@ -502,9 +502,9 @@ node_has_children()
 		exit 1' sh "$(node_directory "$1")" 2>/dev/null
 }
 
-# Of a server that was killed: is its process still to be buried by its parent?
+# Of a server that was killed: is its process a zombie, which its parent has not reaped?
 # PostgreSQL does not start beside it.
-node_is_unburied()
+node_is_zombie()
 {
 	# shellcheck disable=SC2016
 	as_server sh -c 'read -r pid <"$1/postmaster.pid" && grep -q "^State:[[:blank:]]*Z" "/proc/$pid/status"' \

@@ -243,8 +243,8 @@ fi
 # PostgreSQL to judge.
 if node_exists "$id"; then
 	wait_while node_has_children "$id" || true
-	wait_while node_is_unburied "$id" ||
-		warn "node $id: the process of its killed server is a zombie, which its parent has to bury"
+	wait_while node_is_zombie "$id" ||
+		warn "node $id: the process of its killed server is a zombie: its parent has not reaped it"
 fi
 
 check_ports "$id"

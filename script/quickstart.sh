@@ -27,7 +27,7 @@ DESCRIPTION
     is left to do.
 
     As root, the servers run as PGLD_USER of the configuration; an ordinary
-    user runs them as himself, and is asked by sudo where root is needed: for
+    user runs them under that account, and sudo asks where root is needed: for
     packages, and to install the extension.  It builds in a directory of its
     own, so it leaves nothing in the source tree.
 

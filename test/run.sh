@@ -57,8 +57,9 @@ DESCRIPTION
     stand      the test stand's scripts, and real servers in network namespaces
                whose links are cut; HAProxy, and an address that moves (as root)
     nemesis    random faults of all kinds at once on five real servers for 2
-               minutes, or as many as are named, while an observer asks them
-               all and a checker reads what they said (as root)
+               minutes, or as many as are named, and up to three times as long
+               on a machine that is too busy for enough of them, while an observer
+               asks them all and a checker reads what they said (as root)
 
     soak MINUTES, which is not one of them, goes on with random runs of the
     simulator from a new seed, 30 minutes by default.
@@ -93,7 +94,7 @@ as_tester()
 		TMPDIR="$scratch/tmp" "$@"
 }
 
-# The command's orphans become this process's children, and are buried at once.
+# The command's orphans become this process's children, and are reaped at once.
 # Where PID 1 does that late or never, as in many containers, the zombie of a
 # killed server looks alive to the one that is started in its place.
 # shellcheck disable=SC2016

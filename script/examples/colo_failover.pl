@@ -171,7 +171,7 @@ $SIG{ALRM} = sub {
 	kill_shell();
 	fail($late);
 };
-# Whoever ends this program ends what it runs.
+# When this program ends, what it runs ends too.
 foreach my $name (qw(HUP INT TERM))
 {
 	$SIG{$name} = sub { kill_shell(); fail("ended by SIG$name"); };

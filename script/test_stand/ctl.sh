@@ -240,7 +240,7 @@ do_stop()
 
 has_processes()
 {
-	[[ -n $(node_processes "$1") ]] || node_is_unburied "$1"
+	[[ -n $(node_processes "$1") ]] || node_is_zombie "$1"
 }
 
 # A process that has been told to stop runs until it is its turn, and may give

@@ -247,21 +247,21 @@ in_namespace()
 
 # ---- links ----
 
-# Whoever changes links holds this lock until his subshell ends: what he has read
+# A script that changes links holds this lock until its subshell ends: what it has read
 # then is still so.
 lock_links()
 {
 	lock_file "$STAND_RECORDS/.links"
 }
 
-# For whoever makes or removes a stand: one at a time.  Nothing that is started
+# One script at a time makes or removes a stand.  Nothing that is started
 # meanwhile may inherit the lock.
 lock_stand()
 {
 	lock_file "$STAND_RECORDS/.lock"
 }
 
-# lock_file FILE: makes it, and its directory.  Who removes it holds it: whoever got
+# lock_file FILE: makes it, and its directory.  It is removed under the lock: a script that got
 # the lock of a file that is no longer there has locked nothing, and tries again.
 lock_file()
 {
@@ -684,7 +684,7 @@ print_nodes()
 	[[ -z $abstaining ]] || printf '* abstains from voting\n'
 }
 
-# How a link is, for whoever receives: "." whole, "x" cut, or per cent lost.
+# How a link is for the receiver: "." whole, "x" cut, or per cent lost.
 # shellcheck disable=SC2031
 link_mark()
 {

@@ -29,6 +29,34 @@ my $user = $> == 0 ? ($ENV{PGLD_USER} // 'postgres') : undef;
 
 sub now { return clock_gettime(CLOCK_BOOTTIME); }
 
+# Waits for something that has to happen: what the condition returns once that is
+# true, or nothing after so many seconds.
+sub eventually
+{
+	my ($seconds, $condition) = @_;
+	my $end = now() + $seconds;
+
+	while (1)
+	{
+		my $value = $condition->();
+		return $value if $value;
+		return if now() > $end;
+		sleep(0.005);
+	}
+}
+
+# All of a file; nothing where there is none.
+sub slurp
+{
+	my ($path) = @_;
+	open(my $file, '<', $path) or return '';
+	local $/;
+	return <$file> // '';
+}
+
+# User and group that servers run as.
+sub owner { return (getpwnam($user // (getpwuid($>))[0]))[ 2, 3 ]; }
+
 # A port that nobody has, for "udp" or "tcp"; not kept, so take them late.
 sub free_port
 {
@@ -78,11 +106,7 @@ sub new
 	}, $class;
 
 	chmod 0755, $dir;
-	if (defined $user)
-	{
-		my ($uid, $gid) = (getpwnam($user))[ 2, 3 ];
-		chown $uid, $gid, $dir;
-	}
+	chown owner(), $dir;
 	open(my $config, '>', $self->{config}) or die $!;
 	print $config <<"TEXT";
 N_NODES=$n
@@ -129,29 +153,25 @@ sub launch
 	{
 		waitpid($pid, 0);
 		next if $? == 0;
-		my $output = `cat $self->{dir}/launch$id.out`;
-		die "node $id was not launched:\n$output";
+		die "node $id was not launched:\n" . slurp("$self->{dir}/launch$id.out");
 	}
 	return;
 }
 
-# The postmaster's pid and all of its children's.
+# The postmaster's pid; its file stays where it was killed.  undef: it was never started,
+# or has been stopped.
+sub postmaster
+{
+	my ($self, $id) = @_;
+	return slurp("$self->{dir}/node$id/postmaster.pid") =~ /\A(\d+)$/m ? $1 : undef;
+}
+
+# All processes of a node's server: those that stand in its directory.
 sub pids
 {
 	my ($self, $id) = @_;
-
-	open(my $file, '<', "$self->{dir}/node$id/postmaster.pid") or return;
-	chomp(my $postmaster = <$file> // '');
-	return unless $postmaster =~ /^[0-9]+$/;
-	my @pids;
-	foreach my $stat (glob '/proc/[0-9]*/stat')
-	{
-		open(my $fh, '<', $stat) or next;
-		my $line = <$fh> // next;
-		my ($pid, $ppid) = $line =~ /^(\d+) \(.*\) \S (\d+)/ or next;
-		push @pids, $pid if $pid == $postmaster || $ppid == $postmaster;
-	}
-	return @pids;
+	return grep { (readlink("/proc/$_/cwd") // '') eq "$self->{dir}/node$id" && slurp("/proc/$_/comm") eq "postgres\n" }
+	  map { s|.*/||r } glob '/proc/[0-9]*';
 }
 
 # SIGKILL for everything that the given nodes run.  Returns when it was sent, in
@@ -173,15 +193,8 @@ sub kill_pids
 	my $at = now();
 
 	kill 'KILL', @pids;
-	foreach my $pid (@pids)
-	{
-		# reaped as well, for a server takes a zombie's pid file seriously
-		while (kill(0, $pid))
-		{
-			die "process $pid outlives SIGKILL" if now() > $at + 60;
-			sleep(0.002);
-		}
-	}
+	# reaped as well, for a server takes a zombie's pid file seriously
+	eventually(60, sub { !grep { kill(0, $_) } @pids }) or die "processes outlive SIGKILL";
 	return $at;
 }
 
@@ -205,7 +218,8 @@ sub query
 	return $? == 0 ? \@rows : undef;
 }
 
-# Until all of these nodes name the same leader in the same term: (leader, term).
+# Until all of these nodes name the same leader in the same term, and it says that it
+# holds a lease: (leader, term).
 sub wait_for_leader
 {
 	my ($self, @ids) = @_;
@@ -216,25 +230,22 @@ sub wait_for_leader
 sub wait_for_leader_above
 {
 	my ($self, $term, @ids) = @_;
-	my $end = now() + 60;
 	my $seen;
+	my $agreed = eventually(60, sub {
+			my (%views, %holds);
+			foreach my $id (@ids)
+			{
+				my $rows = $self->query($id, 'SELECT term, leader_id, is_leader FROM pg_leader_status');
+				my @view = defined $rows ? @{ $rows->[0] // [] } : ('down');
+				$holds{$id} = 1 if ($view[2] // '') eq 't';
+				$views{ join(' ', grep { defined } @view[ 0, 1 ]) } = 1;
+			}
+			my ($view, @others) = keys %views;
+			$seen = join(', ', $view, @others) . '; leases: ' . join(' ', sort keys %holds);
+			return !@others && $view =~ /^(\d+) (\d+)$/ && $1 > $term && $holds{$2} ? [ $2, $1 ] : undef;
+		}) // die "no leader with a lease that all of @ids agree on within 60 s: $seen";
 
-	while (now() < $end)
-	{
-		my %views;
-		$seen = '';
-		foreach my $id (@ids)
-		{
-			my $rows = $self->query($id,
-				'SELECT term, leader_id, is_leader FROM pg_leader_status');
-			my $view = defined $rows ? join(' ', @{ $rows->[0] }[ 0, 1 ]) : 'down';
-			$seen .= " [$id: $view]";
-			$views{$view} = 1;
-		}
-		my ($view, @others) = keys %views;
-		return ($2, $1) if !@others && $view =~ /^(\d+) (\d+)$/ && $1 > $term;
-	}
-	die "no leader that all agree on within 60 s:$seen";
+	return @$agreed;
 }
 
 # What a node's events say, added to $self->{leaders}: term -> who led it.

@@ -44,32 +44,25 @@ sub new
 		open(my $config, '>>', $self->{config}) or die $!;
 		print $config "PGLD_SECRET_FILE=$secret\n";
 		close $config;
-		my ($uid, $gid) = (getpwnam($ENV{PGLD_USER} // 'postgres'))[ 2, 3 ];
-		chown $uid, $gid, $secret;
+		chown Chaos::owner(), $secret;
 	}
 	$self->make_stranger;
 	$self->launch(1, $self->ids);
 	return $self;
 }
 
-sub must
-{
-	my (@command) = @_;
-	system(@command) == 0 or die "\"@command\" failed\n";
-	return;
-}
-
 sub make_stranger
 {
 	my ($self) = @_;
+	my @in = (qw(/sbin/ip -n), NAMESPACE);
 
 	$self->remove_stranger;
-	must(qw(ip netns add), NAMESPACE);
 	$self->{has_stranger} = 1;
-	must(qw(ip link add), CABLE, qw(type veth peer name eth0 netns), NAMESPACE);
-	must(qw(ip link set), CABLE, qw(master bpgldtest up));
-	must(qw(ip -n), NAMESPACE, qw(addr add), STRANGER . '/24', qw(dev eth0));
-	must(qw(ip -n), NAMESPACE, qw(link set eth0 up));
+	$self->run(qw(/sbin/ip netns add), NAMESPACE);
+	$self->run(qw(/sbin/ip link add), CABLE, qw(type veth peer name eth0 netns), NAMESPACE);
+	$self->run(qw(/sbin/ip link set), CABLE, qw(master bpgldtest up));
+	$self->run(@in, qw(addr add), STRANGER . '/24', qw(dev eth0));
+	$self->run(@in, qw(link set eth0 up));
 	return;
 }
 
@@ -126,6 +119,44 @@ sub begin_recording
 	return ($self->begin("pgldtest$id", $self->{flood}, 'record', $file, PORT, $seconds), $file);
 }
 
+# What the leader and a follower receive, recorded for each "kind": "old", before both
+# members begin anew; "greeted", while the other one does; and "new", after that.
+# Returns the leader, that follower, and {kind}{node}, the files.
+sub recordings
+{
+	my ($self) = @_;
+	my ($leader) = $self->settled;
+	my ($follower) = grep { $_ != $leader } $self->ids;
+	my %of;
+
+	$of{old}{$_} = $self->record($_, 1, "old$_") foreach $leader, $follower;
+	foreach my $id ($follower, $leader)
+	{
+		my $worker = $self->worker($id);
+		my ($target) = grep { $_ != $id } $leader, $follower;
+		my ($job, $recording) = $self->begin_recording($target, 3, "greeted$target");
+
+		$of{greeted}{$target} = $recording;
+		$self->expect_end('TERM', $id, $worker);
+		kill 'TERM', $worker;
+		sleep(2);
+		$self->settled;
+		$self->finished($job);
+	}
+	for (1 .. 10)
+	{
+		($leader) = $self->settled;
+		last if exists $of{old}{$leader};
+		$self->query($leader, "SELECT pg_leader_transfer($follower)");
+	}
+	($follower) = grep { $_ != $leader } sort keys %{ $of{old} };
+	$of{new}{$_} = $self->record($_, 2, "new$_") foreach $leader, $follower;
+	return ($leader, $follower, \%of);
+}
+
+# Which kind of these a mode sends, or makes its own datagrams of.
+sub kind_for { my ($mode) = @_; return $mode eq 'greeted' ? 'greeted' : $mode =~ /earlier/ ? 'old' : 'new'; }
+
 # Flood node ID: mode and file as of flood.c, source is ADDRESS:PORT.  With
 # {flood_nice} set, the stranger's niceness: real ones do not share our processors.
 sub flood
@@ -150,9 +181,9 @@ sub processor_time
 {
 	my ($pid) = @_;
 
-	open(my $file, '<', "/proc/$pid/stat") or die "process $pid is gone";
-	my ($user, $system) = (split ' ', (<$file> =~ /^.*\) (.*)/)[0])[ 11, 12 ];
-	return ($user + $system) / TICKS;
+	my ($user, $system) = (split ' ', Chaos::slurp("/proc/$pid/stat") =~ s/^.*\) //r)[ 11, 12 ];
+
+	return (($user // die "process $pid is gone") + $system) / TICKS;
 }
 
 # Memory that is a process's own, in kB.
@@ -160,17 +191,14 @@ sub memory
 {
 	my ($pid) = @_;
 
-	open(my $file, '<', "/proc/$pid/status") or die "process $pid is gone";
-	while (<$file>) { return $1 if /^RssAnon:\s+(\d+) kB/; }
-	die "process $pid does not say";
+	return Chaos::slurp("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die "process $pid is gone";
 }
 
 sub log_lines
 {
 	my ($self, $id) = @_;
 
-	open(my $log, '<', "$self->{dir}/node$id.log") or die "node $id has no log: $!";
-	my @lines = <$log>;
+	my @lines = split /^/, Chaos::slurp("$self->{dir}/node$id.log");
 	return scalar @lines;
 }
 

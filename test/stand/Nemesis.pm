@@ -277,9 +277,9 @@ sub loss_around
 sub postmaster
 {
 	my ($stand, $id) = @_;
-	open(my $file, '<', "$stand->{dir}/node$id/postmaster.pid") or die "node $id has no postmaster: $!\n";
-	chomp(my $pid = <$file> // '');
-	die "node $id has no postmaster\n" unless $pid =~ /^[0-9]+$/ && kill(0, $pid);
+	my $pid = $stand->postmaster($id);
+
+	die "node $id has no postmaster\n" unless defined $pid && kill(0, $pid);
 	return $pid;
 }
 
@@ -308,20 +308,15 @@ sub kill_at_once
 sub wait_until_back
 {
 	my ($stand, $id, $worker) = @_;
-	my $end = Chaos::now() + RECOVERY_LIMIT;
 	my $state;
 
-	while (Chaos::now() < $end)
-	{
-		my ($now) = $stand->workers($id);
-		if (defined $now && $now != $worker)
-		{
+	return if Chaos::eventually(RECOVERY_LIMIT, sub {
+			my ($now) = $stand->workers($id);
+			return 0 if !defined $now || $now == $worker;
 			my $rows = $stand->query($id, 'SELECT state FROM pg_leader_status');
 			$state = defined $rows ? $rows->[0][0] : undef;
-			return if ($state // '') eq 'taking part';
-		}
-		sleep(0.05);
-	}
+			return ($state // '') eq 'taking part';
+		});
 	die "node $id is not back within " . RECOVERY_LIMIT . ' s: ' . ($state // 'no answer') . "\n";
 }
 

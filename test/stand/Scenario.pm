@@ -1,6 +1,7 @@
 # test/stand/Scenario.pm
 #	  What the scenarios on the stand share: one cluster through a file, the record
-#	  of everything that its nodes have said, and the check of that record.
+#	  of everything that its nodes have said, and the check of that record, for the
+#	  most part by check_history.
 #
 # For partitions.pl, splits.pl and scenarios_*.pl; test_scenario_check.pl tests the
 # check by itself.
@@ -12,6 +13,7 @@ package Scenario;
 use strict;
 use warnings;
 
+use File::Temp ();
 use FindBin;
 use lib $FindBin::RealBin;
 
@@ -44,85 +46,38 @@ use constant {
 # ---- the check, which knows nothing of servers ----
 
 # A record is a reference to a hash: node -> list of its lives, each a hash with
-# {events}: as of Stand::events, {until}: when a lease that its events do not end
-# was last known to hold, undef: it was not, {forgot}: it began without the node's
+# {boot}, {events}: as of Stand::events, {until}: when a lease that its events do not
+# end was last known to hold, undef: it was not, {forgot}: it began without the node's
 # state file, so its terms are no later ones, {goes_on}: the node has been asked
 # late enough for a lease that does not hold to be over in its events.  Returns
-# what is wrong, in words.
+# what is wrong, in words: check_history's, and of what it does not look at.
 sub problems_of
 {
 	my ($record) = @_;
-	return (falling_terms($record), terms_with_two_leaders($record), terms_led_twice($record),
-		leases_without_end($record), overlapping_leases($record));
+	my $file = File::Temp->new;
+
+	print $file "pg_leader history 1\n", map { my $id = $_; map { history_of($id, $_) } @{ $record->{$id} } } sort keys %$record;
+	close $file;
+	my @said = `'$^X' '$FindBin::RealBin/check_history' '$file' 2>&1`;
+	die "check_history: @said" if $? >> 8 > 1;
+
+	# a record has few samples, and that is no fault of it
+	return ((map { /^violation: (?!too-little:)(.*)/ ? $1 : () } @said), leases_without_end($record), leases_of_old_terms($record));
 }
 
-sub falling_terms
+# A life in the words of a history.  A lease that was known to hold is a sample.
+sub history_of
 {
-	my ($record) = @_;
-	my @bad;
+	my ($id, $life) = @_;
+	my $us = sub { return defined $_[0] ? sprintf('%.0f', 1e6 * $_[0]) : '-' };
+	my @lines = map { [ 'event', $id, $life->{boot}, $_->{number}, $us->($_->{boot_time}), $_->{term}, $_->{role},
+			$_->{leader_id} // '-', $us->($_->{lease_start}), $us->($_->{lease_end}), $_->{reason} ] } @{ $life->{events} };
+	my ($held) = reverse grep { !$_->{over} } leases_of({ $id => [$life] });
 
-	foreach my $id (sort keys %$record)
-	{
-		my $highest = 0;
-		foreach my $life (@{ $record->{$id} })
-		{
-			$highest = 0 if $life->{forgot};
-			foreach my $event (@{ $life->{events} })
-			{
-				push @bad, "node $id: term $event->{term} after $highest" if $event->{term} < $highest;
-				$highest = max($highest, $event->{term});
-			}
-		}
-	}
-	return @bad;
-}
-
-sub terms_with_two_leaders
-{
-	my ($record) = @_;
-	my (%leaders, @bad);
-
-	foreach my $id (sort keys %$record)
-	{
-		foreach my $event (map { @{ $_->{events} } } @{ $record->{$id} })
-		{
-			$leaders{ $event->{term} }{$id} = 1 if $event->{role} eq 'leader';
-			$leaders{ $event->{term} }{ $event->{leader_id} } = 1 if defined $event->{leader_id};
-			push @bad, "node $id: $event->{reason}" if $event->{reason} =~ /has another leader/;
-		}
-	}
-	foreach my $term (sort { $a <=> $b } keys %leaders)
-	{
-		my @ids = sort keys %{ $leaders{$term} };
-		push @bad, "term $term has the leaders @ids" if @ids > 1;
-	}
-	return @bad;
-}
-
-# Who has ceased to lead a term does not lead it again, not in another life either.
-sub terms_led_twice
-{
-	my ($record) = @_;
-	my @bad;
-
-	foreach my $id (sort keys %$record)
-	{
-		my %times;
-		foreach my $life (@{ $record->{$id} })
-		{
-			my $leads = 0;
-			foreach my $event (@{ $life->{events} })
-			{
-				my $term = $event->{role} eq 'leader' ? $event->{term} : 0;
-				$times{$term}++ if $term != $leads;
-				$leads = $term;
-			}
-		}
-		delete $times{0};
-		push @bad, map { "node $id became leader of term $_ $times{$_} times" }
-		  sort { $a <=> $b } grep { $times{$_} > 1 } keys %times;
-	}
-	return @bad;
+	unshift @lines, [ 'fault', $lines[0][4] - 1, "wipe $id" ] if $life->{forgot};
+	push @lines, [ 'sample', $id, ($us->($life->{until})) x 2, ($life->{boot}) x 2, 'leader', $held->{term}, $id, 't', '-', '-', 't' ]
+	  if $held && defined $life->{until};
+	return map { join("\t", @$_) . "\n" } @lines;
 }
 
 # Such a lease would count as one of no length, which overlaps with nothing.
@@ -171,27 +126,14 @@ sub leases_of
 	return sort { $a->{start} <=> $b->{start} } @leases;
 }
 
-# At no instant two of them, and a later one is of a higher term.
-sub overlapping_leases
+# A later one is of a higher term.
+sub leases_of_old_terms
 {
 	my ($record) = @_;
-	my (@bad, $longest);
+	my @leases = leases_of($record);
 
-	foreach my $lease (leases_of($record))
-	{
-		if (defined $longest)
-		{
-			push @bad, sprintf('node %s holds a lease of term %d from %.6f, node %s its of term %d until %.6f',
-				$lease->{node}, $lease->{term}, $lease->{start},
-				$longest->{node}, $longest->{term}, $longest->{end} // $longest->{start})
-			  if $lease->{start} < ($longest->{end} // $longest->{start});
-			push @bad, "node $lease->{node} holds a lease of term $lease->{term} after one of $longest->{term}"
-			  if $lease->{term} <= $longest->{term};
-		}
-		$longest = $lease
-		  if !defined $longest || ($lease->{end} // $lease->{start}) >= ($longest->{end} // $longest->{start});
-	}
-	return @bad;
+	return map { "node $leases[$_]{node} holds a lease of term $leases[$_]{term} after one of $leases[ $_ - 1 ]{term}" }
+	  grep { $leases[$_]{term} <= $leases[ $_ - 1 ]{term} } 1 .. $#leases;
 }
 
 # ---- a cluster, and all that its nodes have said ----
@@ -452,7 +394,7 @@ sub lengthen_lease
 sub limit_file_size
 {
 	my ($self, $id, $pid, $bytes) = @_;
-	my ($uid, $gid) = (getpwnam($ENV{PGLD_USER} // 'postgres'))[ 2, 3 ];
+	my ($uid, $gid) = Chaos::owner();
 	my @command = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', '--',
 		'prlimit', '--pid', $pid, "--fsize=$bytes");
 
@@ -491,33 +433,25 @@ sub kill_workers
 sub wait_for_start
 {
 	my ($self, $id, $time) = @_;
-	my $end = Chaos::now() + 20;
-
-	while (Chaos::now() < $end)
-	{
-		my $rows = $self->query($id,
-			"SELECT max(boot_time) FROM pg_leader_events WHERE reason = 'started'");
-		return $rows->[0][0] / 1e6 if defined $rows && ($rows->[0][0] || 0) / 1e6 > $time;
-		sleep(0.002);
-	}
-	die "node $id did not start within 20 s";
+	return Chaos::eventually(20, sub {
+			my $rows = $self->query($id, "SELECT max(boot_time) FROM pg_leader_events WHERE reason = 'started'") // return;
+			my $began = ($rows->[0][0] || 0) / 1e6;
+			return $began > $time ? $began : undef;
+		}) // die "node $id did not start within 20 s";
 }
 
 # Until a query of one value gives it.
 sub wait_for_value
 {
 	my ($self, $id, $sql, $wanted) = @_;
-	my $end = Chaos::now() + 20;
 	my $value;
 
-	while (Chaos::now() < $end)
-	{
-		my $rows = $self->query($id, $sql);
-		$value = defined $rows ? $rows->[0][0] // '' : 'no answer';
-		return if $value eq $wanted;
-		sleep(0.01);
-	}
-	die "node $id: $sql: is $value, not $wanted, after 20 s";
+	Chaos::eventually(20, sub {
+			my $rows = $self->query($id, $sql);
+			$value = defined $rows ? $rows->[0][0] // '' : 'no answer';
+			return $value eq $wanted;
+		}) or die "node $id: $sql: is $value, not $wanted, after 20 s";
+	return;
 }
 
 sub sleep_until

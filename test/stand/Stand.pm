@@ -89,7 +89,7 @@ sub take_stand
 	return $lock;
 }
 
-# One of the stand's scripts, or any other by its path; dies with what it said when it fails.
+# One of the stand's scripts, or any other program; dies with what it said when it fails.
 sub run
 {
 	my ($self, $script, @arguments) = @_;
@@ -108,8 +108,9 @@ sub try_run
 
 	if ($pid == 0)
 	{
+		open(STDIN, '<', '/dev/null');
 		open(STDERR, '>&', \*STDOUT);
-		exec($script =~ m{/} ? $script : "$top/script/test_stand/$script", @arguments)
+		exec(-x "$top/script/test_stand/$script" ? "$top/script/test_stand/$script" : $script, @arguments)
 		  or POSIX::_exit(127);
 	}
 	local $/;
@@ -144,46 +145,13 @@ sub settled
 	return $self->wait_for_leader(@ids ? @ids : $self->ids);
 }
 
-# As Chaos.pm's, but the one that all name has to say that it holds a lease.
-sub wait_for_leader_above
-{
-	my ($self, $term, @ids) = @_;
-	my $end = Chaos::now() + 60;
-	my $seen;
-
-	while (Chaos::now() < $end)
-	{
-		my (%views, %holds);
-		foreach my $id (@ids)
-		{
-			my $rows = $self->query($id, 'SELECT term, leader_id, is_leader FROM pg_leader_status');
-			my @view = defined $rows ? @{ $rows->[0] // [] } : ('down');
-			$holds{$id} = 1 if ($view[2] // '') eq 't';
-			$views{ join(' ', grep { defined } @view[ 0, 1 ]) } = 1;
-		}
-		my ($view, @others) = keys %views;
-		return ($2, $1) if !@others && $view =~ /^(\d+) (\d+)$/ && $1 > $term && $holds{$2};
-		$seen = join(', ', $view, @others) . '; leases: ' . join(' ', sort keys %holds);
-		sleep(0.01);
-	}
-	die "no leader with a lease that all of @ids agree on within 60 s: $seen";
-}
-
 # ---- processes ----
 
 # Pids of a node's processes whose titles match.
 sub titled
 {
 	my ($self, $id, $title) = @_;
-	my @found;
-
-	foreach my $pid ($self->pids($id))
-	{
-		open(my $file, '<', "/proc/$pid/cmdline") or next;
-		my $text = <$file> // next;
-		push @found, $pid if $text =~ $title;
-	}
-	return @found;
+	return grep { Chaos::slurp("/proc/$_/cmdline") =~ $title } $self->pids($id);
 }
 
 # The processes that are the member of a node: one, or none for a moment.
@@ -209,28 +177,24 @@ sub worker
 sub freeze
 {
 	my ($self, @ids) = @_;
-	my $end = Chaos::now() + 60;
 	my @found;
 
 	# A postmaster that has been told to stop runs until it is its turn, and may
 	# start another process until then.
-	while (Chaos::now() < $end)
-	{
-		@found = map { my $id = $_; map { [ $id, $_ ] } $self->pids($id) } @ids;
-		my @going_on = map { $_->[1] } grep { goes_on($_->[1]) } @found;
-		return @found unless @going_on;
-		kill 'STOP', @going_on;
-		sleep(0.001);
-	}
-	die "processes of @ids go on in spite of SIGSTOP";
+	Chaos::eventually(60, sub {
+			@found = map { my $id = $_; map { [ $id, $_ ] } $self->pids($id) } @ids;
+			my @going_on = map { $_->[1] } grep { goes_on($_->[1]) } @found;
+			kill 'STOP', @going_on;
+			return !@going_on;
+		}) or die "processes of @ids go on in spite of SIGSTOP";
+	return @found;
 }
 
 sub goes_on
 {
 	my ($pid) = @_;
 
-	open(my $file, '<', "/proc/$pid/stat") or return 0;
-	return (<$file> // '') =~ /^.*\) [^TtZX] /;
+	return Chaos::slurp("/proc/$pid/stat") =~ /^.*\) [^TtZX] /;
 }
 
 # SIGKILL for processes that "freeze" has returned.  Returns when it was sent, after
@@ -269,15 +233,11 @@ sub unexpected_ends
 	my ($self) = @_;
 	my (%expected, @found);
 
-	if (open(my $file, '<', "$self->{dir}/expected"))
-	{
-		while (<$file>) { $expected{$2}{"$1 $3"} = 1 if /^(\w+) (\d+) (\d+)$/; }
-	}
+	foreach (split /\n/, Chaos::slurp("$self->{dir}/expected")) { $expected{$2}{"$1 $3"} = 1 if /^(\w+) (\d+) (\d+)$/; }
 	foreach my $id ($self->ids)
 	{
-		my @lines;
-		if (open(my $log, '<', "$self->{dir}/node$id.log")) { @lines = <$log>; }
-		else { push @found, "node $id has no log: $!"; }
+		my @lines = split /^/, Chaos::slurp("$self->{dir}/node$id.log");
+		push @found, "node $id has no log" unless @lines;
 		push @found, map { "node $id: $_" } suspicious_lines($expected{$id} // {}, @lines);
 	}
 	return @found;

@@ -68,32 +68,7 @@ sub flooded
 sub abuse
 {
 	my ($stand, $authentication) = @_;
-	my ($leader) = $stand->settled;
-	my ($follower, $other) = grep { $_ != $leader } $stand->ids;
-	my (%old, %file, %greeted);
-
-	foreach my $id ($leader, $follower) { $old{$id} = $stand->record($id, 1, "old$id"); }
-
-	# each begins anew: what was recorded is of an earlier start from here on
-	foreach my $id ($follower, $leader)
-	{
-		my $worker = $stand->worker($id);
-		my ($target) = grep { $_ != $id } $leader, $follower;
-		my ($job, $recording) = $stand->begin_recording($target, 3, "greeted$target");
-
-		$greeted{$target} = $recording;
-		$stand->expect_end('TERM', $id, $worker);
-		kill 'TERM', $worker;
-		sleep(2);
-		$stand->settled;
-		$stand->finished($job);
-	}
-	($leader) = $stand->settled;
-
-	# the recordings are of two nodes, one of which leads most of the time
-	($follower, $other) = sort { exists $old{$b} <=> exists $old{$a} } grep { $_ != $leader } $stand->ids;
-	my $node = $leader;
-	foreach my $id ($leader, $follower) { $file{$id} = $stand->record($id, 2, "new$id"); }
+	my ($leader, $follower, $recordings) = $stand->recordings;
 
 	foreach my $mode (sort keys %expected)
 	{
@@ -105,8 +80,7 @@ sub abuse
 			foreach my $pair (@pairs)
 			{
 				my ($target, $source) = @$pair;
-				my $recording = $mode eq 'greeted' ? $greeted{$target} : $mode =~ /earlier/ ? $old{$target} : $file{$target};
-				next unless defined $recording;
+				my $recording = $recordings->{ Abuse::kind_for($mode) }{$target};
 				my $reason = $expected{$mode}[ $as eq 'member' ];
 				$reason = 'not meant for this start' if $mode eq 'unsigned' && $as eq 'member' && !$authentication;
 				my $what = ($authentication ? 'with a secret' : 'without') . ", $mode, "

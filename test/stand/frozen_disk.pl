@@ -48,14 +48,10 @@ END
 sub comes_true
 {
 	my ($what, $condition) = @_;
-	my $end = Chaos::now() + LIMIT;
-	my $is_true;
-
-	sleep(0.02) until ($is_true = $condition->()) || Chaos::now() > $end;
-	return ok($is_true, $what);
+	return ok(Chaos::eventually(LIMIT, $condition), $what);
 }
 
-sub log_of { my ($id) = @_; local (@ARGV, $/) = ("$stand->{dir}/node$id.log"); return scalar <>; }
+sub log_of { my ($id) = @_; return Chaos::slurp("$stand->{dir}/node$id.log"); }
 
 sub value { my ($id, $sql) = @_; my $rows = $stand->query($id, $sql) // return ''; return $rows->[0][0]; }
 
@@ -63,7 +59,6 @@ sub journal { my ($id) = @_; return scalar `'$stand->{bin}/pg_leader_state' --ev
 
 # ---- all members' state on a disk of its own ----
 
-my ($uid, $gid) = (getpwnam($ENV{PGLD_USER} // 'postgres'))[ 2, 3 ];
 mkdir $disk or die "$disk: $!";
 open(my $image, '>', "$stand->{dir}/image") or die $!;
 truncate($image, 16 << 20) or die $!;
@@ -72,7 +67,7 @@ $stand->run('/sbin/mkfs.ext4', '-q', '-F', "$stand->{dir}/image");
 my ($status, $said) = $stand->try_run('/bin/mount', '-o', 'loop', "$stand->{dir}/image", $disk);
 plan skip_all => "no loop mounts here: $said" if $status != 0;
 $is_mounted = 1;
-chown $uid, $gid, $disk or die $!;
+chown Chaos::owner(), $disk or die $!;
 chmod 0700, $disk or die $!;
 
 $stand->launch(1, @all);

@@ -61,7 +61,7 @@ $stand->run('/sbin/ip', 'addr', 'add', "$gateway/24", 'dev', 'bpgldtest');
 
 sub configure
 {
-	my ($text) = do { local (@ARGV, $/) = ("$top/config/haproxy.cfg"); <> };
+	my ($text) = Chaos::slurp("$top/config/haproxy.cfg");
 
 	$text =~ s{^\s*(?:user|group) haproxy\n}{}mg;
 	$text =~ s{bind :5000}{bind $gateway:$port};
@@ -95,7 +95,7 @@ is($status, 0, 'HAProxy accepts the sample as it is') or diag($output);
 my $pidfile = "$stand->{dir}/haproxy.pid";
 ($status, $output) = $stand->try_run('/usr/sbin/haproxy', '-D', '-p', $pidfile, '-f', "$stand->{dir}/haproxy.cfg");
 is($status, 0, 'HAProxy starts') or diag($output);
-$haproxy = do { local (@ARGV, $/) = ($pidfile); <> } =~ /^(\d+)\n\z/ ? $1 : die "$pidfile names no process";
+$haproxy = Chaos::slurp($pidfile) =~ /^(\d+)\n\z/ ? $1 : die "$pidfile names no process";
 
 # ---- the client ----
 

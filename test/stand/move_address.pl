@@ -77,18 +77,13 @@ sub watch
 	}
 }
 
-sub watched
-{
-	open(my $in, '<', "$stand->{dir}/watched") or die $!;
-	return map { chomp; [ /^(\S+) \[(.*)\]$/ ] } <$in>;
-}
+sub watched { return map { [ /^(\S+) \[(.*)\]$/ ] } split /\n/, Chaos::slurp("$stand->{dir}/watched"); }
 
 sub wait_until_at
 {
 	my ($name, @ids) = @_;
-	my $end = Chaos::now() + LIMIT;
 
-	sleep(0.02) until join(' ', holders()) eq "@ids" || Chaos::now() > $end;
+	Chaos::eventually(LIMIT, sub { join(' ', holders()) eq "@ids" });
 	is(join(' ', holders()), "@ids", $name);
 	return;
 }
@@ -155,10 +150,7 @@ $stand->ctl("start $stopped");
 $stand->settled;
 my $orphaned = failover('postmaster killed', sub {
 	my ($old) = @_;
-	my ($postmaster) = $stand->pids($old);
-	open(my $file, '<', "$stand->{dir}/node$old/postmaster.pid") or die $!;
-	chomp($postmaster = <$file>);
-	kill 'KILL', $postmaster;
+	kill 'KILL', $stand->postmaster($old);
 });
 
 my @two = grep { $_->[1] =~ / / } watched();
@@ -170,7 +162,6 @@ is(reached_at(($leader + 1) % 3), $leader, 'a neighbour reaches the new leader u
 $stand->ctl("start $orphaned");
 $stand->settled;
 my $dead = $leader;
-my @pids = $stand->pids($dead);
 $stand->kill_nodes($dead);
 ($leader, $term) = $stand->wait_for_leader_above($term, grep { $_ != $dead } @all);
 wait_until_at('a server killed outright leaves the address behind', sort($dead, $leader));
@@ -193,19 +184,14 @@ sub start_run
 # finish(PID): its exit status.
 sub finish { waitpid($_[0], 0); return $? >> 8; }
 
-sub run_messages
-{
-	open(my $in, '<', "$stand->{dir}/run_messages") or die $!;
-	return join('', <$in>);
-}
+sub run_messages { return Chaos::slurp("$stand->{dir}/run_messages"); }
 
 my @on = (ADDRESS . '/24', 'eth0');
 my ($namespace) = `ip netns exec pgldtest$dead stat -Lc %i /proc/self/ns/net` =~ /(\d+)/;
 my $newest = "/run/pg_leader_address/${namespace}_eth0_@{[ADDRESS]}.newest";
 unlink $newest;
 my $gained = start_run($dead, '--probe', 5, @on, 'gained_lease');
-my $end = Chaos::now() + LIMIT;
-sleep(0.01) until -s $newest || Chaos::now() > $end;
+Chaos::eventually(LIMIT, sub { -s $newest });
 is(finish(start_run($dead, @on, 'lost_lease')), 0, 'lost_lease while a gained_lease asks for the address');
 is(waitpid($gained, POSIX::WNOHANG()), 0, 'does not wait for it');
 is(finish($gained), 0, 'gained_lease, outrun');

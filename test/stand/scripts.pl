@@ -38,27 +38,35 @@ $ENV{HOME} = $dir;
 # ---- running things ----
 
 # (exit status, standard output and standard error together)
-sub run
+sub run { return Stand->try_run(@_); }
+
+sub must { return Stand->run(@_); }
+
+# A process of ours that goes on, until "end"; its pid.
+sub start
 {
 	my (@command) = @_;
-	my $pid = open(my $pipe, '-|') // die "fork: $!";
-	if ($pid == 0)
-	{
-		open(STDIN, '<', '/dev/null');
-		open(STDERR, '>&', \*STDOUT);
-		exec(@command) or POSIX::_exit(127);
-	}
-	local $/;
-	my $output = <$pipe> // '';
-	close $pipe;
-	return ($? & 127 ? 128 + ($? & 127) : $? >> 8, $output);
+	my $pid = fork // die "fork: $!";
+
+	if ($pid == 0) { exec(@command) or POSIX::_exit(127); }
+	return $pid;
 }
 
-sub must
+sub end { kill 'KILL', $_[0]; waitpid $_[0], 0; return; }
+
+sub slurp { return Chaos::slurp(@_); }
+
+sub eventually { return Chaos::eventually(30, @_); }
+
+sub node_pids { return $stand->pids(@_); }
+
+sub spew
 {
-	my ($status, $output) = run(@_);
-	die "@_: exit status $status\n$output" if $status != 0;
-	return $output;
+	my ($file, @text) = @_;
+	open(my $out, '>', "$dir/$file") or die "$file: $!";
+	print $out @text;
+	close $out;
+	return "$dir/$file";
 }
 
 # A script does what it should: its exit status, and what it says.
@@ -98,12 +106,7 @@ sub refused
 sub config_with
 {
 	my (%changed) = @_;
-	my $file = "$dir/changed.config";
-
-	open(my $out, '>', $file) or die $!;
-	print $out ". $config\n", map { "$_='$changed{$_}'\n" } sort keys %changed;
-	close $out;
-	return $file;
+	return spew('changed.config', ". $config\n", map { "$_='$changed{$_}'\n" } sort keys %changed);
 }
 
 # All that a stand is made of, and what is beside it, as text that can be compared.
@@ -127,40 +130,11 @@ sub world
 	return $text . join(' ', map { s|.*/||r } sort glob '/run/pg_leader_stand/*');
 }
 
-sub node_pids
-{
-	my ($id) = @_;
-	return grep { (readlink("/proc/$_/cwd") // '') eq "$dir/node$id" && slurp("/proc/$_/comm") eq "postgres\n" }
-	  map { s|.*/||r } glob '/proc/[0-9]*';
-}
-
-sub slurp
-{
-	my ($file) = @_;
-	open(my $in, '<', $file) or return '';
-	local $/;
-	return <$in> // '';
-}
-
 # The letter of each process of a node: T is stopped.
 sub node_states
 {
 	my ($id) = @_;
 	return join '', map { slurp("/proc/$_/stat") =~ /\) (\S)/ ? $1 : '' } node_pids($id);
-}
-
-# Waits for something that has to happen; whether it has.
-sub eventually
-{
-	my ($condition) = @_;
-	my $end = Chaos::now() + 30;
-
-	while (!$condition->())
-	{
-		return 0 if Chaos::now() > $end;
-		sleep(0.02);
-	}
-	return 1;
 }
 
 # ---- datagrams ----
@@ -280,6 +254,20 @@ sub expect
 	return $1;
 }
 
+# What is typed, and what has to appear then, in turn; the last that appeared.
+sub converse
+{
+	my ($terminal, @turns) = @_;
+	my $seen;
+
+	while (my ($text, $pattern) = splice @turns, 0, 2)
+	{
+		type_in($terminal, $text);
+		$seen = expect($terminal, $pattern);
+	}
+	return $seen;
+}
+
 # All the rest, and the exit status.
 sub finish
 {
@@ -300,14 +288,12 @@ script('a second net_init.sh says that all is there', 0, qr/\Athe stand is up al
 $stand->ctl('disconnect 0 1');
 $stand->ctl('loss 1 2 30');
 my $cut = world();
-my $inside = fork // die "fork: $!";
-if ($inside == 0) { exec('nsenter', '--net=/run/netns/' . namespace(1), 'sleep', '100') or POSIX::_exit(1); }
+my $inside = start('nsenter', '--net=/run/netns/' . namespace(1), 'sleep', '100');
 script('net_init.sh is content with a stand in use', 0, qr/up already/, 'net_init.sh', '-c', $config);
 is(world(), $cut, 'net_init.sh keeps the cuts');
 like(must('ip', 'netns', 'exec', namespace(2), 'nft', 'list', 'ruleset'), qr/< 30 .*from 1: 30 %/, 'net_init.sh keeps the losses');
 ok(kill(0, $inside), 'net_init.sh keeps what runs inside');
-kill 'KILL', $inside;
-waitpid $inside, 0;
+end($inside);
 $stand->ctl('flush');
 
 my @init = ("$scripts/net_init.sh", '-c');
@@ -414,15 +400,13 @@ script('net_down.sh without a stand is content', 0, qr/there is no stand/, 'net_
 # Somebody takes names that the stand had.
 must("$scripts/net_init.sh", '-c', $config);
 must(@$_) foreach [qw(ip netns del pgldtest1)], [qw(ip link del vpgldtest0)], [qw(ip netns add pgldtest1)], [qw(ip link add vpgldtest0 type bridge)];
-$inside = fork // die "fork: $!";
-if ($inside == 0) { exec('nsenter', '--net=/run/netns/pgldtest1', 'sleep', '100') or POSIX::_exit(1); }
+$inside = start('nsenter', '--net=/run/netns/pgldtest1', 'sleep', '100');
 ok(eventually(sub { (readlink("/proc/$inside/ns/net") // '') ne readlink('/proc/self/ns/net') }), "a process runs in somebody's namespace");
 refused("a name that was the stand's", 1, qr/already an interface vpgldtest0, which the test stand has not made/, "$scripts/net_init.sh", '-c', $config);
 script('net_down.sh leaves what has got a name of the stand', 0,
 	qr/link vpgldtest0 is no longer the one.*namespace pgldtest1 is no longer the one.*the stand is down/s, 'net_down.sh', '-c', $config);
 ok(kill(0, $inside) && -e '/run/netns/pgldtest1', 'with what runs in it');
-kill 'KILL', $inside;
-waitpid $inside, 0;
+end($inside);
 must(@$_) foreach [qw(ip netns del pgldtest1)], [qw(ip link del vpgldtest0)];
 is(world(), $bare, 'and all else is gone');
 
@@ -431,33 +415,22 @@ mkdir "$dir/killer" or die $!;
 foreach my $program (qw(ip ebtables-nft-restore mv))
 {
 	chomp(my $real = must('sh', '-c', "command -v $program"));
-	open(my $out, '>', "$dir/killer/$program") or die $!;
-	print $out <<"TEXT";
+	spew("killer/$program", <<"TEXT");
 #!/bin/sh
 n=\$((\$(cat $dir/killer/count) + 1))
 echo \$n >$dir/killer/count
 [ \$n -ne \$(cat $dir/killer/when) ] || { kill -KILL \$(cat $dir/killer/pid); exit 1; }
 exec $real "\$@"
 TEXT
-	close $out;
 	chmod 0755, "$dir/killer/$program";
-}
-
-sub write_number
-{
-	my ($file, $number) = @_;
-	open(my $out, '>', "$dir/killer/$file") or die $!;
-	print $out "$number\n";
-	close $out;
-	return;
 }
 
 my $two = config_with(N_NODES => 2);
 sub init_killed_at
 {
 	my ($when) = @_;
-	write_number('when', $when);
-	write_number('count', 0);
+	spew('killer/when', $when);
+	spew('killer/count', 0);
 	return run('sh', '-c', "echo \$\$ >$dir/killer/pid; PATH=$dir/killer:\$PATH exec $scripts/net_init.sh -c $two");
 }
 my ($status, $output) = init_killed_at(0);
@@ -606,9 +579,7 @@ must(@ctl, '-c', 'reconnect 0 1', '-c', 'd 1 2');
 is(cuts(), '1>2', '-c twice: both, in that order');
 ($status) = run(@ctl, '-c', 'isolate 9', '-c', 'flush');
 is("$status " . cuts(), '2 1>2', '-c twice: the second is not done when the first fails');
-open(my $file, '>', "$dir/commands") or die $!;
-print $file "# comment\n\n  flush   # and more\nd 0 1\nreconnect 9 9\nflush\n";
-close $file;
+spew('commands', "# comment\n\n  flush   # and more\nd 0 1\nreconnect 9 9\nflush\n");
 ($status, $output) = run(@ctl, '-f', "$dir/commands");
 is("$status " . cuts(), '2 0>1', '-f: commands up to the first that fails');
 like($output, qr/no node 9.*^ctl\.sh: \Q$dir\E\/commands, line 5: this failed, and the rest was not done$/ms, '-f: it says which one');
@@ -762,34 +733,18 @@ $stand->settled;
 # ---- ctl.sh at a terminal ----
 
 my $terminal = terminal(24, 80, "$scripts/ctl.sh --config $config");
-like(expect($terminal, qr/stand> /), qr/3 nodes: 0 1 2\..*"help"/, 'at a terminal it says where one is');
-type_in($terminal, "reco\t");
-expect($terminal, qr/reconnect /);
-type_in($terminal, "0 \t");
-expect($terminal, qr/both 0 1 2/);
-type_in($terminal, "1\t\n");
-expect($terminal, qr/the link from 0 to 1 is whole/);
+my $prompt = qr/stand> /;
+like(expect($terminal, $prompt), qr/3 nodes: 0 1 2\..*"help"/, 'at a terminal it says where one is');
+converse($terminal, "reco\t" => qr/reconnect /, "0 \t" => qr/both 0 1 2/, "1\t\n" => qr/the link from 0 to 1 is whole/);
 pass('the tab key completes a command, and lists what can follow');
-type_in($terminal, "sta\t");
-expect($terminal, qr/start status statistics/);
-type_in($terminal, "tu\t\n");
-like(expect($terminal, qr/all links are whole/), qr/\e\[32m\d +up +leader/, 'of several commands it completes what they share; colours');
-expect($terminal, qr/stand> /);
-type_in($terminal, "resume A\t\n");
-expect($terminal, qr/node 2: is not paused/);
+like(converse($terminal, "sta\t" => qr/start status statistics/, "tu\t\n" => qr/all links are whole/), qr/\e\[32m\d +up +leader/,
+	'of several commands it completes what they share; colours');
+expect($terminal, $prompt);
+converse($terminal, "resume A\t\n" => qr/node 2: is not paused/, '' => $prompt);
 pass('the tab key completes ALL');
-expect($terminal, qr/stand> /);
-type_in($terminal, "kill AL");
-expect($terminal, qr/kill AL/);
-type_in($terminal, "\x03");
-expect($terminal, qr/stand> /);
-type_in($terminal, "nonsense\n");
-expect($terminal, qr/there is no command "nonsense"/);
+converse($terminal, 'kill AL' => qr/kill AL/, "\x03" => $prompt, "nonsense\n" => qr/there is no command "nonsense"/);
 pass('Ctrl-C gives up the line, and neither ends the shell nor keeps the text');
-expect($terminal, qr/stand> /);
-type_in($terminal, "isolate 1\n");
-expect($terminal, qr/node 1 is cut off/);
-expect($terminal, qr/stand> /);
+converse($terminal, '' => $prompt, "isolate 1\n" => qr/node 1 is cut off/, '' => $prompt);
 type_in($terminal, "exit\n");
 ($status) = finish($terminal);
 is("$status " . cuts(), '0 0>1 1>0 1>2 2>1', 'a wrong command does not end it, exit does');
@@ -797,11 +752,7 @@ like(node_states($_), qr/^[^T]{4,}$/, "node $_ runs on after exit") foreach @all
 like(slurp("$dir/.pg_leader_stand_history"), qr/^reconnect 0 1 *\n.*^nonsense\nisolate 1\nexit\n/ms, 'what was typed is in the history file');
 unlike(slurp("$dir/.pg_leader_stand_history"), qr/kill/, 'what was given up is not');
 $terminal = terminal(24, 80, "$scripts/ctl.sh --config $config");
-expect($terminal, qr/stand> /);
-type_in($terminal, "\e[A\e[A");
-expect($terminal, qr/isolate 1/);
-type_in($terminal, "\x03");
-expect($terminal, qr/stand> /);
+converse($terminal, '' => $prompt, "\e[A\e[A" => qr/isolate 1/, "\x03" => $prompt);
 type_in($terminal, "\x04");
 is((finish($terminal))[0], 0, 'the history comes back in the next one, and Ctrl-D ends it');
 
@@ -902,15 +853,13 @@ foreach my $signal (qw(INT TERM))
 my %mine = (bridge => [qw(ip link add bforeign type bridge)], namespace => [qw(ip netns add foreign)],
 	chain => [qw(ebtables-nft -N foreign)], rule => [qw(ebtables-nft -A FORWARD -j foreign)]);
 must(@{ $mine{$_} }) foreach sort keys %mine;
-$inside = fork // die "fork: $!";
-if ($inside == 0) { exec('nsenter', '--net=/run/netns/' . namespace(1), 'sh', '-c', 'trap "" TERM INT HUP; sleep 100') or POSIX::_exit(1); }
+$inside = start('nsenter', '--net=/run/netns/' . namespace(1), 'sh', '-c', 'trap "" TERM INT HUP; sleep 100');
 ok(eventually(sub { (readlink("/proc/$inside/ns/net") // '') ne readlink('/proc/self/ns/net') }), 'a process of somebody is in a namespace');
 must(@ctl, '-c', 'kill 0', '-c', 'pause 1');
 
 # What looks like a server of node 0, and is not on the stand.
 must('cp', '-L', '/bin/sleep', "$dir/postgres");
-my $elsewhere = fork // die "fork: $!";
-if ($elsewhere == 0) { chdir "$dir/node0" or POSIX::_exit(1); exec("$dir/postgres", '600') or POSIX::_exit(1); }
+my $elsewhere = start('env', '-C', "$dir/node0", "$dir/postgres", '600');
 ok(eventually(sub { grep { $_ == $elsewhere } node_pids(0) }), 'a server of node 0 runs elsewhere');
 refused('--remove-nodes while a server runs elsewhere', 1, qr/node 0 runs, and not on this stand/, "$scripts/net_down.sh", '-c', $config, '--remove-nodes');
 {
@@ -921,8 +870,7 @@ refused('--remove-nodes while a server runs elsewhere', 1, qr/node 0 runs, and n
 like($output, qr/^node $_: stopped$/m, "it stopped node $_") foreach 1, 2;
 like($output, qr/node 0 runs, and not on this stand: it is left alone/, 'a server that runs elsewhere it leaves alone');
 ok(kill(0, $elsewhere), 'so that runs on');
-kill 'KILL', $elsewhere;
-waitpid $elsewhere, 0;
+end($elsewhere);
 unlink "$dir/postgres";
 is(join('', map { node_states($_) } @all), '', 'no server is left, and no part of one');
 waitpid $inside, 0;

@@ -57,14 +57,6 @@ sub end_observer
 	return $?;
 }
 
-sub contents
-{
-	my ($path) = @_;
-	open(my $file, '<', $path) or die "$path: $!";
-	local $/;
-	return scalar <$file>;
-}
-
 my @all = $cluster->ids;
 $cluster->launch(1, @all);
 my ($leader, $term) = $cluster->wait_for_leader(@all);
@@ -89,7 +81,7 @@ sleep(6);
 say_to_history('phase', microseconds(), 'end');
 is(end_observer($pid), 0, 'the observer ends at SIGTERM');
 undef $pid;
-diag(contents($told));
+diag(Chaos::slurp($told));
 
 my $before = -s $history;
 my $again = start_observer();
@@ -106,7 +98,7 @@ like($verdict, qr/^faults +kill 1$/m, 'the other writer is heard');
 my ($elections) = $verdict =~ /^elections +(\d+)/m;
 cmp_ok($elections, '>=', 2, 'both elections were seen');
 
-my $text = contents($history);
+my $text = Chaos::slurp($history);
 foreach ([ $leader, $term ], [ $new, $new_term ])
 {
 	my ($node, $of) = @$_;
@@ -128,14 +120,14 @@ is(join(' ', @numbers), join(' ', 1 .. @numbers), 'in which the numbers of its e
 unlike($text, qr/^lost\t/m, 'no event is lost');
 
 # A worker that is killed alone takes the shared memory with it, and not the server.
-my ($worker) = grep { contents("/proc/$_/cmdline") =~ /: pg_leader: [-a-z]+[^,]*, term/ } $cluster->pids($new);
+my ($worker) = grep { Chaos::slurp("/proc/$_/cmdline") =~ /: pg_leader: [-a-z]+[^,]*, term/ } $cluster->pids($new);
 $pid = start_observer('--append');
 sleep(1);
 kill 'KILL', $worker;
 sleep(3);
 is(end_observer($pid), 0, 'a second observer adds to the history');
 undef $pid;
-my ($added) = substr(contents($history), $before);
+my ($added) = substr(Chaos::slurp($history), $before);
 @lives = lives($added, $new);
 is(@lives, 2, 'a worker that is started anew is another life');
 like($added, qr/^event\t$new\t$lives[0]\t[^\n]*\n(?:.*\n)*event\t$new\t$lives[1]\t/m, 'the events of both are told');

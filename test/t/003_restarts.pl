@@ -34,7 +34,7 @@ foreach my $id ($cluster->others($leader))
 }
 
 # Until the one that was killed last is free of the promise that it found in its
-# store, nobody can win without it: a leader that stops hands over in vain.
+# store, nobody can win without it: a hand-over of a leader that stops fails.
 my ($last) = reverse $cluster->others($leader);
 $cluster->wait_until(
 	"follower $last is no longer bound by a promise of before its restart",

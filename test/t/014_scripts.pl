@@ -91,7 +91,7 @@ script('launched again', 0, qr/runs already/, qr/^$/, 'nodelaunch.sh', 0);
 script('a half-typed command stops nothing', 2, qr/^$/, qr/NODE_ID is missing/, 'nodestop.sh');
 script('still there', 0, qr/^node 0/, qr/^$/, 'watchpsql.sh', '--once', 0);
 
-# killed: at once, when its process may not be buried yet, it does not run
+# killed: at once, when its process may not be reaped yet, it does not run
 my ($postmaster) = split /\n/, slurp_file("$dir/node0/postmaster.pid");
 kill 'KILL', $postmaster;
 script('killed: does not run', 0, qr/^node 0: does not run$/, qr/^$/, 'nodestop.sh', 'ALL');

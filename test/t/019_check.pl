@@ -43,7 +43,7 @@ sub at
 	return ('-h', $server->host, '-p', $server->port);
 }
 
-# As whoever the template was made by.
+# As the user that made the template.
 my $role = getpwuid($<);
 $ENV{PGUSER} = $role;
 
