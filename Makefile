@@ -24,7 +24,7 @@ OBJS := $(server_objects) $(node_sources:.c=.o) $(raft_sources:.c=.o)
 # The same sources for programs that are no backend.  Without the network, and so
 # without what authentication needs: this program only looks into files.
 frontend_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) tools/pg_leader_state.c \
-	$(filter-out node/addresses.c node/home.c node/intake.c node/lookup.c node/scheduler.c node/transport.c node/secret.c,$(node_sources)))
+	$(filter-out node/addresses.c node/home.c node/sockets.c node/lookup.c node/scheduler.c node/transport.c node/secret.c,$(node_sources)))
 
 # PGXS would run these against whatever server is there; see check-sql.
 REGRESS = interface privileges settings

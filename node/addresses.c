@@ -153,6 +153,18 @@ addresses_set_own(Addresses *addresses, int32_t own_id, const struct sockaddr_st
 	own->look_up_at = is_found && !address_is_any(listening) ? now + LOOK_UP_SILENCE : UINT64_MAX;
 }
 
+static bool
+others_are_elsewhere(const Addresses *addresses)
+{
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+	{
+		if (addresses->of[i].known && i != addresses->own_id &&
+			!address_is_loopback(&addresses->of[i].address))
+			return true;
+	}
+	return false;
+}
+
 /*
  * The own name was found: does this member listen where others will send to?  A second
  * look-up has to say so before it moves: some name servers answer with one of several
@@ -166,14 +178,19 @@ judge_own(Addresses *addresses, const LookupFound *found, uint64_t now)
 	char					text[CLUSTER_SOURCE_SIZE];
 
 	addresses_choose_own(found, &chosen);
-	if (address_equal(&chosen, &own->address))
-		addresses->moves = 0;
-	else if (!address_is_ours(&chosen))
+	address_format(&chosen, text, sizeof(text));
+	if (!address_is_ours(&chosen))
 	{
 		addresses->moves = 0;
-		address_format(&chosen, text, sizeof(text));
 		(void) snprintf(own->failure, sizeof(own->failure),
 						"its name leads to %s, which is not an address of this machine", text);
+	}
+	else if (address_equal(&chosen, &own->address))
+	{
+		addresses->moves = 0;
+		if (address_is_loopback(&chosen) && others_are_elsewhere(addresses))
+			(void) snprintf(own->failure, sizeof(own->failure),
+							"its name leads to %s, which other machines cannot reach", text);
 	}
 	else
 	{

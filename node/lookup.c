@@ -240,6 +240,14 @@ address_is_any(const struct sockaddr_storage *address)
 }
 
 bool
+address_is_loopback(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *) address)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *) address)->sin6_addr);
+}
+
+bool
 address_is_ours(const struct sockaddr_storage *address)
 {
 	struct sockaddr_storage any_port = *address;

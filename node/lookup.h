@@ -69,6 +69,9 @@ extern bool address_equal(const struct sockaddr_storage *a, const struct sockadd
 /* Does it stand for all addresses of a machine (0.0.0.0 or ::)? */
 extern bool address_is_any(const struct sockaddr_storage *address);
 
+/* Does it stay on its machine (127.0.0.0/8 or ::1)? */
+extern bool address_is_loopback(const struct sockaddr_storage *address);
+
 /*
  * Has this machine that address, now?  Asked by binding a socket to it, at any port.
  * Whatever else is in the way counts as yes.

@@ -162,7 +162,7 @@ bind_socket(const struct sockaddr_storage *address, const char *shown, char *err
 	/*
 	 * No SO_REUSEADDR or SO_REUSEPORT: with UDP they would let two processes share
 	 * the port, and each would get some of the datagrams.  The second is switched on
-	 * only for the moment in which a peer gets its own socket, see intake.c.
+	 * only for the moment in which a peer gets its own socket, see sockets.c.
 	 */
 	if ((address->ss_family == AF_INET6 &&
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||
@@ -214,7 +214,7 @@ connect_peers(Transport *transport, const Cluster *cluster, uint64_t now)
 
 		/* What can be in the way: no route to it yet, or too many open files. */
 		if (id != transport->own_id && peer->known &&
-			!intake_connect(&transport->intake, id, &peer->address, address_length(&peer->address)))
+			!sockets_connect(&transport->sockets, id, &peer->address, address_length(&peer->address)))
 			transport->connect_at = now + CONNECT_RETRY;
 	}
 }
@@ -261,7 +261,7 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	transport->listening = address;
 	addresses_set_own(&transport->addresses, node_id, &address,
 					  place.is_name && strcmp(place.host, own->host) == 0, clock_now());
-	if (!intake_open(&transport->intake, transport->fd))
+	if (!sockets_open(&transport->sockets, transport->fd))
 	{
 		(void) fail(error, hint, "It will be tried again.",
 					"could not watch the socket: %s", strerror(errno));
@@ -313,19 +313,19 @@ transport_tend(Transport *transport, const Cluster *cluster, const uint64_t *hea
 int
 transport_pollable(const Transport *transport)
 {
-	return transport->intake.epoll_fd;
+	return transport->sockets.epoll_fd;
 }
 
 uint64_t
 transport_deadline(const Transport *transport)
 {
-	return intake_deadline(&transport->intake);
+	return sockets_deadline(&transport->sockets);
 }
 
 void
 transport_close(Transport *transport)
 {
-	intake_close(&transport->intake);
+	sockets_close(&transport->sockets);
 
 	/* A struct that is all zero was never opened. */
 	if (transport->fd > 0)
@@ -437,23 +437,23 @@ transport_check(Transport *transport, const Cluster *cluster, const uint8_t *dat
 	}
 }
 
-/* What the intake has counted goes where everything is counted. */
+/* What the sockets have counted goes where everything is counted. */
 static void
 take_counters(Transport *transport)
 {
-	Intake *intake = &transport->intake;
+	Sockets *sockets = &transport->sockets;
 
-	transport->counters.receive_errors += intake->errors;
-	transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] += intake->overflowed_member;
-	transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] += intake->overflowed_others;
-	intake->errors = intake->overflowed_member = intake->overflowed_others = 0;
+	transport->counters.receive_errors += sockets->errors;
+	transport->counters.dropped[TRANSPORT_DROP_QUEUE_MEMBER] += sockets->overflowed_member;
+	transport->counters.dropped[TRANSPORT_DROP_QUEUE_OTHERS] += sockets->overflowed_others;
+	sockets->errors = sockets->overflowed_member = sockets->overflowed_others = 0;
 }
 
 TransportResult
 transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *message)
 {
-	IntakeDatagram datagram;
-	bool		   is_one = intake_next(&transport->intake, clock_now(), &datagram);
+	Datagram datagram;
+	bool	 is_one = sockets_next(&transport->sockets, clock_now(), &datagram);
 
 	take_counters(transport);
 	if (!is_one)

@@ -7,7 +7,7 @@
  * sender and, where there are keys, is signed with one of them.  Whatever fails
  * is dropped and counted by reason, cheap checks first.  Nothing here blocks, and
  * no error of sending or receiving is fatal.  How much of a flood gets as far as
- * these checks is the intake's business, see intake.h.
+ * these checks is the business of sockets.c, see sockets.h.
  * Freshness (does it echo our start?) is the core's business, see raft_receive.
  *
  * Called by the worker.  No backend symbols.
@@ -20,7 +20,7 @@
 
 #include "addresses.h"
 #include "cluster.h"
-#include "intake.h"
+#include "sockets.h"
 #include "secret.h"
 #include "../raft/message.h"
 
@@ -67,7 +67,7 @@ typedef struct Transport
 {
 	int32_t					own_id;
 	int						fd;			/* sends, and hears who is no peer; -1: closed */
-	Intake					intake;		/* what it and the peers' sockets receive */
+	Sockets					sockets;	/* what it and the peers' sockets receive */
 	uint64_t				connect_at; /* when to give peers sockets (again) */
 	Lookup				   *own_lookup; /* of the address to listen on, between attempts */
 	Secret				   *secret;		/* the caller's; without keys: no authentication */

@@ -476,8 +476,8 @@ part_unit()
 
 	as_tester make -s -C test/unit check || status=1
 	if is_root; then
-		say "# test_intake, as root"
-		env CMOCKA_MESSAGE_OUTPUT=TAP "$tree/build/unit/test_intake" || status=1
+		say "# test_sockets, as root"
+		env CMOCKA_MESSAGE_OUTPUT=TAP "$tree/build/unit/test_sockets" || status=1
 	fi
 	return "$status"
 }

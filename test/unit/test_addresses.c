@@ -431,6 +431,22 @@ it_moves_to_no_address_of_another_machine(void **state)
 	assert_string_equal(place(0), "127.0.0.1:3500");
 	resolver_says("a", "127.0.0.1");
 	(void) pass(10 * SECOND);
+	assert_non_null(strstr(addresses.of[0].failure, "which other machines cannot reach"));
+}
+
+/* Debian's installer writes 127.0.1.1 for the machine's own name. */
+static void
+it_says_that_nobody_reaches_it_on_loopback(void **state)
+{
+	(void) state;
+	(void) listen_by_name("127.0.1.1");
+	(void) pass(10 * SECOND);
+	assert_string_equal(addresses.of[0].failure,
+						"its name leads to 127.0.1.1:3500, which other machines cannot reach");
+	assert_false(addresses_have_moved(&addresses));
+	assert_true(cluster_parse("a:3500, 127.0.0.9:3500", &cluster, error, hint));
+	addresses.of[1].address = address("127.0.0.9");
+	(void) pass(10 * SECOND);
 	assert_string_equal(addresses.of[0].failure, "");
 }
 
@@ -469,6 +485,7 @@ main(void)
 		addresses_test(it_listens_where_its_name_leads),
 		addresses_test(it_notices_that_its_name_leads_elsewhere),
 		addresses_test(it_moves_to_no_address_of_another_machine),
+		addresses_test(it_says_that_nobody_reaches_it_on_loopback),
 		addresses_test(nobody_takes_its_own_address),
 	};
 

@@ -852,7 +852,7 @@ peer_name_is_found_later(void **state)
 	}
 	resolver_says("localhost", "127.0.0.1");
 	assert_true(tend(&a, transport_tend_at(&a)));
-	assert_true(a.intake.sockets[2].fd >= 0);
+	assert_true(a.sockets.queues[2].fd >= 0);
 	assert_dropped(data, 0, TRANSPORT_DROP_MALFORMED);
 	message = greeting(0, 2);
 	transport_send(&a, &message);
@@ -921,7 +921,7 @@ peer_is_heard_at_each_of_its_addresses(void **state)
 	assert_true(transport_tend_at(&a) == 0);
 	assert_true(tend(&a, clock_now()));
 	assert_dropped(data, 0, TRANSPORT_DROP_MALFORMED);
-	assert_int_equal(((struct sockaddr_in *) &a.intake.sockets[2].peer)->sin_addr.s_addr,
+	assert_int_equal(((struct sockaddr_in *) &a.sockets.queues[2].peer)->sin_addr.s_addr,
 					 htonl(INADDR_LOOPBACK));
 }
 

@@ -1,5 +1,5 @@
 /*
- * node/intake.h
+ * node/sockets.h
  *	  Where datagrams come in: a socket for each peer, one for everybody else, and
  *	  a bound on the time that is spent on any of them.
  *
@@ -14,8 +14,8 @@
  * Decides nothing about a datagram: that is the transport's business, its only
  * caller.  No backend symbols.
  */
-#ifndef PG_LEADER_INTAKE_H
-#define PG_LEADER_INTAKE_H
+#ifndef PG_LEADER_SOCKETS_H
+#define PG_LEADER_SOCKETS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,35 +25,35 @@
 #include "../raft/raft.h"
 
 /* One socket for each node id, and the listener behind them. */
-#define INTAKE_LISTENER RAFT_MAX_NODES
-#define INTAKE_SOCKETS	(RAFT_MAX_NODES + 1)
+#define SOCKETS_LISTENER RAFT_MAX_NODES
+#define SOCKETS_N		 (RAFT_MAX_NODES + 1)
 
 /* Datagrams that are read by one system call, of a flooded queue and of another. */
-#define INTAKE_BATCH	  32
-#define INTAKE_CALM_BATCH 4
+#define SOCKETS_BATCH	   32
+#define SOCKETS_CALM_BATCH 4
 
 /*
  * So many in a window flood a queue, no more than half of that end it.  A member
  * sends a few with each heartbeat.
  */
-#define INTAKE_WINDOW	   UINT64_C(10000) /* us */
-#define INTAKE_FLOOD	   64
-#define INTAKE_MEMBER_READ UINT64_C(2000)  /* us between reads of flooded peers' queues */
-#define INTAKE_OTHERS_READ UINT64_C(10000) /* us between reads of a flooded listener's */
+#define SOCKETS_WINDOW		UINT64_C(10000) /* us */
+#define SOCKETS_FLOOD		64
+#define SOCKETS_MEMBER_READ UINT64_C(2000)	/* us between reads of flooded peers' queues */
+#define SOCKETS_OTHERS_READ UINT64_C(10000) /* us between reads of a flooded listener's */
 
 /*
  * How many a flooded queue is read at a time; peers' queues share the first, and
  * have the third each at least.  With a tag to check for each of them they are a
  * quarter of a processor.
  */
-#define INTAKE_MEMBER_BUDGET 256
-#define INTAKE_OTHERS_BUDGET 64
-#define INTAKE_LEAST_BUDGET	 8
+#define SOCKETS_MEMBER_BUDGET 256
+#define SOCKETS_OTHERS_BUDGET 64
+#define SOCKETS_LEAST_BUDGET  8
 
 /* How often the kernel is asked what did not fit into a queue that is not flooded. */
-#define INTAKE_COUNT_DROPS UINT64_C(1000000) /* us */
+#define SOCKETS_COUNT_DROPS UINT64_C(1000000) /* us */
 
-typedef struct IntakeSocket
+typedef struct SocketQueue
 {
 	int						fd; /* -1: there is none */
 	struct sockaddr_storage peer;
@@ -63,26 +63,26 @@ typedef struct IntakeSocket
 	uint32_t				in_window;		/* datagrams read since it began */
 	uint32_t				drops_seen;		/* of the kernel's counter */
 	uint64_t				count_drops_at; /* when it is looked at next, if there is no flood */
-} IntakeSocket;
+} SocketQueue;
 
-typedef struct IntakeDatagram
+typedef struct Datagram
 {
 	const uint8_t				  *bytes;
 	size_t						   length; /* MESSAGE_SIZE_LIMIT: maybe cut off */
 	const struct sockaddr_storage *source;
-} IntakeDatagram;
+} Datagram;
 
-typedef struct Intake
+typedef struct Sockets
 {
-	bool		 is_open;
-	int			 epoll_fd; /* readable when there is something to read */
-	IntakeSocket sockets[INTAKE_SOCKETS];
-	int			 n_flooded;				/* of them */
-	bool		 ready[INTAKE_SOCKETS]; /* has something, as far as known */
-	bool		 in_sweep;				/* some are ready */
-	int			 turn_of;				/* whose batch comes next */
-	int			 batch_n;				/* datagrams in the batch */
-	int			 batch_next;			/* the first that was not handed out yet */
+	bool		is_open;
+	int			epoll_fd; /* readable when there is something to read */
+	SocketQueue queues[SOCKETS_N];
+	int			n_flooded;		  /* of them */
+	bool		ready[SOCKETS_N]; /* has something, as far as known */
+	bool		in_sweep;		  /* some are ready */
+	int			turn_of;		  /* whose batch comes next */
+	int			batch_n;		  /* datagrams in the batch */
+	int			batch_next;		  /* the first that was not handed out yet */
 
 	/* when flooded queues are read again, and were looked at last */
 	uint64_t sweep_began;
@@ -93,39 +93,39 @@ typedef struct Intake
 	uint64_t overflowed_member; /* dropped by the kernel: a peer's queue was full */
 	uint64_t overflowed_others; /* and the listener's */
 
-	uint8_t					bytes[INTAKE_BATCH][MESSAGE_SIZE_LIMIT];
-	size_t					lengths[INTAKE_BATCH];
-	struct sockaddr_storage sources[INTAKE_BATCH];
-} Intake;
+	uint8_t					bytes[SOCKETS_BATCH][MESSAGE_SIZE_LIMIT];
+	size_t					lengths[SOCKETS_BATCH];
+	struct sockaddr_storage sources[SOCKETS_BATCH];
+} Sockets;
 
 /*
  * Take over a bound, non-blocking listener, which stays the caller's to close.
  * false: errno says why, and nothing is left open.
  */
-extern bool intake_open(Intake *intake, int listener);
+extern bool sockets_open(Sockets *sockets, int listener);
 
 /*
  * Give peer node_id a socket that is connected to "peer", or connect the one that
  * it has anew if that is another address.  false: errno says why; what this peer
  * sends then comes in by the listener.
  */
-extern bool intake_connect(Intake *intake, int32_t node_id,
-						   const struct sockaddr_storage *peer, socklen_t length);
+extern bool sockets_connect(Sockets *sockets, int32_t node_id,
+							const struct sockaddr_storage *peer, socklen_t length);
 
 /*
  * The next datagram; false: there is none to be read now.  *datagram is good until
  * the next call.  Queues take turns, and all that are ready have had theirs when
  * this returns false.
  */
-extern bool intake_next(Intake *intake, uint64_t now, IntakeDatagram *datagram);
+extern bool sockets_next(Sockets *sockets, uint64_t now, Datagram *datagram);
 
 /*
- * When intake_next() has to be called although epoll_fd is silent; UINT64_MAX: it
+ * When sockets_next() has to be called although epoll_fd is silent; UINT64_MAX: it
  * need not be, 0: at once.
  */
-extern uint64_t intake_deadline(const Intake *intake);
+extern uint64_t sockets_deadline(const Sockets *sockets);
 
 /* Safe to call twice, and on a struct that is all zero. */
-extern void intake_close(Intake *intake);
+extern void sockets_close(Sockets *sockets);
 
-#endif /* PG_LEADER_INTAKE_H */
+#endif /* PG_LEADER_SOCKETS_H */

@@ -1,5 +1,5 @@
 /*
- * test/unit/test_intake.c
+ * test/unit/test_sockets.c
  *	  Where datagrams come in: each peer has a queue of its own, a flood of one is
  *	  the others' business in nothing, and what is lost is counted.
  *
@@ -20,16 +20,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../../node/intake.h"
+#include "../../node/sockets.h"
 
-static Intake	intake;
+static Sockets	sockets;
 static int		listener;
 static uint16_t own_port;
 static int		peers[2]; /* sockets of nodes 0 and 1 */
 static int		nobody;	  /* of no member's */
 static uint64_t now;
 
-/* ---- system calls of the intake that tests look into, or let fail ---- */
+/* ---- system calls of the sockets that tests look into, or let fail ---- */
 
 static void (*while_shared)(void); /* called when a peer's socket is about to be connected */
 static int adding_fails;		   /* errno of what epoll is to watch from now on */
@@ -88,7 +88,7 @@ connect_peer(int32_t id, int fd)
 {
 	struct sockaddr_storage address = address_of(fd);
 
-	return intake_connect(&intake, id, &address, sizeof(struct sockaddr_in));
+	return sockets_connect(&sockets, id, &address, sizeof(struct sockaddr_in));
 }
 
 static int
@@ -101,7 +101,7 @@ set_up_at(uint32_t host)
 	nobody = free_socket();
 	own = address_of(listener);
 	own_port = ((struct sockaddr_in *) &own)->sin_port;
-	assert_true(intake_open(&intake, listener));
+	assert_true(sockets_open(&sockets, listener));
 	for (int i = 0; i < 2; i++)
 	{
 		peers[i] = free_socket();
@@ -131,8 +131,8 @@ tear_down(void **state)
 	while_shared = NULL;
 	adding_fails = 0;
 	assert_int_equal(seteuid(getuid()), 0);
-	intake_close(&intake);
-	intake_close(&intake);
+	sockets_close(&sockets);
+	sockets_close(&sockets);
 	close(listener);
 	close(nobody);
 	close(peers[0]);
@@ -159,7 +159,7 @@ send_from(int fd, int n)
 }
 
 static bool
-is_from(const IntakeDatagram *datagram, int fd)
+is_from(const Datagram *datagram, int fd)
 {
 	struct sockaddr_storage address = address_of(fd);
 
@@ -170,7 +170,7 @@ is_from(const IntakeDatagram *datagram, int fd)
 static bool
 is_readable(void)
 {
-	struct pollfd wait = {.fd = intake.epoll_fd, .events = POLLIN};
+	struct pollfd wait = {.fd = sockets.epoll_fd, .events = POLLIN};
 
 	return poll(&wait, 1, 0) > 0;
 }
@@ -179,11 +179,11 @@ is_readable(void)
 static int
 read_all(int fd, int *total)
 {
-	IntakeDatagram datagram;
-	int			   from = 0;
+	Datagram datagram;
+	int		 from = 0;
 
 	*total = 0;
-	while (intake_next(&intake, now, &datagram))
+	while (sockets_next(&sockets, now, &datagram))
 	{
 		assert_int_equal(datagram.length, MESSAGE_SIZE);
 		assert_int_equal(datagram.bytes[0], 7);
@@ -205,7 +205,7 @@ drain(void)
 
 		(void) read_all(nobody, &n);
 		total += n;
-		if (n == 0 && intake_deadline(&intake) == UINT64_MAX && !is_readable())
+		if (n == 0 && sockets_deadline(&sockets) == UINT64_MAX && !is_readable())
 			return total;
 		now += 1000;
 	}
@@ -227,8 +227,8 @@ everybody_is_heard(void **state)
 	assert_int_equal(read_all(nobody, &total), 3);
 	assert_int_equal(total, 6);
 	assert_false(is_readable());
-	assert_true(intake_deadline(&intake) == UINT64_MAX);
-	assert_int_equal(intake.errors, 0);
+	assert_true(sockets_deadline(&sockets) == UINT64_MAX);
+	assert_int_equal(sockets.errors, 0);
 }
 
 /* A peer's queue has what comes from its address, and nothing else. */
@@ -240,11 +240,11 @@ peers_have_queues_of_their_own(void **state)
 	(void) state;
 	send_from(peers[0], 1);
 	send_from(nobody, 1);
-	assert_int_equal(recv(intake.sockets[1].fd, bytes, sizeof(bytes), 0), -1);
-	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
-	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
-	assert_int_equal(recv(intake.sockets[INTAKE_LISTENER].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
-	assert_int_equal(recv(intake.sockets[INTAKE_LISTENER].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(recv(sockets.queues[1].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(recv(sockets.queues[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(recv(sockets.queues[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(recv(sockets.queues[SOCKETS_LISTENER].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(recv(sockets.queues[SOCKETS_LISTENER].fd, bytes, sizeof(bytes), 0), -1);
 }
 
 /* A socket with these options is refused our port. */
@@ -325,12 +325,12 @@ a_peer_is_heard_at_every_address(void **state)
 
 	send_from(nobody, 1);
 	send_from(peers[0], 1);
-	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
-	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(recv(sockets.queues[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(recv(sockets.queues[0].fd, bytes, sizeof(bytes), 0), -1);
 	assert_int_equal(read_all(nobody, &total), 1);
 	assert_int_equal(total, 1);
 	send_to(INADDR_LOOPBACK + 1, peers[0], 1);
-	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(recv(sockets.queues[0].fd, bytes, sizeof(bytes), 0), -1);
 	assert_int_equal(read_all(peers[0], &total), 1);
 	nobody_else_gets_the_port(state);
 	no_other_user_gets_the_port_meanwhile(state);
@@ -370,7 +370,7 @@ each_of_many_has_its_queue(void **state)
 
 			assert_true(connect_peer(2 + k, crowd[(k + round) % CROWD]));
 			(void) read_all(nobody, &total);
-			now += INTAKE_WINDOW;
+			now += SOCKETS_WINDOW;
 			assert_int_equal(total + drain(), CROWD);
 		}
 		while_shared = NULL;
@@ -378,8 +378,8 @@ each_of_many_has_its_queue(void **state)
 		send_from(nobody, 1);
 		for (int i = 0; i < CROWD; i++)
 		{
-			assert_int_equal(recv(intake.sockets[2 + i].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
-			assert_int_equal(recv(intake.sockets[2 + i].fd, bytes, sizeof(bytes), 0), -1);
+			assert_int_equal(recv(sockets.queues[2 + i].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+			assert_int_equal(recv(sockets.queues[2 + i].fd, bytes, sizeof(bytes), 0), -1);
 		}
 		assert_int_equal(drain(), 1);
 	}
@@ -391,9 +391,9 @@ each_of_many_has_its_queue(void **state)
 static void
 a_flood_holds_up_nobody_else(void **state)
 {
-	IntakeDatagram datagram;
-	int			   flooders[] = {nobody, peers[0], peers[1]};
-	int			   members[] = {peers[0], peers[1], peers[0]};
+	Datagram datagram;
+	int		 flooders[] = {nobody, peers[0], peers[1]};
+	int		 members[] = {peers[0], peers[1], peers[0]};
 
 	(void) state;
 	for (int i = 0; i < 3; i++)
@@ -402,10 +402,10 @@ a_flood_holds_up_nobody_else(void **state)
 
 		send_from(flooders[i], 20000);
 		send_from(members[i], 1);
-		while (intake_next(&intake, now, &datagram) && !is_from(&datagram, members[i]))
+		while (sockets_next(&sockets, now, &datagram) && !is_from(&datagram, members[i]))
 			before++;
 		assert_true(is_from(&datagram, members[i]));
-		assert_true(before <= INTAKE_BATCH);
+		assert_true(before <= SOCKETS_BATCH);
 		(void) drain();
 	}
 }
@@ -419,21 +419,21 @@ one_look_at_a_flood_is_bounded(void **state)
 	(void) state;
 	send_from(nobody, 1000);
 	(void) read_all(nobody, &total);
-	assert_int_equal(total, INTAKE_OTHERS_BUDGET);
+	assert_int_equal(total, SOCKETS_OTHERS_BUDGET);
 	send_from(peers[0], 1000);
 	n = read_all(peers[0], &total);
-	assert_int_equal(n, INTAKE_MEMBER_BUDGET);
+	assert_int_equal(n, SOCKETS_MEMBER_BUDGET);
 
 	/* those who are flooded share */
 	send_from(peers[1], 1000);
-	now += INTAKE_WINDOW / 2;
+	now += SOCKETS_WINDOW / 2;
 	(void) read_all(nobody, &total);
-	now += INTAKE_MEMBER_READ;
+	now += SOCKETS_MEMBER_READ;
 	(void) read_all(nobody, &total);
-	now += INTAKE_MEMBER_READ;
+	now += SOCKETS_MEMBER_READ;
 	n = read_all(peers[0], &total);
-	assert_in_range(n, 1, INTAKE_MEMBER_BUDGET / 2);
-	assert_in_range(total, n + 1, INTAKE_MEMBER_BUDGET + INTAKE_OTHERS_BUDGET);
+	assert_in_range(n, 1, SOCKETS_MEMBER_BUDGET / 2);
+	assert_in_range(total, n + 1, SOCKETS_MEMBER_BUDGET + SOCKETS_OTHERS_BUDGET);
 }
 
 /* A flooded queue is not watched: it is read when its time has come. */
@@ -445,19 +445,19 @@ a_flood_does_not_wake_us(void **state)
 	(void) state;
 	send_from(peers[0], 1000);
 	(void) read_all(peers[0], &total);
-	assert_true(intake.sockets[0].flooded);
+	assert_true(sockets.queues[0].flooded);
 	assert_false(is_readable());
-	assert_true(intake_deadline(&intake) == now + INTAKE_MEMBER_READ);
-	now += INTAKE_MEMBER_READ - 1;
+	assert_true(sockets_deadline(&sockets) == now + SOCKETS_MEMBER_READ);
+	now += SOCKETS_MEMBER_READ - 1;
 	(void) read_all(peers[0], &total);
 	assert_int_equal(total, 0);
 	now++;
 	(void) read_all(peers[0], &total);
-	assert_int_equal(total, INTAKE_MEMBER_BUDGET);
+	assert_int_equal(total, SOCKETS_MEMBER_BUDGET);
 
 	/* it ends, and the queue is watched again */
-	assert_int_equal(drain(), 1000 - 2 * INTAKE_MEMBER_BUDGET);
-	assert_false(intake.sockets[0].flooded);
+	assert_int_equal(drain(), 1000 - 2 * SOCKETS_MEMBER_BUDGET);
+	assert_false(sockets.queues[0].flooded);
 	send_from(peers[0], 1);
 	assert_true(is_readable());
 	assert_int_equal(drain(), 1);
@@ -470,17 +470,17 @@ what_cannot_be_watched_again_is_read(void **state)
 	int total = 0;
 
 	(void) state;
-	send_from(peers[0], INTAKE_FLOOD);
-	assert_int_equal(read_all(peers[0], &total), INTAKE_FLOOD);
-	assert_true(intake.sockets[0].flooded);
+	send_from(peers[0], SOCKETS_FLOOD);
+	assert_int_equal(read_all(peers[0], &total), SOCKETS_FLOOD);
+	assert_true(sockets.queues[0].flooded);
 	adding_fails = ENOSPC;
 	for (int i = 0; i < 5; i++)
 	{
-		now += 2 * INTAKE_WINDOW;
+		now += 2 * SOCKETS_WINDOW;
 		send_from(peers[0], 1);
-		assert_true(intake_deadline(&intake) <= now);
+		assert_true(sockets_deadline(&sockets) <= now);
 		assert_int_equal(read_all(peers[0], &total), 1);
-		assert_true(intake_deadline(&intake) == now + INTAKE_MEMBER_READ);
+		assert_true(sockets_deadline(&sockets) == now + SOCKETS_MEMBER_READ);
 	}
 	adding_fails = 0;
 	assert_int_equal(drain(), 0);
@@ -502,7 +502,7 @@ members_do_not_flood(void **state)
 		send_from(peers[1], 1);
 		assert_int_equal(read_all(peers[0], &total), 3);
 		assert_int_equal(total, 4);
-		assert_true(intake_deadline(&intake) == UINT64_MAX);
+		assert_true(sockets_deadline(&sockets) == UINT64_MAX);
 		now += 1000;
 	}
 }
@@ -514,19 +514,19 @@ members_do_not_flood(void **state)
 static void
 what_comes_meanwhile_is_next(void **state)
 {
-	IntakeDatagram datagram;
+	Datagram datagram;
 
 	(void) state;
 	send_from(peers[0], 1);
-	assert_true(intake_next(&intake, now, &datagram));
+	assert_true(sockets_next(&sockets, now, &datagram));
 	assert_true(is_from(&datagram, peers[0]));
 	send_from(peers[1], 1);
-	assert_false(intake_next(&intake, now, &datagram));
-	assert_true(intake_deadline(&intake) == UINT64_MAX);
+	assert_false(sockets_next(&sockets, now, &datagram));
+	assert_true(sockets_deadline(&sockets) == UINT64_MAX);
 	assert_true(is_readable());
-	assert_true(intake_next(&intake, now, &datagram));
+	assert_true(sockets_next(&sockets, now, &datagram));
 	assert_true(is_from(&datagram, peers[1]));
-	assert_false(intake_next(&intake, now, &datagram));
+	assert_false(sockets_next(&sockets, now, &datagram));
 	assert_false(is_readable());
 }
 
@@ -539,19 +539,19 @@ what_does_not_fit_is_counted(void **state)
 	(void) state;
 	send_from(nobody, 20000);
 	n = drain();
-	now += INTAKE_WINDOW;
+	now += SOCKETS_WINDOW;
 	send_from(nobody, 1);
 	n += drain();
-	assert_true(intake.overflowed_others > 0);
-	assert_int_equal(intake.overflowed_others + (uint64_t) n, 20001);
-	assert_int_equal(intake.overflowed_member, 0);
+	assert_true(sockets.overflowed_others > 0);
+	assert_int_equal(sockets.overflowed_others + (uint64_t) n, 20001);
+	assert_int_equal(sockets.overflowed_member, 0);
 	send_from(peers[1], 20000);
 	n = drain();
-	now += INTAKE_WINDOW;
+	now += SOCKETS_WINDOW;
 	send_from(peers[1], 1);
 	n += drain();
-	assert_true(intake.overflowed_member > 0);
-	assert_int_equal(intake.overflowed_member + (uint64_t) n, 20001);
+	assert_true(sockets.overflowed_member > 0);
+	assert_int_equal(sockets.overflowed_member + (uint64_t) n, 20001);
 }
 
 /* A queue that is not flooded is asked, too, though not at each reading. */
@@ -562,21 +562,21 @@ what_does_not_fit_into_a_calm_queue_is_counted(void **state)
 	int		  n;
 
 	(void) state;
-	assert_int_equal(setsockopt(intake.sockets[1].fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	assert_int_equal(setsockopt(sockets.queues[1].fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
 	send_from(peers[1], 1);
 	n = drain();
-	send_from(peers[1], INTAKE_FLOOD / 2);
+	send_from(peers[1], SOCKETS_FLOOD / 2);
 	n += drain();
-	assert_in_range(n, 1, INTAKE_FLOOD / 2);
-	assert_false(intake.sockets[1].flooded);
-	now += INTAKE_WINDOW;
+	assert_in_range(n, 1, SOCKETS_FLOOD / 2);
+	assert_false(sockets.queues[1].flooded);
+	now += SOCKETS_WINDOW;
 	send_from(peers[1], 1);
 	n += drain();
-	assert_int_equal(intake.overflowed_member, 0);
-	now += INTAKE_COUNT_DROPS;
+	assert_int_equal(sockets.overflowed_member, 0);
+	now += SOCKETS_COUNT_DROPS;
 	send_from(peers[1], 1);
 	n += drain();
-	assert_int_equal(intake.overflowed_member + (uint64_t) n, INTAKE_FLOOD / 2 + 3);
+	assert_int_equal(sockets.overflowed_member + (uint64_t) n, SOCKETS_FLOOD / 2 + 3);
 }
 
 /* What was lost at its old address is not forgotten with it. */
@@ -588,7 +588,7 @@ what_a_peer_that_moves_has_lost_is_counted(void **state)
 	(void) state;
 	send_from(peers[1], 20000);
 	assert_true(connect_peer(1, moved));
-	assert_true(intake.overflowed_member > 0);
+	assert_true(sockets.overflowed_member > 0);
 	close(moved);
 }
 
@@ -600,11 +600,11 @@ a_flooded_peer_that_moves_is_calm(void **state)
 	int total;
 
 	(void) state;
-	send_from(peers[1], INTAKE_FLOOD);
-	assert_int_equal(read_all(peers[1], &total), INTAKE_FLOOD);
-	assert_true(intake_deadline(&intake) != UINT64_MAX);
+	send_from(peers[1], SOCKETS_FLOOD);
+	assert_int_equal(read_all(peers[1], &total), SOCKETS_FLOOD);
+	assert_true(sockets_deadline(&sockets) != UINT64_MAX);
 	assert_true(connect_peer(1, moved));
-	assert_true(intake_deadline(&intake) == UINT64_MAX);
+	assert_true(sockets_deadline(&sockets) == UINT64_MAX);
 	send_from(moved, 1);
 	assert_int_equal(read_all(moved, &total), 1);
 	close(moved);
@@ -617,8 +617,8 @@ a_flooded_peer_that_moves_is_calm(void **state)
 static void
 flooded_peers_rest_together(void **state)
 {
-	IntakeDatagram datagram;
-	int			   read = 0;
+	Datagram datagram;
+	int		 read = 0;
 
 	(void) state;
 	for (int i = 0; i < 2; i++)
@@ -628,19 +628,19 @@ flooded_peers_rest_together(void **state)
 		int total;
 
 		(void) read_all(nobody, &total);
-		now += INTAKE_MEMBER_READ;
+		now += SOCKETS_MEMBER_READ;
 	}
-	assert_true(intake.sockets[0].flooded && intake.sockets[1].flooded);
+	assert_true(sockets.queues[0].flooded && sockets.queues[1].flooded);
 
 	/* all that is read takes longer than the time between two readings */
-	while (intake_next(&intake, now, &datagram))
+	while (sockets_next(&sockets, now, &datagram))
 	{
-		now += INTAKE_MEMBER_READ / 100;
+		now += SOCKETS_MEMBER_READ / 100;
 		read++;
 	}
-	assert_in_range(read, 1, INTAKE_MEMBER_BUDGET);
-	assert_true(intake_deadline(&intake) == now + INTAKE_MEMBER_READ);
-	assert_false(intake_next(&intake, now, &datagram));
+	assert_in_range(read, 1, SOCKETS_MEMBER_BUDGET);
+	assert_true(sockets_deadline(&sockets) == now + SOCKETS_MEMBER_READ);
+	assert_false(sockets_next(&sockets, now, &datagram));
 }
 
 /* An address that has changed: the new one gets the queue, the old one is a stranger. */
@@ -653,9 +653,9 @@ a_peer_moves(void **state)
 	(void) state;
 	assert_true(connect_peer(0, moved));
 	send_from(moved, 1);
-	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(recv(sockets.queues[0].fd, bytes, sizeof(bytes), 0), sizeof(bytes));
 	send_from(peers[0], 1);
-	assert_int_equal(recv(intake.sockets[0].fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(recv(sockets.queues[0].fd, bytes, sizeof(bytes), 0), -1);
 	assert_int_equal(drain(), 1);
 	nobody_else_gets_the_port(state);
 	close(moved);
@@ -680,18 +680,18 @@ a_peer_that_is_down_is_no_error(void **state)
 		assert_int_equal(total, 0);
 	}
 	assert_false(is_readable());
-	assert_int_equal(intake.errors, 0);
+	assert_int_equal(sockets.errors, 0);
 
 	/* As many as somebody forges wake us no more than datagrams do. */
-	for (int i = 0; i < INTAKE_FLOOD; i++)
+	for (int i = 0; i < SOCKETS_FLOOD; i++)
 	{
 		(void) sendto(listener, bytes, sizeof(bytes), 0, (struct sockaddr *) &gone,
 					  sizeof(struct sockaddr_in));
 		(void) read_all(nobody, &total);
 	}
-	assert_true(intake.sockets[0].flooded);
+	assert_true(sockets.queues[0].flooded);
 	assert_false(is_readable());
-	assert_int_equal(intake.errors, 0);
+	assert_int_equal(sockets.errors, 0);
 	assert_int_equal(drain(), 0);
 	peers[0] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	assert_int_equal(bind(peers[0], (struct sockaddr *) &gone, sizeof(struct sockaddr_in)), 0);
@@ -702,28 +702,28 @@ a_peer_that_is_down_is_no_error(void **state)
 int
 main(void)
 {
-#define intake_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define sockets_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		intake_test(everybody_is_heard),
-		intake_test(peers_have_queues_of_their_own),
-		intake_test(nobody_else_gets_the_port),
-		intake_test(no_other_user_gets_the_port_meanwhile),
+		sockets_test(everybody_is_heard),
+		sockets_test(peers_have_queues_of_their_own),
+		sockets_test(nobody_else_gets_the_port),
+		sockets_test(no_other_user_gets_the_port_meanwhile),
 		cmocka_unit_test_setup_teardown(a_peer_is_heard_at_every_address, set_up_everywhere, tear_down),
-		intake_test(each_of_many_has_its_queue),
-		intake_test(a_flood_holds_up_nobody_else),
-		intake_test(one_look_at_a_flood_is_bounded),
-		intake_test(a_flood_does_not_wake_us),
-		intake_test(what_cannot_be_watched_again_is_read),
-		intake_test(members_do_not_flood),
-		intake_test(what_comes_meanwhile_is_next),
-		intake_test(what_does_not_fit_is_counted),
-		intake_test(what_does_not_fit_into_a_calm_queue_is_counted),
-		intake_test(what_a_peer_that_moves_has_lost_is_counted),
-		intake_test(a_flooded_peer_that_moves_is_calm),
-		intake_test(flooded_peers_rest_together),
-		intake_test(a_peer_moves),
-		intake_test(a_peer_that_is_down_is_no_error),
+		sockets_test(each_of_many_has_its_queue),
+		sockets_test(a_flood_holds_up_nobody_else),
+		sockets_test(one_look_at_a_flood_is_bounded),
+		sockets_test(a_flood_does_not_wake_us),
+		sockets_test(what_cannot_be_watched_again_is_read),
+		sockets_test(members_do_not_flood),
+		sockets_test(what_comes_meanwhile_is_next),
+		sockets_test(what_does_not_fit_is_counted),
+		sockets_test(what_does_not_fit_into_a_calm_queue_is_counted),
+		sockets_test(what_a_peer_that_moves_has_lost_is_counted),
+		sockets_test(a_flooded_peer_that_moves_is_calm),
+		sockets_test(flooded_peers_rest_together),
+		sockets_test(a_peer_moves),
+		sockets_test(a_peer_that_is_down_is_no_error),
 	};
 
-	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("sockets", tests, NULL, NULL);
 }
