@@ -414,6 +414,25 @@ pure_needs_none()
 	! undefined_symbols "$1" | grep -xE "$2"
 }
 
+# The order is internal.h's: the files as it lists them, from the top down.
+pure_calls_down_only()
+{
+	local order file symbol owner status=0
+
+	mapfile -t order < <(sed -n 's/^ \*\t  \([a-z]*\)\.c\t.*/\1/p' "$tree/raft/internal.h")
+	(( ${#order[@]} > 5 )) || { say "internal.h has no list of files"; return 1; }
+	for file in "${order[@]}"; do
+		while read -r symbol; do
+			owner=$(nm -A --defined-only "$1"/*.o | awk -v symbol="$symbol" '$NF == symbol { print $1 }')
+			owner=$(basename "${owner%%.o*}")
+			case " ${order[*]} " in
+				*" $owner "*" $file "*) say "$file.c calls $symbol() of $owner.c"; status=1 ;;
+			esac
+		done < <(nm --undefined-only "$1/$file.o" | awk '{ print $NF }')
+	done
+	return "$status"
+}
+
 part_pure()
 {
 	local compiler file objects
@@ -434,6 +453,7 @@ part_pure()
 	objects=$scratch/tmp/pure-gcc
 	check "raft/ needs nothing but strings and assert" pure_needs_only "$objects/raft" \
 		'mem(cpy|set|move|cmp)|str(len|cmp)|v?snprintf|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_'
+	check "files of raft/ call only those below them" pure_calls_down_only "$objects/raft"
 	check "node/ needs nothing of the backend" pure_needs_none "$objects/node" \
 		'err(start|start_cold|finish|msg|code)|elog_.*|palloc.*|pfree|MemoryContext.*|CurrentMemoryContext|MyLatch|ProcessInterrupts'
 	check "raft/ includes nothing of PostgreSQL or of node/ and server/" \

@@ -629,12 +629,34 @@ member_comes_back_ahead_after_a_lost_candidacy(void **state)
 	}
 }
 
+/* One of its datagrams is enough; the others are stale. */
+static void
+rule_7_a_hand_over_survives_lost_datagrams(void **state)
+{
+	(void) state;
+	lead(3);
+	w->lose_type = RAFT_TRANSFER;
+	w->lose_count = RAFT_TRANSFERS - 1;
+	assert_int_equal(world_transfer(w, 0, 2), RAFT_TRANSFER_STARTED);
+	assert_true(world_run_until(w, world_is_stable, MS(10)));
+	assert_int_equal(world_leader(w), 2);
+	assert_true(w->node[2].disk.term == 2);
+
+	lead(3);
+	assert_int_equal(world_transfer(w, 0, 2), RAFT_TRANSFER_STARTED);
+	assert_true(world_run_until(w, world_is_stable, MS(10)));
+	world_run(w, MS(10));
+	assert_true(w->node[2].disk.term == 2);
+	assert_true(world_dropped(w, 2, RAFT_DROP_STALE) >= RAFT_TRANSFERS - 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rule_7_hand_over_takes_no_timeout),
 		cmocka_unit_test(rule_7_the_candidacy_names_whom_it_replaces),
+		cmocka_unit_test(rule_7_a_hand_over_survives_lost_datagrams),
 		cmocka_unit_test(rule_7_only_that_promise_is_lifted),
 		cmocka_unit_test(rule_7_a_promise_to_another_is_not_lifted),
 		cmocka_unit_test(rule_7_late_acknowledgements_change_nothing),

@@ -693,10 +693,34 @@ forged_greetings_are_bounded(void **state)
 	}
 }
 
+/* Datagrams are numbered for each peer: in a large cluster as in a small one the
+ * window is as many datagrams of that very link. */
+static void
+numbers_of_a_link_have_no_gaps(void **state)
+{
+	(void) state;
+	world_init(w, WORLD_MAX_NODES);
+	world_elect(w, 0);
+	for (int rounds = 0; rounds < 20; rounds++)
+	{
+		world_tick_at_deadline(w, 0);
+		world_deliver_all(w);
+	}
+	for (int i = 1; i < w->n; i++)
+	{
+		const RaftPeer *peer = &w->node[i].member.raft.peers[0];
+
+		assert_true(peer->sequence == w->node[0].member.raft.peers[i].sent);
+		assert_true(peer->sequence >= 20);
+		assert_true((peer->window & 0xFFFF) == 0xFFFF);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_of_a_link_have_no_gaps),
 		cmocka_unit_test(seen_twice_is_dropped),
 		cmocka_unit_test(the_edge_of_the_window),
 		cmocka_unit_test(jumps_forward),
