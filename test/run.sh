@@ -425,7 +425,7 @@ pure_calls_down_only()
 		while read -r symbol; do
 			owner=$(nm -A --defined-only "$1"/*.o | awk -v symbol="$symbol" '$NF == symbol { print $1 }')
 			owner=$(basename "${owner%%.o*}")
-			case " ${order[*]} " in
+			case $(printf ' %s ' "${order[@]}") in
 				*" $owner "*" $file "*) say "$file.c calls $symbol() of $owner.c"; status=1 ;;
 			esac
 		done < <(nm --undefined-only "$1/$file.o" | awk '{ print $NF }')
