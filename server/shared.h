@@ -25,7 +25,7 @@
 #define SHARED_EVENTS		 JOURNAL_EVENTS
 #define SHARED_REASON_SIZE	 JOURNAL_REASON_SIZE
 #define SHARED_RESOLVED_SIZE CLUSTER_SOURCE_SIZE
-#define SHARED_TROUBLE_SIZE	 256
+#define SHARED_PROBLEM_SIZE	 256
 
 /*
  * NOT_RUNNING	There is no worker process at this moment.
@@ -79,7 +79,7 @@ typedef struct SharedPeer
 	bool	 other_version;
 	uint8_t	 key_id; /* of the last datagram from it, of ours for this member; 0: none */
 
-	char trouble[SHARED_TROUBLE_SIZE]; /* in what it differs; empty: in nothing */
+	char problem[SHARED_PROBLEM_SIZE]; /* in what it differs; empty: in nothing */
 } SharedPeer;
 
 /* Written once for each time that the worker wakes up. */
