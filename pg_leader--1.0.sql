@@ -111,7 +111,7 @@ CREATE FUNCTION pg_leader_get_peers(
     OUT list_matches bool,
     OUT version_mismatch bool,
     OUT key_id int4,
-    OUT trouble text)
+    OUT problem text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 5;

@@ -316,7 +316,7 @@ read_batch(Sockets *sockets, int i)
 	{
 		/*
 		 * A peer's socket is told by ICMP that nobody listens there, or that there is
-		 * no way: that is no trouble of ours.  The queue goes on after it.
+		 * no way: that is no fault of ours.  The queue goes on after it.
 		 */
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return 0;

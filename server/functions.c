@@ -328,7 +328,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 		add(row, BoolGetDatum(true));
 		add(row, BoolGetDatum(false));
 		add_key(row, peer->key_id);
-		add_text_or_null(row, peer->trouble);
+		add_text_or_null(row, peer->problem);
 		return;
 	}
 	add_age(row, peer->heard_at, now);
@@ -352,7 +352,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 	}
 	add(row, BoolGetDatum(peer->other_version));
 	add_key(row, peer->key_id);
-	add_text_or_null(row, peer->trouble);
+	add_text_or_null(row, peer->problem);
 }
 
 Datum

@@ -1,6 +1,6 @@
 /*
  * server/once_a_minute.h
- *	  How often the log is told of one kind of trouble.
+ *	  How often the log is told of one kind of problem.
  *
  * For whoever in server/ logs what outsiders, disks or networks can bring about
  * any number of times.

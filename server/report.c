@@ -3,7 +3,7 @@
  *	  What the worker tells: to backends through shared memory, and to the log.
  *
  * See report.h.  The log gets one line for each change of role, of leader or of
- * abstaining, and at most one a minute for each kind of trouble: what repeats
+ * abstaining, and at most one a minute for each kind of problem: what repeats
  * with every datagram must not fill a disk.
  */
 #include "postgres.h"
@@ -19,7 +19,7 @@
 #include "server/settings.h"
 #include "server/shared.h"
 #include "server/statistics.h"
-#include "server/trouble.h"
+#include "server/problem.h"
 
 /* The lease that this member shows, for the events. */
 typedef struct ShownLease
@@ -43,7 +43,7 @@ static RaftRole logged_role = RAFT_FOLLOWER;
 static int32_t	logged_leader = RAFT_NONE;
 static uint64_t logged_term = 0;
 
-/* When each kind of trouble was logged last; 0: never. */
+/* When each kind of problem was logged last; 0: never. */
 static uint64_t door_logged[TRANSPORT_DROPS];
 static uint64_t election_logged[RAFT_OUTCOMES];
 static uint64_t send_logged;
@@ -473,7 +473,7 @@ report_dropped_at_door(const Transport *transport)
 			continue;
 		if (i == TRANSPORT_DROP_VERSION && from >= 0 && from < RAFT_MAX_NODES)
 			other_version[from] = true;
-		if (trouble_at_door(transport, (TransportDrop) i) || !may_log(&door_logged[i]))
+		if (problem_at_door(transport, (TransportDrop) i) || !may_log(&door_logged[i]))
 			continue;
 		ereport(LOG,
 				(errmsg("pg_leader: dropped a datagram: %s",
@@ -490,7 +490,7 @@ report_dropped_by_election(const RaftMessage *message, RaftOutcome why)
 	if (why != RAFT_DROP_UNKNOWN_NODE && why != RAFT_DROP_IMPOSSIBLE && why != RAFT_DROP_TWIN &&
 		why != RAFT_DROP_SECOND_LEADER)
 		return;
-	if (trouble_in_election(message, settings.node_id, why) || !may_log(&election_logged[why]))
+	if (problem_in_election(message, settings.node_id, why) || !may_log(&election_logged[why]))
 		return;
 	ereport(LOG,
 			(errmsg("pg_leader: dropped a datagram from node %d (%s): %s", message->from,
@@ -511,9 +511,9 @@ report_addresses(const Addresses *addresses)
 		if (its->known)
 			address_format(&its->address, resolved, sizeof(resolved));
 		if (strcmp(resolved, peer->resolved) != 0)
-			trouble_address_changed(peer->node_id);
+			problem_address_changed(peer->node_id);
 		strlcpy(peer->resolved, resolved, sizeof(peer->resolved));
-		trouble_name(peer->node_id, peer->address, its->failure);
+		problem_name(peer->node_id, peer->address, its->failure);
 	}
 }
 
@@ -555,13 +555,13 @@ report_detail(const Raft *raft, const Transport *transport)
 		shown->term = peer->term;
 		shown->abstaining = peer->abstaining;
 		shown->may_lead = peer->may_lead;
-		shown->other_list = trouble_other_list(raft, shown->node_id);
+		shown->other_list = problem_other_list(raft, shown->node_id);
 		shown->other_version = other_version[shown->node_id];
 		if (shown->node_id == raft->config.node_id)
 			shown->key_id = secret_key_id(transport->secret);
 		else
 			shown->key_id = transport->key_ids[shown->node_id];
-		trouble_describe(raft, shown->node_id, shown->trouble, sizeof(shown->trouble));
+		problem_describe(raft, shown->node_id, shown->problem, sizeof(shown->problem));
 	}
 	shared_publish_detail(&detail);
 	log_send_errors(transport);

@@ -29,7 +29,7 @@
 /* What an event's wall clock is ahead of a timestamptz, in microseconds. */
 #define SHARED_UNIX_EPOCH ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
-#define SHARED_TROUBLE_SIZE 256
+#define SHARED_PROBLEM_SIZE 256
 #define SHARED_HEALTH_SIZE	64
 
 /*
@@ -84,7 +84,7 @@ typedef struct SharedPeer
 	bool	 other_version;
 	uint8_t	 key_id; /* of the last datagram from it, of ours for this member; 0: none */
 
-	char trouble[SHARED_TROUBLE_SIZE]; /* in what it differs; empty: in nothing */
+	char problem[SHARED_PROBLEM_SIZE]; /* in what it differs; empty: in nothing */
 } SharedPeer;
 
 /* Written once for each time that the worker wakes up. */

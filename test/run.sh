@@ -424,6 +424,7 @@ pure_calls_down_only()
 	for file in "${order[@]}"; do
 		while read -r symbol; do
 			owner=$(nm -A --defined-only "$1"/*.o | awk -v symbol="$symbol" '$NF == symbol { print $1 }')
+			[[ -n $owner ]] || continue
 			owner=$(basename "${owner%%.o*}")
 			case $(printf ' %s ' "${order[@]}") in
 				*" $owner "*" $file "*) say "$file.c calls $symbol() of $owner.c"; status=1 ;;

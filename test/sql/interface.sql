@@ -25,7 +25,7 @@ FROM pg_leader_status;
 -- Peers: only this member
 SELECT node_id, address = resolved AS resolved, is_self, is_leader, last_heard, round_trip,
        term = pg_leader_term() AS term, reachable, abstaining, may_lead, list_matches,
-       version_mismatch, key_id, trouble
+       version_mismatch, key_id, problem
 FROM pg_leader_peers;
 
 -- Events: it started and won, and the lease began with that.

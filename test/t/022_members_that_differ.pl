@@ -18,12 +18,12 @@ my $cluster = PgLeaderCluster->new('differ', 3);
 my ($leader, $other, $odd, $term, $offset);
 
 # what node NODE says is wrong with node ABOUT; '' if nothing is
-sub trouble
+sub problem
 {
 	my ($node, $about) = @_;
 	my $peers = $cluster->peers($node) or return '';
 
-	return $peers->{$about}{trouble} // '';
+	return $peers->{$about}{problem} // '';
 }
 
 sub dropped
@@ -41,9 +41,9 @@ sub all_well
 	$cluster->wait_for_leader("$what: all agree");
 	foreach my $node ($cluster->ids)
 	{
-		$cluster->wait_until("$what: no trouble on node $node, and it votes", sub {
+		$cluster->wait_until("$what: no problem on node $node, and it votes", sub {
 			my $status = $cluster->status($node);
-			$status && !$status->{abstaining} && !grep { trouble($node, $_) ne '' } $cluster->ids;
+			$status && !$status->{abstaining} && !grep { problem($node, $_) ne '' } $cluster->ids;
 		});
 	}
 	($leader, $term) = $cluster->agreed($cluster->ids);
@@ -59,11 +59,11 @@ sub named
 	my ($what, $words, $reason, $line) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$cluster->wait_until("$what: the leader says so", sub { trouble($leader, $odd) =~ $words });
+	$cluster->wait_until("$what: the leader says so", sub { problem($leader, $odd) =~ $words });
 	$cluster->wait_until("$what: it is counted", sub { dropped($leader, $reason) > 2 }) if defined $reason;
 	is(scalar(() = $cluster->log_of($leader, $offset) =~ /$line/g), 1, "$what: one line in the log");
 	is_deeply([ $cluster->agreed($leader, $other) ], [ $leader, $term ], "$what: the others keep their leader");
-	is(trouble($leader, $other), '', "$what: nothing is said of the third");
+	is(problem($leader, $other), '', "$what: nothing is said of the third");
 	return;
 }
 
@@ -87,7 +87,7 @@ restart_odd(cluster_name => 'another', state_directory => PostgreSQL::Test::Util
 named('another name', qr/^it belongs to another cluster: its pg_leader\.cluster_name differs$/, 'other cluster',
 	qr/dropped a datagram from the address of node $odd: other cluster/);
 $cluster->wait_until('another name: the odd one says the same of the leader',
-	sub { trouble($odd, $leader) =~ /^it belongs to another cluster/ });
+	sub { problem($odd, $leader) =~ /^it belongs to another cluster/ });
 restart_odd(cluster_name => 'pg_leader', state_directory => $cluster->member($odd)->{state_directory});
 all_well('the same name');
 
@@ -162,7 +162,7 @@ foreach my $case (
 		my $datagram = answer();
 		substr($datagram, $at, length $bytes) = $bytes if defined $at;
 		send($socket, $datagram, 0, $target) // die $!;
-		trouble($leader, $odd) =~ $words;
+		problem($leader, $odd) =~ $words;
 	});
 	cmp_ok(dropped($leader, $reason), '>', $before, "$what: it is counted");
 	ok($cluster->peers($leader)->{$odd}{version_mismatch}, "$what: version_mismatch says so as well")
@@ -182,7 +182,7 @@ $cluster->wait_until('a stranger in its name: the leader says from where', sub {
 	substr($datagram, 8, 8) = $digest;
 	substr($datagram, 24, 8) = pack 'N N', $odd, $leader;
 	send($elsewhere, $datagram, 0, $target) // die $!;
-	trouble($leader, $odd) eq '127.0.0.1:' . $elsewhere->sockport . ' says that it is this member';
+	problem($leader, $odd) eq '127.0.0.1:' . $elsewhere->sockport . ' says that it is this member';
 });
 is_deeply([ $cluster->agreed($cluster->ids) ], [ $leader, $term ], 'a stranger in its name: same leader, same term');
 all_well('after all');

@@ -67,7 +67,7 @@ sub heard_by
 	return \%heard;
 }
 
-# Nobody has trouble with anybody, nor has had to drop anything for its version.
+# Nobody has a problem with anybody, nor has had to drop anything for its version.
 sub all_understand
 {
 	my $what = shift;
@@ -78,7 +78,7 @@ sub all_understand
 		my $peers = $cluster->peers($id);
 		my $dropped = $cluster->sql($id, "SELECT count FROM pg_leader_stat_drops WHERE reason = 'other version'");
 
-		is(join('; ', map { $peers->{$_}{trouble} // () } sort keys %$peers), '', "$what: node $id has no trouble");
+		is(join('; ', map { $peers->{$_}{problem} // () } sort keys %$peers), '', "$what: node $id has no problem");
 		is(scalar(grep { $peers->{$_}{version_mismatch} } keys %$peers), 0, "$what: node $id: no version_mismatch");
 		is($dropped, 0, "$what: node $id has dropped nothing for its version");
 	}
@@ -157,8 +157,8 @@ is($heard->{heartbeat}, "$old_version+1", 'then the older one again');
 ($leader, $term) = PgLeaderUpgrade::transfer($cluster, $history, $leader, $third);
 foreach my $id ($cluster->ids)
 {
-	$cluster->wait_until("one has gone back: node $id has no trouble",
-		sub { my $peers = $cluster->peers($id); !grep { defined $peers->{$_}{trouble} || $peers->{$_}{version_mismatch} } keys %$peers });
+	$cluster->wait_until("one has gone back: node $id has no problem",
+		sub { my $peers = $cluster->peers($id); !grep { defined $peers->{$_}{problem} || $peers->{$_}{version_mismatch} } keys %$peers });
 }
 
 my $to = PgLeaderCluster::clock_now();

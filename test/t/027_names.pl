@@ -14,19 +14,19 @@ use Test::More;
 my $hosts = $ENV{PG_LEADER_ETC_HOSTS};
 my $before = defined $hosts ? slurp_file($hosts) : undef;
 
-sub trouble
+sub problem
 {
 	my ($cluster, $node, $about) = @_;
 	my $peers = $cluster->peers($node) or return '(no answer)';
 
-	return $peers->{$about}{trouble} // '';
+	return $peers->{$about}{problem} // '';
 }
 
 # What node NODE has said and counted as if somebody had been hostile; '' if nothing.
 sub suspicion
 {
 	my ($cluster, $node) = @_;
-	my @found = map { trouble($cluster, $node, $_) } $cluster->ids;
+	my @found = map { problem($cluster, $node, $_) } $cluster->ids;
 
 	push @found, $cluster->sql($node, <<'SQL');
 SELECT string_agg(reason, ',') FROM pg_leader_stat_drops WHERE count > 0
@@ -66,7 +66,7 @@ $shared->write_first_state($_) foreach 0, 1;
 $shared->start(0, 1);
 $shared->wait_for_leader('two entries lead to one address: the others have a leader', 0, 1);
 $shared->wait_until('two entries lead to one address: shown',
-	sub { trouble($shared, 0, 2) eq 'its name leads to the address of node 1' });
+	sub { problem($shared, 0, 2) eq 'its name leads to the address of node 1' });
 $shared->wait_for_log(0, qr/address of node 2 \(localhost:\d+\): its name leads to the address of node 1\n.*HINT: /s);
 $shared->check_history;
 $shared->stop_all;
@@ -99,7 +99,7 @@ SKIP:
 	# a name server that is wrong: the member stays where it is, and says so
 	$known->('203.0.113.7');
 	$cluster->wait_until('own name leads to another machine: shown', sub {
-		trouble($cluster, 2, 2) eq "its name leads to 203.0.113.7:$port, which is not an address of this machine";
+		problem($cluster, 2, 2) eq "its name leads to 203.0.113.7:$port, which is not an address of this machine";
 	});
 	$cluster->wait_for_leader('own name leads to another machine: all have a leader');
 
@@ -129,10 +129,10 @@ SKIP:
 	$known->();
 	$cluster->stop(2);
 	$cluster->wait_until('name gone: shown',
-		sub { trouble($cluster, 0, 2) =~ /^its name cannot be resolved: \S/ });
+		sub { problem($cluster, 0, 2) =~ /^its name cannot be resolved: \S/ });
 	$cluster->wait_for_log(0, qr/address of node 2 \(\Q$name\E:$port\): its name cannot be resolved: /);
 	$known->('127.0.0.1');
-	$cluster->wait_until('name found again: nothing is said any more', sub { trouble($cluster, 0, 2) eq '' });
+	$cluster->wait_until('name found again: nothing is said any more', sub { problem($cluster, 0, 2) eq '' });
 	$cluster->check_history;
 	$cluster->stop_all;
 

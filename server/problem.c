@@ -1,41 +1,41 @@
 /*
- * server/trouble.c
- *	  Members that differ: in what, and since when that was seen.
+ * server/problem.c
+ *	  Members that differ, and names that lead nowhere: in what words.
  *
- * See trouble.h.
+ * See problem.h.
  */
 #include "postgres.h"
 
 #include "node/clock.h"
 #include "server/once_a_minute.h"
 #include "server/shared.h"
-#include "server/trouble.h"
+#include "server/problem.h"
 
-typedef enum TroubleKind
+typedef enum ProblemKind
 {
-	TROUBLE_NAME = 0,	 /* what is wrong with its name */
-	TROUBLE_LIST,		 /* another member list */
-	TROUBLE_CLUSTER,	 /* another cluster's name */
-	TROUBLE_VERSION,	 /* another version of the protocol */
-	TROUBLE_UNSIGNED,	 /* it has no key, we have */
-	TROUBLE_KEY,		 /* its key has an id that we do not know */
-	TROUBLE_NO_KEY,		 /* it has a key, we have none */
-	TROUBLE_TAG,		 /* its key has an id of ours, and is another one */
-	TROUBLE_NODE_ID,	 /* says that it is another node */
-	TROUBLE_NOT_IN_LIST, /* says that it is a node that is not in our list */
-	TROUBLE_TAKEN_FOR,	 /* takes this node for another one */
-	TROUBLE_CLAIMED,	 /* somebody elsewhere says that it is this member */
-	TROUBLE_TWIN,		 /* two processes run as this member */
-	TROUBLE_KINDS
-} TroubleKind;
+	PROBLEM_NAME = 0,	 /* what is wrong with its name */
+	PROBLEM_LIST,		 /* another member list */
+	PROBLEM_CLUSTER,	 /* another cluster's name */
+	PROBLEM_VERSION,	 /* another version of the protocol */
+	PROBLEM_UNSIGNED,	 /* it has no key, we have */
+	PROBLEM_KEY,		 /* its key has an id that we do not know */
+	PROBLEM_NO_KEY,		 /* it has a key, we have none */
+	PROBLEM_TAG,		 /* its key has an id of ours, and is another one */
+	PROBLEM_NODE_ID,	 /* says that it is another node */
+	PROBLEM_NOT_IN_LIST, /* says that it is a node that is not in our list */
+	PROBLEM_TAKEN_FOR,	 /* takes this node for another one */
+	PROBLEM_CLAIMED,	 /* somebody elsewhere says that it is this member */
+	PROBLEM_TWIN,		 /* two processes run as this member */
+	PROBLEM_KINDS
+} ProblemKind;
 
-typedef struct Trouble
+typedef struct Problem
 {
 	uint64_t seen_at;	/* 0: never */
 	uint64_t logged_at; /* 0: never */
-} Trouble;
+} Problem;
 
-static Trouble	troubles[RAFT_MAX_NODES][TROUBLE_KINDS];
+static Problem	problems[RAFT_MAX_NODES][PROBLEM_KINDS];
 static uint32_t seen[RAFT_MAX_NODES]; /* bit k: kind k is worth a look */
 
 /* The details of the last of some kinds. */
@@ -46,79 +46,79 @@ static char	   claimed_by[RAFT_MAX_NODES][SHARED_RESOLVED_SIZE];
 static char	   name_failure[RAFT_MAX_NODES][ADDRESSES_FAILURE_SIZE];
 
 static void
-describe(const Raft *raft, int32_t id, TroubleKind kind, char *text, size_t size)
+describe(const Raft *raft, int32_t id, ProblemKind kind, char *text, size_t size)
 {
 	switch (kind)
 	{
-		case TROUBLE_NAME:
+		case PROBLEM_NAME:
 			strlcpy(text, name_failure[id], size);
 			break;
-		case TROUBLE_LIST:
+		case PROBLEM_LIST:
 			snprintf(text, size, "its member list is another one");
 			break;
-		case TROUBLE_CLUSTER:
+		case PROBLEM_CLUSTER:
 			snprintf(text, size, "it belongs to another cluster: its pg_leader.cluster_name differs");
 			break;
-		case TROUBLE_VERSION:
+		case PROBLEM_VERSION:
 			snprintf(text, size, "it speaks protocol version %d, this member version %d",
 					 version_of[id], MESSAGE_VERSION);
 			break;
-		case TROUBLE_UNSIGNED:
+		case PROBLEM_UNSIGNED:
 			snprintf(text, size, "its datagrams are not authenticated");
 			break;
-		case TROUBLE_KEY:
+		case PROBLEM_KEY:
 			snprintf(text, size, "its key differs: this member has none with that id");
 			break;
-		case TROUBLE_NO_KEY:
+		case PROBLEM_NO_KEY:
 			snprintf(text, size, "it authenticates its datagrams, and this member has no key");
 			break;
-		case TROUBLE_TAG:
+		case PROBLEM_TAG:
 			snprintf(text, size, "its key differs, and has the same id");
 			break;
-		case TROUBLE_NODE_ID:
+		case PROBLEM_NODE_ID:
 			snprintf(text, size, "it says that it is node %d%s", claim_of[id],
 					 raft != NULL && claim_of[id] == raft->config.node_id ? ", which is this one" : "");
 			break;
-		case TROUBLE_NOT_IN_LIST:
+		case PROBLEM_NOT_IN_LIST:
 			snprintf(text, size, "it says that it is a node that is not in the list");
 			break;
-		case TROUBLE_TAKEN_FOR:
+		case PROBLEM_TAKEN_FOR:
 			snprintf(text, size, "it takes this member for node %d", taken_for[id]);
 			break;
-		case TROUBLE_CLAIMED:
+		case PROBLEM_CLAIMED:
 			snprintf(text, size, "%s says that it is this member", claimed_by[id]);
 			break;
-		case TROUBLE_TWIN:
+		case PROBLEM_TWIN:
 			snprintf(text, size, "two servers run as this member");
 			break;
-		case TROUBLE_KINDS:
+		case PROBLEM_KINDS:
 			break;
 	}
 }
 
 /* Is what it tells about somebody else than the member whose address this is? */
 static bool
-is_of_another(TroubleKind kind)
+is_of_another(ProblemKind kind)
 {
-	return kind == TROUBLE_CLAIMED || kind == TROUBLE_TWIN;
+	return kind == PROBLEM_CLAIMED || kind == PROBLEM_TWIN;
 }
 
 static const char *
-hint_for(TroubleKind kind)
+hint_for(ProblemKind kind)
 {
 	switch (kind)
 	{
-		case TROUBLE_LIST:
-		case TROUBLE_NOT_IN_LIST:
-		case TROUBLE_TAKEN_FOR:
+		case PROBLEM_LIST:
+		case PROBLEM_NOT_IN_LIST:
+		case PROBLEM_TAKEN_FOR:
 			return "Set pg_leader.cluster to the same list on all members.";
-		case TROUBLE_CLUSTER:
+		case PROBLEM_CLUSTER:
 			return "Set pg_leader.cluster_name to the same name on all members, and give other clusters other ports.";
-		case TROUBLE_VERSION:
+		case PROBLEM_VERSION:
 			return "Run the same version of pg_leader on all members.";
-		case TROUBLE_NODE_ID:
-		case TROUBLE_CLAIMED:
-		case TROUBLE_TWIN:
+		case PROBLEM_NODE_ID:
+		case PROBLEM_CLAIMED:
+		case PROBLEM_TWIN:
 			return "Check that no two servers use the same pg_leader.node_id, and that none is a copy of another one.";
 		default:
 			return "Check that pg_leader.secret_file holds the same keys on all members, and that all have reloaded it.";
@@ -127,15 +127,15 @@ hint_for(TroubleKind kind)
 
 /* There was a datagram that shows it. */
 static void
-note(int32_t id, TroubleKind kind, const char *dropped_as)
+note(int32_t id, ProblemKind kind, const char *dropped_as)
 {
-	Trouble *trouble = &troubles[id][kind];
+	Problem *problem = &problems[id][kind];
 	uint64_t now = clock_now();
-	char	 words[SHARED_TROUBLE_SIZE] = "";
+	char	 words[SHARED_PROBLEM_SIZE] = "";
 
-	trouble->seen_at = now;
+	problem->seen_at = now;
 	seen[id] |= 1U << kind;
-	if (!once_a_minute(&trouble->logged_at, now))
+	if (!once_a_minute(&problem->logged_at, now))
 		return;
 	describe(NULL, id, kind, words, sizeof(words));
 	ereport(LOG,
@@ -148,34 +148,34 @@ note(int32_t id, TroubleKind kind, const char *dropped_as)
 }
 
 bool
-trouble_at_door(const Transport *transport, TransportDrop why)
+problem_at_door(const Transport *transport, TransportDrop why)
 {
 	const TransportSender *sender = &transport->dropped;
-	TroubleKind			   kind;
+	ProblemKind			   kind;
 	int32_t				   id = sender->id;
 
 	switch (why)
 	{
 		case TRANSPORT_DROP_CLUSTER:
-			kind = TROUBLE_CLUSTER;
+			kind = PROBLEM_CLUSTER;
 			break;
 		case TRANSPORT_DROP_VERSION:
-			kind = TROUBLE_VERSION;
+			kind = PROBLEM_VERSION;
 			break;
 		case TRANSPORT_DROP_UNSIGNED:
-			kind = TROUBLE_UNSIGNED;
+			kind = PROBLEM_UNSIGNED;
 			break;
 		case TRANSPORT_DROP_KEY:
-			kind = secret_key_id(transport->secret) == 0 ? TROUBLE_NO_KEY : TROUBLE_KEY;
+			kind = secret_key_id(transport->secret) == 0 ? PROBLEM_NO_KEY : PROBLEM_KEY;
 			break;
 		case TRANSPORT_DROP_TAG:
-			kind = TROUBLE_TAG;
+			kind = PROBLEM_TAG;
 			break;
 		case TRANSPORT_DROP_UNKNOWN_NODE:
-			kind = TROUBLE_NOT_IN_LIST;
+			kind = PROBLEM_NOT_IN_LIST;
 			break;
 		case TRANSPORT_DROP_SOURCE:
-			kind = id != RAFT_NONE ? TROUBLE_NODE_ID : TROUBLE_CLAIMED;
+			kind = id != RAFT_NONE ? PROBLEM_NODE_ID : PROBLEM_CLAIMED;
 			id = id != RAFT_NONE ? id : sender->claims;
 			break;
 		default:
@@ -183,28 +183,32 @@ trouble_at_door(const Transport *transport, TransportDrop why)
 	}
 	if (id < 0 || id >= RAFT_MAX_NODES)
 		return false;
-	if (kind == TROUBLE_VERSION)
+	if (kind == PROBLEM_VERSION)
 		version_of[id] = sender->version;
-	else if (kind == TROUBLE_NODE_ID)
+	else if (kind == PROBLEM_NODE_ID)
 		claim_of[id] = sender->claims;
-	else if (kind == TROUBLE_CLAIMED)
+	else if (kind == PROBLEM_CLAIMED)
 		address_format(&sender->source, claimed_by[id], sizeof(claimed_by[id]));
 	note(id, kind, transport_drop_name(why));
 	return true;
 }
 
 bool
-trouble_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why)
+<<<<<<< HEAD:server/problem.c
+problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why)
+=======
+problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why)
+>>>>>>> h-net:server/problem.c
 {
-	TroubleKind kind;
+	ProblemKind kind;
 
 	if (message->from < 0 || message->from >= RAFT_MAX_NODES || message->from == own_id)
 		return false;
 	if (why == RAFT_DROP_TWIN)
-		kind = TROUBLE_TWIN;
+		kind = PROBLEM_TWIN;
 	else if (why == RAFT_DROP_UNKNOWN_NODE && message->to != own_id)
 	{
-		kind = TROUBLE_TAKEN_FOR;
+		kind = PROBLEM_TAKEN_FOR;
 		taken_for[message->from] = message->to;
 	}
 	else
@@ -214,16 +218,16 @@ trouble_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why)
 }
 
 void
-trouble_address_changed(int32_t node_id)
+problem_address_changed(int32_t node_id)
 {
-	seen[node_id] &= ~(1U << TROUBLE_CLAIMED | 1U << TROUBLE_NODE_ID);
+	seen[node_id] &= ~(1U << PROBLEM_CLAIMED | 1U << PROBLEM_NODE_ID);
 }
 
 void
-trouble_name(int32_t node_id, const char *address, const char *failure)
+problem_name(int32_t node_id, const char *address, const char *failure)
 {
 	strlcpy(name_failure[node_id], failure, sizeof(name_failure[node_id]));
-	if (failure[0] != '\0' && once_a_minute(&troubles[node_id][TROUBLE_NAME].logged_at, clock_now()))
+	if (failure[0] != '\0' && once_a_minute(&problems[node_id][PROBLEM_NAME].logged_at, clock_now()))
 		ereport(LOG,
 				(errmsg("pg_leader: address of node %d (%s): %s", node_id, address, failure),
 				 errdetail("It is tried again each second, and logged at most once a minute."),
@@ -231,7 +235,7 @@ trouble_name(int32_t node_id, const char *address, const char *failure)
 }
 
 bool
-trouble_other_list(const Raft *raft, int32_t node_id)
+problem_other_list(const Raft *raft, int32_t node_id)
 {
 	const RaftPeer *peer = &raft->peers[node_id];
 
@@ -242,20 +246,20 @@ trouble_other_list(const Raft *raft, int32_t node_id)
 static void
 log_other_list(const Raft *raft, int32_t id, uint64_t now)
 {
-	if (once_a_minute(&troubles[id][TROUBLE_LIST].logged_at, now))
+	if (once_a_minute(&problems[id][PROBLEM_LIST].logged_at, now))
 		ereport(LOG,
 				(errmsg("pg_leader: node %d has another member list", id),
 				 errdetail("The digest of its list is %016llx, that of this node's is %016llx.",
 						   (unsigned long long) raft->peers[id].list_digest,
 						   (unsigned long long) raft->config.list_digest),
-				 errhint("%s", hint_for(TROUBLE_LIST))));
+				 errhint("%s", hint_for(PROBLEM_LIST))));
 }
 
 void
-trouble_describe(const Raft *raft, int32_t node_id, char *text, size_t size)
+problem_describe(const Raft *raft, int32_t node_id, char *text, size_t size)
 {
 	const RaftPeer *peer = &raft->peers[node_id];
-	bool			other_list = trouble_other_list(raft, node_id);
+	bool			other_list = problem_other_list(raft, node_id);
 	uint64_t		now;
 	uint64_t		limit;
 	bool			is_heard;
@@ -272,23 +276,23 @@ trouble_describe(const Raft *raft, int32_t node_id, char *text, size_t size)
 	is_heard = peer->heard_at != 0 && now - peer->heard_at <= limit;
 	if (other_list && is_heard)
 		log_other_list(raft, node_id, now);
-	for (kind = 0; kind < TROUBLE_KINDS; kind++)
+	for (kind = 0; kind < PROBLEM_KINDS; kind++)
 	{
-		bool show = (kind == TROUBLE_LIST && other_list) ||
-					(kind == TROUBLE_NAME && name_failure[node_id][0] != '\0' && !is_heard);
+		bool show = (kind == PROBLEM_LIST && other_list) ||
+					(kind == PROBLEM_NAME && name_failure[node_id][0] != '\0' && !is_heard);
 
 		if (seen[node_id] & (1U << kind))
 		{
-			if (now - troubles[node_id][kind].seen_at > 4 * limit)
+			if (now - problems[node_id][kind].seen_at > 4 * limit)
 				seen[node_id] &= ~(1U << kind);
 			else
-				show = is_of_another((TroubleKind) kind) || !is_heard;
+				show = is_of_another((ProblemKind) kind) || !is_heard;
 		}
 		if (!show || used + 2 >= size)
 			continue;
 		if (used > 0)
 			used += strlcpy(text + used, "; ", size - used);
-		describe(raft, node_id, (TroubleKind) kind, text + used, size - used);
+		describe(raft, node_id, (ProblemKind) kind, text + used, size - used);
 		used = strlen(text);
 	}
 }

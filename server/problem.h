@@ -1,18 +1,19 @@
 /*
- * server/trouble.h
- *	  Members that differ: in what, and since when that was seen.
+ * server/problem.h
+ *	  Members that differ, and names that lead nowhere: in what words.
  *
  * A member with another list, cluster name, key, protocol version or node id is
  * heard in no quorum; here it gets a name, in the log (once a minute at most for
- * each member and kind) and in pg_leader_peers.trouble.  What is told by a datagram
+ * each member and kind) and in pg_leader_peers.problem.  So does what is wrong with a
+ * member's host name.  What is told by a datagram
  * that was dropped may have been told by somebody who uses the member's address.
  * So it is shown only while the member itself is not heard, but for those
  * kinds that say just that: somebody else goes by its name.
  *
  * Called by report.c.  Decides nothing.
  */
-#ifndef PG_LEADER_TROUBLE_H
-#define PG_LEADER_TROUBLE_H
+#ifndef PG_LEADER_PROBLEM_H
+#define PG_LEADER_PROBLEM_H
 
 #include "../node/transport.h"
 #include "../raft/raft.h"
@@ -21,21 +22,25 @@
  * A datagram was dropped at the door.  False: that says nothing of a member, and is
  * the caller's to log.
  */
-extern bool trouble_at_door(const Transport *transport, TransportDrop why);
+extern bool problem_at_door(const Transport *transport, TransportDrop why);
 
 /* The same for one that the election of node "own_id" has dropped. */
-extern bool trouble_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why);
+<<<<<<< HEAD:server/trouble.h
+extern bool problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why);
+=======
+extern bool problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why);
+>>>>>>> h-net:server/problem.h
 
 /* The address of this member has changed: what was said of the one that it had is over. */
-extern void trouble_address_changed(int32_t node_id);
+extern void problem_address_changed(int32_t node_id);
 
 /* What is wrong with the name that the member has in "address", or empty. */
-extern void trouble_name(int32_t node_id, const char *address, const char *failure);
+extern void problem_name(int32_t node_id, const char *address, const char *failure);
 
 /* Has this member another list, as far as is known of it? */
-extern bool trouble_other_list(const Raft *raft, int32_t node_id);
+extern bool problem_other_list(const Raft *raft, int32_t node_id);
 
 /* In what this member differs, in words; empty: in nothing that is known. */
-extern void trouble_describe(const Raft *raft, int32_t node_id, char *text, size_t size);
+extern void problem_describe(const Raft *raft, int32_t node_id, char *text, size_t size);
 
-#endif /* PG_LEADER_TROUBLE_H */
+#endif /* PG_LEADER_PROBLEM_H */
