@@ -194,11 +194,7 @@ problem_at_door(const Transport *transport, TransportDrop why)
 }
 
 bool
-<<<<<<< HEAD:server/problem.c
 problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why)
-=======
-problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why)
->>>>>>> h-net:server/problem.c
 {
 	ProblemKind kind;
 

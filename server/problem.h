@@ -25,11 +25,7 @@
 extern bool problem_at_door(const Transport *transport, TransportDrop why);
 
 /* The same for one that the election of node "own_id" has dropped. */
-<<<<<<< HEAD:server/trouble.h
 extern bool problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why);
-=======
-extern bool problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why);
->>>>>>> h-net:server/problem.h
 
 /* The address of this member has changed: what was said of the one that it had is over. */
 extern void problem_address_changed(int32_t node_id);
