@@ -83,7 +83,8 @@ CREATE FUNCTION pg_leader_get_status(
     OUT state_file text,
     OUT state_file_health text,
     OUT authentication bool,
-    OUT boot int8)
+    OUT boot int8,
+    OUT refused_settings text)
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 

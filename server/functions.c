@@ -286,6 +286,7 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 		add_count(&row, status.boot);
 	else
 		add_null(&row);
+	add_text_or_null(&row, detail->refused);
 	PG_RETURN_DATUM(return_row(fcinfo, &row));
 }
 

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "server/compat.h"
 #include "server/notify.h"
+#include "server/refused.h"
 #include "server/settings.h"
 
 Settings settings;
@@ -239,9 +240,11 @@ define_notification(void)
 void
 settings_define(void)
 {
+	refused_before_definition();
 	define_membership();
 	define_timing();
 	define_notification();
+	refused_after_definition();
 	MarkGUCPrefixReserved("pg_leader");
 }
 
@@ -267,13 +270,20 @@ settings_config(RaftConfig *config, char *why, char *hint)
 	const Cluster *cluster = parsed_cluster;
 	const char	  *wrong;
 
+	if (refused_at_start()[0] != '\0')
+	{
+		snprintf(why, STORE_ERROR_SIZE, "refused settings: %s", refused_at_start());
+		snprintf(hint, STORE_ERROR_SIZE,
+				 "The log says why, where the server started. Correct the value and reload; pg_leader.node_id, cluster, "
+				 "cluster_name, listen_address and state_directory need a restart.");
+		return false;
+	}
 	if (settings.node_id < 0 || cluster == NULL)
 	{
-		snprintf(why, STORE_ERROR_SIZE, "%s is not set, or was refused",
+		snprintf(why, STORE_ERROR_SIZE, "%s is not set",
 				 cluster == NULL ? "pg_leader.cluster" : "pg_leader.node_id");
 		snprintf(hint, STORE_ERROR_SIZE,
-				 "Set pg_leader.node_id and pg_leader.cluster and restart the server; "
-				 "a value that was refused is reported earlier in the log.");
+				 "Set pg_leader.node_id and pg_leader.cluster and restart the server.");
 		return false;
 	}
 	if (cluster_member(cluster, settings.node_id) == NULL)

@@ -20,6 +20,7 @@
 #include "../node/journal.h"
 #include "../node/store.h"
 #include "../node/transport.h"
+#include "refused.h"
 #include "statistics.h"
 
 #define SHARED_EVENTS		 JOURNAL_EVENTS
@@ -93,6 +94,7 @@ typedef struct SharedDetail
 	char			  store_path[STORE_PATH_SIZE];
 	char			  store_health[SHARED_HEALTH_SIZE];
 	bool			  authentication;
+	char			  refused[REFUSED_SIZE]; /* settings whose new values are not in force */
 	TimestampTz		  stats_reset;
 	uint64_t		  wakeups;
 	RaftCounters	  raft;

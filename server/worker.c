@@ -45,6 +45,7 @@
 #include "node/scheduler.h"
 #include "server/compat.h"
 #include "server/recorder.h"
+#include "server/refused.h"
 #include "server/report.h"
 #include "server/settings.h"
 #include "server/shared.h"
@@ -367,11 +368,32 @@ wait_until_ready(void)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			refused_look();
 		}
 		MemoryContextReset(turn_context);
 	}
 	if (leave_requested)
 		leave(cause_of_sigterm());
+}
+
+/*
+ * Settings that keep their values because the new ones were refused.
+ */
+static void
+look_for_refused(void)
+{
+	static char said[REFUSED_SIZE];
+
+	refused_look();
+	if (strcmp(said, refused_now()) == 0)
+		return;
+	strlcpy(said, refused_now(), sizeof(said));
+	if (said[0] != '\0')
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("pg_leader: refused settings keep the values that are in force: %s", said),
+				 errdetail("pg_leader_status shows them in refused_settings."),
+				 errhint("Correct them in the configuration files and reload again; a restart with them would keep this member out.")));
 }
 
 static void
@@ -398,6 +420,7 @@ static void
 start_election(void)
 {
 	prepare_to_wait();
+	look_for_refused();
 	home.arrived = arrived;
 	home.taken = taken;
 	report_start(&home.config, settings_cluster(), &home.first);
@@ -465,6 +488,7 @@ reload_settings(void)
 	const char *wrong;
 
 	ProcessConfigFile(PGC_SIGHUP);
+	look_for_refused();
 
 	settings_timeouts(&wanted.timeouts);
 	wrong = raft_check_config(&wanted);

@@ -18,7 +18,7 @@ SELECT state, node_id, role, leader_id, leader_address LIKE '127.0.0.1:%' AS add
        promise_remaining IS NULL OR promise_remaining <= min_timeout AS promise,
        min_timeout, max_timeout, heartbeat_interval, since <= clock_timestamp() AS since,
        state_file LIKE '%/node-0.state' AS state_file, state_file_health,
-       authentication, boot >= 1 AS boot
+       authentication, boot >= 1 AS boot, refused_settings
 FROM pg_leader_status;
 \x
 

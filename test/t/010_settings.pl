@@ -57,13 +57,13 @@ sub takes_no_part
 }
 
 # refused(WHAT, LINES, NAME, DETAIL): a value that cannot be read at all is
-# reported by the server, which goes on with the default.
+# reported by the server, which goes on with the default.  The member does not.
 sub refused
 {
 	my ($what, $lines, $name, $detail) = @_;
 
-	with($lines);
-	$cluster->wait_until("$what: the server runs", sub { $cluster->status(0) });
+	takes_no_part($what, $lines, qr/refused settings: \Q$name\E/, qr/Correct the value and reload/);
+	is($cluster->sql(0, 'SELECT refused_settings FROM pg_leader_status'), $name, "$what: named");
 	like($cluster->log_of(0, $offset), qr/WARNING:  [^\n]*"\Q$name\E"/, "$what: refused");
 	like($cluster->log_of(0, $offset), qr/(?:WARNING|DETAIL):  [^\n]*$detail/, "$what: and why");
 	return;
@@ -114,8 +114,6 @@ foreach my $case (
 
 	refused($what, $lines, $name, $detail);
 	like($cluster->log_of(0, $offset), qr/HINT:  \S/, "$what: with a hint");
-	$cluster->wait_until("$what: takes no part",
-		sub { $cluster->status(0)->{state} eq 'not taking part: pg_leader.cluster is not set, or was refused' });
 }
 foreach my $case (
 	[ 'node_id too high', 'pg_leader.node_id = 64', 'pg_leader.node_id', qr/64 is outside the valid range/ ],
@@ -126,6 +124,56 @@ foreach my $case (
 {
 	refused(@$case);
 }
+
+# ---- every setting, refused at the start and at a reload ----
+
+# What no value of a setting can be; those without a rule take any text.
+my %bad = (
+	node_id => 'none', cluster => 'nowhere', cluster_name => '', listen_address => 'everywhere', state_directory => '',
+	candidate => 'none', min_timeout => '5 apples', max_timeout => '1h', heartbeat_interval => '0', max_clock_drift => '30%',
+	log_messages => 'some', notify_command => 'x %z', notify_timeout => '-1');
+my %any = map { $_ => 1 } qw(secret_file);
+with('');
+$cluster->wait_for_leader('good settings');
+my %reloaded = map { split /\|/ }
+  split /\n/, $cluster->sql(0, "SELECT substr(name, 11), context = 'sighup' FROM pg_settings WHERE name LIKE 'pg\\_leader.%'");
+is(join(' ', sort keys %reloaded), join(' ', sort keys %bad, keys %any), 'a bad value for every setting that refuses one');
+
+my $term = $cluster->status(0)->{term};
+foreach my $name (sort keys %bad)
+{
+	PostgreSQL::Test::Utils::append_to_file($conf, "pg_leader.$name = '$bad{$name}'\n");
+	$offset = $cluster->log_size(0);
+	$cluster->server(0)->reload;
+	$cluster->wait_until("$name at a reload: it is shown",
+		sub { $cluster->sql(0, 'SELECT refused_settings FROM pg_leader_status') eq "pg_leader.$name" });
+	like($cluster->log_of(0, $offset), qr/WARNING:  pg_leader: refused settings keep the values that are in force: pg_leader\.$name\n/,
+		"$name at a reload: in the log");
+	unlink $conf;
+	PostgreSQL::Test::Utils::append_to_file($conf, "$good\n");
+	$cluster->server(0)->reload;
+	$cluster->wait_until("$name at a reload: corrected", sub { $cluster->sql(0, 'SELECT refused_settings IS NULL FROM pg_leader_status') eq 't' });
+}
+is($cluster->status(0)->{term}, $term, 'settings refused at a reload: the member has gone on with those in force');
+ok($cluster->status(0)->{is_leader}, 'settings refused at a reload: and leads');
+
+foreach my $name (sort keys %bad)
+{
+	takes_no_part("$name at the start", "pg_leader.$name = '$bad{$name}'", qr/refused settings: pg_leader\.$name/, qr/Correct the value/);
+	next unless $reloaded{$name} eq 't';
+	unlink $conf;
+	PostgreSQL::Test::Utils::append_to_file($conf, "$good\n");
+	$cluster->server(0)->reload;
+	$cluster->wait_for_leader("$name at the start: corrected, and reloaded");
+}
+takes_no_part('no setting of that name', 'pg_leader.candidat = off', qr/refused settings: pg_leader\.candidat\b/, qr/Correct the value/);
+
+# Beside postgresql.conf.
+$cluster->stop(0);
+PostgreSQL::Test::Utils::append_to_file($cluster->server(0)->data_dir . '/postgresql.auto.conf', "pg_leader.candidate = 'perhaps'\n");
+takes_no_part('in postgresql.auto.conf', '', qr/refused settings: pg_leader\.candidate/, qr/Correct the value/);
+is($cluster->sql(0, 'ALTER SYSTEM RESET pg_leader.candidate; SELECT pg_reload_conf()'), 't', 'postgresql.auto.conf: corrected');
+$cluster->wait_for_leader('in postgresql.auto.conf: corrected, and reloaded');
 
 # ---- what goes away by itself ----
 

@@ -1,0 +1,183 @@
+/*
+ * server/refused.c
+ *	  Settings of pg_leader that have a value which PostgreSQL refused.
+ *
+ * See refused.h.  When the library is loaded, PostgreSQL has read the configuration
+ * already: what it holds for a setting that is not defined yet is asked for before the
+ * definition, and put to the test after it.  At a reload the files are read once more;
+ * PostgreSQL does not keep what it made of them.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "server/refused.h"
+
+#define PREFIX "pg_leader."
+
+/* All of them; settings.c says what they are. */
+typedef struct Known
+{
+	const char *name;
+	bool		needs_restart; /* what is corrected counts only then */
+	char	   *given;		   /* before it was defined; NULL: nothing */
+	bool		in_file;	   /* "given" came from a file */
+	bool		at_start;	   /* refused then, and the default is in force */
+	bool		now;		   /* the files hold a value that is refused */
+} Known;
+
+static Known known[] = {
+	{.name = "pg_leader.node_id", .needs_restart = true},
+	{.name = "pg_leader.cluster", .needs_restart = true},
+	{.name = "pg_leader.cluster_name", .needs_restart = true},
+	{.name = "pg_leader.listen_address", .needs_restart = true},
+	{.name = "pg_leader.state_directory", .needs_restart = true},
+	{.name = "pg_leader.secret_file"},
+	{.name = "pg_leader.candidate"},
+	{.name = "pg_leader.min_timeout"},
+	{.name = "pg_leader.max_timeout"},
+	{.name = "pg_leader.heartbeat_interval"},
+	{.name = "pg_leader.max_clock_drift"},
+	{.name = "pg_leader.log_messages"},
+	{.name = "pg_leader.notify_command"},
+	{.name = "pg_leader.notify_timeout"},
+};
+
+static char unknown[REFUSED_SIZE]; /* names in the files that are no settings */
+static char names_at_start[REFUSED_SIZE];
+static char names_now[REFUSED_SIZE];
+
+static void
+append(char *names, const char *name)
+{
+	if (names[0] != '\0')
+		strlcat(names, ", ", REFUSED_SIZE);
+	strlcat(names, name, REFUSED_SIZE);
+}
+
+static void
+list_names(void)
+{
+	int i;
+
+	strlcpy(names_at_start, unknown, REFUSED_SIZE);
+	strlcpy(names_now, unknown, REFUSED_SIZE);
+	for (i = 0; i < (int) lengthof(known); i++)
+	{
+		if (known[i].at_start)
+			append(names_at_start, known[i].name);
+		if (known[i].at_start || known[i].now)
+			append(names_now, known[i].name);
+	}
+}
+
+/* Would PostgreSQL take this value?  Changes nothing, and says nothing. */
+static bool
+is_refused(const char *name, const char *value)
+{
+	return set_config_option(name, value, PGC_POSTMASTER, PGC_S_FILE, GUC_ACTION_SET,
+							 false, DEBUG5, false) == 0;
+}
+
+static Known *
+find(const char *name)
+{
+	int i;
+
+	for (i = 0; i < (int) lengthof(known); i++)
+	{
+		if (pg_strcasecmp(known[i].name, name) == 0)
+			return &known[i];
+	}
+	return NULL;
+}
+
+/* What the files hold; of a setting that stands there twice, the last counts. */
+static void
+read_files(bool is_first)
+{
+	ConfigVariable *head = NULL;
+	ConfigVariable *tail = NULL;
+	ConfigVariable *item;
+	int				i;
+
+	unknown[0] = '\0';
+	for (i = 0; i < (int) lengthof(known); i++)
+		known[i].now = false;
+
+	/* a file that cannot be read has been reported by whoever started or reloaded */
+	if (ParseConfigFile(ConfigFileName, false, NULL, 0, 0, DEBUG5, &head, &tail))
+		(void) ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, DEBUG5, &head, &tail);
+	for (item = head; item != NULL; item = item->next)
+	{
+		Known *setting;
+
+		if (item->name == NULL || pg_strncasecmp(item->name, PREFIX, strlen(PREFIX)) != 0)
+			continue;
+		setting = find(item->name);
+		if (setting == NULL)
+		{
+			append(unknown, item->name);
+			continue;
+		}
+		setting->now = is_refused(setting->name, item->value);
+		if (is_first && setting->given != NULL && strcmp(setting->given, item->value) == 0)
+			setting->in_file = true;
+	}
+	FreeConfigVariables(head);
+}
+
+void
+refused_before_definition(void)
+{
+	int i;
+
+	for (i = 0; i < (int) lengthof(known); i++)
+	{
+		const char *value = GetConfigOption(known[i].name, true, false);
+
+		known[i].given = value != NULL ? strdup(value) : NULL;
+	}
+}
+
+void
+refused_after_definition(void)
+{
+	int i;
+
+	read_files(true);
+	for (i = 0; i < (int) lengthof(known); i++)
+		known[i].at_start = known[i].given != NULL && is_refused(known[i].name, known[i].given);
+	list_names();
+}
+
+/*
+ * What a file held when the server started is forgiven when the file is corrected and
+ * the setting can change; what the command line held is not.
+ */
+void
+refused_look(void)
+{
+	int i;
+
+	read_files(false);
+	for (i = 0; i < (int) lengthof(known); i++)
+	{
+		if (known[i].in_file && !known[i].needs_restart && !known[i].now)
+			known[i].at_start = false;
+	}
+	list_names();
+}
+
+const char *
+refused_at_start(void)
+{
+	return names_at_start;
+}
+
+const char *
+refused_now(void)
+{
+	return names_now;
+}
