@@ -28,7 +28,7 @@ sub with
 	my $lines = shift;
 
 	$cluster->stop(0) if $cluster->is_running(0);
-	unlink $cluster->state_file(0);
+	unlink $cluster->state_file(0), $cluster->state_file(0) =~ s/state$/events/r;
 	$cluster->forget_state(0);
 	$cluster->write_first_state(0);
 	unlink $conf;
