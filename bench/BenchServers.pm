@@ -34,7 +34,7 @@ my @small = map { ('-c', $_) } (
 	'bgwriter_lru_maxpages=0', 'checkpoint_timeout=1d', 'track_activities=off', 'jit=off',
 	'fsync=off', 'update_process_title=off');
 
-# nodes, heartbeat, min, max: as on the command line; interval: of samples, in us.
+# nodes, heartbeat, min, max, loss: as on the command line; interval: of samples, in us.
 sub new
 {
 	my ($class, %options) = @_;
@@ -132,6 +132,7 @@ sub prepare
 {
 	my ($self, $fault, $leader) = @_;
 
+	$self->lose($self->{loss});
 	return $self->prepare_cut($leader) if $fault eq 'isolate';
 	return $self->prepare_transfer($leader) if $fault eq 'transfer';
 	my $postmaster = $self->{stand}->postmaster($leader) // die "node $leader does not run\n";
@@ -191,9 +192,21 @@ sub end_transfer
 	return @said;
 }
 
+# So many per cent on every link, both ways.
+sub lose
+{
+	my ($self, $percent) = @_;
+	my @ids = $self->ids;
+
+	return unless $self->{loss};
+	foreach my $i (0 .. $#ids) { $self->{stand}->ctl('loss', $ids[$i], $_, $percent, 'both') foreach @ids[ $i + 1 .. $#ids ]; }
+	return;
+}
+
 sub cancel
 {
 	my ($self) = @_;
+	$self->lose(0);
 	$self->end_transfer;
 	return;
 }
@@ -202,6 +215,7 @@ sub mend
 {
 	my ($self, $fault, $leader) = @_;
 
+	$self->lose(0);
 	if ($fault eq 'isolate') { $self->{stand}->ctl('brainjoin'); }
 	elsif ($fault eq 'sigstop') { kill 'CONT', $self->processes($leader); }
 	elsif ($fault eq 'transfer')
