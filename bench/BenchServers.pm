@@ -178,7 +178,9 @@ sub prepare_transfer
 	print $in "SELECT 'ready';\n";
 	(<$out> // '') eq "ready\n" or die "psql does not answer\n";
 	$self->{psql} = [ $pid, $in, $out ];
-	return sub { print $in "SELECT pg_leader_transfer();\n" };
+	# where packets are lost, nobody may be fit the first time
+	my $times = $self->{loss} ? 20 : 1;
+	return sub { print $in "SELECT pg_leader_transfer();\n" x $times };
 }
 
 sub end_transfer
@@ -221,7 +223,7 @@ sub mend
 	elsif ($fault eq 'transfer')
 	{
 		my @said = $self->end_transfer;
-		die "pg_leader_transfer() says: @said\n" unless @said == 1 && $said[0] =~ /^\d+$/;
+		die "pg_leader_transfer() says: @said\n" unless grep { /^\d+$/ } @said;
 	}
 	else
 	{

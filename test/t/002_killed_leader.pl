@@ -87,6 +87,23 @@ kill 'CONT', $worker;
 my ($same, $same_term) = $cluster->wait_for_leader('worker resumed: all agree', $cluster->ids);
 cmp_ok($same_term, '>', $old_term, 'worker resumed: nobody leads the old term any more');
 
+# A follower that stood still reads what has come before it takes the silence for a death.
+($leader, $term) = $cluster->wait_for_leader('ready for the next');
+my $stalled = ($cluster->others($leader))[0];
+my $asked = $cluster->sql($stalled, 'SELECT pre_votes_started FROM pg_stat_pg_leader');
+my $late = $cluster->sql($stalled, 'SELECT late_wakeups FROM pg_stat_pg_leader');
+$worker = $cluster->worker($stalled);
+foreach my $round (1 .. 5)
+{
+	kill 'STOP', $worker;
+	sleep(1); # longer than the timeout
+	kill 'CONT', $worker;
+	$cluster->wait_until("follower paused, $round: it has noticed",
+		sub { $cluster->sql($stalled, 'SELECT late_wakeups FROM pg_stat_pg_leader') >= $late + $round });
+}
+is($cluster->sql($stalled, 'SELECT pre_votes_started FROM pg_stat_pg_leader'), $asked, 'follower paused: it has asked for no pre-vote');
+is(join('|', $cluster->wait_for_leader('follower paused: all agree')), "$leader|$term", 'follower paused: the same leader, in the same term');
+
 # ---- two of three: no majority, no leader ----
 
 ($leader, $term) = $cluster->wait_for_leader('ready for the next');
