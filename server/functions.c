@@ -144,6 +144,25 @@ get_node_info(PG_FUNCTION_ARGS)
 
 /* ---- views ---- */
 
+/* Where files are is shown to those who may see data_directory. */
+static bool
+may_see_paths(void)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_SETTINGS);
+}
+
+/*
+ * Why the member takes no part, as far as the caller may know.  All paths in there
+ * are absolute: without a slash there is none.
+ */
+static const char *
+visible_reason(const SharedStatus *status)
+{
+	if (may_see_paths() || strchr(status->why, '/') == NULL)
+		return status->why;
+	return "the reason names a file, and is shown to superusers and members of pg_read_all_settings";
+}
+
 static void
 add_state(Row *row, const SharedStatus *status)
 {
@@ -153,7 +172,7 @@ add_state(Row *row, const SharedStatus *status)
 			add_text(row, "taking part");
 			return;
 		case SHARED_NOT_TAKING_PART:
-			add_text(row, psprintf("not taking part: %s", status->why));
+			add_text(row, psprintf("not taking part: %s", visible_reason(status)));
 			return;
 		case SHARED_STARTING:
 			add_text(row, "starting");
@@ -261,7 +280,6 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	uint64_t	  lease_until;
 	uint64_t	  now;
 	bool		  takes_part;
-	bool		  may_see_paths;
 	char		  health[SHARED_HEALTH_SIZE];
 
 	require_library();
@@ -276,9 +294,7 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	else
 		add_no_membership(&row);
 
-	/* where files are is shown to those who may see data_directory */
-	may_see_paths = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_SETTINGS);
-	add_text_or_null(&row, may_see_paths ? detail->store_path : NULL);
+	add_text_or_null(&row, may_see_paths() ? detail->store_path : NULL);
 	shared_read_health(detail, health);
 	add_text_or_null(&row, health);
 	add(&row, BoolGetDatum(takes_part && detail->authentication));
@@ -530,7 +546,7 @@ describe_leader(void)
 	shared_read_status(&status);
 	shared_read_detail(detail);
 	if (status.state == SHARED_NOT_TAKING_PART)
-		return psprintf("This server does not take part in elections: %s.", status.why);
+		return psprintf("This server does not take part in elections: %s.", visible_reason(&status));
 	if (status.state != SHARED_TAKING_PART)
 		return pstrdup("The worker of pg_leader is not running.");
 	address = address_of(detail, status.leader_id);

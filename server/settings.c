@@ -165,7 +165,8 @@ define_membership(void)
 							   "A relative path is below the data directory.",
 							   &settings.state_directory,
 							   "pg_leader",
-							   PGC_POSTMASTER, 0, check_state_directory, NULL, NULL);
+							   PGC_POSTMASTER, GUC_SUPERUSER_ONLY,
+							   check_state_directory, NULL, NULL);
 
 	/*
 	 * No check hook: a value that is refused when the server starts gives way
@@ -176,7 +177,7 @@ define_membership(void)
 							   "A relative path is below the data directory. Empty means no authentication.",
 							   &settings.secret_file,
 							   "",
-							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_leader.candidate",
 							 "Sets whether this member may become leader.",
 							 "Switching it off makes a leader hand over.",
