@@ -87,11 +87,11 @@ my @revoke = (
 
 # Which document, a sentence of it or the beginning of a row, and what is tried.
 my @claims = (
-	[ 'reference.md', 'What is marked * needs a [right](#who-may-do-what).', @transfer, @admit, @reset ],
+	[ 'reference.md', 'Functions marked * need a [privilege](#who-may-do-what).', @transfer, @admit, @reset ],
 	[ 'reference.md', 'Everyone may read them, on standbys too.', @everyone ],
 	[ 'reference.md', '| `state` | `text` |' ], # tried when the member takes no part
 	[ 'reference.md', '| `state_file` | `text` | its path; shown to superusers and members of `pg_read_all_settings` |', @state_file ],
-	[ 'reference.md', 'What PUBLIC may do is granted when it is created, and can be revoked.', @revoke ],
+	[ 'reference.md', 'The privileges of PUBLIC are granted when it is created, and can be revoked.', @revoke ],
 	[ 'reference.md', '| all functions without a *, all views | everyone | |', @everyone ],
 	[ 'reference.md', '| `pg_leader_transfer(int4, interval)` | superusers |', @transfer ],
 	[ 'reference.md', '| `pg_leader_admit()` | superusers |', @admit ],
@@ -100,19 +100,19 @@ my @claims = (
 	[ 'reference.md', '| changing a setting | superusers,', @change, @notify ],
 	[ 'reference.md', '`CREATE EXTENSION pg_leader` needs a superuser.', @create ],
 	[ 'security.md', '| everyone | see who leads,', @everyone, @settings_paths, @transfer, @admit, @reset, @change, @notify ],
-	[ 'security.md', '| `pg_read_all_settings` (so `pg_monitor`) | see the paths', @state_file, @settings_paths ],
+	[ 'security.md', '| `pg_read_all_settings` (so `pg_monitor`) | also see the paths', @state_file, @settings_paths ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_transfer()` |', @transfer ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_admit()` |', @admit ],
 	[ 'security.md', '| who was granted ALTER SYSTEM on `pg_leader.notify_command` |', @notify ],
 	[ 'security.md', '| `pg_read_server_files` | read every file', @key ],
-	[ 'security.md', '| superusers | all of it: read the key', @key, @change, @notify ],
+	[ 'security.md', '| superusers | everything: read the key', @key, @change, @notify ],
 	[ 'notify.md', 'The setting is readable by everyone:', [ 'plain', 'SHOW pg_leader.notify_command', qr/^$/ ] ],
-	[ 'operations.md', 'Any role that may log in will do:', @everyone ],
-	[ 'operations.md', 'give it one of its own, for by default it asks as the superuser `postgres`.' ],
-	[ 'operations.md', '`dbname` is the database that has the extension, one that only superusers own;' ],
-	[ 'operations.md', 'Everyone may read it, on standbys too.', @everyone ]);
+	[ 'operations.md', 'Any role that may log in will do.', @everyone ],
+	[ 'operations.md', 'Create one for it, because by default it connects as the superuser `postgres`.' ],
+	[ 'operations.md', '`dbname` is the database with the extension, one that only superusers own;' ],
+	[ 'operations.md', 'Everyone may read them, on standbys too.', @everyone ]);
 
-my $about_rights = qr/superuser|(?:everyone|everybody) (?:may|can|\|)|(?:by|to) every(?:one|body)\b|\| everyone|pg_monitor|pg_read_|\bGRANT\b(?!S)|was granted|any role|PUBLIC|\[right\]/i;
+my $about_rights = qr/superuser|(?:everyone|everybody) (?:may|can|\|)|(?:by|to) every(?:one|body)\b|\| everyone|pg_monitor|pg_read_|\bGRANT\b(?!S)|was granted|any role|PUBLIC|\[(?:right|privilege)\]/i;
 
 # units(TEXT): its sentences, and the rows of its tables; no commands.
 sub units
