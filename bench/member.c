@@ -124,12 +124,12 @@ host_now(Member *member)
 static MemberSave
 host_save(Member *member)
 {
-	char error[STORE_ERROR_SIZE];
+	Words words;
 
 	(void) member;
-	if (!home_save(&home, error))
+	if (!home_save(&home, &words))
 		fail("Start it again: it goes on from what the disk holds.",
-			 "could not save term and vote: %s", error);
+			 "could not save term and vote: %s", words.error);
 	saves++;
 	return MEMBER_SAVED;
 }
@@ -222,12 +222,11 @@ open_shown(const char *path)
 static void
 make_config(const Options *options, RaftConfig *config)
 {
-	char		error[CLUSTER_ERROR_SIZE];
-	char		hint[HINT_SIZE];
+	Words		words;
 	const char *wrong;
 
-	if (!cluster_parse(options->cluster, &cluster, error, hint))
-		fail(hint, "the member list is wrong: %s", error);
+	if (!cluster_parse(options->cluster, &cluster, &words))
+		fail(words.hint, "the member list is wrong: %s", words.error);
 	if (cluster_member(&cluster, (int32_t) options->node_id) == NULL)
 		fail("Ids are positions in the list, from 0, unless it gives them.",
 			 "node %ld is not in the member list", options->node_id);
@@ -266,8 +265,7 @@ start(const Options *options)
 							 .cluster_name = options->cluster_name,
 							 .listen_address = options->listen_address,
 							 .state_directory = options->state_directory};
-	char		 error[STORE_ERROR_SIZE];
-	char		 hint[STORE_ERROR_SIZE];
+	Words		 words;
 
 	make_config(options, &settings.config);
 	prepare_to_wait();
@@ -275,10 +273,10 @@ start(const Options *options)
 	open_shown(options->show);
 	home_init(&home);
 	if (options->secret_file != NULL &&
-		secret_read(&home.secret, options->secret_file, error, hint) == SECRET_FAILED)
-		fail(hint, "%s", error);
-	if (!home_open(&home, &settings, error, hint))
-		fail(hint, "%s", error);
+		secret_read(&home.secret, options->secret_file, &words) == SECRET_FAILED)
+		fail(words.hint, "%s", words.error);
+	if (!home_open(&home, &settings, &words))
+		fail(words.hint, "%s", words.error);
 	saves++; /* the first record */
 	shown->boot = home.first.boot;
 	if (!home_start(&home, &host))
@@ -445,9 +443,8 @@ main(int argc, char **argv)
 					 .max_timeout = 400000,
 					 .heartbeat_interval = 50000,
 					 .max_drift_ppm = 100000}};
-	bool timer_only = false;
-	char why[STORE_ERROR_SIZE];
-	char hint[STORE_ERROR_SIZE];
+	bool  timer_only = false;
+	Words words;
 
 	parse_arguments(argc, argv, &options);
 	if (options.with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
@@ -455,8 +452,8 @@ main(int argc, char **argv)
 	start(&options);
 	do
 	{
-		if (!home_turn(&home, timer_only, why, hint))
-			fail(hint, "%s", why);
+		if (!home_turn(&home, timer_only, &words))
+			fail(words.hint, "%s", words.error);
 		arm_timer();
 	} while (wait_for_work(&timer_only));
 	member_resign(&home.member);

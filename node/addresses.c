@@ -32,7 +32,7 @@
 /* ---- addresses that are no names ---- */
 
 bool
-addresses_literal(const ClusterMember *member, struct sockaddr_storage *address, char *error)
+addresses_literal(const ClusterMember *member, struct sockaddr_storage *address, Words *words)
 {
 	struct sockaddr_in	*in = (struct sockaddr_in *) address;
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) address;
@@ -57,14 +57,14 @@ addresses_literal(const ClusterMember *member, struct sockaddr_storage *address,
 								 if_nametoindex(zone);
 		if (in6->sin6_scope_id == 0)
 		{
-			(void) snprintf(error, CLUSTER_ERROR_SIZE,
+			(void) snprintf(words->error, WORDS_SIZE,
 							"this machine has no network interface \"%.32s\"", zone);
 			return false;
 		}
 	}
 	if (inet_pton(AF_INET6, host, &in6->sin6_addr) != 1)
 	{
-		(void) snprintf(error, CLUSTER_ERROR_SIZE, "\"%.64s\" is not an address", member->host);
+		(void) snprintf(words->error, WORDS_SIZE, "\"%.64s\" is not an address", member->host);
 		return false;
 	}
 	in6->sin6_family = AF_INET6;
@@ -73,7 +73,7 @@ addresses_literal(const ClusterMember *member, struct sockaddr_storage *address,
 }
 
 bool
-addresses_init(Addresses *addresses, const Cluster *cluster, int family, char *error)
+addresses_init(Addresses *addresses, const Cluster *cluster, int family, Words *words)
 {
 	memset(addresses, 0, sizeof(*addresses));
 	addresses->family = family;
@@ -92,11 +92,11 @@ addresses_init(Addresses *addresses, const Cluster *cluster, int family, char *e
 			its->look_up_at = 0;
 			continue;
 		}
-		if (!addresses_literal(member, &its->address, error))
+		if (!addresses_literal(member, &its->address, words))
 			return false;
 		if (its->address.ss_family != family)
 		{
-			(void) snprintf(error, CLUSTER_ERROR_SIZE,
+			(void) snprintf(words->error, WORDS_SIZE,
 							"node %d is at %.200s, but this member's own address is %s",
 							(int) member->node_id, cluster_format_address(member, text),
 							family == AF_INET ? "IPv4" : "IPv6");
@@ -105,7 +105,7 @@ addresses_init(Addresses *addresses, const Cluster *cluster, int family, char *e
 		other = addresses_member_at(addresses, cluster, &its->address);
 		if (other != RAFT_NONE)
 		{
-			(void) snprintf(error, CLUSTER_ERROR_SIZE, "nodes %d and %d have the same address",
+			(void) snprintf(words->error, WORDS_SIZE, "nodes %d and %d have the same address",
 							(int) other, (int) member->node_id);
 			return false;
 		}

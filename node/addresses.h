@@ -48,12 +48,12 @@ typedef struct Addresses
 } Addresses;
 
 /*
- * The address of one literal (not is_name) member.  false, with words in error
- * (CLUSTER_ERROR_SIZE bytes), if it names a network interface that this machine does
+ * The address of one literal (not is_name) member.  false, with words,
+ * if it names a network interface that this machine does
  * not have.
  */
 extern bool addresses_literal(const ClusterMember *member, struct sockaddr_storage *address,
-							  char *error);
+							  Words *words);
 
 /*
  * Where to listen when this member's name leads there: at the one of these addresses
@@ -67,7 +67,7 @@ extern void addresses_choose_own(const LookupFound *found, struct sockaddr_stora
  * the socket; false, with words in error, if a literal address is of the other
  * family or two members have one address.
  */
-extern bool addresses_init(Addresses *addresses, const Cluster *cluster, int family, char *error);
+extern bool addresses_init(Addresses *addresses, const Cluster *cluster, int family, Words *words);
 
 /*
  * This member is own_id, and listens there.  is_found: because its name leads there;

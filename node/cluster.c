@@ -72,15 +72,15 @@ fail(Parser *parser, const char *hint, const char *format, ...)
 	{
 		bool clipped = parser->text.length > SHOWN_LENGTH;
 
-		used = snprintf(parser->error, CLUSTER_ERROR_SIZE, "entry %d (\"%.*s%s\"): ",
+		used = snprintf(parser->error, WORDS_SIZE, "entry %d (\"%.*s%s\"): ",
 						parser->entry,
 						clipped ? SHOWN_LENGTH : (int) parser->text.length,
 						parser->text.start, clipped ? "..." : "");
-		if (used >= CLUSTER_ERROR_SIZE)
-			used = CLUSTER_ERROR_SIZE - 1;
+		if (used >= WORDS_SIZE)
+			used = WORDS_SIZE - 1;
 	}
 	va_start(args, format);
-	(void) vsnprintf(parser->error + used, CLUSTER_ERROR_SIZE - (size_t) used, format, args);
+	(void) vsnprintf(parser->error + used, WORDS_SIZE - (size_t) used, format, args);
 	va_end(args);
 
 	/* The list can hold anything, and this is going to be printed. */
@@ -89,7 +89,7 @@ fail(Parser *parser, const char *hint, const char *format, ...)
 		if (*c < ' ' || *c > '~')
 			*c = '?';
 	}
-	(void) snprintf(parser->hint, CLUSTER_ERROR_SIZE, "%s", hint);
+	(void) snprintf(parser->hint, WORDS_SIZE, "%s", hint);
 	parser->cluster->n_members = 0;
 	return false;
 }
@@ -377,14 +377,14 @@ compare_members(const void *a, const void *b)
 }
 
 bool
-cluster_parse(const char *text, Cluster *cluster, char *error, char *hint)
+cluster_parse(const char *text, Cluster *cluster, Words *words)
 {
-	Parser		parser = {.cluster = cluster, .error = error, .hint = hint};
+	Parser		parser = {.cluster = cluster, .error = words->error, .hint = words->hint};
 	const char *start = text;
 
 	memset(cluster, 0, sizeof(*cluster));
-	error[0] = '\0';
-	hint[0] = '\0';
+	words->error[0] = '\0';
+	words->hint[0] = '\0';
 	if (text == NULL || text[strspn(text, " \t\n\v\f\r")] == '\0')
 		return fail(&parser, HINT_FORM, "the member list is empty");
 	for (;;)

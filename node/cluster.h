@@ -18,12 +18,12 @@
 #include <stdint.h>
 
 #include "../raft/raft.h"
+#include "words.h"
 
 #define CLUSTER_HOST_SIZE	 256					 /* longest host, terminator included */
 #define CLUSTER_ADDRESS_SIZE (CLUSTER_HOST_SIZE + 8) /* "[host]:port" */
 #define CLUSTER_SOURCE_SIZE	 72						 /* as address_format() writes it */
-#define CLUSTER_ERROR_SIZE	 512
-#define CLUSTER_NAME_MAX	 63 /* bytes of a cluster's name */
+#define CLUSTER_NAME_MAX	 63						 /* bytes of a cluster's name */
 
 typedef struct ClusterMember
 {
@@ -41,15 +41,14 @@ typedef struct Cluster
 } Cluster;
 
 /*
- * Read a member list.  false: *error says what is wrong and *hint what to do
- * (both CLUSTER_ERROR_SIZE bytes, always terminated).  Refused: an empty list,
+ * Read a member list.  false: *words says what is wrong, and what to do.  Refused: an empty list,
  * more than RAFT_MAX_NODES members, a missing or impossible port, an empty or
  * overlong host, an id out of range or used twice, ids on some entries only,
  * two members with one host and port, an address of no member (0.0.0.0, ::,
  * multicast), a link-local IPv6 address without its interface.
  */
 extern bool cluster_parse(const char *text, Cluster *cluster,
-						  char *error, char *hint);
+						  Words *words);
 
 /* The member with that id, or NULL. */
 extern const ClusterMember *cluster_member(const Cluster *cluster, int32_t node_id);

@@ -39,7 +39,7 @@ wall_clock_ms(void)
 
 /* Open the state file and make this start's first record durable. */
 static bool
-open_store(Home *home, const HomeSettings *settings, char *why, char *hint)
+open_store(Home *home, const HomeSettings *settings, Words *words)
 {
 	StoreIdentity identity;
 	StoreEvidence evidence = {0};
@@ -49,7 +49,7 @@ open_store(Home *home, const HomeSettings *settings, char *why, char *hint)
 	memset(&identity, 0, sizeof(identity));
 	identity.cluster_digest = cluster_text_digest(settings->cluster_name);
 	identity.node_id = home->config.node_id;
-	found = store_open(&home->store, settings->state_directory, &identity, &loaded, why, hint);
+	found = store_open(&home->store, settings->state_directory, &identity, &loaded, words);
 	if (found != STORE_FAILED && settings->look_for_evidence != NULL)
 		settings->look_for_evidence(&evidence);
 	switch (found)
@@ -59,9 +59,9 @@ open_store(Home *home, const HomeSettings *settings, char *why, char *hint)
 															 loaded.list_digest);
 			raft_first_record(&loaded, home->store.damaged, &home->config, &home->first);
 			home->store_health = home->store.damaged ? "one slot was bad" : "ok";
-			if (store_save(&home->store, &home->first, why))
+			if (store_save(&home->store, &home->first, words))
 				return true;
-			(void) snprintf(hint, STORE_ERROR_SIZE, "Check the disk that holds the state directory.");
+			(void) snprintf(words->hint, WORDS_SIZE, "Check the disk that holds the state directory.");
 			store_close(&home->store);
 			return false;
 		case STORE_MISSING:
@@ -70,8 +70,7 @@ open_store(Home *home, const HomeSettings *settings, char *why, char *hint)
 			store_number_new_life(&home->first, wall_clock_ms());
 			store_heed_evidence(&home->first, &evidence);
 			home->store_health = "was missing at start";
-			return store_create(&home->store, settings->state_directory, &identity, &home->first, why,
-								hint);
+			return store_create(&home->store, settings->state_directory, &identity, &home->first, words);
 		case STORE_FAILED:
 		default:
 			return false;
@@ -79,18 +78,18 @@ open_store(Home *home, const HomeSettings *settings, char *why, char *hint)
 }
 
 bool
-home_open(Home *home, const HomeSettings *settings, char *why, char *hint)
+home_open(Home *home, const HomeSettings *settings, Words *words)
 {
 	home->cluster = settings->cluster;
 	if (home->transport.fd < 0 &&
 		!transport_open(&home->transport, home->cluster, settings->config.node_id,
 						settings->listen_address, cluster_text_digest(settings->cluster_name),
-						&home->secret, why, hint))
+						&home->secret, words))
 		return false;
 	if (home->store.fd >= 0)
 		return true;
 	home->config = settings->config;
-	return open_store(home, settings, why, hint);
+	return open_store(home, settings, words);
 }
 
 bool
@@ -107,9 +106,9 @@ home_start(Home *home, const MemberHost *host)
 }
 
 bool
-home_save(Home *home, char *error)
+home_save(Home *home, Words *words)
 {
-	return store_save(&home->store, &home->member.raft.saved, error);
+	return store_save(&home->store, &home->member.raft.saved, words);
 }
 
 void
@@ -160,7 +159,7 @@ receive(Home *home)
 }
 
 static bool
-tend(Home *home, uint64_t now, char *why, char *hint)
+tend(Home *home, uint64_t now, Words *words)
 {
 	uint64_t heard_at[RAFT_MAX_NODES];
 
@@ -169,7 +168,7 @@ tend(Home *home, uint64_t now, char *why, char *hint)
 	for (int i = 0; i < RAFT_MAX_NODES; i++)
 		heard_at[i] = home->member.raft.peers[i].heard_at;
 	home->addresses_changed = true;
-	return transport_tend(&home->transport, home->cluster, heard_at, now, why, hint);
+	return transport_tend(&home->transport, home->cluster, heard_at, now, words);
 }
 
 /*
@@ -178,7 +177,7 @@ tend(Home *home, uint64_t now, char *why, char *hint)
  * waking up and this line wakes late, and asks its sockets again.
  */
 bool
-home_turn(Home *home, bool timer_only, char *why, char *hint)
+home_turn(Home *home, bool timer_only, Words *words)
 {
 	uint64_t now = clock_now();
 
@@ -187,5 +186,5 @@ home_turn(Home *home, bool timer_only, char *why, char *hint)
 		receive(home);
 	if (home->member.state == MEMBER_RUNS)
 		member_tick(&home->member, now);
-	return tend(home, now, why, hint);
+	return tend(home, now, words);
 }

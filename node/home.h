@@ -76,10 +76,9 @@ extern void home_init(Home *home);
 
 /*
  * The socket first, then the state file: what this start makes durable, it makes durable
- * only for a list that this machine can be a member of.  false: *why and *hint (each of
- * STORE_ERROR_SIZE) say what is in the way; may be called again.
+ * only for a list that this machine can be a member of.  false: *words says why not; may be called again.
  */
-extern bool home_open(Home *home, const HomeSettings *settings, char *why, char *hint);
+extern bool home_open(Home *home, const HomeSettings *settings, Words *words);
 
 /*
  * Begin: the member follows, and is shown.  "host" has functions for clock, save and
@@ -95,7 +94,7 @@ home_of(Member *member)
 }
 
 /* Make member->raft.saved durable; false, with words in error. */
-extern bool home_save(Home *home, char *error);
+extern bool home_save(Home *home, Words *words);
 
 /* Readable when there is something to receive; good until home_close(). */
 extern int home_pollable(const Home *home);
@@ -105,10 +104,10 @@ extern uint64_t home_deadline(const Home *home);
 
 /*
  * One turn: what has come, then what is due.  timer_only: nothing but the timer has woken
- * the process.  false, with words (STORE_ERROR_SIZE): the member cannot be reached any more
- * where it listens.  Resign, close, and begin anew.
+ * the process.  false, with words: the member cannot be reached any more
+ * where it listens.  Resign, close, and start again.
  */
-extern bool home_turn(Home *home, bool timer_only, char *why, char *hint);
+extern bool home_turn(Home *home, bool timer_only, Words *words);
 
 /* Close the socket and let go of the state file.  Does not resign.  Safe to call twice. */
 extern void home_close(Home *home);

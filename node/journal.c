@@ -242,7 +242,7 @@ fail(char *error, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	(void) vsnprintf(error, STORE_ERROR_SIZE, format, args);
+	(void) vsnprintf(error, WORDS_SIZE, format, args);
 	va_end(args);
 	return false;
 }
@@ -257,7 +257,7 @@ journal_path(const char *directory, int32_t node_id, char *path, size_t size)
 
 /* Open a regular file that nobody has put a link in the place of. */
 static int
-open_file(const char *path, int flags, char *error)
+open_file(const char *path, int flags, Words *words)
 {
 	int			fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	struct stat status;
@@ -266,22 +266,22 @@ open_file(const char *path, int flags, char *error)
 	{
 		int number = errno;
 
-		(void) fail(error, "could not open \"%s\": %s", path, strerror(number));
+		(void) fail(words->error, "could not open \"%s\": %s", path, strerror(number));
 		errno = number;
 		return -1;
 	}
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
 		return fd;
 	(void) close(fd);
-	(void) fail(error, "\"%s\" is not a regular file", path);
+	(void) fail(words->error, "\"%s\" is not a regular file", path);
 	errno = EINVAL;
 	return -1;
 }
 
 bool
-journal_read(const char *path, uint8_t *image, size_t *length, bool *missing, char *error)
+journal_read(const char *path, uint8_t *image, size_t *length, bool *missing, Words *words)
 {
-	int	 fd = open_file(path, O_RDONLY, error);
+	int	 fd = open_file(path, O_RDONLY, words);
 	bool done = true;
 
 	*length = 0;
@@ -295,7 +295,7 @@ journal_read(const char *path, uint8_t *image, size_t *length, bool *missing, ch
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			done = fail(error, "could not read \"%s\": %s", path, strerror(errno));
+			done = fail(words->error, "could not read \"%s\": %s", path, strerror(errno));
 		if (n <= 0)
 			break;
 		*length += (size_t) n;
@@ -306,14 +306,14 @@ journal_read(const char *path, uint8_t *image, size_t *length, bool *missing, ch
 
 /* A file of holes: it takes the room that its events need, and nothing without one. */
 static bool
-begin_file(Journal *journal, char *error)
+begin_file(Journal *journal, Words *words)
 {
-	journal->fd = open_file(journal->path, O_RDWR | O_CREAT | O_EXCL, error);
+	journal->fd = open_file(journal->path, O_RDWR | O_CREAT | O_EXCL, words);
 	if (journal->fd < 0)
 		return false;
 	if (ftruncate(journal->fd, (off_t) JOURNAL_FILE_SIZE) == 0)
 		return true;
-	(void) fail(error, "could not make room for \"%s\": %s", journal->path, strerror(errno));
+	(void) fail(words->error, "could not make room for \"%s\": %s", journal->path, strerror(errno));
 	journal_close(journal);
 	(void) unlink(journal->path);
 	return false;
@@ -324,7 +324,7 @@ begin_file(Journal *journal, char *error)
  * takes it in between, for the state file is locked.
  */
 static bool
-move_aside(const Journal *journal, const char *what, char *error)
+move_aside(const Journal *journal, const char *what, Words *words)
 {
 	char		aside[STORE_PATH_SIZE + 8];
 	struct stat status;
@@ -334,12 +334,12 @@ move_aside(const Journal *journal, const char *what, char *error)
 	for (i = 1; i <= MOST_ASIDE && lstat(aside, &status) == 0; i++)
 		(void) snprintf(aside, sizeof(aside), "%s.bad.%d", journal->path, i);
 	if (i > MOST_ASIDE)
-		return fail(error, "\"%s\" is %s, and was not moved aside: there are too many as \"%s.bad\" already",
+		return fail(words->error, "\"%s\" is %s, and was not moved aside: there are too many as \"%s.bad\" already",
 					journal->path, what, journal->path);
 	if (rename(journal->path, aside) != 0)
-		return fail(error, "\"%s\" is %s, and could not be moved aside: %s", journal->path, what,
+		return fail(words->error, "\"%s\" is %s, and could not be moved aside: %s", journal->path, what,
 					strerror(errno));
-	(void) fail(error, "\"%s\" was %s; it is kept as \"%s\", and a new one is begun", journal->path,
+	(void) fail(words->error, "\"%s\" was %s; it is kept as \"%s\", and a new one is begun", journal->path,
 				what, aside);
 	return true;
 }
@@ -347,7 +347,7 @@ move_aside(const Journal *journal, const char *what, char *error)
 /* Is what was read good to go on with?  If not, it is moved aside. */
 static bool
 can_go_on(const Journal *journal, const uint8_t *image, size_t length, uint64_t *last, bool *moved,
-		  char *error)
+		  Words *words)
 {
 	static JournalEvent events[JOURNAL_EVENTS];
 	StoreIdentity		found;
@@ -357,42 +357,42 @@ can_go_on(const Journal *journal, const uint8_t *image, size_t length, uint64_t 
 
 	verdict = journal_scan(image, length, &journal->identity, events, &n_events, &n_bad, &found);
 	if (verdict == JOURNAL_TORN)
-		(void) fail(error, "damaged records in \"%s\", left out: %d", journal->path, n_bad);
+		(void) fail(words->error, "damaged records in \"%s\", left out: %d", journal->path, n_bad);
 	if (n_events > 0)
 		*last = events[n_events - 1].number;
 	if (verdict == JOURNAL_GOOD || verdict == JOURNAL_EMPTY || verdict == JOURNAL_TORN)
 		return true;
-	*moved = move_aside(journal, journal_verdict_name(verdict), error);
+	*moved = move_aside(journal, journal_verdict_name(verdict), words);
 	return false;
 }
 
 bool
 journal_open(Journal *journal, const char *directory, const StoreIdentity *identity,
-			 uint64_t *last, char *error)
+			 uint64_t *last, Words *words)
 {
 	static uint8_t image[JOURNAL_FILE_SIZE + 1];
 	size_t		   length;
 	bool		   begin = false;
 
-	error[0] = '\0';
+	words->error[0] = '\0';
 	*last = 0;
 	memset(journal, 0, sizeof(*journal));
 	journal->fd = -1;
 	journal->identity = *identity;
 	if (!journal_path(directory, identity->node_id, journal->path, sizeof(journal->path)))
-		return fail(error, "the name of the state directory is too long");
-	if (!journal_read(journal->path, image, &length, &begin, error))
+		return fail(words->error, "the name of the state directory is too long");
+	if (!journal_read(journal->path, image, &length, &begin, words))
 	{
 		if (!begin)
 			return false;
-		error[0] = '\0';
+		words->error[0] = '\0';
 	}
-	else if (can_go_on(journal, image, length, last, &begin, error))
+	else if (can_go_on(journal, image, length, last, &begin, words))
 	{
-		journal->fd = open_file(journal->path, O_RDWR, error);
+		journal->fd = open_file(journal->path, O_RDWR, words);
 		return journal->fd >= 0;
 	}
-	return begin && begin_file(journal, error);
+	return begin && begin_file(journal, words);
 }
 
 bool
@@ -406,14 +406,14 @@ journal_is_in_place(const Journal *journal)
 }
 
 bool
-journal_write(Journal *journal, const JournalEvent *event, char *error)
+journal_write(Journal *journal, const JournalEvent *event, Words *words)
 {
 	uint8_t record[JOURNAL_RECORD_SIZE];
 	off_t	place = (off_t) ((event->number - 1) % JOURNAL_EVENTS) * JOURNAL_RECORD_SIZE;
 	ssize_t n;
 
 	if (journal->fd < 0 || event->number == 0)
-		return fail(error, "no journal is open");
+		return fail(words->error, "no journal is open");
 	journal_encode(&journal->identity, event, record);
 	do
 	{
@@ -421,7 +421,7 @@ journal_write(Journal *journal, const JournalEvent *event, char *error)
 	} while (n < 0 && errno == EINTR);
 	if (n == (ssize_t) sizeof(record))
 		return true;
-	return fail(error, "could not write to \"%s\": %s", journal->path, strerror(n < 0 ? errno : ENOSPC));
+	return fail(words->error, "could not write to \"%s\": %s", journal->path, strerror(n < 0 ? errno : ENOSPC));
 }
 
 void

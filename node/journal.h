@@ -103,11 +103,10 @@ extern bool journal_path(const char *directory, int32_t node_id, char *path, siz
 
 /*
  * The journal as it is, without changing anything.  image has JOURNAL_FILE_SIZE + 1
- * bytes, so that a longer file shows as such.  false: words in error (STORE_ERROR_SIZE
- * bytes); *missing says that there is merely none.
+ * bytes, so that a longer file shows as such.  false, with words; *missing says that there is merely none.
  */
 extern bool journal_read(const char *path, uint8_t *image, size_t *length, bool *missing,
-						 char *error);
+						 Words *words);
 
 /*
  * Open the journal for writing, or begin one; the state file of the member is open,
@@ -117,13 +116,13 @@ extern bool journal_read(const char *path, uint8_t *image, size_t *length, bool 
  * *last is the highest number in it.  false: it cannot be written.
  */
 extern bool journal_open(Journal *journal, const char *directory, const StoreIdentity *identity,
-						 uint64_t *last, char *error);
+						 uint64_t *last, Words *words);
 
 /* Is the file that is open still the one at its path? */
 extern bool journal_is_in_place(const Journal *journal);
 
 /* Write one event into its place.  May block.  false: words in error. */
-extern bool journal_write(Journal *journal, const JournalEvent *event, char *error);
+extern bool journal_write(Journal *journal, const JournalEvent *event, Words *words);
 
 /* Safe to call twice. */
 extern void journal_close(Journal *journal);

@@ -34,7 +34,7 @@ fail(char *error, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	(void) vsnprintf(error, SECRET_ERROR_SIZE, format, args);
+	(void) vsnprintf(error, WORDS_SIZE, format, args);
 	va_end(args);
 	return false;
 }
@@ -89,18 +89,18 @@ parse_key_id(const char *word, size_t length)
 }
 
 static bool
-parse_key(const char *word, size_t length, int line, SecretKey *key, char *error)
+parse_key(const char *word, size_t length, int line, SecretKey *key, Words *words)
 {
 	bool varies = false;
 
 	for (size_t i = 0; i < length; i++)
 	{
 		if (hex_value(word[i]) < 0)
-			return fail(error, "line %d: character %zu of the key is not a hexadecimal digit",
+			return fail(words->error, "line %d: character %zu of the key is not a hexadecimal digit",
 						line, i + 1);
 	}
 	if (length < 2 * SECRET_KEY_MIN || length > 2 * SECRET_KEY_MAX || length % 2 != 0)
-		return fail(error, "line %d: the key has %zu hexadecimal digits, and must have an even number from %d to %d",
+		return fail(words->error, "line %d: the key has %zu hexadecimal digits, and must have an even number from %d to %d",
 					line, length, 2 * SECRET_KEY_MIN, 2 * SECRET_KEY_MAX);
 	key->size = (uint8_t) (length / 2);
 	for (int i = 0; i < key->size; i++)
@@ -110,12 +110,12 @@ parse_key(const char *word, size_t length, int line, SecretKey *key, char *error
 	}
 	/* What stands in somebody's example, or came from /dev/zero. */
 	if (!varies)
-		return fail(error, "line %d: the key is one byte again and again, and no secret", line);
+		return fail(words->error, "line %d: the key is one byte again and again, and no secret", line);
 	return true;
 }
 
 static bool
-parse_line(const char *at, const char *end, int line, SecretKeys *keys, char *error)
+parse_line(const char *at, const char *end, int line, SecretKeys *keys, Words *words)
 {
 	const char *comment = memchr(at, '#', (size_t) (end - at));
 	const char *word;
@@ -128,116 +128,115 @@ parse_line(const char *at, const char *end, int line, SecretKeys *keys, char *er
 	if (length == 0)
 		return true;
 	if (keys->n == SECRET_KEYS)
-		return fail(error, "line %d: there are two keys before it already, and no more than two can be in use",
+		return fail(words->error, "line %d: there are two keys before it already, and no more than two can be in use",
 					line);
 	key->id = parse_key_id(word, length);
 	if (key->id == 0)
-		return fail(error, "line %d: it does not begin with a key id, a number from 1 to 255", line);
+		return fail(words->error, "line %d: it does not begin with a key id, a number from 1 to 255", line);
 	if (keys->n > 0 && keys->of[0].id == key->id)
-		return fail(error, "line %d: key id %d is that of the first key already", line, key->id);
+		return fail(words->error, "line %d: key id %d is that of the first key already", line, key->id);
 	length = next_word(&at, end, &word);
 	if (length == 0)
-		return fail(error, "line %d: there is no key behind the key id", line);
-	if (!parse_key(word, length, line, key, error))
+		return fail(words->error, "line %d: there is no key behind the key id", line);
+	if (!parse_key(word, length, line, key, words))
 		return false;
 	if (next_word(&at, end, &word) != 0)
-		return fail(error, "line %d: there is something behind the key", line);
+		return fail(words->error, "line %d: there is something behind the key", line);
 	keys->n++;
 	return true;
 }
 
 bool
-secret_parse(const char *text, size_t length, SecretKeys *keys, char *error)
+secret_parse(const char *text, size_t length, SecretKeys *keys, Words *words)
 {
 	const char *at = text;
 	const char *end = text + length;
 
 	memset(keys, 0, sizeof(*keys));
-	error[0] = '\0';
+	words->error[0] = '\0';
 	for (int line = 1; at < end; line++)
 	{
 		const char *eol = memchr(at, '\n', (size_t) (end - at));
 
 		if (eol == NULL)
 			eol = end;
-		if (!parse_line(at, eol, line, keys, error))
+		if (!parse_line(at, eol, line, keys, words))
 			break;
 		at = eol < end ? eol + 1 : end;
 	}
-	if (error[0] == '\0' && keys->n == 0)
-		(void) fail(error, "there is no key in it");
-	if (error[0] == '\0')
+	if (words->error[0] == '\0' && keys->n == 0)
+		(void) fail(words->error, "there is no key in it");
+	if (words->error[0] == '\0')
 		return true;
 	explicit_bzero(keys, sizeof(*keys));
 	return false;
 }
 
 bool
-secret_may_use(const struct stat *file, uid_t user, char *error, char *hint)
+secret_may_use(const struct stat *file, uid_t user, Words *words)
 {
 	mode_t too_much = S_IRWXG | S_IRWXO;
 
-	error[0] = hint[0] = '\0';
-	(void) snprintf(hint, SECRET_ERROR_SIZE,
+	words->error[0] = words->hint[0] = '\0';
+	(void) snprintf(words->hint, WORDS_SIZE,
 					"It must be a regular file: the server user's own with permissions 0600 or less, "
 					"or root's with 0640 or less.");
 	if (!S_ISREG(file->st_mode))
-		return fail(error, "is not a regular file");
+		return fail(words->error, "is not a regular file");
 	if (file->st_uid != user && file->st_uid != 0)
-		return fail(error, "belongs neither to the user that the server runs as nor to root");
+		return fail(words->error, "belongs neither to the user that the server runs as nor to root");
 
 	/* A user cannot give a file of his own to a group, root can. */
 	if (file->st_uid != user)
 		too_much = S_IWGRP | S_IXGRP | S_IRWXO;
 	if (file->st_mode & too_much)
-		return fail(error, "is open to others: its permissions are %04o",
+		return fail(words->error, "is open to others: its permissions are %04o",
 					(unsigned) (file->st_mode & 07777));
-	hint[0] = '\0';
+	words->hint[0] = '\0';
 	return true;
 }
 
 /* ---- keys ---- */
 
 bool
-secret_look(const char *path, char *error, char *hint)
+secret_look(const char *path, Words *words)
 {
 	struct stat file;
-	char		why[SECRET_ERROR_SIZE];
+	Words		inner;
 
-	error[0] = hint[0] = '\0';
+	words->error[0] = words->hint[0] = '\0';
 	if (stat(path, &file) != 0)
 	{
-		(void) snprintf(hint, SECRET_ERROR_SIZE, "Put it back, or set pg_leader.secret_file to where it is.");
-		return fail(error, "the secret file \"%.480s\" cannot be looked at: %s", path, strerror(errno));
+		(void) snprintf(words->hint, WORDS_SIZE, "Put it back, or set pg_leader.secret_file to where it is.");
+		return fail(words->error, "the secret file \"%.480s\" cannot be looked at: %s", path, strerror(errno));
 	}
-	if (secret_may_use(&file, geteuid(), why, hint))
+	if (secret_may_use(&file, geteuid(), &inner))
 		return true;
-	(void) snprintf(hint + strlen(hint), SECRET_ERROR_SIZE - strlen(hint),
-					" If others could read it, exchange the key.");
-	return fail(error, "the secret file \"%.480s\" %.480s", path, why);
+	(void) snprintf(words->hint, WORDS_SIZE, "%.900s If others could read it, exchange the key.", inner.hint);
+	return fail(words->error, "the secret file \"%.480s\" %.480s", path, inner.error);
 }
 
 /* The whole file, if it is no longer than it may be; its length, -1 with words. */
 static ssize_t
-read_file(const char *path, char *text, char *error, char *hint)
+read_file(const char *path, char *text, Words *words)
 {
 	struct stat file;
 	size_t		length = 0;
 	ssize_t		got;
 	int			fd;
 
-	(void) snprintf(hint, SECRET_ERROR_SIZE,
+	(void) snprintf(words->hint, WORDS_SIZE,
 					"The user that the server runs as must be able to read it.");
 	/* O_NONBLOCK: opening a FIFO must not wait for somebody who writes into it. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 	{
-		(void) fail(error, "cannot be opened: %s", strerror(errno));
+		(void) fail(words->error, "cannot be opened: %s", strerror(errno));
 		return -1;
 	}
 	if (fstat(fd, &file) != 0)
-		(void) fail(error, "cannot be looked at: %s", strerror(errno));
-	else if (secret_may_use(&file, geteuid(), error, hint))
+		(void) fail(words->error, "cannot be looked at: %s", strerror(errno));
+	else if (secret_may_use(&file, geteuid(), words))
 	{
 		do
 		{
@@ -246,12 +245,12 @@ read_file(const char *path, char *text, char *error, char *hint)
 				length += (size_t) got;
 		} while ((got > 0 && length <= SECRET_FILE_MAX) || (got < 0 && errno == EINTR));
 		if (got < 0)
-			(void) fail(error, "cannot be read: %s", strerror(errno));
+			(void) fail(words->error, "cannot be read: %s", strerror(errno));
 		else if (length > SECRET_FILE_MAX)
-			(void) fail(error, "is larger than %d bytes", SECRET_FILE_MAX);
+			(void) fail(words->error, "is larger than %d bytes", SECRET_FILE_MAX);
 	}
 	(void) close(fd);
-	return error[0] == '\0' ? (ssize_t) length : -1;
+	return words->error[0] == '\0' ? (ssize_t) length : -1;
 }
 
 /* HMAC-SHA-256 over the datagram, with zero for its tag; key NULL: the one of last time. */
@@ -285,7 +284,7 @@ make_tag(Secret *secret, int key, const uint8_t *datagram, size_t length, uint8_
  * tried: what has made the same tag again has kept the key.
  */
 static bool
-prepare_hmac(Secret *prepared, char *error)
+prepare_hmac(Secret *prepared, Words *words)
 {
 	uint8_t datagram[SECRET_TAG_SIZE] = {0};
 	uint8_t tag[SECRET_TAG_SIZE];
@@ -297,9 +296,9 @@ prepare_hmac(Secret *prepared, char *error)
 		struct pg_hmac_ctx *hmac = prepared->hmac[i] = pg_hmac_create(PG_SHA256);
 
 		if (hmac == NULL)
-			return fail(error, "out of memory");
+			return fail(words->error, "out of memory");
 		if (!make_tag_with(hmac, &prepared->keys.of[i], datagram, sizeof(datagram), tag))
-			return fail(error, "HMAC-SHA-256 has failed: %s", pg_hmac_error(hmac));
+			return fail(words->error, "HMAC-SHA-256 has failed: %s", pg_hmac_error(hmac));
 		if (!make_tag_with(hmac, NULL, datagram, sizeof(datagram), again) ||
 			memcmp(tag, again, sizeof(tag)) != 0)
 			prepared->hmac_keeps_key = false;
@@ -310,18 +309,18 @@ prepare_hmac(Secret *prepared, char *error)
 }
 
 SecretRead
-secret_read(Secret *secret, const char *path, char *error, char *hint)
+secret_read(Secret *secret, const char *path, Words *words)
 {
 	char	   text[SECRET_FILE_MAX + 1];
-	char	   why[SECRET_ERROR_SIZE] = "";
+	Words	   inner = {"", ""};
 	Secret	   taken = {0};
 	SecretRead result = SECRET_FAILED;
 	ssize_t	   length;
 
-	error[0] = hint[0] = '\0';
-	length = read_file(path, text, why, hint);
-	if (length >= 0 && secret_parse(text, (size_t) length, &taken.keys, why) &&
-		prepare_hmac(&taken, why))
+	words->error[0] = words->hint[0] = '\0';
+	length = read_file(path, text, &inner);
+	if (length >= 0 && secret_parse(text, (size_t) length, &taken.keys, &inner) &&
+		prepare_hmac(&taken, &inner))
 		result = memcmp(&taken.keys, &secret->keys, sizeof(taken.keys)) == 0 ? SECRET_UNCHANGED : SECRET_CHANGED;
 	explicit_bzero(text, sizeof(text));
 	if (result == SECRET_CHANGED)
@@ -335,13 +334,14 @@ secret_read(Secret *secret, const char *path, char *error, char *hint)
 	secret_forget(&taken);
 	if (result != SECRET_FAILED)
 	{
-		hint[0] = '\0';
+		words->hint[0] = '\0';
 		return result;
 	}
-	(void) fail(error, "the secret file \"%.480s\" %s%.480s", path,
-				length >= 0 ? "cannot be used: " : "", why);
-	if (hint[0] == '\0')
-		(void) snprintf(hint, SECRET_ERROR_SIZE,
+	(void) fail(words->error, "the secret file \"%.480s\" %s%.480s", path,
+				length >= 0 ? "cannot be used: " : "", inner.error);
+	(void) snprintf(words->hint, WORDS_SIZE, "%s", inner.hint);
+	if (words->hint[0] == '\0')
+		(void) snprintf(words->hint, WORDS_SIZE,
 						"It holds one or two keys, a line each: a key id from 1 to 255 and an even number of hexadecimal digits, %d to %d.",
 						2 * SECRET_KEY_MIN, 2 * SECRET_KEY_MAX);
 	return result;

@@ -21,12 +21,13 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#define SECRET_KEYS		  2
-#define SECRET_KEY_MIN	  32 /* bytes */
-#define SECRET_KEY_MAX	  64
-#define SECRET_TAG_SIZE	  32
-#define SECRET_FILE_MAX	  4096 /* bytes; comments may be long, but not endless */
-#define SECRET_ERROR_SIZE 1024
+#include "words.h"
+
+#define SECRET_KEYS		2
+#define SECRET_KEY_MIN	32 /* bytes */
+#define SECRET_KEY_MAX	64
+#define SECRET_TAG_SIZE 32
+#define SECRET_FILE_MAX 4096 /* bytes; comments may be long, but not endless */
 
 typedef struct SecretKey
 {
@@ -66,31 +67,30 @@ typedef enum SecretVerdict
 /* ---- pure ---- */
 
 /*
- * Read what a secret file holds.  false: words in "error" (SECRET_ERROR_SIZE
- * bytes) with the line's number, and *keys is zero.
+ * Read what a secret file holds.  false: words with the line's number, and *keys is zero.
  */
-extern bool secret_parse(const char *text, size_t length, SecretKeys *keys, char *error);
+extern bool secret_parse(const char *text, size_t length, SecretKeys *keys, Words *words);
 
 /*
  * May a server that runs as "user" rely on a file like that?  The rules of
  * PostgreSQL for the key of TLS: a regular file that is the user's own and closed
  * to everybody else, or root's and open to no more than its group, for reading.
  */
-extern bool secret_may_use(const struct stat *file, uid_t user, char *error, char *hint);
+extern bool secret_may_use(const struct stat *file, uid_t user, Words *words);
 
 /* ---- keys ---- */
 
 /*
  * Look after the file of keys that were read: is it still there, and closed to others?
- * Does not open it.  error and hint have SECRET_ERROR_SIZE bytes.
+ * Does not open it.
  */
-extern bool secret_look(const char *path, char *error, char *hint);
+extern bool secret_look(const char *path, Words *words);
 
 /*
  * Take the keys of a file.  Never waits, whatever kind of file that is; reads
- * SECRET_FILE_MAX bytes at most.  error and hint have SECRET_ERROR_SIZE bytes.
+ * SECRET_FILE_MAX bytes at most.
  */
-extern SecretRead secret_read(Secret *secret, const char *path, char *error, char *hint);
+extern SecretRead secret_read(Secret *secret, const char *path, Words *words);
 
 /* Forget the keys, leaving no trace of them in memory.  Safe to call twice. */
 extern void secret_forget(Secret *secret);

@@ -58,7 +58,7 @@ say(char *text, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	(void) vsnprintf(text, STORE_ERROR_SIZE, format, args);
+	(void) vsnprintf(text, WORDS_SIZE, format, args);
 	va_end(args);
 }
 
@@ -216,15 +216,15 @@ store_verdict_name(StoreVerdict verdict)
 }
 
 bool
-store_may_trust(const struct stat *file, uid_t user, char *error)
+store_may_trust(const struct stat *file, uid_t user, Words *words)
 {
-	error[0] = '\0';
+	words->error[0] = '\0';
 	if (file->st_uid != user && file->st_uid != 0 && user != 0)
-		say(error, "belongs neither to the user that the server runs as nor to root");
+		say(words->error, "belongs neither to the user that the server runs as nor to root");
 	else if (file->st_mode & (S_IWGRP | S_IWOTH))
-		say(error, "can be written to by others: its permissions are %04o",
+		say(words->error, "can be written to by others: its permissions are %04o",
 			(unsigned) (file->st_mode & 07777));
-	return error[0] == '\0';
+	return words->error[0] == '\0';
 }
 
 /* ---- files ---- */
@@ -275,12 +275,12 @@ hint_for(int number)
 
 /* Words for a call that failed, and what to do.  Always false. */
 static bool
-fail_errno(char *error, char *hint, const char *what, const char *path)
+fail_errno(Words *words, const char *what, const char *path)
 {
 	int number = errno;
 
-	say_errno(error, what, path);
-	say(hint, "%s", hint_for(number));
+	say_errno(words->error, what, path);
+	say(words->hint, "%s", hint_for(number));
 	return false;
 }
 
@@ -364,16 +364,16 @@ write_all(int fd, const uint8_t *buffer, size_t size, off_t offset)
 
 /* Make the names in a directory durable. */
 static bool
-sync_directory(const char *directory, char *error, char *hint)
+sync_directory(const char *directory, Words *words)
 {
 	int	 fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool done;
 
 	if (fd < 0)
-		return fail_errno(error, hint, "open the directory", directory);
+		return fail_errno(words, "open the directory", directory);
 	done = fsync(fd) == 0;
 	if (!done)
-		(void) fail_errno(error, hint, "fsync the directory", directory);
+		(void) fail_errno(words, "fsync the directory", directory);
 	(void) close(fd);
 	return done;
 }
@@ -389,35 +389,35 @@ is_still_at(const char *path, dev_t device, ino_t inode)
 
 /* "a/b/node-1.state" and the directory that it is in. */
 static bool
-is_closed_to_others(const char *path, bool with_file, char *error, char *hint)
+is_closed_to_others(const char *path, bool with_file, Words *words)
 {
 	char		directory[STORE_PATH_SIZE];
-	char		why[STORE_ERROR_SIZE];
+	Words		reason;
 	struct stat status;
 
-	hint[0] = '\0';
+	words->hint[0] = '\0';
 	parent_of(path, directory, sizeof(directory));
 	if (stat(directory, &status) != 0)
-		return fail_errno(error, hint, "look at the directory", directory);
-	say(hint, HINT_CLOSE);
-	if (!store_may_trust(&status, geteuid(), why))
+		return fail_errno(words, "look at the directory", directory);
+	say(words->hint, HINT_CLOSE);
+	if (!store_may_trust(&status, geteuid(), &reason))
 	{
-		say(error, "the state directory \"%.400s\" %.400s", directory, why);
+		say(words->error, "the state directory \"%.400s\" %.400s", directory, reason.error);
 		return false;
 	}
 	if (with_file && lstat(path, &status) != 0)
-		return fail_errno(error, hint, "look at the state file", path);
-	if (with_file && !store_may_trust(&status, geteuid(), why))
+		return fail_errno(words, "look at the state file", path);
+	if (with_file && !store_may_trust(&status, geteuid(), &reason))
 	{
-		say(error, "the state file \"%.400s\" %.400s", path, why);
+		say(words->error, "the state file \"%.400s\" %.400s", path, reason.error);
 		return false;
 	}
-	hint[0] = '\0';
+	words->hint[0] = '\0';
 	return true;
 }
 
 static bool
-lock_file(int fd, const char *path, char *error, char *hint)
+lock_file(int fd, const char *path, Words *words)
 {
 	int result;
 
@@ -429,37 +429,37 @@ lock_file(int fd, const char *path, char *error, char *hint)
 		return true;
 	if (errno == EWOULDBLOCK)
 	{
-		say(error, "another process uses the state file \"%s\"", path);
-		say(hint, "Is another server running with this state directory and this node id?");
+		say(words->error, "another process uses the state file \"%s\"", path);
+		say(words->hint, "Is another server running with this state directory and this node id?");
 	}
 	else
 	{
-		say_errno(error, "lock the file", path);
-		say(hint, "The state directory must be on a file system that supports flock().");
+		say_errno(words->error, "lock the file", path);
+		say(words->hint, "The state directory must be on a file system that supports flock().");
 	}
 	return false;
 }
 
 static bool
 start_store(Store *store, const char *directory, const StoreIdentity *identity,
-			char *error, char *hint)
+			Words *words)
 {
-	error[0] = '\0';
-	hint[0] = '\0';
+	words->error[0] = '\0';
+	words->hint[0] = '\0';
 	memset(store, 0, sizeof(*store));
 	store->fd = -1;
 	store->identity = *identity;
 	if (directory[0] != '\0' &&
 		store_path(directory, identity->node_id, store->path, sizeof(store->path)))
 		return true;
-	say(error, "the name of the state directory is %s", directory[0] != '\0' ? "too long" : "empty");
-	say(hint, HINT_DIRECTORY);
+	say(words->error, "the name of the state directory is %s", directory[0] != '\0' ? "too long" : "empty");
+	say(words->hint, HINT_DIRECTORY);
 	return false;
 }
 
 /* The file does not open: is it merely not there? */
 static StoreOpen
-classify_open_error(const Store *store, const char *directory, char *error, char *hint)
+classify_open_error(const Store *store, const char *directory, Words *words)
 {
 	int	 number = errno;
 	char parent[STORE_PATH_SIZE];
@@ -469,51 +469,51 @@ classify_open_error(const Store *store, const char *directory, char *error, char
 		parent_of(directory, parent, sizeof(parent));
 		if (is_directory(directory) || is_directory(parent))
 			return STORE_MISSING;
-		say(error, "the directory \"%s\" does not exist", parent);
-		say(hint, HINT_DIRECTORY);
+		say(words->error, "the directory \"%s\" does not exist", parent);
+		say(words->hint, HINT_DIRECTORY);
 		return STORE_FAILED;
 	}
 	if (number == ELOOP)
 	{
-		say(error, "the state file \"%s\" is a symbolic link", store->path);
-		say(hint, "Put the file itself there, or set pg_leader.state_directory to where it is.");
+		say(words->error, "the state file \"%s\" is a symbolic link", store->path);
+		say(words->hint, "Put the file itself there, or set pg_leader.state_directory to where it is.");
 		return STORE_FAILED;
 	}
 	errno = number;
-	(void) fail_errno(error, hint, "open the state file", store->path);
+	(void) fail_errno(words, "open the state file", store->path);
 	return STORE_FAILED;
 }
 
 /* The file was read and will not do.  Words for it. */
 static void
 explain_verdict(const Store *store, StoreVerdict verdict, const StoreIdentity *found,
-				size_t length, char *error, char *hint)
+				size_t length, Words *words)
 {
-	say(hint, HINT_RESTORE);
+	say(words->hint, HINT_RESTORE);
 	switch (verdict)
 	{
 		case STORE_WRONG_SIZE:
-			say(error, "the state file \"%s\" has %s%zu bytes instead of %d", store->path,
+			say(words->error, "the state file \"%s\" has %s%zu bytes instead of %d", store->path,
 				length > STORE_FILE_SIZE ? "at least " : "", length, STORE_FILE_SIZE);
 			break;
 		case STORE_OTHER_FORMAT:
-			say(error, "the state file \"%s\" was written by another version of pg_leader, in another format",
+			say(words->error, "the state file \"%s\" was written by another version of pg_leader, in another format",
 				store->path);
-			say(hint, "Run the version of pg_leader that wrote it.");
+			say(words->hint, "Run the version of pg_leader that wrote it.");
 			break;
 		case STORE_OTHER_CLUSTER:
-			say(error, "the state file \"%s\" belongs to another cluster (digest %016llx of its name, ours is %016llx)",
+			say(words->error, "the state file \"%s\" belongs to another cluster (digest %016llx of its name, ours is %016llx)",
 				store->path, (unsigned long long) found->cluster_digest,
 				(unsigned long long) store->identity.cluster_digest);
-			say(hint, "Check pg_leader.cluster_name and pg_leader.state_directory.");
+			say(words->hint, "Check pg_leader.cluster_name and pg_leader.state_directory.");
 			break;
 		case STORE_OTHER_NODE:
-			say(error, "the state file \"%s\" belongs to node %d, and this is node %d",
+			say(words->error, "the state file \"%s\" belongs to node %d, and this is node %d",
 				store->path, (int) found->node_id, (int) store->identity.node_id);
-			say(hint, "Each member needs its own state file: never copy one from another member.");
+			say(words->hint, "Each member needs its own state file: never copy one from another member.");
 			break;
 		default:
-			say(error, "the state file \"%s\" is damaged: neither of its two records can be used",
+			say(words->error, "the state file \"%s\" is damaged: neither of its two records can be used",
 				store->path);
 			break;
 	}
@@ -521,7 +521,7 @@ explain_verdict(const Store *store, StoreVerdict verdict, const StoreIdentity *f
 
 /* The file is open.  false, with words: it will not do. */
 static bool
-read_store(Store *store, RaftSaved *saved, char *error, char *hint)
+read_store(Store *store, RaftSaved *saved, Words *words)
 {
 	uint8_t		  image[STORE_FILE_SIZE + 1];
 	StoreIdentity found = {0};
@@ -532,32 +532,32 @@ read_store(Store *store, RaftSaved *saved, char *error, char *hint)
 
 	if (fstat(store->fd, &status) != 0 || !S_ISREG(status.st_mode))
 	{
-		say(error, "the state file \"%s\" is not a regular file", store->path);
-		say(hint, HINT_DIRECTORY);
+		say(words->error, "the state file \"%s\" is not a regular file", store->path);
+		say(words->hint, HINT_DIRECTORY);
 		return false;
 	}
 	store->device = status.st_dev;
 	store->inode = status.st_ino;
-	if (!is_closed_to_others(store->path, true, error, hint) ||
-		!lock_file(store->fd, store->path, error, hint))
+	if (!is_closed_to_others(store->path, true, words) ||
+		!lock_file(store->fd, store->path, words))
 		return false;
 	if (!is_still_at(store->path, store->device, store->inode))
 	{
-		say(error, "the state file \"%s\" was replaced while it was being opened", store->path);
-		say(hint, "Let nothing write to the state directory while the server runs.");
+		say(words->error, "the state file \"%s\" was replaced while it was being opened", store->path);
+		say(words->hint, "Let nothing write to the state directory while the server runs.");
 		return false;
 	}
 	length = read_all(store->fd, image, sizeof(image));
 	if (length < 0)
 	{
-		say_errno(error, "read the state file", store->path);
-		say(hint, HINT_RESTORE);
+		say_errno(words->error, "read the state file", store->path);
+		say(words->hint, HINT_RESTORE);
 		return false;
 	}
 	verdict = store_choose(image, (size_t) length, &store->identity, saved, &slot, &found);
 	if (verdict != STORE_GOOD && verdict != STORE_ONE_SLOT_BAD)
 	{
-		explain_verdict(store, verdict, &found, (size_t) length, error, hint);
+		explain_verdict(store, verdict, &found, (size_t) length, words);
 		return false;
 	}
 
@@ -570,14 +570,14 @@ read_store(Store *store, RaftSaved *saved, char *error, char *hint)
 
 StoreOpen
 store_open(Store *store, const char *directory, const StoreIdentity *identity,
-		   RaftSaved *saved, char *error, char *hint)
+		   RaftSaved *saved, Words *words)
 {
-	if (!start_store(store, directory, identity, error, hint))
+	if (!start_store(store, directory, identity, words))
 		return STORE_FAILED;
 	store->fd = open(store->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (store->fd < 0)
-		return classify_open_error(store, directory, error, hint);
-	if (!read_store(store, saved, error, hint))
+		return classify_open_error(store, directory, words);
+	if (!read_store(store, saved, words))
 	{
 		store_close(store);
 		return STORE_FAILED;
@@ -598,16 +598,16 @@ encode_checked(const StoreIdentity *identity, const RaftSaved *saved, uint8_t *s
 
 /* Make the directory if only that is missing, durably. */
 static bool
-make_directory(const char *directory, char *error, char *hint)
+make_directory(const char *directory, Words *words)
 {
 	char parent[STORE_PATH_SIZE];
 
 	if (is_directory(directory))
 		return true;
 	if (mkdir(directory, 0700) != 0)
-		return fail_errno(error, hint, "create the directory", directory);
+		return fail_errno(words, "create the directory", directory);
 	parent_of(directory, parent, sizeof(parent));
-	return sync_directory(parent, error, hint);
+	return sync_directory(parent, words);
 }
 
 /*
@@ -633,52 +633,52 @@ publish_file(const char *temporary, const char *path)
  */
 static bool
 write_temporary(Store *store, const char *temporary, const uint8_t *image,
-				char *error, char *hint)
+				Words *words)
 {
 	struct stat status;
 
 	if (unlink(temporary) != 0 && errno != ENOENT)
-		return fail_errno(error, hint, "remove the file", temporary);
+		return fail_errno(words, "remove the file", temporary);
 	store->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (store->fd < 0)
-		return fail_errno(error, hint, "create the file", temporary);
+		return fail_errno(words, "create the file", temporary);
 	if (fstat(store->fd, &status) != 0)
-		return fail_errno(error, hint, "look at the file", temporary);
+		return fail_errno(words, "look at the file", temporary);
 	store->device = status.st_dev;
 	store->inode = status.st_ino;
-	if (!lock_file(store->fd, temporary, error, hint))
+	if (!lock_file(store->fd, temporary, words))
 		return false;
 	if (!write_all(store->fd, image, STORE_FILE_SIZE, 0) || fsync(store->fd) != 0)
-		return fail_errno(error, hint, "write to the file", temporary);
+		return fail_errno(words, "write to the file", temporary);
 	return true;
 }
 
 static bool
-refuse_existing(const char *path, char *error, char *hint)
+refuse_existing(const char *path, Words *words)
 {
-	say(error, "the state file \"%s\" exists already", path);
-	say(hint, "A state file is never overwritten, because it holds votes. "
-			  "Move it away only if this member has never run with it.");
+	say(words->error, "the state file \"%s\" exists already", path);
+	say(words->hint, "A state file is never overwritten, because it holds votes. "
+					 "Move it away only if this member has never run with it.");
 	return false;
 }
 
 /* Store and directory are known: make the file.  false, with words. */
 static bool
 create_file(Store *store, const char *directory, const uint8_t *image,
-			char *error, char *hint)
+			Words *words)
 {
 	char		temporary[STORE_PATH_SIZE + 8];
 	struct stat status;
 
 	(void) snprintf(temporary, sizeof(temporary), "%s.tmp", store->path);
-	if (!make_directory(directory, error, hint) ||
-		!is_closed_to_others(store->path, false, error, hint))
+	if (!make_directory(directory, words) ||
+		!is_closed_to_others(store->path, false, words))
 		return false;
 	if (lstat(store->path, &status) == 0)
-		return refuse_existing(store->path, error, hint);
+		return refuse_existing(store->path, words);
 	if (errno != ENOENT)
-		return fail_errno(error, hint, "create the state file", store->path);
-	if (!write_temporary(store, temporary, image, error, hint))
+		return fail_errno(words, "create the state file", store->path);
+	if (!write_temporary(store, temporary, image, words))
 	{
 		if (store->fd >= 0)
 			(void) unlink(temporary);
@@ -689,36 +689,36 @@ create_file(Store *store, const char *directory, const uint8_t *image,
 		bool exists = errno == EEXIST;
 
 		if (!exists)
-			(void) fail_errno(error, hint, "create the state file", store->path);
+			(void) fail_errno(words, "create the state file", store->path);
 		(void) unlink(temporary);
-		return exists ? refuse_existing(store->path, error, hint) : false;
+		return exists ? refuse_existing(store->path, words) : false;
 	}
 	if (!is_still_at(store->path, store->device, store->inode))
 	{
-		say(error, "another process has created \"%s\" at the same time", store->path);
-		say(hint, "Is another server running with this state directory and this node id?");
+		say(words->error, "another process has created \"%s\" at the same time", store->path);
+		say(words->hint, "Is another server running with this state directory and this node id?");
 		return false;
 	}
-	return sync_directory(directory, error, hint);
+	return sync_directory(directory, words);
 }
 
 bool
 store_create(Store *store, const char *directory, const StoreIdentity *identity,
-			 const RaftSaved *first, char *error, char *hint)
+			 const RaftSaved *first, Words *words)
 {
 	uint8_t image[STORE_FILE_SIZE];
 
-	if (!start_store(store, directory, identity, error, hint))
+	if (!start_store(store, directory, identity, words))
 		return false;
 	memset(image, 0, sizeof(image));
 	if (!encode_checked(identity, first, image))
 	{
-		say(error, "the first record holds impossible values");
-		say(hint, "This is an error in pg_leader. Please report it.");
+		say(words->error, "the first record holds impossible values");
+		say(words->hint, "This is an error in pg_leader. Please report it.");
 		return false;
 	}
 	memcpy(image + STORE_SLOT_STRIDE, image, STORE_SLOT_SIZE);
-	if (!create_file(store, directory, image, error, hint))
+	if (!create_file(store, directory, image, words))
 	{
 		store_close(store);
 		return false;
@@ -731,29 +731,29 @@ store_create(Store *store, const char *directory, const StoreIdentity *identity,
 }
 
 bool
-store_save(Store *store, const RaftSaved *saved, char *error)
+store_save(Store *store, const RaftSaved *saved, Words *words)
 {
 	uint8_t slot[STORE_SLOT_SIZE];
 
-	error[0] = '\0';
+	words->error[0] = '\0';
 	if (store->fd <= 0)
 	{
-		say(error, "the state file \"%s\" is not open", store->path);
+		say(words->error, "the state file \"%s\" is not open", store->path);
 		return false;
 	}
 	if (saved->save_number <= store->save_number)
-		say(error, "save number %llu does not follow %llu in \"%s\"",
+		say(words->error, "save number %llu does not follow %llu in \"%s\"",
 			(unsigned long long) saved->save_number,
 			(unsigned long long) store->save_number, store->path);
 	else if (!encode_checked(&store->identity, saved, slot))
-		say(error, "the record to save in \"%s\" holds impossible values", store->path);
+		say(words->error, "the record to save in \"%s\" holds impossible values", store->path);
 	else if (!write_all(store->fd, slot, STORE_SLOT_SIZE,
 						(off_t) store->next_slot * STORE_SLOT_STRIDE))
-		say_errno(error, "write to the state file", store->path);
+		say_errno(words->error, "write to the state file", store->path);
 	else if (fdatasync(store->fd) != 0)
-		say_errno(error, "fdatasync the state file", store->path);
+		say_errno(words->error, "fdatasync the state file", store->path);
 	else if (!is_still_at(store->path, store->device, store->inode))
-		say(error, GONE, store->path);
+		say(words->error, GONE, store->path);
 	else
 	{
 		store->next_slot = 1 - store->next_slot;
@@ -767,34 +767,34 @@ store_save(Store *store, const RaftSaved *saved, char *error)
 }
 
 StoreSight
-store_look(const char *path, dev_t device, ino_t inode, char *error, char *hint)
+store_look(const char *path, dev_t device, ino_t inode, Words *words)
 {
-	error[0] = hint[0] = '\0';
+	words->error[0] = words->hint[0] = '\0';
 	if (!is_still_at(path, device, inode))
 	{
-		say(error, GONE, path);
-		say(hint, "The next save will fail. If the file was moved, move it back. If it is lost, restart the server: "
-				  "this member then abstains until all others have answered it.");
+		say(words->error, GONE, path);
+		say(words->hint, "The next save will fail. If the file was moved, move it back. If it is lost, restart the server: "
+						 "this member then abstains until all others have answered it.");
 		return STORE_GONE;
 	}
-	return is_closed_to_others(path, true, error, hint) ? STORE_SOUND : STORE_OPEN_TO_OTHERS;
+	return is_closed_to_others(path, true, words) ? STORE_SOUND : STORE_OPEN_TO_OTHERS;
 }
 
 bool
-store_read(const char *path, uint8_t *image, size_t *length, char *error)
+store_read(const char *path, uint8_t *image, size_t *length, Words *words)
 {
 	int		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ssize_t n;
 
-	error[0] = '\0';
+	words->error[0] = '\0';
 	if (fd < 0)
 	{
-		say_errno(error, "open the file", path);
+		say_errno(words->error, "open the file", path);
 		return false;
 	}
 	n = read_all(fd, image, STORE_FILE_SIZE + 1);
 	if (n < 0)
-		say_errno(error, "read the file", path);
+		say_errno(words->error, "read the file", path);
 	(void) close(fd);
 	*length = n > 0 ? (size_t) n : 0;
 	return n >= 0;

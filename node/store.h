@@ -30,13 +30,14 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "words.h"
+
 #include "../raft/raft.h"
 
 #define STORE_FORMAT	  1
 #define STORE_SLOT_SIZE	  128  /* bytes of a record, CRC-32C included */
 #define STORE_SLOT_STRIDE 4096 /* the slots share no disk block */
 #define STORE_FILE_SIZE	  (2 * STORE_SLOT_STRIDE)
-#define STORE_ERROR_SIZE  1024
 #define STORE_PATH_SIZE	  1024
 
 /* Whose store it is. */
@@ -110,7 +111,7 @@ extern void store_heed_evidence(RaftSaved *first, const StoreEvidence *evidence)
  * that user's own or root's, and nobody else may write to it: who writes there can make
  * a member forget its vote.  false: words in error that follow the file's name.
  */
-extern bool store_may_trust(const struct stat *file, uid_t user, char *error);
+extern bool store_may_trust(const struct stat *file, uid_t user, Words *words);
 
 /* "one slot is bad", for people. */
 extern const char *store_verdict_name(StoreVerdict verdict);
@@ -141,13 +142,12 @@ extern bool store_path(const char *directory, int32_t node_id,
 					   char *path, size_t size);
 
 /*
- * Open, lock and read the state file of a member.  error and hint have
- * STORE_ERROR_SIZE bytes.  STORE_MISSING only if the file does not exist and
+ * Open, lock and read the state file of a member.  STORE_MISSING only if the file does not exist and
  * its directory is there (or can be made by store_create()).
  */
 extern StoreOpen store_open(Store *store, const char *directory,
 							const StoreIdentity *identity, RaftSaved *saved,
-							char *error, char *hint);
+							Words *words);
 
 /*
  * Create the file with both slots holding "first", and leave it open and locked:
@@ -156,7 +156,7 @@ extern StoreOpen store_open(Store *store, const char *directory,
  */
 extern bool store_create(Store *store, const char *directory,
 						 const StoreIdentity *identity, const RaftSaved *first,
-						 char *error, char *hint);
+						 Words *words);
 
 /*
  * Make a record durable, in the file that is at the store's path; its save number must
@@ -164,7 +164,7 @@ extern bool store_create(Store *store, const char *directory,
  * go on with it in memory; the store is closed, so that nothing can be saved until it is
  * opened again.
  */
-extern bool store_save(Store *store, const RaftSaved *saved, char *error);
+extern bool store_save(Store *store, const RaftSaved *saved, Words *words);
 
 typedef enum StoreSight
 {
@@ -177,7 +177,7 @@ typedef enum StoreSight
  * Look after a state file while another process has it open: which one is in
  * Store.device and .inode.  error and hint say what is wrong and what to do.
  */
-extern StoreSight store_look(const char *path, dev_t device, ino_t inode, char *error, char *hint);
+extern StoreSight store_look(const char *path, dev_t device, ino_t inode, Words *words);
 
 /*
  * Read a state file as it is, without locking it, for those who only look.
@@ -186,7 +186,7 @@ extern StoreSight store_look(const char *path, dev_t device, ino_t inode, char *
  * read again before calling a file damaged.
  */
 extern bool store_read(const char *path, uint8_t *image, size_t *length,
-					   char *error);
+					   Words *words);
 
 /* Close and unlock.  Safe to call twice. */
 extern void store_close(Store *store);

@@ -34,18 +34,18 @@
 
 /* ---- opening ---- */
 
-static bool fail(char *error, char *hint, const char *hint_text, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+static bool fail(Words *words, const char *hint, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static bool
-fail(char *error, char *hint, const char *hint_text, const char *format, ...)
+fail(Words *words, const char *hint, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	(void) vsnprintf(error, TRANSPORT_ERROR_SIZE, format, args);
+	(void) vsnprintf(words->error, WORDS_SIZE, format, args);
 	va_end(args);
-	(void) snprintf(hint, TRANSPORT_ERROR_SIZE, "%s", hint_text);
+	(void) snprintf(words->hint, WORDS_SIZE, "%s", hint);
 	return false;
 }
 
@@ -69,10 +69,10 @@ family_of_list(const Cluster *cluster)
  * stood in the list, except that 0.0.0.0 and :: are allowed.
  */
 static bool
-read_listen_address(const char *listen_address, ClusterMember *place, char *error, char *hint)
+read_listen_address(const char *listen_address, ClusterMember *place, Words *words)
 {
 	char	 text[CLUSTER_ADDRESS_SIZE + 2];
-	char	 why[CLUSTER_ERROR_SIZE];
+	Words	 inner;
 	size_t	 length = strlen(listen_address);
 	bool	 is_bare = strchr(listen_address, ':') != NULL && listen_address[0] != '[';
 	bool	 any = strcmp(listen_address, "0.0.0.0") == 0;
@@ -88,14 +88,14 @@ read_listen_address(const char *listen_address, ClusterMember *place, char *erro
 		return true;
 	}
 	if (length >= CLUSTER_HOST_SIZE || strpbrk(listen_address, ",=") != NULL)
-		return fail(error, hint, "Set pg_leader.listen_address to one address, without a port.",
+		return fail(words, "Set pg_leader.listen_address to one address, without a port.",
 					"\"%.64s\" is not an address to listen on", listen_address);
 	(void) snprintf(text, sizeof(text), "%s%s%s:%u", is_bare ? "[" : "", listen_address,
 					is_bare ? "]" : "", (unsigned) port);
-	if (!cluster_parse(text, &parsed, why, hint))
-		return fail(error, hint, "Set pg_leader.listen_address to one address, without a port.",
+	if (!cluster_parse(text, &parsed, &inner))
+		return fail(words, "Set pg_leader.listen_address to one address, without a port.",
 					"\"%.64s\" is not an address to listen on: %.300s", listen_address,
-					strstr(why, "): ") != NULL ? strstr(why, "): ") + 3 : why);
+					strstr(inner.error, "): ") != NULL ? strstr(inner.error, "): ") + 3 : inner.error);
 	*place = parsed.members[0];
 	place->node_id = node_id;
 	return true;
@@ -107,34 +107,34 @@ read_listen_address(const char *listen_address, ClusterMember *place, char *erro
  */
 static bool
 find_own_address(Transport *transport, const ClusterMember *place, int family,
-				 struct sockaddr_storage *address, char *error, char *hint)
+				 struct sockaddr_storage *address, Words *words)
 {
 	LookupFound	 found;
 	LookupResult result;
 	char		 failure[LOOKUP_FAILURE_SIZE] = "";
-	char		 why[CLUSTER_ERROR_SIZE];
+	Words		 inner;
 
 	if (!place->is_name)
 	{
-		if (addresses_literal(place, address, why))
+		if (addresses_literal(place, address, &inner))
 			return true;
-		return fail(error, hint, "Name an interface of this machine; \"ip link\" lists them.",
-					"%.400s", why);
+		return fail(words, "Name an interface of this machine; \"ip link\" lists them.",
+					"%.400s", inner.error);
 	}
 	if (transport->own_lookup == NULL)
 		transport->own_lookup = lookup_start(place->host, place->port, family);
 	if (transport->own_lookup == NULL)
-		return fail(error, hint, "It will be tried again.",
+		return fail(words, "It will be tried again.",
 					"could not start to look up \"%.255s\"", place->host);
 	lookup_wait(transport->own_lookup, TRANSPORT_NAME_WAIT);
 	result = lookup_poll(transport->own_lookup, &found, failure);
 	if (result == LOOKUP_PENDING)
-		return fail(error, hint, "It will be tried again.",
+		return fail(words, "It will be tried again.",
 					"the name \"%.255s\" of this member is still being looked up", place->host);
 	lookup_end(transport->own_lookup);
 	transport->own_lookup = NULL;
 	if (result == LOOKUP_FAILED)
-		return fail(error, hint,
+		return fail(words,
 					"Make the name known to this machine, or set pg_leader.listen_address. It will be tried again.",
 					"the name \"%.255s\" of this member cannot be resolved: %s", place->host, failure);
 	addresses_choose_own(&found, address);
@@ -143,7 +143,7 @@ find_own_address(Transport *transport, const ClusterMember *place, int family,
 
 /* Make and bind the socket; -1, with words. */
 static int
-bind_socket(const struct sockaddr_storage *address, const char *shown, char *error, char *hint)
+bind_socket(const struct sockaddr_storage *address, const char *shown, Words *words)
 {
 	const int	on = 1;
 	const char *advice = "It will be tried again.";
@@ -154,7 +154,7 @@ bind_socket(const struct sockaddr_storage *address, const char *shown, char *err
 	if (fd < 0)
 	{
 		number = errno;
-		(void) fail(error, hint, number == EAFNOSUPPORT ? "This machine has no such kind of address." : advice,
+		(void) fail(words, number == EAFNOSUPPORT ? "This machine has no such kind of address." : advice,
 					"could not make a socket for %s: %s", shown, strerror(number));
 		return -1;
 	}
@@ -170,14 +170,14 @@ bind_socket(const struct sockaddr_storage *address, const char *shown, char *err
 	{
 		number = errno;
 		if (number == EADDRNOTAVAIL)
-			(void) fail(error, hint,
+			(void) fail(words,
 						"Check pg_leader.node_id and this member's entry in pg_leader.cluster, or set pg_leader.listen_address.",
 						"%s is not an address of this machine", shown);
 		else if (number == EADDRINUSE)
-			(void) fail(error, hint, "Another process listens there; \"ss -lunp\" shows which.",
+			(void) fail(words, "Another process listens there; \"ss -lunp\" shows which.",
 						"the UDP port of %s is taken", shown);
 		else
-			(void) fail(error, hint, number == EACCES ? "Ports below 1024 are for the superuser of the machine." : advice,
+			(void) fail(words, number == EACCES ? "Ports below 1024 are for the superuser of the machine." : advice,
 						"could not listen on %s: %s", shown, strerror(number));
 		(void) close(fd);
 		return -1;
@@ -222,14 +222,14 @@ connect_peers(Transport *transport, const Cluster *cluster, uint64_t now)
 bool
 transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 			   const char *listen_address, uint64_t cluster_digest,
-			   Secret *secret, char *error, char *hint)
+			   Secret *secret, Words *words)
 {
 	const ClusterMember	   *own = cluster_member(cluster, node_id);
 	Lookup				   *lookup = transport->own_lookup;
 	ClusterMember			place;
 	struct sockaddr_storage address;
 	char					shown[CLUSTER_ADDRESS_SIZE + CLUSTER_SOURCE_SIZE];
-	char					why[CLUSTER_ERROR_SIZE];
+	Words					inner;
 
 	memset(transport, 0, sizeof(*transport));
 	transport->fd = -1;
@@ -239,23 +239,23 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	transport->own_id = node_id;
 	transport->connect_at = UINT64_MAX;
 	transport->dropped.id = transport->dropped.claims = RAFT_NONE;
-	error[0] = '\0';
-	hint[0] = '\0';
+	words->error[0] = '\0';
+	words->hint[0] = '\0';
 	if (own == NULL)
-		return fail(error, hint, "Set pg_leader.node_id to an id of the list.",
+		return fail(words, "Set pg_leader.node_id to an id of the list.",
 					"node %d is not in the member list", (int) node_id);
 	place = *own;
 	if (listen_address != NULL && listen_address[0] != '\0' &&
-		!read_listen_address(listen_address, &place, error, hint))
+		!read_listen_address(listen_address, &place, words))
 		return false;
-	if (!find_own_address(transport, &place, family_of_list(cluster), &address, error, hint))
+	if (!find_own_address(transport, &place, family_of_list(cluster), &address, words))
 		return false;
-	if (!addresses_init(&transport->addresses, cluster, address.ss_family, why))
-		return fail(error, hint, "All members must have addresses of one family, each its own.",
-					"%.500s", why);
+	if (!addresses_init(&transport->addresses, cluster, address.ss_family, &inner))
+		return fail(words, "All members must have addresses of one family, each its own.",
+					"%.500s", inner.error);
 
 	show_place(&place, &address, shown, sizeof(shown));
-	transport->fd = bind_socket(&address, shown, error, hint);
+	transport->fd = bind_socket(&address, shown, words);
 	if (transport->fd < 0)
 		return false;
 	transport->listening = address;
@@ -263,7 +263,7 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 					  place.is_name && strcmp(place.host, own->host) == 0, clock_now());
 	if (!sockets_open(&transport->sockets, transport->fd))
 	{
-		(void) fail(error, hint, "It will be tried again.",
+		(void) fail(words, "It will be tried again.",
 					"could not watch the socket: %s", strerror(errno));
 		(void) close(transport->fd);
 		transport->fd = -1;
@@ -287,7 +287,7 @@ transport_tend_at(const Transport *transport)
 
 bool
 transport_tend(Transport *transport, const Cluster *cluster, const uint64_t *heard_at,
-			   uint64_t now, char *error, char *hint)
+			   uint64_t now, Words *words)
 {
 	const char *own = cluster_member(cluster, transport->own_id)->host;
 	char		text[CLUSTER_SOURCE_SIZE];
@@ -296,7 +296,7 @@ transport_tend(Transport *transport, const Cluster *cluster, const uint64_t *hea
 		connect_peers(transport, cluster, now);
 	address_format(&transport->listening, text, sizeof(text));
 	if (addresses_have_moved(&transport->addresses))
-		return fail(error, hint, "Nothing is to be done if this machine was given another address.",
+		return fail(words, "Nothing is to be done if this machine was given another address.",
 					"the name \"%.255s\" of this member does not lead to %s alone any more", own, text);
 
 	/* from an address that is not ours nothing can be sent */
@@ -306,7 +306,7 @@ transport_tend(Transport *transport, const Cluster *cluster, const uint64_t *hea
 	transport->look_at = now + LOOK_AGAIN;
 	if (address_is_ours(&transport->listening))
 		return true;
-	return fail(error, hint, "Give it back to this machine, or correct pg_leader.cluster, the name, or pg_leader.listen_address.",
+	return fail(words, "Give it back to this machine, or correct pg_leader.cluster, the name, or pg_leader.listen_address.",
 				"%s is not an address of this machine any more", text);
 }
 

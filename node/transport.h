@@ -24,8 +24,7 @@
 #include "secret.h"
 #include "../raft/message.h"
 
-#define TRANSPORT_ERROR_SIZE 512
-#define TRANSPORT_NAME_WAIT	 50 /* ms */
+#define TRANSPORT_NAME_WAIT 50 /* ms */
 
 /* Why a datagram was dropped at the door. */
 typedef enum TransportDrop
@@ -108,7 +107,7 @@ typedef enum TransportResult
  */
 extern bool transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 						   const char *listen_address, uint64_t cluster_digest,
-						   Secret *secret, char *error, char *hint);
+						   Secret *secret, Words *words);
 
 /*
  * The checks by themselves, for whoever has a datagram and no socket: may these
@@ -147,7 +146,7 @@ extern uint64_t transport_tend_at(const Transport *transport);
  * transport, and open it anew.
  */
 extern bool transport_tend(Transport *transport, const Cluster *cluster,
-						   const uint64_t *heard_at, uint64_t now, char *error, char *hint);
+						   const uint64_t *heard_at, uint64_t now, Words *words);
 
 /* Send one message to message->to.  false: it was not sent, which is counted. */
 extern bool transport_send(Transport *transport, const RaftMessage *message);

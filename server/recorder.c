@@ -64,7 +64,7 @@ show_journal(const char *path, const StoreIdentity *identity)
 {
 	static uint8_t		image[JOURNAL_FILE_SIZE + 1];
 	static JournalEvent events[JOURNAL_EVENTS];
-	char				error[STORE_ERROR_SIZE];
+	Words				words;
 	StoreIdentity		found;
 	size_t				length;
 	bool				missing;
@@ -72,7 +72,7 @@ show_journal(const char *path, const StoreIdentity *identity)
 	int					n_bad;
 	int					i;
 
-	if (!journal_read(path, image, &length, &missing, error) ||
+	if (!journal_read(path, image, &length, &missing, &words) ||
 		journal_scan(image, length, identity, events, &n_events, &n_bad, &found) > JOURNAL_TORN)
 		return;
 	for (i = 0; i < n_events; i++)
@@ -111,13 +111,13 @@ recorder_load_events(StoreEvidence *evidence)
 /* ---- the journal ---- */
 
 static void
-log_failure(const char *error)
+log_failure(const Words *words)
 {
 	if (!once_a_minute(&failure_logged_at, clock_now()))
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_IO_ERROR),
-			 errmsg("pg_leader: could not write the journal of events: %s", error),
+			 errmsg("pg_leader: could not write the journal of events: %s", words->error),
 			 errdetail("It is tried again each second. Elections do not need it."),
 			 errhint("Events that are not in the journal are lost when the server restarts.")));
 }
@@ -126,23 +126,23 @@ static void
 open_journal(void)
 {
 	char		  directory[STORE_PATH_SIZE];
-	char		  error[STORE_ERROR_SIZE];
+	Words		  words;
 	StoreIdentity identity;
 
 	if (!identify(directory, &identity))
 		return;
-	if (!journal_open(&journal, directory, &identity, &written, error))
-		log_failure(error);
-	else if (error[0] != '\0')
+	if (!journal_open(&journal, directory, &identity, &written, &words))
+		log_failure(&words);
+	else if (words.error[0] != '\0')
 		ereport(WARNING,
-				(errmsg("pg_leader: the journal of events is not complete: %s", error),
+				(errmsg("pg_leader: the journal of events is not complete: %s", words.error),
 				 errdetail("Elections do not need it.")));
 }
 
 static void
 write_events(void)
 {
-	char		 error[STORE_ERROR_SIZE];
+	Words		 words;
 	JournalEvent event;
 	uint64_t	 last = shared_last_event();
 
@@ -153,9 +153,9 @@ write_events(void)
 		/* its writer was stopped in the middle: later */
 		if (!shared_get_event(written + 1, &event))
 			return;
-		if (event.number == written + 1 && !journal_write(&journal, &event, error))
+		if (event.number == written + 1 && !journal_write(&journal, &event, &words))
 		{
-			log_failure(error);
+			log_failure(&words);
 			return;
 		}
 		written++;
@@ -180,37 +180,35 @@ tell_if_new(char *said, const char *error, const char *detail, const char *hint)
 	else
 		ereport(LOG,
 				(errmsg("pg_leader: no longer: %s", said)));
-	strlcpy(said, error, STORE_ERROR_SIZE);
+	strlcpy(said, error, WORDS_SIZE);
 }
 
 static void
 look_at_state_file(const SharedStore *store)
 {
-	static char		   said[STORE_ERROR_SIZE];
+	static char		   said[WORDS_SIZE];
 	static const char *health[] = {
 		[STORE_SOUND] = "",
 		[STORE_OPEN_TO_OTHERS] = "writable by others",
 		[STORE_GONE] = "removed or replaced"};
-	char	   error[STORE_ERROR_SIZE];
-	char	   hint[STORE_ERROR_SIZE];
-	StoreSight sight = store_look(store->path, store->device, store->inode, error, hint);
+	Words	   words;
+	StoreSight sight = store_look(store->path, store->device, store->inode, &words);
 
 	shared_publish_health(health[sight]);
-	tell_if_new(said, error, sight == STORE_GONE ? "What is saved now would not be found after a restart." : "The next start would refuse it.", hint);
+	tell_if_new(said, words.error, sight == STORE_GONE ? "What is saved now would not be found after a restart." : "The next start would refuse it.", words.hint);
 }
 
 static void
 look_at_secret_file(void)
 {
-	static char said[STORE_ERROR_SIZE];
+	static char said[WORDS_SIZE];
 	char		path[STORE_PATH_SIZE];
-	char		error[STORE_ERROR_SIZE] = "";
-	char		hint[STORE_ERROR_SIZE] = "";
+	Words		words = {"", ""};
 
 	if (settings.secret_file[0] != '\0' && settings_secret_file(path, sizeof(path)))
-		(void) secret_look(path, error, hint);
-	tell_if_new(said, error,
-				"This member goes on with the keys that it has read. A reload or a restart would refuse the file.", hint);
+		(void) secret_look(path, &words);
+	tell_if_new(said, words.error,
+				"This member goes on with the keys that it has read. A reload or a restart would refuse the file.", words.hint);
 }
 
 /*

@@ -34,7 +34,7 @@ static SharedDetail detail;
 static ShownLease	lease;
 
 static RaftTimeouts timeouts; /* that the election goes by */
-static char			last_not_ready[STORE_ERROR_SIZE];
+static char			last_not_ready[WORDS_SIZE];
 
 static const char *cause; /* why the host makes this member resign; or NULL */
 
@@ -75,8 +75,11 @@ report_store(const Store *store, const char *health)
  * thing.
  */
 void
-report_not_ready(const char *why, const char *hint)
+report_not_ready(const Words *words)
 {
+	const char *why = words->error;
+	const char *hint = words->hint;
+
 	memset(&status, 0, sizeof(status));
 	status.state = SHARED_NOT_TAKING_PART;
 	strlcpy(status.why, why, sizeof(status.why));

@@ -17,7 +17,7 @@
 /* ---- life ---- */
 
 extern void report_store(const Store *store, const char *health);
-extern void report_not_ready(const char *why, const char *hint);
+extern void report_not_ready(const Words *words);
 extern void report_start(const RaftConfig *config, const Cluster *cluster,
 						 const RaftSaved *saved);
 

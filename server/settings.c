@@ -28,8 +28,7 @@ static const Cluster *parsed_cluster = NULL;
 static bool
 check_cluster(char **newval, void **extra, GucSource source)
 {
-	char	 error[CLUSTER_ERROR_SIZE];
-	char	 hint[CLUSTER_ERROR_SIZE];
+	Words	 words;
 	Cluster *cluster;
 
 	*extra = NULL;
@@ -43,10 +42,10 @@ check_cluster(char **newval, void **extra, GucSource source)
 		GUC_check_errmsg("out of memory");
 		return false;
 	}
-	if (!cluster_parse(*newval, cluster, error, hint))
+	if (!cluster_parse(*newval, cluster, &words))
 	{
-		GUC_check_errdetail("The member list cannot be used: %s.", error);
-		GUC_check_errhint("%s", hint);
+		GUC_check_errdetail("The member list cannot be used: %s.", words.error);
+		GUC_check_errhint("%s", words.hint);
 		compat_guc_free(cluster);
 		return false;
 	}
@@ -266,33 +265,33 @@ settings_timeouts(RaftTimeouts *timeouts)
 }
 
 bool
-settings_config(RaftConfig *config, char *why, char *hint)
+settings_config(RaftConfig *config, Words *words)
 {
 	const Cluster *cluster = parsed_cluster;
 	const char	  *wrong;
 
 	if (refused_at_start()[0] != '\0')
 	{
-		snprintf(why, STORE_ERROR_SIZE, "refused settings: %s", refused_at_start());
-		snprintf(hint, STORE_ERROR_SIZE,
+		snprintf(words->error, WORDS_SIZE, "refused settings: %s", refused_at_start());
+		snprintf(words->hint, WORDS_SIZE,
 				 "The log says why, where the server started. Correct the value and reload; pg_leader.node_id, cluster, "
 				 "cluster_name, listen_address and state_directory need a restart.");
 		return false;
 	}
 	if (settings.node_id < 0 || cluster == NULL)
 	{
-		snprintf(why, STORE_ERROR_SIZE, "%s is not set",
+		snprintf(words->error, WORDS_SIZE, "%s is not set",
 				 cluster == NULL ? "pg_leader.cluster" : "pg_leader.node_id");
-		snprintf(hint, STORE_ERROR_SIZE,
+		snprintf(words->hint, WORDS_SIZE,
 				 "Set pg_leader.node_id and pg_leader.cluster and restart the server.");
 		return false;
 	}
 	if (cluster_member(cluster, settings.node_id) == NULL)
 	{
-		snprintf(why, STORE_ERROR_SIZE,
+		snprintf(words->error, WORDS_SIZE,
 				 "pg_leader.node_id is %d, and pg_leader.cluster has no such member",
 				 settings.node_id);
-		snprintf(hint, STORE_ERROR_SIZE,
+		snprintf(words->hint, WORDS_SIZE,
 				 "Members without explicit ids are numbered from 0 by position.");
 		return false;
 	}
@@ -307,8 +306,8 @@ settings_config(RaftConfig *config, char *why, char *hint)
 	wrong = raft_check_config(config);
 	if (wrong != NULL)
 	{
-		snprintf(why, STORE_ERROR_SIZE, "%s", wrong);
-		snprintf(hint, STORE_ERROR_SIZE,
+		snprintf(words->error, WORDS_SIZE, "%s", wrong);
+		snprintf(words->hint, WORDS_SIZE,
 				 "Correct the pg_leader settings and reload or restart the server.");
 		return false;
 	}

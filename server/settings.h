@@ -44,9 +44,9 @@ extern void settings_timeouts(RaftTimeouts *timeouts);
 
 /*
  * Put a configuration together, all but incarnation, seed and list_appended.
- * false: *why says what cannot work (at least STORE_ERROR_SIZE bytes, as hint).
+ * false: *words says what cannot work.
  */
-extern bool settings_config(RaftConfig *config, char *why, char *hint);
+extern bool settings_config(RaftConfig *config, Words *words);
 
 /* The state directory as an absolute path; false if it is too long. */
 extern bool settings_state_directory(char *path, size_t size);

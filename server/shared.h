@@ -51,7 +51,7 @@ typedef enum SharedState
 typedef struct SharedStatus
 {
 	SharedState state;
-	char		why[STORE_ERROR_SIZE]; /* with NOT_TAKING_PART */
+	char		why[WORDS_SIZE]; /* with NOT_TAKING_PART */
 
 	int32_t		 node_id; /* as it is set; -1: not set */
 	RaftRole	 role;

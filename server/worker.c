@@ -183,16 +183,16 @@ host_now(Member *member)
 static MemberSave
 host_save(Member *member)
 {
-	char	 error[STORE_ERROR_SIZE];
+	Words	 words;
 	uint64_t began = clock_now();
 
-	if (!home_save(&home, error))
+	if (!home_save(&home, &words))
 	{
 		/* first of all: writing the log may take its time */
 		shared_end_lease();
 		ereport(FATAL,
 				(errcode(ERRCODE_IO_ERROR),
-				 errmsg("pg_leader: could not save term and vote: %s", error),
+				 errmsg("pg_leader: could not save term and vote: %s", words.error),
 				 errdetail("What depends on them was neither shown nor sent."),
 				 errhint("The worker starts again from what the disk holds.")));
 	}
@@ -269,13 +269,13 @@ leave(const char *cause)
  * false: the file is no good, and the keys are as before.
  */
 static bool
-read_secret(bool *changed, char *why, char *hint)
+read_secret(bool *changed, Words *words)
 {
 	char		  path[STORE_PATH_SIZE];
 	SecretRead	  result;
 	MemoryContext context;
 
-	StaticAssertStmt(SECRET_ERROR_SIZE <= STORE_ERROR_SIZE, "words of secret.c fit");
+	StaticAssertStmt(WORDS_SIZE <= WORDS_SIZE, "words of secret.c fit");
 	*changed = false;
 	if (settings.secret_file[0] == '\0')
 	{
@@ -285,25 +285,25 @@ read_secret(bool *changed, char *why, char *hint)
 	}
 	if (!settings_secret_file(path, sizeof(path)))
 	{
-		strlcpy(why, "the path of the secret file is too long", STORE_ERROR_SIZE);
-		strlcpy(hint, "Set pg_leader.secret_file to a shorter one.", STORE_ERROR_SIZE);
+		strlcpy(words->error, "the path of the secret file is too long", WORDS_SIZE);
+		strlcpy(words->hint, "Set pg_leader.secret_file to a shorter one.", WORDS_SIZE);
 		return false;
 	}
 
 	/* what it prepares must outlive this turn */
 	context = MemoryContextSwitchTo(TopMemoryContext);
-	result = secret_read(&home.secret, path, why, hint);
+	result = secret_read(&home.secret, path, words);
 	(void) MemoryContextSwitchTo(context);
 	*changed = result == SECRET_CHANGED;
 	return result != SECRET_FAILED;
 }
 
 /*
- * Everything that stands between a start and the first datagram.  false: "why"
- * and "hint" say what is in the way; may be called again.
+ * Everything that stands between a start and the first datagram.  false: *words says
+ * why not; may be called again.
  */
 static bool
-get_ready(char *why, char *hint)
+get_ready(Words *words)
 {
 	HomeSettings at = {.cluster = settings_cluster(),
 					   .cluster_name = settings.cluster_name,
@@ -312,26 +312,26 @@ get_ready(char *why, char *hint)
 	char		 directory[STORE_PATH_SIZE];
 	bool		 changed;
 
-	why[0] = hint[0] = '\0';
+	words->error[0] = words->hint[0] = '\0';
 
 	/* timeouts may have been reloaded, all else is fixed */
-	if (!settings_config(&at.config, why, hint))
+	if (!settings_config(&at.config, words))
 		return false;
 
 	/*
 	 * Each time: a file that has gone bad while something else was in the way
 	 * must not let this member start without, or with what it held before.
 	 */
-	if (!read_secret(&changed, why, hint))
+	if (!read_secret(&changed, words))
 		return false;
 	if (!settings_state_directory(directory, sizeof(directory)))
 	{
-		strlcpy(why, "the path of the state directory is too long", STORE_ERROR_SIZE);
-		strlcpy(hint, "Set pg_leader.state_directory to a shorter one.", STORE_ERROR_SIZE);
+		strlcpy(words->error, "the path of the state directory is too long", WORDS_SIZE);
+		strlcpy(words->hint, "Set pg_leader.state_directory to a shorter one.", WORDS_SIZE);
 		return false;
 	}
 	at.state_directory = directory;
-	if (!home_open(&home, &at, why, hint))
+	if (!home_open(&home, &at, words))
 		return false;
 	report_store(&home.store, home.store_health);
 	return true;
@@ -343,15 +343,14 @@ get_ready(char *why, char *hint)
 static void
 wait_until_ready(void)
 {
-	char why[STORE_ERROR_SIZE];
-	char hint[STORE_ERROR_SIZE];
+	Words words;
 
-	while (!leave_requested && !get_ready(why, hint))
+	while (!leave_requested && !get_ready(&words))
 	{
 		uint64_t again = clock_now() + RETRY_INTERVAL_MS * UINT64CONST(1000);
 		uint64_t now;
 
-		report_not_ready(why, hint);
+		report_not_ready(&words);
 		while (!leave_requested && !ConfigReloadPending && (now = clock_now()) < again)
 		{
 			int events = WaitLatch(MyLatch,
@@ -464,11 +463,10 @@ arm_timer(void)
 static void
 reload_secret(void)
 {
-	char why[STORE_ERROR_SIZE];
-	char hint[STORE_ERROR_SIZE];
-	bool changed;
+	Words words;
+	bool  changed;
 
-	if (read_secret(&changed, why, hint))
+	if (read_secret(&changed, &words))
 	{
 		if (changed)
 			report_keys(&home.secret.keys, settings_cluster());
@@ -476,9 +474,9 @@ reload_secret(void)
 	}
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIG_FILE_ERROR),
-			 home.secret.keys.n > 0 ? errmsg("pg_leader: keeps the keys that it had: %s", why) :
-									  errmsg("pg_leader: goes on without authentication, as it was: %s", why),
-			 errhint("%s Then reload again.", hint)));
+			 home.secret.keys.n > 0 ? errmsg("pg_leader: keeps the keys that it had: %s", words.error) :
+									  errmsg("pg_leader: goes on without authentication, as it was: %s", words.error),
+			 errhint("%s Then reload again.", words.hint)));
 }
 
 static void
@@ -562,8 +560,7 @@ static void
 turn(void)
 {
 	WaitEvent events[4];
-	char	  why[STORE_ERROR_SIZE];
-	char	  hint[STORE_ERROR_SIZE];
+	Words	  words;
 	bool	  is_timer = false;
 	int		  n;
 	int		  i;
@@ -600,12 +597,12 @@ turn(void)
 	statistics_looked(&home.member.raft, member_deadline(&home.member), clock_now());
 
 	/* a latch that is set keeps the sockets from being asked; a timer does not */
-	if (!home_turn(&home, is_timer && n == 1, why, hint))
+	if (!home_turn(&home, is_timer && n == 1, &words))
 	{
 		ereport(WARNING,
-				(errmsg("pg_leader: the worker restarts to listen elsewhere: %s", why),
-				 errhint("%s", hint)));
-		leave(why);
+				(errmsg("pg_leader: the worker restarts to listen elsewhere: %s", words.error),
+				 errhint("%s", words.hint)));
+		leave(words.error);
 	}
 
 	/* what the kernel has dropped never came as far as the door */

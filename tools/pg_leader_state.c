@@ -135,7 +135,7 @@ print_file(const char *path)
 {
 	uint8_t		  image[STORE_FILE_SIZE + 1];
 	size_t		  length;
-	char		  error[STORE_ERROR_SIZE];
+	Words		  words;
 	StoreVerdict  slots[2];
 	StoreVerdict  verdict = STORE_BAD;
 	StoreIdentity identity;
@@ -150,8 +150,8 @@ print_file(const char *path)
 	/* The member may be saving just now, so a bad file gets a second look. */
 	for (int attempt = 0; attempt < 2 && verdict != STORE_GOOD; attempt++)
 	{
-		if (!store_read(path, image, &length, error))
-			return complain("", "%s", error);
+		if (!store_read(path, image, &length, &words))
+			return complain("", "%s", words.error);
 		verdict = examine(image, length, slots, &identity, &saved, &slot);
 	}
 	printf("file: %s\n", path);
@@ -220,7 +220,7 @@ print_event(const JournalEvent *event)
 static int
 print_events(const char *path)
 {
-	char		   error[STORE_ERROR_SIZE];
+	Words		   words;
 	StoreIdentity  found;
 	size_t		   length;
 	bool		   missing;
@@ -231,8 +231,8 @@ print_events(const char *path)
 	/* The member may be writing just now, so a bad file gets a second look. */
 	for (int attempt = 0; attempt < 2 && verdict > JOURNAL_EMPTY; attempt++)
 	{
-		if (!journal_read(path, journal_image, &length, &missing, error))
-			return complain(missing ? "It is node-N.events in the state directory." : "", "%s", error);
+		if (!journal_read(path, journal_image, &length, &missing, &words))
+			return complain(missing ? "It is node-N.events in the state directory." : "", "%s", words.error);
 		verdict = journal_scan(journal_image, length, NULL, events, &n_events, &n_bad, &found);
 	}
 	if (verdict > JOURNAL_TORN)
@@ -279,7 +279,7 @@ static int
 refuse_if_it_has_run(const char *directory, const StoreIdentity *identity)
 {
 	char		   path[STORE_PATH_SIZE];
-	char		   error[STORE_ERROR_SIZE];
+	Words		   words;
 	StoreIdentity  found;
 	StoreEvidence  evidence = {0};
 	size_t		   length;
@@ -290,8 +290,8 @@ refuse_if_it_has_run(const char *directory, const StoreIdentity *identity)
 
 	if (!journal_path(directory, identity->node_id, path, sizeof(path)))
 		return complain("", "the path of the file is too long");
-	if (!journal_read(path, journal_image, &length, &missing, error))
-		return missing ? EXIT_SUCCESS : complain("It may tell that this member has run before.", "%s", error);
+	if (!journal_read(path, journal_image, &length, &missing, &words))
+		return missing ? EXIT_SUCCESS : complain("It may tell that this member has run before.", "%s", words.error);
 	verdict = journal_scan(journal_image, length, identity, events, &n_events, &n_bad, &found);
 	if (verdict == JOURNAL_EMPTY || verdict == JOURNAL_OTHER_NODE || verdict == JOURNAL_OTHER_CLUSTER)
 		return EXIT_SUCCESS;
@@ -314,8 +314,7 @@ write_first(const Options *options)
 	StoreIdentity identity;
 	RaftSaved	  first = {0};
 	char		  directory[STORE_PATH_SIZE];
-	char		  error[STORE_ERROR_SIZE];
-	char		  hint[STORE_ERROR_SIZE];
+	Words		  words;
 	char		  name[64];
 	char		 *end;
 	long		  id;
@@ -331,8 +330,8 @@ write_first(const Options *options)
 		return complain("Give the value of pg_leader.node_id.",
 						"\"%s\" is not a node id (0 to %d)", options->node_id,
 						RAFT_MAX_NODES - 1);
-	if (!cluster_parse(options->cluster, &cluster, error, hint))
-		return complain(hint, "the member list is wrong: %s", error);
+	if (!cluster_parse(options->cluster, &cluster, &words))
+		return complain(words.hint, "the member list is wrong: %s", words.error);
 	if (cluster_member(&cluster, (int32_t) id) == NULL)
 		return complain("Ids are positions in the list, from 0, unless it gives them.",
 						"node %ld is not in the member list", id);
@@ -357,8 +356,8 @@ write_first(const Options *options)
 	first.list_digest = cluster_list_digest(&cluster, cluster.n_members);
 	first.list_size = (uint32_t) cluster.n_members;
 	first.abstaining = RAFT_VOTING;
-	if (!store_create(&store, directory, &identity, &first, error, hint))
-		return complain(hint, "%s", error);
+	if (!store_create(&store, directory, &identity, &first, &words))
+		return complain(words.hint, "%s", words.error);
 	store_close(&store);
 	printf("%s: wrote \"%s\" for node %ld of %d\n", PROGRAM, options->file, id,
 		   cluster.n_members);

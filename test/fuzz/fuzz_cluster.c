@@ -15,10 +15,10 @@
 static char normal[RAFT_MAX_NODES * (CLUSTER_ADDRESS_SIZE + 8)];
 
 static void
-check_words(const char *error, const char *hint)
+check_words(const Words *words)
 {
-	CHECK(memchr(error, '\0', CLUSTER_ERROR_SIZE) != NULL, "the error ends");
-	CHECK(memchr(hint, '\0', CLUSTER_ERROR_SIZE) != NULL, "the hint ends");
+	CHECK(memchr(words->error, '\0', WORDS_SIZE) != NULL, "the error ends");
+	CHECK(memchr(words->hint, '\0', WORDS_SIZE) != NULL, "the hint ends");
 }
 
 static void
@@ -63,8 +63,7 @@ check_accepted(const Cluster *cluster)
 {
 	static Addresses addresses;
 	Cluster			 again;
-	char			 error[CLUSTER_ERROR_SIZE];
-	char			 hint[CLUSTER_ERROR_SIZE];
+	Words			 words;
 
 	CHECK(cluster->n_members >= 1 && cluster->n_members <= RAFT_MAX_NODES, "size");
 	for (int i = 0; i < cluster->n_members; i++)
@@ -72,7 +71,7 @@ check_accepted(const Cluster *cluster)
 	CHECK(__builtin_popcountll(cluster_members(cluster)) == cluster->n_members, "set of ids");
 
 	normalise(cluster);
-	CHECK(cluster_parse(normal, &again, error, hint), "the normalised text is a list");
+	CHECK(cluster_parse(normal, &again, &words), "the normalised text is a list");
 	CHECK(again.n_members == cluster->n_members, "of as many members");
 	for (int n = 1; n <= cluster->n_members; n++)
 		CHECK(cluster_list_digest(&again, n) == cluster_list_digest(cluster, n), "digest");
@@ -84,13 +83,13 @@ check_accepted(const Cluster *cluster)
 			  "the same members");
 
 	/* Literal addresses only: names would be looked up later. */
-	memset(error, 0xA5, sizeof(error));
-	if (!addresses_init(&addresses, cluster, AF_INET, error))
-		CHECK(memchr(error, '\0', sizeof(error)) != NULL, "the error ends");
+	memset(words.error, 0xA5, sizeof(words.error));
+	if (!addresses_init(&addresses, cluster, AF_INET, &words))
+		CHECK(memchr(words.error, '\0', sizeof(words.error)) != NULL, "the error ends");
 	addresses_close(&addresses);
-	memset(error, 0xA5, sizeof(error));
-	if (!addresses_init(&addresses, cluster, AF_INET6, error))
-		CHECK(memchr(error, '\0', sizeof(error)) != NULL, "the error ends");
+	memset(words.error, 0xA5, sizeof(words.error));
+	if (!addresses_init(&addresses, cluster, AF_INET6, &words))
+		CHECK(memchr(words.error, '\0', sizeof(words.error)) != NULL, "the error ends");
 	addresses_close(&addresses);
 }
 
@@ -99,22 +98,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char   *text = malloc(size + 1);
 	Cluster cluster;
-	char	error[CLUSTER_ERROR_SIZE];
-	char	hint[CLUSTER_ERROR_SIZE];
+	Words	words;
 
 	CHECK(text != NULL, "memory");
 	memcpy(text, data, size);
 	text[size] = '\0';
 	memset(&cluster, 0xA5, sizeof(cluster));
-	memset(error, 0xA5, sizeof(error));
-	memset(hint, 0xA5, sizeof(hint));
+	memset(words.error, 0xA5, sizeof(words.error));
+	memset(words.hint, 0xA5, sizeof(words.hint));
 	CHECK(cluster_text_digest(text) != 0, "a digest is never 0");
-	if (cluster_parse(text, &cluster, error, hint))
+	if (cluster_parse(text, &cluster, &words))
 		check_accepted(&cluster);
 	else
 	{
-		check_words(error, hint);
-		CHECK(error[0] != '\0', "a refusal has words");
+		check_words(&words);
+		CHECK(words.error[0] != '\0', "a refusal has words");
 	}
 	free(text);
 	return 0;

@@ -123,14 +123,13 @@ static Transport with_keys;
 static void
 take_keys(Secret *keys, const char *text)
 {
-	char name[] = "/tmp/pg_leader_fuzz.XXXXXX";
-	char error[SECRET_ERROR_SIZE];
-	char hint[SECRET_ERROR_SIZE];
-	int	 fd = mkstemp(name);
+	char  name[] = "/tmp/pg_leader_fuzz.XXXXXX";
+	Words words;
+	int	  fd = mkstemp(name);
 
 	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t) strlen(text), "a file for keys");
 	(void) close(fd);
-	CHECK(secret_read(keys, name, error, hint) != SECRET_FAILED, "keys are read");
+	CHECK(secret_read(keys, name, &words) != SECRET_FAILED, "keys are read");
 	(void) unlink(name);
 }
 
@@ -140,8 +139,7 @@ prepare_door(void)
 {
 	static bool is_ready = false;
 	char		list[RAFT_MAX_NODES * 20];
-	char		error[CLUSTER_ERROR_SIZE];
-	char		hint[CLUSTER_ERROR_SIZE];
+	Words		words;
 	size_t		used = 0;
 
 	if (is_ready)
@@ -150,14 +148,14 @@ prepare_door(void)
 	for (int i = 0; i < RAFT_MAX_NODES; i++)
 		used += (size_t) snprintf(list + used, sizeof(list) - used, "%s127.0.0.1:%d",
 								  i > 0 ? "," : "", 1000 + i);
-	CHECK(cluster_parse(list, &cluster, error, hint), "a list");
+	CHECK(cluster_parse(list, &cluster, &words), "a list");
 	take_keys(&secret, FUZZ_KEY_1 FUZZ_KEY_2);
 	take_keys(&signers[0], FUZZ_KEY_1);
 	take_keys(&signers[1], FUZZ_KEY_2);
 	with_keys.cluster_digest = without_keys.cluster_digest = FUZZ_CLUSTER;
 	with_keys.secret = &secret;
-	CHECK(addresses_init(&with_keys.addresses, &cluster, AF_INET, error) &&
-			  addresses_init(&without_keys.addresses, &cluster, AF_INET, error),
+	CHECK(addresses_init(&with_keys.addresses, &cluster, AF_INET, &words) &&
+			  addresses_init(&without_keys.addresses, &cluster, AF_INET, &words),
 		  "addresses");
 }
 

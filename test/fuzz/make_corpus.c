@@ -128,12 +128,11 @@ make_signed(void)
 	Secret			secret = {0};
 	uint8_t			bytes[MESSAGE_SIZE];
 	char			name[] = "/tmp/pg_leader_corpus.XXXXXX";
-	char			error[SECRET_ERROR_SIZE];
-	char			hint[SECRET_ERROR_SIZE];
+	Words			words;
 	int				fd = mkstemp(name);
 
 	if (fd < 0 || write(fd, FUZZ_KEY_2, strlen(FUZZ_KEY_2)) != (ssize_t) strlen(FUZZ_KEY_2) ||
-		close(fd) != 0 || secret_read(&secret, name, error, hint) == SECRET_FAILED)
+		close(fd) != 0 || secret_read(&secret, name, &words) == SECRET_FAILED)
 	{
 		perror(name);
 		exit(1);

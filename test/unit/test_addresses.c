@@ -22,8 +22,7 @@ static Addresses addresses;
 static Cluster	 cluster;
 static uint64_t	 now;
 static uint64_t	 heard_at[RAFT_MAX_NODES];
-static char		 error[CLUSTER_ERROR_SIZE];
-static char		 hint[CLUSTER_ERROR_SIZE];
+static Words	 words;
 
 static int
 set_up(void **state)
@@ -47,9 +46,9 @@ tear_down(void **state)
 static void
 begin(const char *list)
 {
-	if (!cluster_parse(list, &cluster, error, hint) ||
-		!addresses_init(&addresses, &cluster, AF_INET, error))
-		fail_msg("%s", error);
+	if (!cluster_parse(list, &cluster, &words) ||
+		!addresses_init(&addresses, &cluster, AF_INET, &words))
+		fail_msg("%s", words.error);
 }
 
 static struct sockaddr_storage
@@ -112,17 +111,17 @@ literals_are_known_at_once(void **state)
 	assert_string_equal(place(1), "3.4.5.6:7");
 	assert_false(addresses.of[2].known);
 	assert_true(addresses_deadline(&addresses) == UINT64_MAX);
-	assert_false(addresses_init(&addresses, &cluster, AF_INET6, error));
-	assert_non_null(strstr(error, "node 0 is at 127.0.0.1:3500"));
-	assert_true(cluster_parse("127.0.0.1:3500, [::1]:7", &cluster, error, hint));
-	assert_false(addresses_init(&addresses, &cluster, AF_INET, error));
-	assert_non_null(strstr(error, "node 1 is at [::1]:7, but this member's own address is IPv4"));
-	assert_true(cluster_parse("[fe80::1%lo]:1, [fe80::1%1]:1", &cluster, error, hint));
-	if (!addresses_init(&addresses, &cluster, AF_INET6, error))
-		assert_non_null(strstr(error, "nodes 0 and 1 have the same address"));
-	assert_true(cluster_parse("[fe80::1%nosuchif]:1", &cluster, error, hint));
-	assert_false(addresses_init(&addresses, &cluster, AF_INET6, error));
-	assert_non_null(strstr(error, "no network interface \"nosuchif\""));
+	assert_false(addresses_init(&addresses, &cluster, AF_INET6, &words));
+	assert_non_null(strstr(words.error, "node 0 is at 127.0.0.1:3500"));
+	assert_true(cluster_parse("127.0.0.1:3500, [::1]:7", &cluster, &words));
+	assert_false(addresses_init(&addresses, &cluster, AF_INET, &words));
+	assert_non_null(strstr(words.error, "node 1 is at [::1]:7, but this member's own address is IPv4"));
+	assert_true(cluster_parse("[fe80::1%lo]:1, [fe80::1%1]:1", &cluster, &words));
+	if (!addresses_init(&addresses, &cluster, AF_INET6, &words))
+		assert_non_null(strstr(words.error, "nodes 0 and 1 have the same address"));
+	assert_true(cluster_parse("[fe80::1%nosuchif]:1", &cluster, &words));
+	assert_false(addresses_init(&addresses, &cluster, AF_INET6, &words));
+	assert_non_null(strstr(words.error, "no network interface \"nosuchif\""));
 	memset(&addresses, 0, sizeof(addresses));
 	addresses_close(&addresses);
 }
@@ -444,7 +443,7 @@ it_says_that_nobody_reaches_it_on_loopback(void **state)
 	assert_string_equal(addresses.of[0].failure,
 						"its name leads to 127.0.1.1:3500, which other machines cannot reach");
 	assert_false(addresses_have_moved(&addresses));
-	assert_true(cluster_parse("a:3500, 127.0.0.9:3500", &cluster, error, hint));
+	assert_true(cluster_parse("a:3500, 127.0.0.9:3500", &cluster, &words));
 	addresses.of[1].address = address("127.0.0.9");
 	(void) pass(10 * SECOND);
 	assert_string_equal(addresses.of[0].failure, "");

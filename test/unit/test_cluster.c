@@ -18,8 +18,7 @@
 
 #include "../../node/cluster.h"
 
-static char error[CLUSTER_ERROR_SIZE];
-static char hint[CLUSTER_ERROR_SIZE];
+static Words words;
 
 /* The list as the digest sees it, so that one string compares everything. */
 static const char *
@@ -40,10 +39,10 @@ normalised(const Cluster *cluster)
 static void
 parse(const char *text, Cluster *cluster)
 {
-	if (!cluster_parse(text, cluster, error, hint))
-		fail_msg("\"%s\" was refused: %s", text, error);
-	assert_string_equal(error, "");
-	assert_string_equal(hint, "");
+	if (!cluster_parse(text, cluster, &words))
+		fail_msg("\"%s\" was refused: %s", text, words.error);
+	assert_string_equal(words.error, "");
+	assert_string_equal(words.hint, "");
 }
 
 static void
@@ -149,17 +148,17 @@ bad_lists_are_refused(void **state)
 	{
 		Cluster cluster;
 
-		if (cluster_parse(table[i][0], &cluster, error, hint))
+		if (cluster_parse(table[i][0], &cluster, &words))
 			fail_msg("\"%s\" was accepted", table[i][0]);
-		if (strstr(error, table[i][1]) == NULL || strstr(hint, table[i][2]) == NULL ||
-			hint[0] == '\0')
-			fail_msg("\"%s\" gives \"%s\" / \"%s\"", table[i][0], error, hint);
+		if (strstr(words.error, table[i][1]) == NULL || strstr(words.hint, table[i][2]) == NULL ||
+			words.hint[0] == '\0')
+			fail_msg("\"%s\" gives \"%s\" / \"%s\"", table[i][0], &words);
 		assert_int_equal(cluster.n_members, 0);
 	}
 	{
 		Cluster cluster;
 
-		assert_false(cluster_parse(NULL, &cluster, error, hint));
+		assert_false(cluster_parse(NULL, &cluster, &words));
 	}
 }
 
@@ -219,8 +218,8 @@ long_lists_and_hosts_are_measured(void **state)
 	assert_int_equal(cluster.n_members, RAFT_MAX_NODES);
 	assert_true(cluster_members(&cluster) == UINT64_MAX);
 	strcpy(text + used, ",one-more:1");
-	assert_false(cluster_parse(text, &cluster, error, hint));
-	assert_non_null(strstr(error, "entry 65 (\"one-more:1\"): a cluster has at most 64 members"));
+	assert_false(cluster_parse(text, &cluster, &words));
+	assert_non_null(strstr(words.error, "entry 65 (\"one-more:1\"): a cluster has at most 64 members"));
 
 	memset(label, 'a', 63);
 	label[63] = '\0';
@@ -228,18 +227,18 @@ long_lists_and_hosts_are_measured(void **state)
 	parse(text, &cluster);
 	assert_int_equal(strlen(cluster.members[0].host), 253);
 	snprintf(text, sizeof(text), "%s.%s.%s.%.62s:1", label, label, label, label);
-	assert_false(cluster_parse(text, &cluster, error, hint));
-	assert_non_null(strstr(error, "longer than 253"));
+	assert_false(cluster_parse(text, &cluster, &words));
+	assert_non_null(strstr(words.error, "longer than 253"));
 	snprintf(text, sizeof(text), "a%s.b:1", label);
-	assert_false(cluster_parse(text, &cluster, error, hint));
-	assert_non_null(strstr(error, "longer than 63"));
+	assert_false(cluster_parse(text, &cluster, &words));
+	assert_non_null(strstr(words.error, "longer than 63"));
 
 	/* Overlong: quoted in part, terminated, nothing overrun. */
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
 	strcpy(text + 4000, ":1");
-	assert_false(cluster_parse(text, &cluster, error, hint));
-	assert_non_null(strstr(error, "...\"): the host is longer than 255"));
+	assert_false(cluster_parse(text, &cluster, &words));
+	assert_non_null(strstr(words.error, "...\"): the host is longer than 255"));
 }
 
 /* Any text at all: a verdict, and never a crash. */
@@ -264,7 +263,7 @@ garbage_is_survived(void **state)
 			text[i] = alphabet[(random >> 33) % (sizeof(alphabet) - 1)];
 		}
 		text[length] = '\0';
-		if (cluster_parse(text, &cluster, error, hint))
+		if (cluster_parse(text, &cluster, &words))
 		{
 			Cluster again;
 			char	copy[1024];
@@ -275,7 +274,7 @@ garbage_is_survived(void **state)
 			assert_string_equal(normalised(&again), copy);
 		}
 		else
-			assert_true(error[0] != '\0' && hint[0] != '\0');
+			assert_true(words.error[0] != '\0' && words.hint[0] != '\0');
 	}
 }
 

@@ -33,8 +33,7 @@ static Home	   homes[MEMBERS][2];
 static int	   at[MEMBERS];			  /* in which of the two it is */
 static bool	   stands_still[MEMBERS]; /* gets no turns */
 
-static char why[STORE_ERROR_SIZE];
-static char hint[STORE_ERROR_SIZE];
+static Words words;
 
 /* What the invariants need: each member's disk, and what it has shown. */
 static RaftSaved durable[MEMBERS];
@@ -111,8 +110,8 @@ host_save(Member *member)
 {
 	int i = member->raft.config.node_id;
 
-	if (!home_save(home_of(member), why))
-		fail_msg("%s", why);
+	if (!home_save(home_of(member), &words))
+		fail_msg("%s", words.error);
 	durable[i] = member->raft.saved;
 	must_hold(invariants_durable(&history, i, &durable[i], false));
 	return MEMBER_SAVED;
@@ -171,8 +170,8 @@ move_in(int i)
 	RaftSaved	 left = durable[i];
 
 	home_init(home(i));
-	if (!home_open(home(i), &settings, why, hint))
-		fail_msg("%s", why);
+	if (!home_open(home(i), &settings, &words))
+		fail_msg("%s", words.error);
 	durable[i] = home(i)->first;
 	must_hold(invariants_durable(&history, i, &durable[i], false));
 	assert_true(durable[i].term == left.term && durable[i].voted_for == left.voted_for);
@@ -227,8 +226,8 @@ run(bool (*done)(void), uint64_t us)
 		assert_true(poll(fds, MEMBERS, next > now ? (int) ((next - now) / 1000) : 0) >= 0);
 		for (int i = 0; i < MEMBERS; i++)
 		{
-			if (!stands_still[i] && !home_turn(home(i), false, why, hint))
-				fail_msg("%s", why);
+			if (!stands_still[i] && !home_turn(home(i), false, &words))
+				fail_msg("%s", words.error);
 		}
 	}
 }
@@ -262,7 +261,7 @@ make_members(void **state)
 	for (int i = 0; i < MEMBERS; i++)
 		(void) close(fds[i]);
 	(void) snprintf(text, sizeof(text), "127.0.0.1:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
-	assert_true(cluster_parse(text, &cluster, why, hint));
+	assert_true(cluster_parse(text, &cluster, &words));
 	for (int i = 0; i < MEMBERS; i++)
 	{
 		StoreIdentity identity = {.cluster_digest = cluster_text_digest("test"), .node_id = i};
@@ -272,7 +271,7 @@ make_members(void **state)
 							   .list_size = MEMBERS};
 		Store		  store = {.fd = -1};
 
-		assert_true(store_create(&store, directory, &identity, &first, why, hint));
+		assert_true(store_create(&store, directory, &identity, &first, &words));
 		store_close(&store);
 		durable[i] = first;
 		at[i] = 0;
@@ -316,7 +315,7 @@ a_member_moves_between_its_homes(void **state)
 		Home		*next = &homes[i][1 - at[i]];
 
 		home_init(next);
-		assert_false(home_open(next, &settings, why, hint));
+		assert_false(home_open(next, &settings, &words));
 		home_close(next);
 		move_out(i);
 		at[i] = 1 - at[i];
@@ -372,7 +371,7 @@ a_member_that_stood_still_reads_first(void **state)
 		run(NULL, 400000);
 		assert_true(member_deadline(&home(follower)->member) + HOME_ON_TIME < clock_now());
 		stands_still[follower] = false;
-		assert_true(home_turn(home(follower), timer_only != 0, why, hint));
+		assert_true(home_turn(home(follower), timer_only != 0, &words));
 		assert_int_equal(raft(follower)->role, RAFT_FOLLOWER);
 		assert_int_equal(raft(follower)->leader_id, leader);
 		assert_true(raft(follower)->counters.pre_votes_started == started);

@@ -25,7 +25,7 @@ static const StoreIdentity us = {UINT64_C(0x1272d3083e7ba9e4), 2};
 static char			directory[64];
 static char			path[STORE_PATH_SIZE];
 static char			aside[STORE_PATH_SIZE + 8];
-static char			error[STORE_ERROR_SIZE];
+static Words		words;
 static uint8_t		image[JOURNAL_FILE_SIZE + 1];
 static JournalEvent events[JOURNAL_EVENTS];
 static int			n_events;
@@ -377,16 +377,16 @@ open_and_write(uint64_t first, uint64_t last, const char *complaint)
 	Journal	 journal;
 	uint64_t before;
 
-	assert_true(journal_open(&journal, directory, &us, &before, error));
+	assert_true(journal_open(&journal, directory, &us, &before, &words));
 	if (complaint == NULL)
-		assert_string_equal(error, "");
+		assert_string_equal(words.error, "");
 	else
-		assert_non_null(strstr(error, complaint));
+		assert_non_null(strstr(words.error, complaint));
 	for (uint64_t number = first; number <= last; number++)
 	{
 		JournalEvent e = event(number);
 
-		assert_true(journal_write(&journal, &e, error));
+		assert_true(journal_write(&journal, &e, &words));
 	}
 	journal_close(&journal);
 	journal_close(&journal);
@@ -399,7 +399,7 @@ read_back(void)
 	size_t		  length;
 	bool		  missing;
 
-	assert_true(journal_read(path, image, &length, &missing, error));
+	assert_true(journal_read(path, image, &length, &missing, &words));
 	return journal_scan(image, length, &us, events, &n_events, &n_bad, &found);
 }
 
@@ -476,11 +476,11 @@ what_was_kept_is_never_overwritten(void **state)
 	{
 		put_bytes("no journal, at all", (size_t) (i + 1));
 		open_and_write(1, 1, "it is kept as");
-		assert_non_null(strstr(error, nth_aside(i)));
+		assert_non_null(strstr(words.error, nth_aside(i)));
 	}
 	put_bytes("no journal, at all", 18);
-	assert_false(journal_open(&journal, directory, &us, &last, error));
-	assert_non_null(strstr(error, "was not moved aside"));
+	assert_false(journal_open(&journal, directory, &us, &last, &words));
+	assert_non_null(strstr(words.error, "was not moved aside"));
 	for (int i = 0; i < 10; i++)
 	{
 		assert_int_equal(stat(nth_aside(i), &status), 0);
@@ -498,17 +498,17 @@ last_number_is_told(void **state)
 	uint64_t last = 99;
 
 	(void) state;
-	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(journal_open(&journal, directory, &us, &last, &words));
 	assert_true(last == 0);
 	journal_close(&journal);
 	open_and_write(1, JOURNAL_EVENTS + 7, NULL);
-	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(journal_open(&journal, directory, &us, &last, &words));
 	assert_true(last == JOURNAL_EVENTS + 7);
 	journal_close(&journal);
 
 	/* one that is begun anew has none */
 	put_bytes("no journal", 10);
-	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(journal_open(&journal, directory, &us, &last, &words));
 	assert_true(last == 0);
 	journal_close(&journal);
 }
@@ -520,7 +520,7 @@ one_that_was_taken_away_is_noticed(void **state)
 	uint64_t last;
 
 	(void) state;
-	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(journal_open(&journal, directory, &us, &last, &words));
 	assert_true(journal_is_in_place(&journal));
 	assert_int_equal(rename(path, nth_aside(0)), 0);
 	assert_false(journal_is_in_place(&journal));
@@ -540,21 +540,21 @@ what_is_no_file_is_left_alone(void **state)
 	bool	 missing;
 
 	(void) state;
-	assert_false(journal_read(path, image, &length, &missing, error));
+	assert_false(journal_read(path, image, &length, &missing, &words));
 	assert_true(missing);
 	assert_int_equal(symlink("/dev/null", path), 0);
-	assert_false(journal_open(&journal, directory, &us, &last, error));
-	assert_non_null(strstr(error, "could not open"));
-	assert_false(journal_read(path, image, &length, &missing, error));
+	assert_false(journal_open(&journal, directory, &us, &last, &words));
+	assert_non_null(strstr(words.error, "could not open"));
+	assert_false(journal_read(path, image, &length, &missing, &words));
 	assert_false(missing);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_false(journal_open(&journal, directory, &us, &last, error));
-	assert_non_null(strstr(error, "not a regular file"));
-	assert_false(journal_write(&journal, &events[0], error));
+	assert_false(journal_open(&journal, directory, &us, &last, &words));
+	assert_non_null(strstr(words.error, "not a regular file"));
+	assert_false(journal_write(&journal, &events[0], &words));
 	assert_int_equal(unlink(path), 0);
-	assert_false(journal_open(&journal, "/nonexistent", &us, &last, error));
-	assert_non_null(strstr(error, "could not open"));
+	assert_false(journal_open(&journal, "/nonexistent", &us, &last, &words));
+	assert_non_null(strstr(words.error, "could not open"));
 }
 
 /* A file that cannot grow: an error with words, and what was there stays. */
@@ -569,15 +569,15 @@ full_disk_is_an_error(void **state)
 
 	(void) state;
 	open_and_write(1, 2, NULL);
-	assert_true(journal_open(&journal, directory, &us, &last, error));
+	assert_true(journal_open(&journal, directory, &us, &last, &words));
 	(void) signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	limit = before;
 	limit.rlim_cur = JOURNAL_RECORD_SIZE;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_false(journal_write(&journal, &e, error));
+	assert_false(journal_write(&journal, &e, &words));
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-	assert_non_null(strstr(error, "could not write"));
+	assert_non_null(strstr(words.error, "could not write"));
 	journal_close(&journal);
 	assert_int_equal(read_back(), JOURNAL_GOOD);
 	assert_events(1, 2);

@@ -25,8 +25,7 @@
 static char directory[64];
 static char path[128];
 
-static char error[SECRET_ERROR_SIZE];
-static char hint[SECRET_ERROR_SIZE];
+static Words words;
 
 static int
 set_up(void **state)
@@ -81,8 +80,8 @@ assert_keys(const char *text, int n, int id, int size, int second_id, int second
 {
 	SecretKeys keys;
 
-	if (!secret_parse(text, strlen(text), &keys, error))
-		fail_msg("%s", error);
+	if (!secret_parse(text, strlen(text), &keys, &words))
+		fail_msg("%s", words.error);
 	assert_int_equal(keys.n, n);
 	assert_int_equal(keys.of[0].id, id);
 	assert_int_equal(keys.of[0].size, size);
@@ -150,18 +149,18 @@ malformed_lines_are_named_and_not_shown(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		if (secret_parse(cases[i].text, strlen(cases[i].text), &keys, error))
+		if (secret_parse(cases[i].text, strlen(cases[i].text), &keys, &words))
 			fail_msg("accepted: %s", cases[i].text);
-		assert_has(error, cases[i].fragment);
-		assert_null(strstr(error, "01020"));
+		assert_has(words.error, cases[i].fragment);
+		assert_null(strstr(words.error, "01020"));
 		assert_memory_equal(&keys, &none, sizeof(keys));
 	}
 	/* one digit short, and a byte that ends strings */
-	assert_false(secret_parse("1 " KEY_32, strlen("1 " KEY_32) - 1, &keys, error));
-	assert_has(error, "the key has 63 hexadecimal digits");
-	assert_false(secret_parse("1 " KEY_32 "\0", strlen("1 " KEY_32) + 1, &keys, error));
-	assert_has(error, "character 65 of the key is not");
-	assert_false(secret_parse("\0001 " KEY_32, strlen("1 " KEY_32) + 1, &keys, error));
+	assert_false(secret_parse("1 " KEY_32, strlen("1 " KEY_32) - 1, &keys, &words));
+	assert_has(words.error, "the key has 63 hexadecimal digits");
+	assert_false(secret_parse("1 " KEY_32 "\0", strlen("1 " KEY_32) + 1, &keys, &words));
+	assert_has(words.error, "character 65 of the key is not");
+	assert_false(secret_parse("\0001 " KEY_32, strlen("1 " KEY_32) + 1, &keys, &words));
 }
 
 /* ---- files ---- */
@@ -174,11 +173,11 @@ may_use(mode_t mode, uid_t owner, uid_t user)
 
 	file.st_mode = mode;
 	file.st_uid = owner;
-	may = secret_may_use(&file, user, error, hint);
+	may = secret_may_use(&file, user, &words);
 	if (may)
-		assert_true(error[0] == '\0' && hint[0] == '\0');
+		assert_true(words.error[0] == '\0' && words.hint[0] == '\0');
 	else
-		assert_true(error[0] != '\0' && strstr(hint, "0600") != NULL);
+		assert_true(words.error[0] != '\0' && strstr(words.hint, "0600") != NULL);
 	return may;
 }
 
@@ -198,16 +197,16 @@ only_closed_files_are_taken(void **state)
 		mode_t more = (mode_t) 1 << bit;
 
 		assert_false(may_use(S_IFREG | 0600 | more, 100, 100));
-		assert_has(error, "is open to others: its permissions are 06");
+		assert_has(words.error, "is open to others: its permissions are 06");
 		assert_false(may_use(S_IFREG | 0600 | more, 0, 0));
 		assert_int_equal(may_use(S_IFREG | 0600 | more, 0, 100), more == 0040);
 	}
 	assert_false(may_use(S_IFREG | 0600, 101, 100));
-	assert_has(error, "belongs neither to the user that the server runs as nor to root");
+	assert_has(words.error, "belongs neither to the user that the server runs as nor to root");
 	assert_false(may_use(S_IFREG | 0400, 101, 0));
 
 	assert_false(may_use(S_IFDIR | 0700, 100, 100));
-	assert_has(error, "is not a regular file");
+	assert_has(words.error, "is not a regular file");
 	assert_false(may_use(S_IFIFO | 0600, 100, 100));
 	assert_false(may_use(S_IFCHR | 0600, 100, 100));
 	assert_false(may_use(S_IFBLK | 0600, 0, 100));
@@ -220,12 +219,12 @@ assert_refused(Secret *secret, const char *file, const char *fragment)
 {
 	SecretKeys before = secret->keys;
 
-	assert_int_equal(secret_read(secret, file, error, hint), SECRET_FAILED);
-	assert_has(error, "the secret file \"");
-	assert_has(error, file);
-	assert_has(error, fragment);
-	assert_null(strstr(error, "01020"));
-	assert_true(hint[0] != '\0');
+	assert_int_equal(secret_read(secret, file, &words), SECRET_FAILED);
+	assert_has(words.error, "the secret file \"");
+	assert_has(words.error, file);
+	assert_has(words.error, fragment);
+	assert_null(strstr(words.error, "01020"));
+	assert_true(words.hint[0] != '\0');
 	assert_memory_equal(&before, &secret->keys, sizeof(before));
 }
 
@@ -252,7 +251,7 @@ a_bad_file_changes_nothing(void **state)
 
 		/* again, with keys that it has to keep */
 		write_text("1 " KEY_32 "\n");
-		assert_int_equal(secret_read(&secret, path, error, hint),
+		assert_int_equal(secret_read(&secret, path, &words),
 						 i == 0 ? SECRET_CHANGED : SECRET_UNCHANGED);
 		assert_int_equal(secret_key_id(&secret), 1);
 	}
@@ -261,7 +260,7 @@ a_bad_file_changes_nothing(void **state)
 	memset(text, '#', sizeof(text));
 	memcpy(text, "1 " KEY_32 "\n", 67);
 	write_file(text, SECRET_FILE_MAX, 0600);
-	assert_int_equal(secret_read(&secret, path, error, hint), SECRET_UNCHANGED);
+	assert_int_equal(secret_read(&secret, path, &words), SECRET_UNCHANGED);
 	write_file(text, SECRET_FILE_MAX + 1, 0600);
 	assert_refused(&secret, path, "is larger than 4096 bytes");
 	secret_forget(&secret);
@@ -273,17 +272,17 @@ a_file_is_looked_after(void **state)
 {
 	(void) state;
 	write_text("1 " KEY_32 "\n");
-	assert_true(secret_look(path, error, hint));
-	assert_string_equal(error, "");
+	assert_true(secret_look(path, &words));
+	assert_string_equal(words.error, "");
 	assert_int_equal(chmod(path, 0604), 0);
-	assert_false(secret_look(path, error, hint));
-	assert_has(error, "is open to others: its permissions are 0604");
-	assert_has(error, path);
-	assert_has(hint, "exchange the key");
+	assert_false(secret_look(path, &words));
+	assert_has(words.error, "is open to others: its permissions are 0604");
+	assert_has(words.error, path);
+	assert_has(words.hint, "exchange the key");
 	assert_int_equal(unlink(path), 0);
-	assert_false(secret_look(path, error, hint));
-	assert_has(error, "No such file");
-	assert_has(hint, "Put it back");
+	assert_false(secret_look(path, &words));
+	assert_has(words.error, "No such file");
+	assert_has(words.hint, "Put it back");
 }
 
 static void
@@ -310,7 +309,7 @@ a_link_is_followed(void **state)
 	assert_int_equal(symlink(path, other), 0);
 	assert_refused(&secret, other, "cannot be opened: ");
 	write_text("1 " KEY_32 "\n");
-	assert_int_equal(secret_read(&secret, other, error, hint), SECRET_CHANGED);
+	assert_int_equal(secret_read(&secret, other, &words), SECRET_CHANGED);
 	write_file("1 " KEY_32 "\n", 67, 0644);
 	assert_refused(&secret, other, "is open to others");
 	secret_forget(&secret);
@@ -326,18 +325,18 @@ keys_are_replaced_and_wiped(void **state)
 	assert_int_equal(secret_key_id(NULL), 0);
 	assert_int_equal(secret_key_id(&secret), 0);
 	write_text("1 " KEY_32 "\n");
-	assert_int_equal(secret_read(&secret, path, error, hint), SECRET_CHANGED);
+	assert_int_equal(secret_read(&secret, path, &words), SECRET_CHANGED);
 	assert_int_equal(secret_key_id(&secret), 1);
 	write_text("# the same\n1 " KEY_32 "\n");
-	assert_int_equal(secret_read(&secret, path, error, hint), SECRET_UNCHANGED);
+	assert_int_equal(secret_read(&secret, path, &words), SECRET_UNCHANGED);
 	write_text("1 " KEY_32 "\n2 " KEY_64 "\n");
-	assert_int_equal(secret_read(&secret, path, error, hint), SECRET_CHANGED);
+	assert_int_equal(secret_read(&secret, path, &words), SECRET_CHANGED);
 	assert_int_equal(secret_key_id(&secret), 1);
 	write_text("2 " KEY_64 "\n1 " KEY_32 "\n");
-	assert_int_equal(secret_read(&secret, path, error, hint), SECRET_CHANGED);
+	assert_int_equal(secret_read(&secret, path, &words), SECRET_CHANGED);
 	assert_int_equal(secret_key_id(&secret), 2);
 	write_text("2 " KEY_32 "\n");
-	assert_int_equal(secret_read(&secret, path, error, hint), SECRET_CHANGED);
+	assert_int_equal(secret_read(&secret, path, &words), SECRET_CHANGED);
 	assert_int_equal(secret.keys.n, 1);
 	for (size_t i = sizeof(SecretKey); i < SECRET_KEYS * sizeof(SecretKey); i++)
 		assert_int_equal(((uint8_t *) secret.keys.of)[i], 0);
@@ -359,8 +358,8 @@ static void
 read_keys(Secret *secret, const char *text)
 {
 	write_text(text);
-	if (secret_read(secret, path, error, hint) != SECRET_CHANGED)
-		fail_msg("%s", error);
+	if (secret_read(secret, path, &words) != SECRET_CHANGED)
+		fail_msg("%s", words.error);
 }
 
 static void

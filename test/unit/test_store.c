@@ -24,10 +24,9 @@
 
 static const StoreIdentity us = {UINT64_C(0x1272d3083e7ba9e4), 2};
 
-static char directory[64];
-static char path[STORE_PATH_SIZE];
-static char error[STORE_ERROR_SIZE];
-static char hint[STORE_ERROR_SIZE];
+static char	 directory[64];
+static char	 path[STORE_PATH_SIZE];
+static Words words;
 
 static RaftSaved
 record(uint64_t save_number)
@@ -428,7 +427,7 @@ write_file(const char *name, const void *data, size_t size)
 static StoreOpen
 open_store(Store *store, RaftSaved *saved)
 {
-	return store_open(store, directory, &us, saved, error, hint);
+	return store_open(store, directory, &us, saved, &words);
 }
 
 static void
@@ -436,8 +435,8 @@ create_store(Store *store, uint64_t save_number)
 {
 	RaftSaved first = record(save_number);
 
-	if (!store_create(store, directory, &us, &first, error, hint))
-		fail_msg("%s", error);
+	if (!store_create(store, directory, &us, &first, &words))
+		fail_msg("%s", words.error);
 }
 
 static void
@@ -447,8 +446,8 @@ assert_refused(const char *fragment)
 	RaftSaved saved;
 
 	assert_int_equal(open_store(&store, &saved), STORE_FAILED);
-	if (strstr(error, fragment) == NULL || hint[0] == '\0')
-		fail_msg("\"%s\" is not in \"%s\" / \"%s\"", fragment, error, hint);
+	if (strstr(words.error, fragment) == NULL || words.hint[0] == '\0')
+		fail_msg("\"%s\" is not in \"%s\" / \"%s\"", fragment, &words);
 	assert_true(store.fd < 0);
 	store_close(&store);
 }
@@ -490,7 +489,7 @@ create_save_and_open(void **state)
 	{
 		RaftSaved next = record(i);
 
-		assert_true(store_save(&store, &next, error));
+		assert_true(store_save(&store, &next, &words));
 		if (i % 3 != 0)
 			continue;
 		store_close(&store);
@@ -526,7 +525,7 @@ save_goes_to_the_slot_that_is_older_or_bad(void **state)
 		assert_true(store.damaged);
 		assert_true(same_record(&saved, &older));
 		assert_int_equal(store.next_slot, bad);
-		assert_true(store_save(&store, &next, error));
+		assert_true(store_save(&store, &next, &words));
 		store_close(&store);
 		assert_int_equal(open_store(&store, &saved), STORE_OPENED);
 		assert_false(store.damaged);
@@ -545,17 +544,17 @@ save_numbers_must_rise(void **state)
 	(void) state;
 	create_store(&store, 5);
 	saved = record(5);
-	assert_false(store_save(&store, &saved, error));
-	assert_non_null(strstr(error, "does not follow"));
+	assert_false(store_save(&store, &saved, &words));
+	assert_non_null(strstr(words.error, "does not follow"));
 	saved = record(6);
-	assert_false(store_save(&store, &saved, error));
-	assert_non_null(strstr(error, "is not open"));
+	assert_false(store_save(&store, &saved, &words));
+	assert_non_null(strstr(words.error, "is not open"));
 	assert_int_equal(open_store(&store, &saved), STORE_OPENED);
 	assert_int_equal(saved.save_number, 5);
 	saved = record(6);
 	saved.voted_for = 64;
-	assert_false(store_save(&store, &saved, error));
-	assert_non_null(strstr(error, "impossible"));
+	assert_false(store_save(&store, &saved, &words));
+	assert_non_null(strstr(words.error, "impossible"));
 	assert_int_equal(open_store(&store, &saved), STORE_OPENED);
 	assert_int_equal(saved.save_number, 5);
 	store_close(&store);
@@ -571,20 +570,20 @@ creation_never_overwrites(void **state)
 	(void) state;
 	create_store(&store, 7);
 	store_close(&store);
-	assert_false(store_create(&store, directory, &us, &first, error, hint));
-	assert_non_null(strstr(error, "exists already"));
+	assert_false(store_create(&store, directory, &us, &first, &words));
+	assert_non_null(strstr(words.error, "exists already"));
 	assert_int_equal(open_store(&store, &saved), STORE_OPENED);
 	assert_int_equal(saved.save_number, 7);
 	store_close(&store);
 
 	/* Whatever it is. */
 	write_file(path, "x", 1);
-	assert_false(store_create(&store, directory, &us, &first, error, hint));
-	assert_non_null(strstr(error, "exists already"));
+	assert_false(store_create(&store, directory, &us, &first, &words));
+	assert_non_null(strstr(words.error, "exists already"));
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("/nonexistent", path), 0);
-	assert_false(store_create(&store, directory, &us, &first, error, hint));
-	assert_non_null(strstr(error, "exists already"));
+	assert_false(store_create(&store, directory, &us, &first, &words));
+	assert_non_null(strstr(words.error, "exists already"));
 }
 
 static void
@@ -636,20 +635,20 @@ missing_directory_is_made(void **state)
 	(void) state;
 	snprintf(below, sizeof(below), "%s/state/", directory);
 	snprintf(deeper, sizeof(deeper), "%s/deep/er", directory);
-	assert_int_equal(store_open(&store, below, &us, &saved, error, hint), STORE_MISSING);
-	assert_true(store_create(&store, below, &us, &first, error, hint));
+	assert_int_equal(store_open(&store, below, &us, &saved, &words), STORE_MISSING);
+	assert_true(store_create(&store, below, &us, &first, &words));
 	store_close(&store);
 	assert_int_equal(stat(below, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0700);
-	assert_int_equal(store_open(&store, below, &us, &saved, error, hint), STORE_OPENED);
+	assert_int_equal(store_open(&store, below, &us, &saved, &words), STORE_OPENED);
 	store_close(&store);
 
 	/* Only one directory is made. */
-	assert_int_equal(store_open(&store, deeper, &us, &saved, error, hint), STORE_FAILED);
-	assert_non_null(strstr(error, "does not exist"));
-	assert_false(store_create(&store, deeper, &us, &first, error, hint));
-	assert_non_null(strstr(error, "could not create the directory"));
-	assert_non_null(strstr(hint, "pg_leader.state_directory"));
+	assert_int_equal(store_open(&store, deeper, &us, &saved, &words), STORE_FAILED);
+	assert_non_null(strstr(words.error, "does not exist"));
+	assert_false(store_create(&store, deeper, &us, &first, &words));
+	assert_non_null(strstr(words.error, "could not create the directory"));
+	assert_non_null(strstr(words.hint, "pg_leader.state_directory"));
 }
 
 static void
@@ -696,20 +695,20 @@ what_is_no_state_file_is_refused(void **state)
 	/* A file where the directory should be. */
 	snprintf(below, sizeof(below), "%s/file", directory);
 	write_file(below, "x", 1);
-	assert_int_equal(store_open(&store, below, &us, &saved, error, hint), STORE_FAILED);
-	assert_non_null(strstr(error, "Not a directory"));
+	assert_int_equal(store_open(&store, below, &us, &saved, &words), STORE_FAILED);
+	assert_non_null(strstr(words.error, "Not a directory"));
 	saved = record(1);
-	assert_false(store_create(&store, below, &us, &saved, error, hint));
-	assert_non_null(strstr(error, "could not create the directory"));
-	assert_int_equal(store_open(&store, "", &us, &saved, error, hint), STORE_FAILED);
-	assert_non_null(strstr(error, "is empty"));
+	assert_false(store_create(&store, below, &us, &saved, &words));
+	assert_non_null(strstr(words.error, "could not create the directory"));
+	assert_int_equal(store_open(&store, "", &us, &saved, &words), STORE_FAILED);
+	assert_non_null(strstr(words.error, "is empty"));
 	{
 		char endless[STORE_PATH_SIZE + 1];
 
 		memset(endless, 'x', sizeof(endless));
 		endless[sizeof(endless) - 1] = '\0';
-		assert_int_equal(store_open(&store, endless, &us, &saved, error, hint), STORE_FAILED);
-		assert_non_null(strstr(error, "too long"));
+		assert_int_equal(store_open(&store, endless, &us, &saved, &words), STORE_FAILED);
+		assert_non_null(strstr(words.error, "too long"));
 	}
 }
 
@@ -743,9 +742,9 @@ static bool
 may_trust(uid_t owner, mode_t mode, uid_t user)
 {
 	struct stat file = {.st_uid = owner, .st_mode = S_IFREG | mode};
-	bool		may = store_may_trust(&file, user, error);
+	bool		may = store_may_trust(&file, user, &words);
 
-	assert_int_equal(may, error[0] == '\0');
+	assert_int_equal(may, words.error[0] == '\0');
 	return may;
 }
 
@@ -758,9 +757,9 @@ only_its_owner_and_root_may_write(void **state)
 	assert_true(may_trust(0, 0644, 26));
 	assert_true(may_trust(26, 0700, 0)); /* pg_leader_state, run by root */
 	assert_false(may_trust(27, 0600, 26));
-	assert_non_null(strstr(error, "belongs neither"));
+	assert_non_null(strstr(words.error, "belongs neither"));
 	assert_false(may_trust(26, 0620, 26));
-	assert_non_null(strstr(error, "its permissions are 0620"));
+	assert_non_null(strstr(words.error, "its permissions are 0620"));
 	assert_false(may_trust(26, 0602, 26));
 	assert_false(may_trust(0, 0666, 26));
 	assert_false(may_trust(0, 01777, 0)); /* a sticky bit keeps nobody from making a file first */
@@ -774,9 +773,9 @@ what_others_may_write_to_is_refused(void **state)
 
 	(void) state;
 	assert_int_equal(chmod(directory, 0777), 0);
-	assert_false(store_create(&store, directory, &us, &first, error, hint));
-	assert_non_null(strstr(error, "its permissions are 0777"));
-	assert_non_null(strstr(hint, "chmod go-w"));
+	assert_false(store_create(&store, directory, &us, &first, &words));
+	assert_non_null(strstr(words.error, "its permissions are 0777"));
+	assert_non_null(strstr(words.hint, "chmod go-w"));
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(chmod(directory, 0755), 0);
 	create_store(&store, 1);
@@ -805,7 +804,7 @@ take_away(TakenAway how)
 	size_t	length;
 
 	(void) snprintf(aside, sizeof(aside), "%s.aside", how == WITH_ITS_DIRECTORY ? directory : path);
-	assert_true(store_read(path, image, &length, error));
+	assert_true(store_read(path, image, &length, &words));
 	assert_int_equal(rename(how == WITH_ITS_DIRECTORY ? directory : path, aside), 0);
 	if (how == REPLACED)
 		write_file(path, image, length);
@@ -825,13 +824,13 @@ save_into_a_file_that_was_taken_away_fails(void **state)
 		char	  command[128];
 
 		create_store(&store, 2);
-		assert_int_equal(store_look(path, store.device, store.inode, error, hint), STORE_SOUND);
-		assert_string_equal(error, "");
+		assert_int_equal(store_look(path, store.device, store.inode, &words), STORE_SOUND);
+		assert_string_equal(words.error, "");
 		take_away(how);
-		assert_int_equal(store_look(path, store.device, store.inode, error, hint), STORE_GONE);
-		assert_non_null(strstr(hint, "move it back"));
-		assert_false(store_save(&store, &next, error));
-		assert_non_null(strstr(error, "was removed, or replaced"));
+		assert_int_equal(store_look(path, store.device, store.inode, &words), STORE_GONE);
+		assert_non_null(strstr(words.hint, "move it back"));
+		assert_false(store_save(&store, &next, &words));
+		assert_non_null(strstr(words.error, "was removed, or replaced"));
 		assert_int_equal(store.save_number, 2);
 		assert_true(store.fd < 0);
 
@@ -853,15 +852,15 @@ one_that_was_opened_to_others_is_seen(void **state)
 	(void) state;
 	create_store(&store, 1);
 	assert_int_equal(chmod(path, 0606), 0);
-	assert_int_equal(store_look(path, store.device, store.inode, error, hint), STORE_OPEN_TO_OTHERS);
-	assert_non_null(strstr(error, "the state file"));
+	assert_int_equal(store_look(path, store.device, store.inode, &words), STORE_OPEN_TO_OTHERS);
+	assert_non_null(strstr(words.error, "the state file"));
 	assert_int_equal(chmod(path, 0600), 0);
 	assert_int_equal(chmod(directory, 0770), 0);
-	assert_int_equal(store_look(path, store.device, store.inode, error, hint), STORE_OPEN_TO_OTHERS);
-	assert_non_null(strstr(error, "the state directory"));
+	assert_int_equal(store_look(path, store.device, store.inode, &words), STORE_OPEN_TO_OTHERS);
+	assert_non_null(strstr(words.error, "the state directory"));
 
 	/* what it holds is right all the same */
-	assert_true(store_save(&store, &next, error));
+	assert_true(store_save(&store, &next, &words));
 	store_close(&store);
 }
 
@@ -887,14 +886,14 @@ full_disk_costs_a_slot_and_no_vote(void **state)
 	(void) state;
 	create_store(&store, 1);
 	limit_file_size(STORE_SLOT_STRIDE + 60);
-	assert_false(store_save(&store, &next, error));
+	assert_false(store_save(&store, &next, &words));
 	limit_file_size(RLIM_INFINITY);
-	assert_non_null(strstr(error, "could not write to the state file"));
+	assert_non_null(strstr(words.error, "could not write to the state file"));
 
 	/* Nothing more is written by a store that failed. */
 	next = record(3);
-	assert_false(store_save(&store, &next, error));
-	assert_non_null(strstr(error, "is not open"));
+	assert_false(store_save(&store, &next, &words));
+	assert_non_null(strstr(words.error, "is not open"));
 	assert_int_equal(open_store(&store, &saved), STORE_OPENED);
 	assert_int_equal(saved.save_number, 1);
 	assert_true(store.damaged);
@@ -911,10 +910,10 @@ full_disk_leaves_no_new_file(void **state)
 
 	(void) state;
 	limit_file_size(5000);
-	assert_false(store_create(&store, directory, &us, &first, error, hint));
+	assert_false(store_create(&store, directory, &us, &first, &words));
 	limit_file_size(RLIM_INFINITY);
-	assert_non_null(strstr(error, "could not write to the file"));
-	assert_non_null(strstr(hint, "space"));
+	assert_non_null(strstr(words.error, "could not write to the file"));
+	assert_non_null(strstr(words.hint, "space"));
 	snprintf(temporary, sizeof(temporary), "%s.tmp", path);
 	assert_int_equal(access(temporary, F_OK), -1);
 	assert_int_equal(open_store(&store, &saved), STORE_MISSING);
@@ -950,7 +949,7 @@ acknowledged_saves_survive_sigkill(void **state)
 			{
 				RaftSaved next = record(number);
 
-				if (!store_save(&store, &next, error) ||
+				if (!store_save(&store, &next, &words) ||
 					write(pipes[1], &number, sizeof(number)) != sizeof(number))
 					_exit(1);
 			}
@@ -981,14 +980,14 @@ reading_takes_no_lock(void **state)
 	int		  slot;
 
 	(void) state;
-	assert_false(store_read(path, image, &length, error));
-	assert_non_null(strstr(error, "could not open the file"));
+	assert_false(store_read(path, image, &length, &words));
+	assert_non_null(strstr(words.error, "could not open the file"));
 	create_store(&store, 1);
-	assert_true(store_read(path, image, &length, error));
+	assert_true(store_read(path, image, &length, &words));
 	assert_int_equal(length, STORE_FILE_SIZE);
 	assert_int_equal(choose(image, length, &saved, &slot), STORE_GOOD);
 	store_close(&store);
-	assert_false(store_read(directory, image, &length, error));
+	assert_false(store_read(directory, image, &length, &words));
 }
 
 int

@@ -32,8 +32,7 @@ static Secret	 other_secret;
 static int		 stranger = -1;
 static uint16_t	 ports[3];
 
-static char error[TRANSPORT_ERROR_SIZE];
-static char hint[TRANSPORT_ERROR_SIZE];
+static Words words;
 
 /* A socket on 127.0.0.1 and a port that the kernel chose. */
 static int
@@ -58,15 +57,15 @@ parse(const char *format, int p0, int p1, int p2)
 	char text[256];
 
 	snprintf(text, sizeof(text), format, p0, p1, p2);
-	if (!cluster_parse(text, &cluster, error, hint))
-		fail_msg("%s", error);
+	if (!cluster_parse(text, &cluster, &words))
+		fail_msg("%s", words.error);
 }
 
 static bool
 open_transport(Transport *transport, int32_t node_id, const char *listen_address)
 {
 	memset(transport, 0, sizeof(*transport));
-	return transport_open(transport, &cluster, node_id, listen_address, CLUSTER, &secret, error, hint);
+	return transport_open(transport, &cluster, node_id, listen_address, CLUSTER, &secret, &words);
 }
 
 /* Nodes 0 and 1 are ours, node 2 is "stranger": a plain socket at a member's place. */
@@ -85,7 +84,7 @@ set_up(void **state)
 	close(holders[1]);
 	parse("127.0.0.1:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
 	if (!open_transport(&a, 0, NULL) || !open_transport(&b, 1, ""))
-		fail_msg("%s", error);
+		fail_msg("%s", words.error);
 	return 0;
 }
 
@@ -400,16 +399,15 @@ sending_never_fails_loudly(void **state)
 static void
 take_keys(Secret *keys, const char *text)
 {
-	char name[] = "/tmp/pg_leader_transport.XXXXXX";
-	char why[SECRET_ERROR_SIZE];
-	char advice[SECRET_ERROR_SIZE];
-	int	 fd = mkstemp(name);
+	char  name[] = "/tmp/pg_leader_transport.XXXXXX";
+	Words said;
+	int	  fd = mkstemp(name);
 
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	close(fd);
-	if (secret_read(keys, name, why, advice) == SECRET_FAILED)
-		fail_msg("%s", why);
+	if (secret_read(keys, name, &said) == SECRET_FAILED)
+		fail_msg("%s", said.error);
 	unlink(name);
 }
 
@@ -679,8 +677,8 @@ assert_not_opened(int32_t node_id, const char *listen_address, const char *fragm
 	Transport transport;
 
 	assert_false(open_transport(&transport, node_id, listen_address));
-	if (strstr(error, fragment) == NULL || hint[0] == '\0')
-		fail_msg("\"%s\" is not in \"%s\" / \"%s\"", fragment, error, hint);
+	if (strstr(words.error, fragment) == NULL || words.hint[0] == '\0')
+		fail_msg("\"%s\" is not in \"%s\" / \"%s\"", fragment, &words);
 	assert_true(transport.fd < 0);
 	transport_close(&transport);
 }
@@ -714,9 +712,9 @@ open_name(Transport *transport)
 	memset(transport, 0, sizeof(*transport));
 	for (int i = 0; i < 1000; i++)
 	{
-		if (transport_open(transport, &cluster, 0, NULL, CLUSTER, NULL, error, hint))
+		if (transport_open(transport, &cluster, 0, NULL, CLUSTER, NULL, &words))
 			return true;
-		if (strstr(error, "is still being looked up") == NULL)
+		if (strstr(words.error, "is still being looked up") == NULL)
 			return false;
 	}
 	fail_msg("still not looked up");
@@ -728,7 +726,7 @@ tend(Transport *transport, uint64_t now)
 {
 	uint64_t heard_at[RAFT_MAX_NODES] = {0};
 
-	return transport_tend(transport, &cluster, heard_at, now, error, hint);
+	return transport_tend(transport, &cluster, heard_at, now, &words);
 }
 
 static void
@@ -740,13 +738,13 @@ own_name_is_looked_up(void **state)
 	transport_close(&a);
 	parse("no-such-host.invalid:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
 	assert_false(open_name(&transport));
-	assert_non_null(strstr(error, "the name \"no-such-host.invalid\" of this member cannot be resolved: "));
-	assert_non_null(strstr(hint, "tried again"));
+	assert_non_null(strstr(words.error, "the name \"no-such-host.invalid\" of this member cannot be resolved: "));
+	assert_non_null(strstr(words.hint, "tried again"));
 	transport_close(&transport);
 
 	parse("localhost:%d, 127.0.0.1:%d, 127.0.0.1:%d", ports[0], ports[1], ports[2]);
 	if (!open_name(&transport))
-		fail_msg("%s", error);
+		fail_msg("%s", words.error);
 	assert_int_equal(transport.addresses.family, AF_INET);
 	assert_true(transport.addresses.of[0].known);
 	transport_close(&transport);
@@ -754,8 +752,8 @@ own_name_is_looked_up(void **state)
 	/* what it leads to is shown if this machine does not have it */
 	resolver_says("localhost", "203.0.113.1");
 	assert_false(open_name(&transport));
-	assert_non_null(strstr(error, " (203.0.113.1:"));
-	assert_non_null(strstr(error, ") is not an address of this machine"));
+	assert_non_null(strstr(words.error, " (203.0.113.1:"));
+	assert_non_null(strstr(words.error, ") is not an address of this machine"));
 	transport_close(&transport);
 
 	/* With a listening address of its own, the name is nobody's business here. */
@@ -783,7 +781,7 @@ own_name_leads_elsewhere(void **state)
 	resolver_says("localhost", "127.0.0.2");
 	assert_true(tend(&transport, transport_tend_at(&transport)));
 	assert_false(tend(&transport, transport_tend_at(&transport)));
-	assert_non_null(strstr(error, "the name \"localhost\" of this member does not lead to 127.0.0.1:"));
+	assert_non_null(strstr(words.error, "the name \"localhost\" of this member does not lead to 127.0.0.1:"));
 	transport_close(&transport);
 	assert_true(open_name(&transport));
 	assert_int_equal(((struct sockaddr_in *) &transport.listening)->sin_addr.s_addr, htonl(0x7f000002));
@@ -813,9 +811,9 @@ own_address_leaves_the_machine(void **state)
 	assert_true(transport_tend_at(&a) > now);
 	assert_true(tend(&a, now));
 	assert_false(tend(&a, transport_tend_at(&a)));
-	assert_non_null(strstr(error, "203.0.113.1:"));
-	assert_non_null(strstr(error, "is not an address of this machine any more"));
-	assert_non_null(strstr(hint, "pg_leader.listen_address"));
+	assert_non_null(strstr(words.error, "203.0.113.1:"));
+	assert_non_null(strstr(words.error, "is not an address of this machine any more"));
+	assert_non_null(strstr(words.hint, "pg_leader.listen_address"));
 }
 
 /* The drops of node 0, when the stranger has sent this. */

@@ -1,0 +1,19 @@
+/*
+ * node/words.h
+ *	  What went wrong, for the DBA: one sentence, and what to do about it.
+ *
+ * Functions of node/ never log: they return a code, and fill this in for whoever called
+ * them.  An error longer than its buffer is cut off.
+ */
+#ifndef PG_LEADER_WORDS_H
+#define PG_LEADER_WORDS_H
+
+#define WORDS_SIZE 1024
+
+typedef struct Words
+{
+	char error[WORDS_SIZE]; /* without a full stop */
+	char hint[WORDS_SIZE];	/* empty: none */
+} Words;
+
+#endif /* PG_LEADER_WORDS_H */
