@@ -21,7 +21,7 @@
  *	  40     8    incarnation of the sender
  *	  48     8    echoed boot counter: the receiver's, as the sender knows it
  *	  56     8    echoed incarnation
- *	  64     8    sequence: number of the datagram within the sender's start
+ *	  64     8    sequence: number of the datagram, of those of the sender's start to this receiver
  *	  72     8    save number of the sender
  *	  80     8    term of the sender
  *	  88     8    round
