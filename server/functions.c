@@ -28,7 +28,7 @@
 /* The worker answers requests at once, if it is there and not stopped. */
 #define ANSWER_WAIT UINT64CONST(5000000)
 
-#define POLL_MS 5
+#define BOUND_RETRY UINT64CONST(20000) /* us between attempts while others are bound by promises */
 
 EXPORTED_FUNCTION(pg_leader_node_id);
 EXPORTED_FUNCTION(pg_leader_term);
@@ -634,7 +634,7 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 		if (answer.verdict != SHARED_REFUSED || answer.result != RAFT_TRANSFER_BOUND ||
 			clock_now() >= deadline)
 			break;
-		shared_nap(POLL_MS);
+		shared_wait(Min(deadline, clock_now() + BOUND_RETRY));
 	}
 	if (answer.verdict == SHARED_REFUSED)
 		refuse_transfer(answer.result, target);
@@ -645,6 +645,7 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 
 		if (read_status(&status) && status.term > answer.term && status.leader_id >= 0)
 		{
+			shared_wait_end();
 			if (status.leader_id != status.node_id)
 				PG_RETURN_INT32(status.leader_id);
 			ereport(ERROR,
@@ -660,7 +661,7 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 					 errdetail("This member gave up the leadership of term " UINT64_FORMAT ". %s",
 							   (uint64) answer.term, describe_leader()),
 					 errhint("An election follows by itself; see pg_leader_status.")));
-		shared_nap(POLL_MS);
+		shared_wait(deadline);
 	}
 }
 
@@ -681,7 +682,10 @@ pg_leader_wait_for_leader(PG_FUNCTION_ARGS)
 
 		if (takes_part && status.leader_id >= 0 &&
 			(status.leader_id != status.node_id || shared_lease(&term, &now) != 0))
+		{
+			shared_wait_end();
 			PG_RETURN_INT32(status.leader_id);
+		}
 		if (!takes_part)
 			hint = "The column \"state\" of pg_leader_status says why.";
 		if (clock_now() >= deadline)
@@ -690,6 +694,6 @@ pg_leader_wait_for_leader(PG_FUNCTION_ARGS)
 					 errmsg("timed out while waiting for a leader"),
 					 errdetail_internal("%s", describe_leader()),
 					 errhint("%s", hint)));
-		shared_nap(POLL_MS);
+		shared_wait(deadline);
 	}
 }

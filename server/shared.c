@@ -14,6 +14,7 @@
 
 #include "miscadmin.h"
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
@@ -69,6 +70,9 @@ typedef struct Shared
 	SharedAnswer	 answers[ANSWERS];
 	Latch			*worker_latch; /* NULL: there is no worker */
 
+	/* Sessions that wait for an answer, or for another leader. */
+	ConditionVariable waiters;
+
 	/* Who wants to know that leader, term or lease have changed; NULL: nobody. */
 	Latch *notify_latch;
 
@@ -81,6 +85,9 @@ typedef struct Shared
 } Shared;
 
 static Shared *shared = NULL;
+
+/* The worker has shown something that sessions may wait for, and has not woken them. */
+static bool has_news = false;
 
 /* ---- the postmaster ---- */
 
@@ -114,6 +121,7 @@ shared_init_memory(void)
 		pg_atomic_init_u32(&shared->store_change, 0);
 		pg_atomic_init_u32(&shared->health_change, 0);
 		pg_atomic_init_u64(&shared->posted, 0);
+		ConditionVariableInit(&shared->waiters);
 		pg_atomic_init_u64(&shared->answered, 0);
 		shared->request_lock = &(GetNamedLWLockTranche(SHARED_NAME))->lock;
 		shared->status.node_id = -1;
@@ -275,6 +283,8 @@ shared_worker_stop(void)
 	shared->worker_latch = NULL;
 	shared_refuse_requests();
 	wake(shared->notify_latch);
+	has_news = true;
+	shared_wake_waiters();
 }
 
 void
@@ -302,7 +312,10 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	 * clock is read after it is shown.
 	 */
 	if (is_news || (lease_until != 0 && clock_now() >= before))
+	{
+		has_news = true;
 		wake(shared->notify_latch);
+	}
 }
 
 void
@@ -384,6 +397,21 @@ shared_answer_request(const SharedRequest *request, const SharedAnswer *answer)
 	shared->answers[request->number % ANSWERS] = *answer;
 	pg_write_barrier();
 	pg_atomic_write_u64(&shared->answered, request->number);
+	has_news = true;
+	shared_wake_waiters();
+}
+
+/*
+ * Takes a spinlock that sessions hold for a few instructions, so it comes when nothing
+ * is left to be sent.
+ */
+void
+shared_wake_waiters(void)
+{
+	if (!has_news)
+		return;
+	has_news = false;
+	ConditionVariableBroadcast(&shared->waiters);
 }
 
 /* ---- backends ---- */
@@ -547,12 +575,19 @@ shared_read_statistics(Statistics *statistics)
 }
 
 void
-shared_nap(long ms)
+shared_wait(uint64_t until)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 ms, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	uint64_t now = clock_now();
+
+	if (now < until)
+		(void) ConditionVariableTimedSleep(&shared->waiters, (long) ((until - now) / 1000) + 1,
+										   PG_WAIT_EXTENSION);
+}
+
+void
+shared_wait_end(void)
+{
+	ConditionVariableCancelSleep();
 }
 
 /*
@@ -590,7 +625,7 @@ shared_request(SharedRequestKind kind, int32_t target,
 {
 	uint64_t number = 0;
 
-	for (;;)
+	for (;; shared_wait(deadline))
 	{
 		memset(answer, 0, sizeof(*answer));
 		if (number != 0 && pg_atomic_read_u64(&shared->answered) >= number)
@@ -598,25 +633,24 @@ shared_request(SharedRequestKind kind, int32_t target,
 			pg_read_barrier();
 			*answer = shared->answers[number % ANSWERS];
 			pg_read_barrier();
-			if (pg_atomic_read_u64(&shared->answered) - number < ANSWERS - 1)
-				return;
 
 			/* slept through too many answers to others: ours is gone */
-			answer->verdict = SHARED_NO_ANSWER;
-			return;
+			if (pg_atomic_read_u64(&shared->answered) - number >= ANSWERS - 1)
+				answer->verdict = SHARED_NO_ANSWER;
+			break;
 		}
 		if (shared->worker_latch == NULL)
 		{
 			answer->verdict = SHARED_NO_MEMBER;
-			return;
+			break;
 		}
 		if (number == 0)
 			number = post_request(kind, target, deadline);
 		if (clock_now() >= deadline)
 		{
 			answer->verdict = SHARED_NO_ANSWER;
-			return;
+			break;
 		}
-		shared_nap(number == 0 ? 10 : 1);
 	}
+	shared_wait_end();
 }

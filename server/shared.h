@@ -186,6 +186,8 @@ extern bool shared_next_request(SharedRequest *request);
 
 /* There is no member that could meet what is asked. */
 extern void shared_refuse_requests(void);
+/* Wake the sessions that wait, if there is news for them. */
+extern void shared_wake_waiters(void);
 extern void shared_answer_request(const SharedRequest *request, const SharedAnswer *answer);
 
 /* ---- backends ---- */
@@ -224,8 +226,13 @@ shared_reachable_for(const RaftTimeouts *timeouts)
 extern void shared_request(SharedRequestKind kind, int32_t target,
 						   uint64_t deadline, SharedAnswer *answer);
 
-/* Wait "ms" milliseconds or for a signal; handles interrupts. */
-extern void shared_nap(long ms);
+/*
+ * Wait until the worker has shown another leader, term or lease, or answered a request,
+ * or until "until"; may return early.  Handles interrupts.  shared_wait_end() comes when
+ * there is nothing more to wait for; an error does that by itself.
+ */
+extern void shared_wait(uint64_t until);
+extern void shared_wait_end(void);
 
 /* ---- the process that runs pg_leader.notify_command ---- */
 

@@ -220,6 +220,7 @@ host_send(Member *member, const RaftMessage *message)
 static void
 host_sent(Member *member)
 {
+	shared_wake_waiters();
 	statistics_acted(&member->raft, &member->output);
 	report_log(&member->raft, &member->output);
 }
@@ -566,6 +567,7 @@ turn(void)
 	int		  i;
 
 	MemoryContextReset(turn_context);
+	shared_wake_waiters();
 	statistics_end_of_turn(&home.config.timeouts);
 	report_detail(&home.member.raft, &home.transport);
 	arm_timer();

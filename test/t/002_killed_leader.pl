@@ -8,7 +8,17 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use PgLeaderCluster;
+use IPC::Run;
 use Test::More;
+
+# How often a process has gone to sleep.
+sub switches_of
+{
+	my ($pid) = @_;
+	my ($n) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m;
+
+	return $n;
+}
 
 my $cluster = PgLeaderCluster->new('killed', 3);
 my ($leader, $term, $old, $old_term, $boot, $offset, @orphans);
@@ -112,9 +122,32 @@ $cluster->kill_all($leader, $first);
 $cluster->wait_until('a minority: nobody leads',
 	sub { my $s = $cluster->status($last); $s && !defined $s->{leader_id} && !$s->{is_leader} });
 $cluster->stays('a minority: and nobody will', 2, sub { !$cluster->leads($last) });
+
+# A session that waits for a leader sleeps until there is news, and a cancel ends it at once.
+my ($out, $err) = ('', '');
+my $waiting = IPC::Run::start([ 'psql', '-XAtq', '-d', $cluster->server($last)->connstr('postgres'),
+		'-c', "SELECT pg_leader_wait_for_leader('10 minutes')" ], '>', \$out, '2>', \$err);
+my $backend;
+$cluster->wait_until('a session waits for a leader', sub {
+	$backend = $cluster->sql($last, "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_leader_wait%' AND wait_event_type = 'Extension'");
+});
+my $switches = switches_of($backend);
+$cluster->stays('it waits', 1, sub { -d "/proc/$backend" });
+cmp_ok(switches_of($backend) - $switches, '<', 20, 'it does not wake up to look');
+is($cluster->sql($last, "SELECT pg_cancel_backend($backend)"), 't', 'it is cancelled');
+my $cancelled = $cluster->clock_now;
+$waiting->finish;
+like($err, qr/canceling statement due to user request/, 'and ends');
+cmp_ok(($cluster->clock_now - $cancelled) / 1e6, '<', 30, 'at once');
+
+# One that waits when the leader appears is told.
+$waiting = IPC::Run::start([ 'psql', '-XAtq', '-d', $cluster->server($last)->connstr('postgres'),
+		'-c', "SELECT pg_leader_wait_for_leader('10 minutes')" ], '>', \$out, '2>', \$err);
 $cluster->start($leader);
 my (undef, $next_term) = $cluster->wait_for_leader('a majority again: one leader');
 cmp_ok($next_term, '>', $term, 'a majority again: in a higher term');
+$waiting->finish;
+like($out, qr/^\d+$/, 'a majority again: who waits for a leader is told');
 
 $cluster->check_history;
 done_testing();
