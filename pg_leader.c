@@ -12,11 +12,9 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
-#include "server/notify.h"
-#include "server/recorder.h"
+#include "server/library.h"
 #include "server/settings.h"
 #include "server/shared.h"
-#include "server/worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -44,7 +42,7 @@ init_memory(void)
 void
 _PG_init(void)
 {
-	if (!process_shared_preload_libraries_in_progress)
+	if (!process_shared_preload_libraries_in_progress || !library_preload())
 		return;
 
 	settings_define();
@@ -54,7 +52,5 @@ _PG_init(void)
 	previous_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = init_memory;
 
-	worker_register("pg_leader", "pg_leader_worker_main");
-	worker_register("pg_leader recorder", "pg_leader_recorder_main");
-	worker_register("pg_leader notify", "pg_leader_notify_main");
+	library_register_workers();
 }

@@ -56,6 +56,7 @@
 
 #include "node/clock.h"
 #include "server/compat.h"
+#include "server/library.h"
 #include "server/notify.h"
 #include "server/settings.h"
 #include "server/shared.h"
@@ -799,6 +800,7 @@ turn(void)
 void
 pg_leader_notify_main(Datum argument)
 {
+	library_check_worker();
 	pqsignal(SIGTERM, handle_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGCHLD, handle_sigchld);

@@ -32,6 +32,7 @@
 #include "node/journal.h"
 #include "node/secret.h"
 #include "server/compat.h"
+#include "server/library.h"
 #include "server/once_a_minute.h"
 #include "server/recorder.h"
 #include "server/settings.h"
@@ -270,6 +271,7 @@ pg_leader_recorder_main(Datum argument)
 {
 	uint32 wait_event;
 
+	library_check_worker();
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGUSR1, procsignal_sigusr1_handler);

@@ -1,7 +1,7 @@
 /*
  * server/row.h
  *	  What the files that hold SQL functions share: rows of results, filled from left
- *	  to right, and errors of a library that is missing or too old.
+ *	  to right, and an error of a library that is too old.
  *
  * Included after postgres.h.  Nothing here knows what a column means.
  */
@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "server/library.h"
 #include "server/shared.h"
 
 #define EXPORTED_FUNCTION(name)                      \
@@ -25,10 +26,7 @@ static inline void
 require_library(void)
 {
 	if (!shared_available())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pg_leader must be loaded via shared_preload_libraries"),
-				 errhint("Add pg_leader to shared_preload_libraries and restart the server.")));
+		library_refuse();
 }
 
 static inline Datum

@@ -44,6 +44,7 @@
 #include "node/home.h"
 #include "node/scheduler.h"
 #include "server/compat.h"
+#include "server/library.h"
 #include "server/recorder.h"
 #include "server/refused.h"
 #include "server/report.h"
@@ -72,26 +73,6 @@ static inline bool
 is_running(void)
 {
 	return home.member.state != MEMBER_ENDED;
-}
-
-void
-worker_register(const char *name, const char *function)
-{
-	BackgroundWorker worker;
-
-	/* pg_upgrade runs two servers with one set of settings: neither may be a member */
-	if (IsBinaryUpgrade)
-		return;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
-	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "pg_leader", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, function, sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, name, sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, name, sizeof(worker.bgw_type));
-	RegisterBackgroundWorker(&worker);
 }
 
 /*
@@ -619,6 +600,7 @@ turn(void)
 void
 pg_leader_worker_main(Datum argument)
 {
+	library_check_worker();
 	catch_sigterm();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGUSR1, procsignal_sigusr1_handler);
