@@ -8,6 +8,7 @@
 #ifndef PG_LEADER_COMPAT_H
 #define PG_LEADER_COMPAT_H
 
+#include "postmaster/bgworker_internals.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/wait_event.h"
@@ -38,6 +39,17 @@
 #define compat_create_wait_event_set(n_events) \
 	CreateWaitEventSet(TopMemoryContext, (n_events))
 #define compat_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/* The background workers that the postmaster has taken. */
+#if PG_VERSION_NUM >= 180000
+#define compat_bgworker_iter		  dlist_iter
+#define compat_foreach_bgworker(iter) dlist_foreach(iter, &BackgroundWorkerList)
+#define compat_bgworker(iter)		  dlist_container(RegisteredBgWorker, rw_lnode, (iter).cur)
+#else
+#define compat_bgworker_iter		  slist_iter
+#define compat_foreach_bgworker(iter) slist_foreach(iter, &BackgroundWorkerList)
+#define compat_bgworker(iter)		  slist_container(RegisteredBgWorker, rw_lnode, (iter).cur)
 #endif
 
 #endif /* PG_LEADER_COMPAT_H */

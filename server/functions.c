@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "node/clock.h"
+#include "server/library.h"
 #include "server/row.h"
 #include "server/shared.h"
 
@@ -281,6 +282,7 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 	uint64_t	  now;
 	bool		  takes_part;
 	char		  health[SHARED_HEALTH_SIZE];
+	char		  refused[REFUSED_SIZE + 32];
 
 	require_library();
 	shared_read_detail(detail);
@@ -302,7 +304,11 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 		add_count(&row, status.boot);
 	else
 		add_null(&row);
-	add_text_or_null(&row, detail->refused);
+	strlcpy(refused, detail->refused, sizeof(refused));
+	if (!library_has_all_workers())
+		snprintf(refused + strlen(refused), sizeof(refused) - strlen(refused), "%smax_worker_processes",
+				 refused[0] != '\0' ? ", " : "");
+	add_text_or_null(&row, refused);
 	PG_RETURN_DATUM(return_row(fcinfo, &row));
 }
 

@@ -15,6 +15,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 
+#include "server/compat.h"
 #include "server/library.h"
 
 #define ELECTION_WORKER "pg_leader"
@@ -29,7 +30,8 @@ static const struct
 	{"pg_leader notify", "pg_leader_notify_main"},
 };
 
-static bool is_preloaded = false; /* this copy */
+static bool is_preloaded = false;	/* this copy */
+static bool has_all_workers = true; /* as each process inherits it */
 
 /* Where this copy was loaded from. */
 static const char *
@@ -85,6 +87,42 @@ register_worker(const char *name, const char *function)
 	RegisterBackgroundWorker(&worker);
 }
 
+/* Is it among those that the postmaster has taken? */
+static bool
+is_registered(const char *function)
+{
+	compat_bgworker_iter iter;
+
+	compat_foreach_bgworker(iter)
+	{
+		if (strcmp(compat_bgworker(iter)->rw_worker.bgw_function_name, function) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * PostgreSQL drops what does not fit with a line in the log that does not name it.
+ */
+static void
+check_registered(const char *name, const char *function)
+{
+	if (is_registered(function))
+		return;
+	has_all_workers = false;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("pg_leader: there is no room for the background worker \"%s\"", name),
+			 strcmp(name, ELECTION_WORKER) == 0 ? errdetail("This server does not take part in elections.") : errdetail("Elections do not need it, what it does is missing."),
+			 errhint("Increase max_worker_processes by at least %d, and restart the server.", (int) lengthof(workers))));
+}
+
+bool
+library_has_all_workers(void)
+{
+	return has_all_workers;
+}
+
 void
 library_register_workers(void)
 {
@@ -94,7 +132,10 @@ library_register_workers(void)
 	if (IsBinaryUpgrade)
 		return;
 	for (i = 0; i < (int) lengthof(workers); i++)
+	{
 		register_worker(workers[i].name, workers[i].function);
+		check_registered(workers[i].name, workers[i].function);
+	}
 }
 
 void

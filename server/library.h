@@ -16,6 +16,9 @@ extern bool library_preload(void);
 /* By _PG_init: let the postmaster start the processes of pg_leader. */
 extern void library_register_workers(void);
 
+/* Was there room for all of them?  Else max_worker_processes is too small. */
+extern bool library_has_all_workers(void);
+
 /* First of all in a background worker: does not return in a copy that is not preloaded. */
 extern void library_check_worker(void);
 

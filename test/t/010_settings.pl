@@ -175,6 +175,27 @@ takes_no_part('in postgresql.auto.conf', '', qr/refused settings: pg_leader\.can
 is($cluster->sql(0, 'ALTER SYSTEM RESET pg_leader.candidate; SELECT pg_reload_conf()'), 't', 'postgresql.auto.conf: corrected');
 $cluster->wait_for_leader('in postgresql.auto.conf: corrected, and reloaded');
 
+# ---- no room for the processes ----
+
+# One is the launcher of logical replication.
+foreach my $case ([ 3, qw(notify) ], [ 2, qw(recorder notify) ], [ 1, '', qw(recorder notify) ])
+{
+	my ($room, @missing) = @$case;
+	my $log;
+
+	with("max_worker_processes = $room");
+	$cluster->wait_until("max_worker_processes = $room: it is shown",
+		sub { ($cluster->sql(0, 'SELECT refused_settings FROM pg_leader_status') // '') eq 'max_worker_processes' });
+	$log = $cluster->log_of(0, $offset);
+	foreach my $name (map { $_ eq '' ? 'pg_leader' : "pg_leader $_" } @missing)
+	{
+		like($log, qr/WARNING:  pg_leader: there is no room for the background worker "\Q$name\E"\n.*\n.*HINT:  Increase max_worker_processes/,
+			"max_worker_processes = $room: $name");
+	}
+	if (@missing < 3) { $cluster->wait_for_leader("max_worker_processes = $room: elections need no more"); }
+	else { is($cluster->status(0)->{state}, 'worker is not running', "max_worker_processes = $room: no worker") }
+}
+
 # ---- what goes away by itself ----
 
 # The port is taken, and given back.
