@@ -78,6 +78,8 @@ fail(Parser *parser, const char *hint, const char *format, ...)
 						parser->text.start, clipped ? "..." : "");
 		if (used >= WORDS_SIZE)
 			used = WORDS_SIZE - 1;
+		if (used < 0 || used >= WORDS_SIZE)
+			used = WORDS_SIZE - 1;
 	}
 	va_start(args, format);
 	(void) vsnprintf(parser->error + used, WORDS_SIZE - (size_t) used, format, args);

@@ -5,6 +5,7 @@
 #include "raft.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 const char *
@@ -84,6 +85,24 @@ raft_outcome_name(RaftOutcome outcome)
 	return "unknown";
 }
 
+/* Append to a text of "used" bytes; what does not fit is cut off.  Its length then. */
+static size_t append(char *text, size_t size, size_t used, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static size_t
+append(char *text, size_t size, size_t used, const char *format, ...)
+{
+	va_list args;
+	int		n;
+
+	va_start(args, format);
+	n = vsnprintf(text + used, size - used, format, args);
+	va_end(args);
+	if (n < 0)
+		return used;
+	return used + (size_t) n < size ? used + (size_t) n : size - 1;
+}
+
 /* Of a longer list only the first ones are named. */
 #define NAMED_NODES 8
 
@@ -111,15 +130,15 @@ list_nodes(uint64_t nodes, const char *last, char *text, size_t size)
 			continue;
 		if (named > 0)
 			before = left == 1 && last == NULL ? " and " : ", ";
-		used += (size_t) snprintf(text + used, size - used, "%s%d", before, id);
+		used = append(text, size, used, "%s%d", before, id);
 		named++;
 		left--;
 	}
 	if (left > 0)
-		used += (size_t) snprintf(text + used, size - used, "%s%d more", last == NULL ? " and " : ", ",
-								  left);
+		used = append(text, size, used, "%s%d more", last == NULL ? " and " : ", ",
+					  left);
 	if (last != NULL)
-		(void) snprintf(text + used, size - used, " and %s", last);
+		(void) append(text, size, used, " and %s", last);
 	return total;
 }
 

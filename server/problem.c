@@ -148,7 +148,7 @@ note(int32_t id, ProblemKind kind, const char *dropped_as)
 }
 
 bool
-problem_at_door(const Transport *transport, TransportDrop why)
+problem_in_transport(const Transport *transport, TransportDrop why)
 {
 	const TransportSender *sender = &transport->dropped;
 	ProblemKind			   kind;

@@ -10,7 +10,7 @@
  * So it is shown only while the member itself is not heard, but for those
  * kinds that say just that: somebody else goes by its name.
  *
- * Called by report.c.  Decides nothing.
+ * Called by show.c and log.c.  Decides nothing.
  */
 #ifndef PG_LEADER_PROBLEM_H
 #define PG_LEADER_PROBLEM_H
@@ -22,7 +22,7 @@
  * A datagram was dropped at the door.  False: that says nothing of a member, and is
  * the caller's to log.
  */
-extern bool problem_at_door(const Transport *transport, TransportDrop why);
+extern bool problem_in_transport(const Transport *transport, TransportDrop why);
 
 /* The same for one that the election of node "own_id" has dropped. */
 extern bool problem_in_election(const RaftMessage *message, int32_t own_id, RaftOutcome why);

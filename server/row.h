@@ -47,9 +47,16 @@ typedef struct Row
 } Row;
 
 static inline void
+check_room(const Row *row)
+{
+	if (row->n >= (int) lengthof(row->values))
+		elog(ERROR, "a row of pg_leader has more than %d columns", row->n);
+}
+
+static inline void
 add(Row *row, Datum value)
 {
-	Assert(row->n < (int) lengthof(row->values));
+	check_room(row);
 	row->nulls[row->n] = false;
 	row->values[row->n++] = value;
 }
@@ -57,7 +64,7 @@ add(Row *row, Datum value)
 static inline void
 add_null(Row *row)
 {
-	Assert(row->n < (int) lengthof(row->values));
+	check_room(row);
 	row->nulls[row->n] = true;
 	row->values[row->n++] = (Datum) 0;
 }

@@ -3,7 +3,7 @@
  *	  What the worker measures: round trips, heartbeats, saves, its own lateness.
  *
  * See statistics.h for what is measured from when to when.  Called by worker.c, and
- * by report.c for the reset and for how late a wake-up was.  The core says what has
+ * by show.c for the reset and for how late a wake-up was.  The core says what has
  * become of a message, and keeps no statistics of times itself.
  *
  * A heartbeat that came when the timeout had nearly run out is a false alarm that
@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "node/clock.h"
+#include "server/log.h"
 #include "server/once_a_minute.h"
 #include "server/settings.h"
 #include "server/shared.h"
@@ -275,22 +276,21 @@ describe_cause(const CloseHeartbeat *close, uint64_t others, char *text, size_t 
 
 	text[0] = '\0';
 	if (close->woke_late > 0)
-		n += snprintf(text + n, size - n, " This worker itself woke up " UINT64_FORMAT " ms late.",
-					  (uint64) (close->woke_late / 1000));
+		n = log_append(text, size, n, " This worker itself woke up " UINT64_FORMAT " ms late.",
+					   (uint64) (close->woke_late / 1000));
 	if (close->saved_slowly > 0)
-		n += snprintf(text + n, size - n, " Saving term and vote has taken this worker " UINT64_FORMAT " ms.",
-					  (uint64) (close->saved_slowly / 1000));
+		n = log_append(text, size, n, " Saving term and vote has taken this worker " UINT64_FORMAT " ms.",
+					   (uint64) (close->saved_slowly / 1000));
 	if (close->waiting > 0)
-		n += snprintf(text + n, size - n, " %u more were waiting behind it.", close->waiting);
+		n = log_append(text, size, n, " %u more were waiting behind it.", close->waiting);
 	if (close->missing > 0)
-		n += snprintf(text + n, size - n, " " UINT64_FORMAT " in between did not arrive.",
-					  (uint64) close->missing);
+		n = log_append(text, size, n, " " UINT64_FORMAT " in between did not arrive.",
+					   (uint64) close->missing);
 	if (n == 0)
-		n += snprintf(text + n, size - n, " None in between was lost: it was sent late, or the network held it up.");
+		n = log_append(text, size, n, " None in between was lost: it was sent late, or the network held it up.");
 	if (others > 0)
-		n += snprintf(text + n, size - n, " " UINT64_FORMAT " such heartbeats since the last warning were only counted.",
-					  (uint64) others);
-	Assert(n < size);
+		(void) log_append(text, size, n, " " UINT64_FORMAT " such heartbeats since the last warning were only counted.",
+						  (uint64) others);
 }
 
 static void

@@ -47,9 +47,10 @@
 #include "server/library.h"
 #include "server/recorder.h"
 #include "server/refused.h"
-#include "server/report.h"
+#include "server/log.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/show.h"
 #include "server/statistics.h"
 #include "server/worker.h"
 
@@ -149,7 +150,7 @@ at_exit(int code, Datum argument)
 {
 	shared_worker_stop();
 	if (is_running())
-		report_end(clock_now());
+		show_end(clock_now());
 	shared_hold_store(NULL);
 }
 
@@ -184,7 +185,7 @@ host_save(Member *member)
 static void
 host_show(Member *member)
 {
-	report_show(&member->raft, &member->output);
+	show_state(&member->raft, &member->output);
 }
 
 static void
@@ -192,7 +193,7 @@ host_send(Member *member, const RaftMessage *message)
 {
 	if (transport_send(&home.transport, message))
 		statistics_sent(message->to);
-	report_sent(message);
+	log_sent(message);
 }
 
 /*
@@ -203,7 +204,7 @@ host_sent(Member *member)
 {
 	shared_wake_waiters();
 	statistics_acted(&member->raft, &member->output);
-	report_log(&member->raft, &member->output);
+	log_changes(&member->raft, &member->output);
 }
 
 static const MemberHost host = {
@@ -218,9 +219,9 @@ static void
 arrived(Home *at, TransportResult result)
 {
 	if (result == TRANSPORT_DROPPED)
-		report_dropped_at_door(&at->transport);
+		log_dropped_by_transport(&at->transport);
 	else if (result == TRANSPORT_MESSAGE)
-		report_received(&at->message);
+		log_received(&at->message);
 }
 
 static void
@@ -230,7 +231,7 @@ taken(Home *at)
 
 	statistics_received(&at->member.raft, &at->message, outcome);
 	if (outcome >= RAFT_FIRST_DROP)
-		report_dropped_by_election(&at->message, outcome);
+		log_dropped_by_election(&at->message, outcome);
 }
 
 /* ---- leaving ---- */
@@ -238,7 +239,7 @@ taken(Home *at)
 static void
 leave(const char *cause)
 {
-	report_cause(cause);
+	show_cause(cause);
 	if (is_running())
 		member_resign(&home.member);
 	proc_exit(1);
@@ -315,7 +316,7 @@ get_ready(Words *words)
 	at.state_directory = directory;
 	if (!home_open(&home, &at, words))
 		return false;
-	report_store(&home.store, home.store_health);
+	show_store(&home.store, home.store_health);
 	return true;
 }
 
@@ -332,7 +333,8 @@ wait_until_ready(void)
 		uint64_t again = clock_now() + RETRY_INTERVAL_MS * UINT64CONST(1000);
 		uint64_t now;
 
-		report_not_ready(&words);
+		show_not_ready(&words);
+		log_not_ready(&words);
 		while (!leave_requested && !ConfigReloadPending && (now = clock_now()) < again)
 		{
 			int events = WaitLatch(MyLatch,
@@ -404,9 +406,10 @@ start_election(void)
 	look_for_refused();
 	home.arrived = arrived;
 	home.taken = taken;
-	report_start(&home.config, settings_cluster(), &home.first);
-	report_keys(&home.secret.keys, settings_cluster());
-	report_addresses(&home.transport.addresses);
+	show_start(&home.config, settings_cluster(), &home.first);
+	log_start(&home.config, &home.first);
+	log_keys(&home.secret.keys, settings_cluster());
+	show_addresses(&home.transport.addresses);
 
 	/* shows what we are before the first datagram can go out */
 	if (!home_start(&home, &host))
@@ -451,7 +454,7 @@ reload_secret(void)
 	if (read_secret(&changed, &words))
 	{
 		if (changed)
-			report_keys(&home.secret.keys, settings_cluster());
+			log_keys(&home.secret.keys, settings_cluster());
 		return;
 	}
 	ereport(WARNING,
@@ -480,13 +483,14 @@ reload_settings(void)
 	else if (memcmp(&wanted.timeouts, &home.config.timeouts, sizeof(wanted.timeouts)) != 0)
 	{
 		home.config.timeouts = wanted.timeouts;
-		report_timeouts(&home.config.timeouts);
+		show_timeouts(&home.config.timeouts);
+		log_timeouts(&home.config.timeouts);
 	}
 	reload_secret();
 
-	report_cause("pg_leader.candidate was switched off");
+	show_cause("pg_leader.candidate was switched off");
 	member_reload(&home.member, &home.config.timeouts, settings.candidate);
-	report_cause(NULL);
+	show_cause(NULL);
 }
 
 static void
@@ -494,9 +498,10 @@ reset_statistics(void)
 {
 	memset(&home.member.raft.counters, 0, sizeof(home.member.raft.counters));
 	memset(&home.transport.counters, 0, sizeof(home.transport.counters));
-	report_reset();
+	show_reset();
+	log_reset();
 	statistics_end_of_turn(&home.config.timeouts);
-	report_detail(&home.member.raft, &home.transport);
+	show_detail(&home.member.raft, &home.transport);
 }
 
 static void
@@ -550,7 +555,8 @@ turn(void)
 	MemoryContextReset(turn_context);
 	shared_wake_waiters();
 	statistics_end_of_turn(&home.config.timeouts);
-	report_detail(&home.member.raft, &home.transport);
+	show_detail(&home.member.raft, &home.transport);
+	log_send_errors(&home.transport);
 	arm_timer();
 
 	n = WaitEventSetWait(wait_set, -1, events, lengthof(events), wait_event);
@@ -589,11 +595,11 @@ turn(void)
 	}
 
 	/* what the kernel has dropped never came as far as the door */
-	report_dropped_at_door(&home.transport);
+	log_dropped_by_transport(&home.transport);
 	if (home.addresses_changed)
 	{
 		home.addresses_changed = false;
-		report_addresses(&home.transport.addresses);
+		show_addresses(&home.transport.addresses);
 	}
 }
 

@@ -1,0 +1,267 @@
+/*
+ * server/requests.c
+ *	  SQL functions that ask the worker for something, or wait: hand over, admit, reset,
+ *	  wait for a leader.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "node/clock.h"
+#include "server/row.h"
+#include "server/shared.h"
+#include "server/status.h"
+
+/* Longer waits than this are cut short; nobody means more. */
+#define WAIT_MAX (INT64CONST(365) * USECS_PER_DAY)
+
+/* The worker answers requests at once, if it is there and not stopped. */
+#define ANSWER_WAIT UINT64CONST(5000000)
+
+#define BOUND_RETRY UINT64CONST(20000) /* us between attempts while others are bound by promises */
+
+EXPORTED_FUNCTION(pg_stat_pg_leader_reset);
+EXPORTED_FUNCTION(pg_leader_transfer);
+EXPORTED_FUNCTION(pg_leader_wait_for_leader);
+EXPORTED_FUNCTION(pg_leader_admit);
+
+/* How long argument n says to wait, as a moment of the election's clock. */
+static uint64_t
+wait_deadline(FunctionCallInfo fcinfo, int n)
+{
+	const Interval *wait;
+	int64			days;
+	int64			microseconds;
+
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the time to wait must not be null")));
+	wait = PG_GETARG_INTERVAL_P(n);
+	days = (int64) wait->month * DAYS_PER_MONTH + wait->day;
+
+	/* multiply only what cannot overflow */
+	if (days > WAIT_MAX / USECS_PER_DAY)
+		microseconds = WAIT_MAX;
+	else if (days < -(WAIT_MAX / USECS_PER_DAY))
+		microseconds = -1;
+	else
+		microseconds = days * USECS_PER_DAY +
+					   Max(Min(wait->time, WAIT_MAX), -WAIT_MAX);
+	if (microseconds < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot wait for a negative time"),
+				 errhint("Give an interval of zero or more, such as '5s'.")));
+	return clock_now() + (uint64_t) Min(microseconds, WAIT_MAX);
+}
+
+/* The worker's answer, or an error if there is none. */
+static void
+request(SharedRequestKind kind, int32_t target, uint64_t deadline, SharedAnswer *answer)
+{
+	require_library();
+	shared_request(kind, target, deadline, answer);
+	if (answer->verdict == SHARED_NO_MEMBER)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this server does not take part in elections"),
+				 errhint("The column \"state\" of pg_leader_status says why.")));
+	if (answer->verdict == SHARED_NO_ANSWER)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("the worker of pg_leader did not answer in time"),
+				 errhint("Check whether the worker process is stopped.")));
+}
+
+Datum
+pg_stat_pg_leader_reset(PG_FUNCTION_ARGS)
+{
+	SharedAnswer answer;
+
+	request(SHARED_RESET_STATISTICS, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
+	PG_RETURN_VOID();
+}
+
+Datum
+pg_leader_admit(PG_FUNCTION_ARGS)
+{
+	SharedAnswer answer;
+
+	request(SHARED_ADMIT, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
+	if (answer.verdict == SHARED_REFUSED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this member does not abstain"),
+				 errhint("There is nothing to admit it to: it votes already.")));
+	ereport(LOG,
+			(errmsg("pg_leader: role \"%s\" gave the word to admit this member",
+					GetUserNameFromId(GetUserId(), false))));
+	PG_RETURN_VOID();
+}
+
+/* "Node 2 (10.0.0.12:3500) leads in term 7." */
+static char *
+describe_leader(void)
+{
+	SharedStatus  status;
+	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	const char	 *address;
+
+	shared_read_status(&status);
+	shared_read_detail(detail);
+	if (status.state == SHARED_NOT_TAKING_PART)
+		return psprintf("This server does not take part in elections: %s.", status_reason(&status));
+	if (status.state != SHARED_TAKING_PART)
+		return pstrdup("The worker of pg_leader is not running.");
+	address = status_address(detail, status.leader_id);
+	if (status.leader_id < 0 || address == NULL)
+		return psprintf("This member is a %s in term " UINT64_FORMAT " and knows of no leader.",
+						raft_role_name(status.role), (uint64) status.term);
+	return psprintf("Node %d (%s) leads in term " UINT64_FORMAT ".",
+					status.leader_id, address, (uint64) status.term);
+}
+
+/* Why the transfer was refused, as an error. */
+static void
+refuse_transfer(RaftTransferResult result, int32_t target)
+{
+	switch (result)
+	{
+		case RAFT_TRANSFER_NOT_LEADER:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("this member is not the leader"),
+					 errdetail_internal("%s", describe_leader()),
+					 errhint("Call pg_leader_transfer() on the leader.")));
+			break;
+		case RAFT_TRANSFER_TO_SELF:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("node %d is this member, which leads already", target)));
+			break;
+		case RAFT_TRANSFER_UNKNOWN_NODE:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("node %d is not a member of the cluster", target),
+					 errhint("pg_leader_peers lists the members.")));
+			break;
+		case RAFT_TRANSFER_UNREACHABLE:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("node %d does not answer", target),
+					 errhint("Choose another member, or none for the best one.")));
+			break;
+		case RAFT_TRANSFER_CANNOT_LEAD:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("node %d cannot lead", target),
+					 errdetail("It abstains, pg_leader.candidate is off there, or its member list is another one.")));
+			break;
+		case RAFT_TRANSFER_BEHIND:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the data of node %d is older than this member's", target)));
+			break;
+		case RAFT_TRANSFER_BOUND:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 target == RAFT_NONE ? errmsg("the members that could lead are still bound by a promise to an earlier leader") : errmsg("node %d is still bound by a promise to an earlier leader", target),
+					 errhint("That lasts for pg_leader.min_timeout after a restart or an election: wait a little longer.")));
+			break;
+		case RAFT_TRANSFER_NO_TARGET:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("there is no other member that could lead"),
+					 errhint("pg_leader_peers shows which members are reachable and may lead.")));
+			break;
+		case RAFT_TRANSFER_STARTED:
+			break;
+	}
+}
+
+Datum
+pg_leader_transfer(PG_FUNCTION_ARGS)
+{
+	int32_t		 target = PG_ARGISNULL(0) ? RAFT_NONE : PG_GETARG_INT32(0);
+	uint64_t	 deadline;
+	SharedAnswer answer;
+
+	require_library();
+	if (!PG_ARGISNULL(0) && target < 0)
+		refuse_transfer(RAFT_TRANSFER_UNKNOWN_NODE, target);
+	deadline = wait_deadline(fcinfo, 1);
+
+	/* a short wait is for the new leader, not for the worker's answer */
+	for (;;)
+	{
+		request(SHARED_TRANSFER, target, clock_now() + ANSWER_WAIT, &answer);
+		if (answer.verdict != SHARED_REFUSED || answer.result != RAFT_TRANSFER_BOUND ||
+			clock_now() >= deadline)
+			break;
+		shared_wait(Min(deadline, clock_now() + BOUND_RETRY));
+	}
+	if (answer.verdict == SHARED_REFUSED)
+		refuse_transfer(answer.result, target);
+
+	for (;;)
+	{
+		SharedStatus status;
+
+		if (status_read(&status) && status.term > answer.term && status.leader_id >= 0)
+		{
+			shared_wait_end();
+			if (status.leader_id != status.node_id)
+				PG_RETURN_INT32(status.leader_id);
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the leadership came back to this member"),
+					 errdetail("It gave up term " UINT64_FORMAT " and was elected in term " UINT64_FORMAT ".",
+							   (uint64) answer.term, (uint64) status.term)));
+		}
+		if (clock_now() >= deadline)
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("timed out while waiting for the new leader"),
+					 errdetail("This member gave up the leadership of term " UINT64_FORMAT ". %s",
+							   (uint64) answer.term, describe_leader()),
+					 errhint("An election follows by itself; see pg_leader_status.")));
+		shared_wait(deadline);
+	}
+}
+
+Datum
+pg_leader_wait_for_leader(PG_FUNCTION_ARGS)
+{
+	uint64_t deadline;
+
+	require_library();
+	deadline = wait_deadline(fcinfo, 0);
+	for (;;)
+	{
+		SharedStatus status;
+		bool		 takes_part = status_read(&status);
+		const char	*hint = "pg_leader_peers shows which members are reachable.";
+		uint64_t	 term;
+		uint64_t	 now;
+
+		if (takes_part && status.leader_id >= 0 &&
+			(status.leader_id != status.node_id || shared_lease(&term, &now) != 0))
+		{
+			shared_wait_end();
+			PG_RETURN_INT32(status.leader_id);
+		}
+		if (!takes_part)
+			hint = "The column \"state\" of pg_leader_status says why.";
+		if (clock_now() >= deadline)
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("timed out while waiting for a leader"),
+					 errdetail_internal("%s", describe_leader()),
+					 errhint("%s", hint)));
+		shared_wait(deadline);
+	}
+}
