@@ -38,7 +38,7 @@ AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 
 COMMENT ON FUNCTION pg_leader_is_leader() IS
-'does this member hold a valid lease at the instant of the call?';
+'true if this member holds a valid lease now';
 
 CREATE FUNCTION pg_leader_lease(OUT term int8, OUT remaining interval)
 AS 'MODULE_PATHNAME'
@@ -95,7 +95,7 @@ CREATE VIEW pg_leader_status AS
 SELECT * FROM pg_leader_get_status();
 
 COMMENT ON VIEW pg_leader_status IS
-'what this member is, whom it follows, and whether it takes part at all';
+'state of this member: role, term, leader, lease, and whether it takes part';
 
 CREATE FUNCTION pg_leader_get_peers(
     OUT node_id int4,
@@ -317,7 +317,7 @@ AS 'MODULE_PATHNAME'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION pg_leader_transfer(int4, interval) IS
-'hand the leadership over, to the best peer by default; returns the new leader';
+'hand over the leadership, by default to the most up-to-date peer; returns the id of the new leader';
 
 CREATE FUNCTION pg_leader_wait_for_leader(wait interval DEFAULT '30s')
 RETURNS int4
@@ -333,7 +333,7 @@ AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION pg_leader_admit() IS
-'give the word that an abstaining member may vote although some members will never answer it';
+'let an abstaining member vote although some members will never answer it';
 
 --
 -- Privileges

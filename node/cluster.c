@@ -199,7 +199,7 @@ parse_ipv6(Parser *parser, ClusterMember *member)
 		return fail(parser, "Give the address at which the other members reach this one.",
 					"\"%s\" is not the address of one member", member->host);
 	if (IN6_IS_ADDR_V4MAPPED(&address))
-		return fail(parser, HINT_IPV4, "\"%s\" is an IPv4 address in disguise", member->host);
+		return fail(parser, HINT_IPV4, "\"%s\" is an IPv4-mapped IPv6 address", member->host);
 	if (IN6_IS_ADDR_LINKLOCAL(&address) != (zone[0] != '\0'))
 		return fail(parser, "Write the interface after a link-local address, for example [fe80::1%eth0]:3500, and after no other.",
 					"\"%.64s\" %s", member->host,
@@ -235,12 +235,12 @@ parse_name(Parser *parser, ClusterMember *member)
 		if (i < length && host[i] != '.')
 			continue;
 		if (i == label)
-			return fail(parser, HINT_NAME, "the host name has an empty part");
+			return fail(parser, HINT_NAME, "the host name has an empty label");
 		if (i - label > MAX_LABEL_LENGTH)
-			return fail(parser, HINT_NAME, "a part of the host name is longer than %d characters",
+			return fail(parser, HINT_NAME, "a label of the host name is longer than %d characters",
 						MAX_LABEL_LENGTH);
 		if (host[label] == '-' || host[i - 1] == '-')
-			return fail(parser, HINT_NAME, "a part of the host name begins or ends with \"-\"");
+			return fail(parser, HINT_NAME, "a label of the host name begins or ends with \"-\"");
 		label = i + 1;
 	}
 
@@ -324,10 +324,10 @@ check_unique(Parser *parser, const ClusterMember *member)
 
 		if (other->node_id == member->node_id)
 			return fail(parser, "Give every member an id of its own.",
-						"id %d belongs to entry %d already", (int) member->node_id, i + 1);
+						"id %d is already used by entry %d", (int) member->node_id, i + 1);
 		if (other->port == member->port && strcmp(other->host, member->host) == 0)
 			return fail(parser, "Give every member a host or port of its own.",
-						"the address is that of entry %d", i + 1);
+						"the address is already used by entry %d", i + 1);
 	}
 	return true;
 }
@@ -353,7 +353,7 @@ parse_entry(Parser *parser)
 	if (parser->entry == 1)
 		parser->with_ids = equals != NULL;
 	if (parser->with_ids != (equals != NULL))
-		return fail(parser, HINT_IDS, equals != NULL ? "it has an id, entry 1 has none" : "it has no id, entry 1 has one");
+		return fail(parser, HINT_IDS, equals != NULL ? "this entry has an id, but entry 1 has none" : "this entry has no id, but entry 1 has one");
 	if (equals != NULL)
 	{
 		Piece text = make_piece(parser->text.start, equals);

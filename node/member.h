@@ -97,7 +97,7 @@ extern RaftTransferResult member_transfer(Member *member, int32_t target);
 /* About to stop: see raft_resign(). */
 extern void member_resign(Member *member);
 
-/* The operator's word, see raft_admit(). */
+/* pg_leader_admit(), see raft_admit(). */
 extern bool member_admit(Member *member);
 
 /* How new this member's data is.  Takes effect with the next vote. */

@@ -16,7 +16,7 @@
  * needed for it (sched(7): nothing is said of priorities).
  *
  * Linux 6.12 and later take it into account; earlier ones ignore it.  false: errno
- * says why this kernel would not hear of it, which is no reason to worry anybody.
+ * says why this kernel does not support it, which is no reason to worry anybody.
  */
 extern bool scheduler_ask_for_short_turns(void);
 

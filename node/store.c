@@ -230,7 +230,7 @@ store_may_trust(const struct stat *file, uid_t user, Words *words)
 /* ---- files ---- */
 
 #define HINT_DIRECTORY \
-	"Set pg_leader.state_directory to a directory that belongs to the server's user, below one that exists."
+	"Set pg_leader.state_directory to a directory owned by the server's user; only its last component is created."
 #define HINT_PERMISSION \
 	"The directory and the file must belong to the user that the server runs as."
 #define GONE "the state file \"%s\" was removed, or replaced by another one, while it was in use"
@@ -269,7 +269,7 @@ hint_for(int number)
 		case EROFS:
 			return "Set pg_leader.state_directory to a directory that can be written to.";
 		default:
-			return "See what the kernel's log says about this file system.";
+			return "Check the kernel log for errors of this file system.";
 	}
 }
 
@@ -513,7 +513,7 @@ explain_verdict(const Store *store, StoreVerdict verdict, const StoreIdentity *f
 			say(words->hint, "Each member needs its own state file: never copy one from another member.");
 			break;
 		default:
-			say(words->error, "the state file \"%s\" is damaged: neither of its two records can be used",
+			say(words->error, "the state file \"%s\" is damaged: both of its records are invalid",
 				store->path);
 			break;
 	}
@@ -544,7 +544,7 @@ read_store(Store *store, RaftSaved *saved, Words *words)
 	if (!is_still_at(store->path, store->device, store->inode))
 	{
 		say(words->error, "the state file \"%s\" was replaced while it was being opened", store->path);
-		say(words->hint, "Let nothing write to the state directory while the server runs.");
+		say(words->hint, "Do not change files in the state directory while the server runs.");
 		return false;
 	}
 	length = read_all(store->fd, image, sizeof(image));
@@ -629,7 +629,7 @@ publish_file(const char *temporary, const char *path)
 
 /*
  * The temporary file: both slots, on disk, locked.  One that a crash has left
- * behind is of no account.
+ * behind is ignored.
  */
 static bool
 write_temporary(Store *store, const char *temporary, const uint8_t *image,

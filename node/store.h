@@ -85,7 +85,7 @@ extern StoreVerdict store_choose(const uint8_t *image, size_t length,
 /*
  * Number the first record of a store that takes the place of one that may have
  * been lost: boot counter and save number begin at the wall clock, in
- * milliseconds, so that peers and old copies with the numbers of an earlier life
+ * milliseconds, so that peers and old copies with the numbers of an earlier start
  * are older than this one.  Nothing rests on the clock being right: numbers that
  * are too low are found out as those of an old copy are.
  */

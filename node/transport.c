@@ -89,12 +89,12 @@ read_listen_address(const char *listen_address, ClusterMember *place, Words *wor
 	}
 	if (length >= CLUSTER_HOST_SIZE || strpbrk(listen_address, ",=") != NULL)
 		return fail(words, "Set pg_leader.listen_address to one address, without a port.",
-					"\"%.64s\" is not an address to listen on", listen_address);
+					"\"%.64s\" is not a valid listen address", listen_address);
 	(void) snprintf(text, sizeof(text), "%s%s%s:%u", is_bare ? "[" : "", listen_address,
 					is_bare ? "]" : "", (unsigned) port);
 	if (!cluster_parse(text, &parsed, &inner))
 		return fail(words, "Set pg_leader.listen_address to one address, without a port.",
-					"\"%.64s\" is not an address to listen on: %.300s", listen_address,
+					"\"%.64s\" is not a valid listen address: %.300s", listen_address,
 					strstr(inner.error, "): ") != NULL ? strstr(inner.error, "): ") + 3 : inner.error);
 	*place = parsed.members[0];
 	place->node_id = node_id;
@@ -124,18 +124,18 @@ find_own_address(Transport *transport, const ClusterMember *place, int family,
 	if (transport->own_lookup == NULL)
 		transport->own_lookup = lookup_start(place->host, place->port, family);
 	if (transport->own_lookup == NULL)
-		return fail(words, "It will be tried again.",
+		return fail(words, "This is retried every second.",
 					"could not start to look up \"%.255s\"", place->host);
 	lookup_wait(transport->own_lookup, TRANSPORT_NAME_WAIT);
 	result = lookup_poll(transport->own_lookup, &found, failure);
 	if (result == LOOKUP_PENDING)
-		return fail(words, "It will be tried again.",
-					"the name \"%.255s\" of this member is still being looked up", place->host);
+		return fail(words, "This is retried every second.",
+					"the name \"%.255s\" of this member is still being resolved", place->host);
 	lookup_end(transport->own_lookup);
 	transport->own_lookup = NULL;
 	if (result == LOOKUP_FAILED)
 		return fail(words,
-					"Make the name known to this machine, or set pg_leader.listen_address. It will be tried again.",
+					"Make the name known to this machine, or set pg_leader.listen_address. This is retried every second.",
 					"the name \"%.255s\" of this member cannot be resolved: %s", place->host, failure);
 	addresses_choose_own(&found, address);
 	return true;
@@ -146,7 +146,7 @@ static int
 bind_socket(const struct sockaddr_storage *address, const char *shown, Words *words)
 {
 	const int	on = 1;
-	const char *advice = "It will be tried again.";
+	const char *advice = "This is retried every second.";
 	int			number;
 	int			fd;
 
@@ -154,7 +154,7 @@ bind_socket(const struct sockaddr_storage *address, const char *shown, Words *wo
 	if (fd < 0)
 	{
 		number = errno;
-		(void) fail(words, number == EAFNOSUPPORT ? "This machine has no such kind of address." : advice,
+		(void) fail(words, number == EAFNOSUPPORT ? "This machine does not support that address family." : advice,
 					"could not make a socket for %s: %s", shown, strerror(number));
 		return -1;
 	}
@@ -177,7 +177,7 @@ bind_socket(const struct sockaddr_storage *address, const char *shown, Words *wo
 			(void) fail(words, "Another process listens there; \"ss -lunp\" shows which.",
 						"the UDP port of %s is taken", shown);
 		else
-			(void) fail(words, number == EACCES ? "Ports below 1024 are for the superuser of the machine." : advice,
+			(void) fail(words, number == EACCES ? "Ports below 1024 need root or CAP_NET_BIND_SERVICE." : advice,
 						"could not listen on %s: %s", shown, strerror(number));
 		(void) close(fd);
 		return -1;
@@ -242,7 +242,7 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	words->error[0] = '\0';
 	words->hint[0] = '\0';
 	if (own == NULL)
-		return fail(words, "Set pg_leader.node_id to an id of the list.",
+		return fail(words, "Set pg_leader.node_id to an id that is in pg_leader.cluster.",
 					"node %d is not in the member list", (int) node_id);
 	place = *own;
 	if (listen_address != NULL && listen_address[0] != '\0' &&
@@ -251,7 +251,7 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	if (!find_own_address(transport, &place, family_of_list(cluster), &address, words))
 		return false;
 	if (!addresses_init(&transport->addresses, cluster, address.ss_family, &inner))
-		return fail(words, "All members must have addresses of one family, each its own.",
+		return fail(words, "All members must have addresses of one family (IPv4 or IPv6), all different.",
 					"%.500s", inner.error);
 
 	show_place(&place, &address, shown, sizeof(shown));
@@ -263,8 +263,8 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 					  place.is_name && strcmp(place.host, own->host) == 0, clock_now());
 	if (!sockets_open(&transport->sockets, transport->fd))
 	{
-		(void) fail(words, "It will be tried again.",
-					"could not watch the socket: %s", strerror(errno));
+		(void) fail(words, "This is retried every second.",
+					"could not add the socket to epoll: %s", strerror(errno));
 		(void) close(transport->fd);
 		transport->fd = -1;
 		return false;
@@ -529,9 +529,9 @@ transport_drop_name(TransportDrop drop)
 		case TRANSPORT_DROP_TAG:
 			return "bad tag";
 		case TRANSPORT_DROP_QUEUE_MEMBER:
-			return "queue of a member full";
+			return "receive queue of a member full";
 		case TRANSPORT_DROP_QUEUE_OTHERS:
-			return "queue of all others full";
+			return "receive queue of other senders full";
 		case TRANSPORT_DROPS:
 			break;
 	}

@@ -19,7 +19,7 @@ has_answered(const Raft *r, const RaftPeer *peer)
 }
 
 /*
- * Members that never answered are done without on the operator's word.  One that
+ * Members that never answered are done without on pg_leader_admit().  One that
  * has another list and was heard of late is alive, and nobody's word covers that.
  */
 bool

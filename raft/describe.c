@@ -37,9 +37,9 @@ raft_abstain_name(RaftAbstain why)
 		case RAFT_ABSTAIN_DAMAGED:
 			return "the state file was damaged";
 		case RAFT_ABSTAIN_OLD_COPY:
-			return "the state file is older than what a peer remembers";
+			return "the state file is older than a peer remembers";
 		case RAFT_ABSTAIN_TWIN:
-			return "a peer knows of another start with this node id: a second server, or a lost state file";
+			return "another server has run with this node id, or the state file was lost";
 		case RAFT_ABSTAIN_LIST:
 			return "the member list has changed";
 	}
@@ -62,21 +62,21 @@ raft_outcome_name(RaftOutcome outcome)
 		case RAFT_DROP_IMPOSSIBLE:
 			return "impossible value";
 		case RAFT_DROP_ECHO:
-			return "not meant for this start";
+			return "addressed to an earlier start";
 		case RAFT_DROP_OLD_START:
 			return "from an earlier start";
 		case RAFT_DROP_TWIN:
-			return "node id used twice";
+			return "duplicate node id";
 		case RAFT_DROP_SEEN:
-			return "seen before, or far too late";
+			return "replayed or far too late";
 		case RAFT_DROP_GREETED:
-			return "greeted again too soon";
+			return "greeting repeated too soon";
 		case RAFT_DROP_NOT_GREETED:
-			return "greeting not answered yet";
+			return "handshake not complete";
 		case RAFT_DROP_OTHER_LIST:
 			return "other member list";
 		case RAFT_DROP_STALE:
-			return "answers something that is over";
+			return "outdated answer";
 		case RAFT_DROP_SECOND_LEADER:
 			return "second leader in a term";
 		case RAFT_OUTCOMES:
@@ -147,7 +147,7 @@ static int
 describe_silence(char *buffer, size_t size, const RaftEvent *event)
 {
 	if (event->peer == RAFT_NONE)
-		return snprintf(buffer, size, "no leader was heard within the timeout");
+		return snprintf(buffer, size, "heard no leader within the timeout");
 	return snprintf(buffer, size, "no heartbeat from node %" PRId32 " for %" PRIu64 " ms", event->peer,
 					event->value / 1000);
 }
@@ -187,8 +187,8 @@ describe_resigning(char *buffer, size_t size, const RaftEvent *event)
 	if (event->peer != RAFT_NONE)
 		return snprintf(buffer, size, "handed over to node %" PRId32, event->peer);
 	if (event->value != 0)
-		return snprintf(buffer, size, "ceased to lead, with nobody fit to take over");
-	return snprintf(buffer, size, "ceased to stand for election");
+		return snprintf(buffer, size, "stepped down; no other member can take over");
+	return snprintf(buffer, size, "gave up its candidacy");
 }
 
 /* About abstaining, which goes its own way beside roles. */
@@ -203,17 +203,17 @@ describe_abstaining(char *buffer, size_t size, const RaftEvent *event)
 		case RAFT_STARTED_ABSTAINING:
 			if (event->peer == RAFT_NONE)
 				return snprintf(buffer, size, "abstains: %s", why);
-			return snprintf(buffer, size, "abstains: %s (told by node %" PRId32 ")", why,
+			return snprintf(buffer, size, "abstains: %s (reported by node %" PRId32 ")", why,
 							event->peer);
 		case RAFT_HEARD_ALL:
 			if (list_nodes(event->nodes, NULL, names, sizeof(names)) == 0)
 				(void) snprintf(names, sizeof(names), "no other node");
-			return snprintf(buffer, size, "has heard %s, votes again in %" PRIu64 " ms", names,
+			return snprintf(buffer, size, "received answers from %s, will vote again in %" PRIu64 " ms", names,
 							event->value / 1000);
 		case RAFT_ADMITTED:
-			return snprintf(buffer, size, "admitted by the operator");
+			return snprintf(buffer, size, "admitted by pg_leader_admit()");
 		case RAFT_STOPPED_ABSTAINING:
-			return snprintf(buffer, size, "abstains no longer");
+			return snprintf(buffer, size, "stopped abstaining");
 		default:
 			return 0;
 	}
@@ -267,7 +267,7 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 			n = snprintf(buffer, size, "node %" PRId32 " hands over to this node", peer);
 			break;
 		case RAFT_STANDS_ABOVE:
-			n = snprintf(buffer, size, "node %" PRId32 " is in the higher term %" PRIu64 ": standing again above it",
+			n = snprintf(buffer, size, "node %" PRId32 " has the higher term %" PRIu64 ": starting an election above it",
 						 peer, value);
 			break;
 		case RAFT_STARTED_ABSTAINING:

@@ -25,7 +25,7 @@ raft_check_config(const RaftConfig *config)
 		!(config->members >> config->node_id & 1))
 		return "this node id is not in the member list";
 	if (t->min_timeout == 0 || t->heartbeat_interval == 0)
-		return "timeouts must be above zero";
+		return "timeouts must be greater than zero";
 	if (t->min_timeout >= t->max_timeout)
 		return "the minimum timeout must be below the maximum timeout";
 	if (t->max_timeout > RAFT_MAX_PROMISE)
@@ -33,9 +33,9 @@ raft_check_config(const RaftConfig *config)
 	if (t->heartbeat_interval > t->min_timeout / 2)
 		return "the heartbeat interval must be at most half the minimum timeout";
 	if (t->max_drift_ppm > 500000)
-		return "the clock drift must be at most one half";
+		return "the clock drift must be at most 0.5";
 	if (raft_lease_of(t, t->min_timeout) <= t->heartbeat_interval)
-		return "a lease would run out between two heartbeats: the minimum timeout is too short for this heartbeat interval and clock drift";
+		return "the lease would be shorter than the heartbeat interval: raise the minimum timeout, or lower the heartbeat interval or the clock drift";
 	return NULL;
 }
 

@@ -161,7 +161,7 @@ typedef enum RaftReason
 	RAFT_STANDS_ABOVE,		 /* a member is ahead.  peer: who; value: its term */
 	RAFT_STARTED_ABSTAINING, /* value: RaftAbstain; peer: who told, or RAFT_NONE */
 	RAFT_HEARD_ALL,			 /* waits before it votes again; value: us; nodes: who was heard */
-	RAFT_ADMITTED,			 /* the operator's word */
+	RAFT_ADMITTED,			 /* pg_leader_admit() */
 	RAFT_STOPPED_ABSTAINING,
 	RAFT_SECOND_LEADER, /* peer: who claims a term that has a leader */
 	RAFT_REASONS
@@ -194,7 +194,7 @@ typedef enum RaftOutcome
 	RAFT_DROP_GREETED,		/* a greeting of the kind was answered a moment ago */
 	RAFT_DROP_NOT_GREETED,	/* the peer has not answered our greeting */
 	RAFT_DROP_OTHER_LIST,	/* the peer's member list is not ours */
-	RAFT_DROP_STALE,		/* answers something that is over */
+	RAFT_DROP_STALE,		/* outdated answer */
 	RAFT_DROP_SECOND_LEADER,
 	RAFT_OUTCOMES
 } RaftOutcome;
@@ -332,7 +332,7 @@ typedef struct Raft
 
 	/* Abstaining. */
 	uint64_t gone_above_at; /* when it last found its state to be old; 0: never */
-	bool	 admitted;		/* the operator's word was given */
+	bool	 admitted;		/* pg_leader_admit() was given */
 	uint64_t heard_from;	/* bit i: i's answer is in what was adopted */
 	uint64_t abstain_until; /* end of the wait; 0: not waiting yet */
 
@@ -415,7 +415,7 @@ extern RaftTransferResult raft_transfer(Raft *r, uint64_t now, int32_t target,
 extern void raft_resign(Raft *r, uint64_t now, RaftOutput *out);
 
 /*
- * The operator's word (rule 11 of the election): the greetings that are
+ * pg_leader_admit() (rule 11 of the election): the greetings that are
  * unanswered will stay so, and every member that was left out of the list or
  * replaced is stopped.  Returns false, and does nothing, on a member that does
  * not abstain.
@@ -425,7 +425,7 @@ extern bool raft_admit(Raft *r, uint64_t now, RaftOutput *out);
 /*
  * What a member that abstains is waiting for, at time now: *peers gets a bit for
  * each peer whose answer, with our member list, has to come first, and the
- * result says whether the operator's word is needed as well.  With neither, only
+ * result says whether pg_leader_admit() is needed as well.  With neither, only
  * r->abstain_until has to pass.
  */
 extern bool raft_abstains_for(const Raft *r, uint64_t now, uint64_t *peers);

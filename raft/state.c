@@ -111,7 +111,7 @@ raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to)
 
 /*
  * A higher term: the only thing that clears a vote (rule 1).  While abstaining,
- * a vote of an earlier life may be hidden in any term.
+ * a vote of an earlier start may be hidden in any term.
  */
 void
 raft_raise_term(Raft *r, uint64_t term, RaftOutput *out)

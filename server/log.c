@@ -64,9 +64,9 @@ log_start(const RaftConfig *config, const RaftSaved *saved)
 					config->node_id, config->list_size, (uint64) saved->term)));
 	if (saved->abstaining != RAFT_VOTING)
 		ereport(WARNING,
-				(errmsg("pg_leader: node %d follows, but neither votes nor stands: %s",
+				(errmsg("pg_leader: node %d abstains from elections: %s",
 						config->node_id, raft_abstain_name(saved->abstaining)),
-				 errhint("pg_leader_status says in abstain_waits_for what it waits for.")));
+				 errhint("See abstain_waits_for in pg_leader_status.")));
 }
 
 void
@@ -88,11 +88,11 @@ log_keys(const SecretKeys *keys, const Cluster *cluster)
 {
 	if (keys->n == 2)
 		ereport(LOG,
-				(errmsg("pg_leader: signs its datagrams with key %d, and accepts keys %d and %d",
+				(errmsg("pg_leader: signing datagrams with key %d, accepting keys %d and %d",
 						keys->of[0].id, keys->of[0].id, keys->of[1].id)));
 	else if (keys->n == 1)
 		ereport(LOG,
-				(errmsg("pg_leader: signs its datagrams with key %d, and accepts no other",
+				(errmsg("pg_leader: signing datagrams with key %d, accepting no other",
 						keys->of[0].id)));
 	else if (!cluster_is_local(cluster))
 		ereport(WARNING,
@@ -163,7 +163,7 @@ describe_change(const RaftEvent *event, char *text, size_t size)
 	else if (event->role == RAFT_CANDIDATE)
 		snprintf(text, size, "stands for election in term %llu: %s", term, reason);
 	else if (event->role == RAFT_PRE_CANDIDATE)
-		snprintf(text, size, "asks whether it could win an election after term %llu: %s",
+		snprintf(text, size, "starts a pre-vote after term %llu: %s",
 				 term, reason);
 	else if (event->leader_id == RAFT_NONE)
 		snprintf(text, size, "has no leader in term %llu: %s", term, reason);
@@ -239,7 +239,7 @@ log_dropped_by_transport(const Transport *transport)
 		ereport(LOG,
 				(errmsg("pg_leader: dropped a datagram: %s",
 						transport_drop_name((TransportDrop) i)),
-				 errdetail("Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute.")));
+				 errdetail("This is logged at most once a minute; pg_leader_stat_drops counts all.")));
 	}
 	transport_seen = *counters;
 }

@@ -102,8 +102,8 @@ typedef enum EndReason
 static const char *const end_details[] = {
 	"",
 	"It took longer than pg_leader.notify_timeout.",
-	"The lease that it was told of is over.",
-	"The server shuts down."};
+	"The lease that it was notified of has ended.",
+	"The server is shutting down."};
 
 /* What the command was told last. */
 static struct
@@ -561,7 +561,7 @@ start_command(const char *command, const Event *event)
 	if (pid < 0)
 		ereport(FATAL,
 				(errmsg("pg_leader: could not start a process for pg_leader.notify_command: %m"),
-				 errhint("What is to be told is told when this worker has started again.")));
+				 errhint("The notification is sent after the worker restarts.")));
 }
 
 /*
@@ -705,7 +705,7 @@ wait_for_command(const char *command, const Event *event)
 			{
 				child = 0;
 				log_failure(command, event, reason,
-							"it cannot be ended, and is no longer waited for");
+							"it cannot be terminated, and is no longer waited for");
 				return;
 			}
 			kill(-child, SIGKILL);
@@ -719,7 +719,7 @@ wait_for_command(const char *command, const Event *event)
 	if (status != 0)
 		log_failure(command, event, reason, wait_result_to_str(status));
 	else if (reason != NOT_ENDED)
-		log_failure(command, event, reason, "it was told to end");
+		log_failure(command, event, reason, "it was terminated");
 }
 
 /*

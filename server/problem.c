@@ -24,7 +24,7 @@ typedef enum ProblemKind
 	PROBLEM_NODE_ID,	 /* says that it is another node */
 	PROBLEM_NOT_IN_LIST, /* says that it is a node that is not in our list */
 	PROBLEM_TAKEN_FOR,	 /* takes this node for another one */
-	PROBLEM_CLAIMED,	 /* somebody elsewhere says that it is this member */
+	PROBLEM_CLAIMED,	 /* somebody elsewhere uses the node id of this member */
 	PROBLEM_TWIN,		 /* two processes run as this member */
 	PROBLEM_KINDS
 } ProblemKind;
@@ -54,42 +54,42 @@ describe(const Raft *raft, int32_t id, ProblemKind kind, char *text, size_t size
 			strlcpy(text, name_failure[id], size);
 			break;
 		case PROBLEM_LIST:
-			snprintf(text, size, "its member list is another one");
+			snprintf(text, size, "it has a different member list");
 			break;
 		case PROBLEM_CLUSTER:
-			snprintf(text, size, "it belongs to another cluster: its pg_leader.cluster_name differs");
+			snprintf(text, size, "it has a different pg_leader.cluster_name");
 			break;
 		case PROBLEM_VERSION:
-			snprintf(text, size, "it speaks protocol version %d, this member version %d",
+			snprintf(text, size, "it uses protocol version %d, this member version %d",
 					 version_of[id], MESSAGE_VERSION);
 			break;
 		case PROBLEM_UNSIGNED:
 			snprintf(text, size, "its datagrams are not authenticated");
 			break;
 		case PROBLEM_KEY:
-			snprintf(text, size, "its key differs: this member has none with that id");
+			snprintf(text, size, "it signs with a key id that this member does not have");
 			break;
 		case PROBLEM_NO_KEY:
 			snprintf(text, size, "it authenticates its datagrams, and this member has no key");
 			break;
 		case PROBLEM_TAG:
-			snprintf(text, size, "its key differs, and has the same id");
+			snprintf(text, size, "it has a different key with the same id");
 			break;
 		case PROBLEM_NODE_ID:
-			snprintf(text, size, "it says that it is node %d%s", claim_of[id],
-					 raft != NULL && claim_of[id] == raft->config.node_id ? ", which is this one" : "");
+			snprintf(text, size, "it identifies itself as node %d%s", claim_of[id],
+					 raft != NULL && claim_of[id] == raft->config.node_id ? ", which is this node" : "");
 			break;
 		case PROBLEM_NOT_IN_LIST:
-			snprintf(text, size, "it says that it is a node that is not in the list");
+			snprintf(text, size, "it identifies itself as a node that is not in the member list");
 			break;
 		case PROBLEM_TAKEN_FOR:
-			snprintf(text, size, "it takes this member for node %d", taken_for[id]);
+			snprintf(text, size, "it addresses this member as node %d", taken_for[id]);
 			break;
 		case PROBLEM_CLAIMED:
-			snprintf(text, size, "%s says that it is this member", claimed_by[id]);
+			snprintf(text, size, "%s uses the node id of this member", claimed_by[id]);
 			break;
 		case PROBLEM_TWIN:
-			snprintf(text, size, "two servers run as this member");
+			snprintf(text, size, "two servers run with the node id of this member");
 			break;
 		case PROBLEM_KINDS:
 			break;
@@ -119,7 +119,7 @@ hint_for(ProblemKind kind)
 		case PROBLEM_NODE_ID:
 		case PROBLEM_CLAIMED:
 		case PROBLEM_TWIN:
-			return "Check that no two servers use the same pg_leader.node_id, and that none is a copy of another one.";
+			return "Check that no two servers use the same pg_leader.node_id, for example after one was copied.";
 		default:
 			return "Check that pg_leader.secret_file holds the same keys on all members, and that all have reloaded it.";
 	}
@@ -140,9 +140,9 @@ note(int32_t id, ProblemKind kind, const char *dropped_as)
 	describe(NULL, id, kind, words, sizeof(words));
 	ereport(LOG,
 			(is_of_another(kind) ?
-				 errmsg("pg_leader: dropped a datagram in the name of node %d: %s", id, dropped_as) :
+				 errmsg("pg_leader: dropped a datagram that names node %d: %s", id, dropped_as) :
 				 errmsg("pg_leader: dropped a datagram from the address of node %d: %s", id, dropped_as),
-			 errdetail("Node %d: %s.  Others for the same reason are counted in pg_leader_stat_drops and logged at most once a minute.",
+			 errdetail("Node %d: %s.  This is logged at most once a minute; pg_leader_stat_drops counts all.",
 					   id, words),
 			 errhint("%s", hint_for(kind))));
 }
@@ -244,7 +244,7 @@ log_other_list(const Raft *raft, int32_t id, uint64_t now)
 {
 	if (once_a_minute(&problems[id][PROBLEM_LIST].logged_at, now))
 		ereport(LOG,
-				(errmsg("pg_leader: node %d has another member list", id),
+				(errmsg("pg_leader: node %d has a different member list", id),
 				 errdetail("The digest of its list is %016llx, that of this node's is %016llx.",
 						   (unsigned long long) raft->peers[id].list_digest,
 						   (unsigned long long) raft->config.list_digest),
@@ -267,7 +267,7 @@ problem_describe(const Raft *raft, int32_t node_id, char *text, size_t size)
 		return;
 	now = clock_now();
 
-	/* As pg_leader_peers.reachable; who greets in vain does so far more often. */
+	/* As pg_leader_peers.reachable; who greets without an answer does so far more often. */
 	limit = shared_reachable_for(&raft->config.timeouts);
 	is_heard = peer->heard_at != 0 && now - peer->heard_at <= limit;
 	if (other_list && is_heard)

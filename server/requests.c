@@ -96,9 +96,9 @@ pg_leader_admit(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this member does not abstain"),
-				 errhint("There is nothing to admit it to: it votes already.")));
+				 errhint("It votes already; there is nothing to do.")));
 	ereport(LOG,
-			(errmsg("pg_leader: role \"%s\" gave the word to admit this member",
+			(errmsg("pg_leader: role \"%s\" called pg_leader_admit()",
 					GetUserNameFromId(GetUserId(), false))));
 	PG_RETURN_VOID();
 }
@@ -141,7 +141,7 @@ refuse_transfer(RaftTransferResult result, int32_t target)
 		case RAFT_TRANSFER_TO_SELF:
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("node %d is this member, which leads already", target)));
+					 errmsg("node %d is this member, which is already the leader", target)));
 			break;
 		case RAFT_TRANSFER_UNKNOWN_NODE:
 			ereport(ERROR,
@@ -153,13 +153,13 @@ refuse_transfer(RaftTransferResult result, int32_t target)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("node %d does not answer", target),
-					 errhint("Choose another member, or none for the best one.")));
+					 errhint("Choose another member, or omit the target.")));
 			break;
 		case RAFT_TRANSFER_CANNOT_LEAD:
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("node %d cannot lead", target),
-					 errdetail("It abstains, pg_leader.candidate is off there, or its member list is another one.")));
+					 errdetail("It abstains, pg_leader.candidate is off there, or it has a different member list.")));
 			break;
 		case RAFT_TRANSFER_BEHIND:
 			ereport(ERROR,
@@ -175,7 +175,7 @@ refuse_transfer(RaftTransferResult result, int32_t target)
 		case RAFT_TRANSFER_NO_TARGET:
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("there is no other member that could lead"),
+					 errmsg("no other member can lead"),
 					 errhint("pg_leader_peers shows which members are reachable and may lead.")));
 			break;
 		case RAFT_TRANSFER_STARTED:
@@ -218,7 +218,7 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 				PG_RETURN_INT32(status.leader_id);
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the leadership came back to this member"),
+					 errmsg("the hand-over failed, and this member was elected again"),
 					 errdetail("It gave up term " UINT64_FORMAT " and was elected in term " UINT64_FORMAT ".",
 							   (uint64) answer.term, (uint64) status.term)));
 		}
@@ -228,7 +228,7 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 					 errmsg("timed out while waiting for the new leader"),
 					 errdetail("This member gave up the leadership of term " UINT64_FORMAT ". %s",
 							   (uint64) answer.term, describe_leader()),
-					 errhint("An election follows by itself; see pg_leader_status.")));
+					 errhint("A new leader is elected automatically; see pg_leader_status.")));
 		shared_wait(deadline);
 	}
 }

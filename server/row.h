@@ -142,7 +142,7 @@ require_columns(const Row *row, TupleDesc descriptor)
 	if (row->n < descriptor->natts)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this server runs an older version of the pg_leader library than its objects are of"),
+				 errmsg("the pg_leader library of this server is older than the objects of the extension"),
 				 errhint("Install the new version of pg_leader on this server, and restart it.")));
 }
 

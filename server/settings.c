@@ -44,7 +44,7 @@ check_cluster(char **newval, void **extra, GucSource source)
 	}
 	if (!cluster_parse(*newval, cluster, &words))
 	{
-		GUC_check_errdetail("The member list cannot be used: %s.", words.error);
+		GUC_check_errdetail("Invalid member list: %s.", words.error);
 		GUC_check_errhint("%s", words.hint);
 		compat_guc_free(cluster);
 		return false;
@@ -160,7 +160,7 @@ define_membership(void)
 							   "",
 							   PGC_POSTMASTER, 0, check_listen_address, NULL, NULL);
 	DefineCustomStringVariable("pg_leader.state_directory",
-							   "Sets where term and vote are kept.",
+							   "Sets the directory of the state file.",
 							   "A relative path is below the data directory.",
 							   &settings.state_directory,
 							   "pg_leader",
@@ -172,7 +172,7 @@ define_membership(void)
 	 * to the default, and that would be a member without authentication.
 	 */
 	DefineCustomStringVariable("pg_leader.secret_file",
-							   "Sets the file with the keys that members authenticate their datagrams with.",
+							   "Sets the file with the keys for authenticating datagrams.",
 							   "A relative path is below the data directory. Empty means no authentication.",
 							   &settings.secret_file,
 							   "",
@@ -189,13 +189,13 @@ static void
 define_timing(void)
 {
 	DefineCustomIntVariable("pg_leader.min_timeout",
-							"Sets the shortest time without a leader before an election.",
-							"Also how long a leader's lease is, before drift is taken off.",
+							"Sets the minimum election timeout.",
+							"Also the length of a leader's lease, before it is shortened by pg_leader.max_clock_drift.",
 							&settings.min_timeout,
 							200, 5, 600000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_leader.max_timeout",
-							"Sets the longest time without a leader before an election.",
+							"Sets the maximum election timeout.",
 							"Must be above pg_leader.min_timeout.",
 							&settings.max_timeout,
 							400, 6, 600000,
@@ -207,13 +207,13 @@ define_timing(void)
 							50, 1, 60000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomRealVariable("pg_leader.max_clock_drift",
-							 "Sets how far the rate of each member's clock may be off from true time.",
-							 "A fraction; leases are shortened by it.",
+							 "Sets the maximum error of the rate of each member's clock.",
+							 "A fraction; leases are shortened accordingly.",
 							 &settings.max_clock_drift,
 							 0.10, 0.0, 0.5,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_leader.log_messages",
-							 "Logs each datagram that the election gets or sends.",
+							 "Logs each datagram that the election receives or sends.",
 							 NULL,
 							 &settings.log_messages,
 							 false,
@@ -230,7 +230,7 @@ define_notification(void)
 							   "",
 							   PGC_SIGHUP, 0, notify_check_command, NULL, NULL);
 	DefineCustomIntVariable("pg_leader.notify_timeout",
-							"Sets how long pg_leader.notify_command may run before it is ended.",
+							"Sets how long pg_leader.notify_command may run before it is terminated.",
 							NULL,
 							&settings.notify_timeout,
 							10000, 100, 600000,
@@ -289,7 +289,7 @@ settings_config(RaftConfig *config, Words *words)
 	if (cluster_member(cluster, settings.node_id) == NULL)
 	{
 		snprintf(words->error, WORDS_SIZE,
-				 "pg_leader.node_id is %d, and pg_leader.cluster has no such member",
+				 "pg_leader.node_id is %d, which is not in pg_leader.cluster",
 				 settings.node_id);
 		snprintf(words->hint, WORDS_SIZE,
 				 "Members without explicit ids are numbered from 0 by position.");

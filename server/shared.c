@@ -190,7 +190,7 @@ read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("could not read the state of pg_leader"),
-			 errdetail("Its worker has been in the middle of writing it for about a second."),
+			 errdetail("The worker has not finished writing it for about a second."),
 			 errhint("Check whether the worker process is stopped.")));
 }
 

@@ -63,7 +63,7 @@ typedef struct SharedStatus
 	RaftAbstain	 abstaining;
 	uint64_t	 abstain_until; /* 0: still waits for answers */
 	uint64_t	 abstain_peers; /* bit i: it waits for i's answer */
-	bool		 abstain_word;	/* it waits for the operator's word */
+	bool		 abstain_word;	/* it waits for pg_leader_admit() */
 	uint64_t	 promise_until;
 	uint64_t	 boot;
 	bool		 may_lead;

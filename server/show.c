@@ -109,7 +109,7 @@ show_reason(const RaftEvent *event, char *reason, size_t size)
 	/* a member that stood still itself has heard nobody, and was not heard, meanwhile */
 	if (is_silence && statistics_woke_late() > 0)
 	{
-		used = log_append(reason, size, strlen(reason), "; this worker itself woke up " UINT64_FORMAT " ms late",
+		used = log_append(reason, size, strlen(reason), "; this worker woke up " UINT64_FORMAT " ms late",
 						  (uint64) (statistics_woke_late() / 1000));
 	}
 	if ((is_silence || event->reason == RAFT_NOT_ELECTED) && statistics_saved_slowly(&timeouts) > 0)
@@ -158,7 +158,7 @@ show_end(uint64_t now)
 	char reason[SHARED_REASON_SIZE];
 
 	snprintf(reason, sizeof(reason), "the worker ended: %s",
-			 cause != NULL ? cause : "an error, see the server's log");
+			 cause != NULL ? cause : "an error, see the server log");
 	add_event(RAFT_FOLLOWER, status.term, RAFT_NONE, lease.start,
 			  lease.start != 0 ? Min(lease.until, now) : 0, reason);
 	lease.start = 0;
@@ -204,7 +204,7 @@ add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *
 				  ended->start, ended->until, "the lease ended");
 	if (!begin_told)
 		add_event(status.role, status.term, status.leader_id,
-				  begun->start, 0, "a majority has acknowledged: the lease begins");
+				  begun->start, 0, "a majority has acknowledged: the lease starts");
 }
 
 /* ---- the show of save, show, send ---- */

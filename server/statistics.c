@@ -276,20 +276,20 @@ describe_cause(const CloseHeartbeat *close, uint64_t others, char *text, size_t 
 
 	text[0] = '\0';
 	if (close->woke_late > 0)
-		n = log_append(text, size, n, " This worker itself woke up " UINT64_FORMAT " ms late.",
+		n = log_append(text, size, n, " This worker woke up " UINT64_FORMAT " ms late.",
 					   (uint64) (close->woke_late / 1000));
 	if (close->saved_slowly > 0)
 		n = log_append(text, size, n, " Saving term and vote has taken this worker " UINT64_FORMAT " ms.",
 					   (uint64) (close->saved_slowly / 1000));
 	if (close->waiting > 0)
-		n = log_append(text, size, n, " %u more were waiting behind it.", close->waiting);
+		n = log_append(text, size, n, " %u more were queued behind it.", close->waiting);
 	if (close->missing > 0)
-		n = log_append(text, size, n, " " UINT64_FORMAT " in between did not arrive.",
+		n = log_append(text, size, n, " " UINT64_FORMAT " in between were lost.",
 					   (uint64) close->missing);
 	if (n == 0)
-		n = log_append(text, size, n, " None in between was lost: it was sent late, or the network held it up.");
+		n = log_append(text, size, n, " None in between was lost: it was sent late, or delayed by the network.");
 	if (others > 0)
-		(void) log_append(text, size, n, " " UINT64_FORMAT " such heartbeats since the last warning were only counted.",
+		(void) log_append(text, size, n, " " UINT64_FORMAT " such heartbeats since the last warning were not logged.",
 						  (uint64) others);
 }
 
@@ -304,12 +304,12 @@ warn_of_close_heartbeat(void)
 	describe_cause(close, not_told - 1, cause, sizeof(cause));
 	not_told = 0;
 	ereport(WARNING,
-			(errmsg("pg_leader: a heartbeat from node %d came " UINT64_FORMAT " ms after the one before, %s this member's timeout of " UINT64_FORMAT " ms",
+			(errmsg("pg_leader: a heartbeat from node %d came " UINT64_FORMAT " ms after the previous one, %s this member's timeout of " UINT64_FORMAT " ms",
 					close->leader_id, (uint64) (close->gap / 1000),
 					close->gap < close->timeout ? "close to" : "later than",
 					(uint64) (close->timeout / 1000)),
 			 errdetail_internal("%s", cause + 1),
-			 errhint("If this goes on: where workers wake up late, relieve the machine; where saves take long, look at the disk of pg_leader.state_directory; where heartbeats get lost or are held up, look at the network; or raise pg_leader.min_timeout and pg_leader.max_timeout on all members.")));
+			 errhint("If this persists, reduce the load of machines whose workers wake up late, check the disk of pg_leader.state_directory if saves take long, check the network if heartbeats are lost or delayed, or raise pg_leader.min_timeout and pg_leader.max_timeout on all members.")));
 }
 
 static void

@@ -279,30 +279,30 @@ pg_leader_get_stat_messages(PG_FUNCTION_ARGS)
  * here has NULL in the view, which a test notices.
  */
 static const char *const transport_drop_meaning[TRANSPORT_DROPS] = {
-	[TRANSPORT_DROP_MALFORMED] = "not a datagram of pg_leader, or spoiled on its way",
-	[TRANSPORT_DROP_VERSION] = "the member speaks another version of the protocol",
+	[TRANSPORT_DROP_MALFORMED] = "not a datagram of pg_leader, or corrupted in transit",
+	[TRANSPORT_DROP_VERSION] = "the member uses another version of the protocol",
 	[TRANSPORT_DROP_CLUSTER] = "sent with another pg_leader.cluster_name",
 	[TRANSPORT_DROP_UNKNOWN_NODE] = "its sender has an id that is not in pg_leader.cluster",
 	[TRANSPORT_DROP_UNRESOLVED] = "its sender's name is not resolved yet, or leads elsewhere and is looked up again",
 	[TRANSPORT_DROP_SOURCE] = "came from another address or port than its sender has in pg_leader.cluster",
 	[TRANSPORT_DROP_UNSIGNED] = "not signed, and this member has a pg_leader.secret_file",
 	[TRANSPORT_DROP_KEY] = "signed with a key that is not in pg_leader.secret_file",
-	[TRANSPORT_DROP_TAG] = "the signature is wrong: another key with the same id, spoiled, or forged",
-	[TRANSPORT_DROP_QUEUE_MEMBER] = "more came with a member's address than there was room for: a flood, or the worker stood still",
-	[TRANSPORT_DROP_QUEUE_OTHERS] = "more came from strangers than there was room for: a flood",
+	[TRANSPORT_DROP_TAG] = "the signature is wrong: a different key with the same id, corrupted, or forged",
+	[TRANSPORT_DROP_QUEUE_MEMBER] = "the queue overflowed with datagrams from a member's address: a flood, or the worker was stopped",
+	[TRANSPORT_DROP_QUEUE_OTHERS] = "the queue overflowed with datagrams from other addresses: a flood",
 };
 
 static const char *const raft_drop_meaning[RAFT_OUTCOMES] = {
-	[RAFT_DROP_UNKNOWN_NODE] = "names a sender or receiver that cannot be",
+	[RAFT_DROP_UNKNOWN_NODE] = "names an invalid sender or receiver",
 	[RAFT_DROP_IMPOSSIBLE] = "holds values that no member can have sent",
 	[RAFT_DROP_ECHO] = "sent to an earlier start of this member; normal after a restart",
 	[RAFT_DROP_OLD_START] = "sent by an earlier start of its sender; normal after its restart",
 	[RAFT_DROP_TWIN] = "two servers run with the node id of its sender",
-	[RAFT_DROP_SEEN] = "came twice, or far too late, through the network or from somebody who recorded it",
-	[RAFT_DROP_GREETED] = "greetings of that kind are answered once in half a heartbeat interval",
-	[RAFT_DROP_NOT_GREETED] = "its sender has not answered this start's greeting yet; normal for a moment",
-	[RAFT_DROP_OTHER_LIST] = "its sender has another member list",
-	[RAFT_DROP_STALE] = "answers what is over or was overtaken; normal around elections",
+	[RAFT_DROP_SEEN] = "duplicated or delayed by the network, or replayed",
+	[RAFT_DROP_GREETED] = "answers to greetings of each kind are limited to one per half heartbeat interval",
+	[RAFT_DROP_NOT_GREETED] = "the handshake with its sender is not complete; normal for a moment",
+	[RAFT_DROP_OTHER_LIST] = "its sender has a different member list",
+	[RAFT_DROP_STALE] = "outdated or overtaken; normal around elections",
 	[RAFT_DROP_SECOND_LEADER] = "a heartbeat of a second leader in a term; must never happen",
 };
 

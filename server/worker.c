@@ -77,7 +77,7 @@ is_running(void)
 }
 
 /*
- * A broken invariant of the layers below ends the worker, which then starts from
+ * A assertion failed: of the layers below ends the worker, which then starts from
  * disk; the C library's own way would crash the whole server.  The linker puts
  * this in the place of __assert_fail (see Makefile).
  */
@@ -92,7 +92,7 @@ __wrap___assert_fail(const char *assertion, const char *file,
 		shared_end_lease();
 	ereport(FATAL,
 			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg("pg_leader: broken invariant \"%s\" in %s, %s:%u",
+			 errmsg("pg_leader: assertion failed: \"%s\" in %s, %s:%u",
 					assertion, function, file, line),
 			 errhint("This is a bug in pg_leader; please report it.")));
 	abort(); /* not reached */
@@ -137,8 +137,8 @@ cause_of_sigterm(void)
 	if (asked_by == PostmasterPid)
 		return "server is stopping";
 	if (asked_by == 0)
-		return "the worker was told to end";
-	snprintf(cause, sizeof(cause), "process %d told the worker to end", (int) asked_by);
+		return "the worker received SIGTERM";
+	snprintf(cause, sizeof(cause), "process %d sent SIGTERM to the worker", (int) asked_by);
 	return cause;
 }
 
@@ -175,8 +175,8 @@ host_save(Member *member)
 		ereport(FATAL,
 				(errcode(ERRCODE_IO_ERROR),
 				 errmsg("pg_leader: could not save term and vote: %s", words.error),
-				 errdetail("What depends on them was neither shown nor sent."),
-				 errhint("The worker starts again from what the disk holds.")));
+				 errdetail("Nothing that depends on them was published or sent."),
+				 errhint("The worker restarts from its state file.")));
 	}
 	statistics_save(&home.config.timeouts, clock_now() - began);
 	return MEMBER_SAVED;
@@ -459,8 +459,8 @@ reload_secret(void)
 	}
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIG_FILE_ERROR),
-			 home.secret.keys.n > 0 ? errmsg("pg_leader: keeps the keys that it had: %s", words.error) :
-									  errmsg("pg_leader: goes on without authentication, as it was: %s", words.error),
+			 home.secret.keys.n > 0 ? errmsg("pg_leader: new keys are not usable, keeping the old ones: %s", words.error) :
+									  errmsg("pg_leader: the new secret file is not usable, authentication stays off: %s", words.error),
 			 errhint("%s Then reload again.", words.hint)));
 }
 
@@ -478,7 +478,7 @@ reload_settings(void)
 	if (wrong != NULL)
 		ereport(WARNING,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("pg_leader: keeps the timeouts that it had: %s", wrong),
+				 errmsg("pg_leader: new timeouts are not usable, keeping the old ones: %s", wrong),
 				 errhint("Correct the pg_leader settings and reload again.")));
 	else if (memcmp(&wanted.timeouts, &home.config.timeouts, sizeof(wanted.timeouts)) != 0)
 	{

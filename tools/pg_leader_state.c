@@ -159,7 +159,7 @@ print_file(const char *path)
 	{
 		printf("verdict: %s\n", store_verdict_name(verdict));
 		fflush(stdout);
-		return complain("This is no state file of pg_leader, or it was cut off.",
+		return complain("This is not a state file of pg_leader, or it was truncated.",
 						"\"%s\" has %s%zu bytes instead of %d", path,
 						length > STORE_FILE_SIZE ? "at least " : "", length, STORE_FILE_SIZE);
 	}
@@ -236,7 +236,7 @@ print_events(const char *path)
 		verdict = journal_scan(journal_image, length, NULL, events, &n_events, &n_bad, &found);
 	}
 	if (verdict > JOURNAL_TORN)
-		return complain("This is no journal of pg_leader, or it was damaged.", "\"%s\" is %s", path,
+		return complain("This is not a journal of pg_leader, or it is damaged.", "\"%s\" is %s", path,
 						journal_verdict_name(verdict));
 	for (int i = 0; i < n_events; i++)
 		print_event(&events[i]);
@@ -320,9 +320,9 @@ write_first(const Options *options)
 	long		  id;
 
 	if (options->events)
-		return complain("A journal is begun by the server.", "--new and --events exclude each other");
+		return complain("The server creates the journal.", "--new and --events exclude each other");
 	if (options->node_id == NULL || options->cluster == NULL)
-		return complain("Give both as they stand in the server's settings.",
+		return complain("Use the values of pg_leader.node_id and pg_leader.cluster.",
 						"--new needs --node-id and --cluster");
 	id = strtol(options->node_id, &end, 10);
 	if (options->node_id[0] < '0' || options->node_id[0] > '9' || *end != '\0' ||
@@ -363,7 +363,7 @@ write_first(const Options *options)
 		   cluster.n_members);
 	if (geteuid() == 0)
 		fprintf(stderr,
-				"%s: warning: the file is root's, and no PostgreSQL server runs as root\n"
+				"%s: warning: the file is owned by root, and PostgreSQL does not run as root\n"
 				"%s: hint: give it and its directory to the user that the server runs as, with chown\n",
 				PROGRAM, PROGRAM);
 	return EXIT_SUCCESS;

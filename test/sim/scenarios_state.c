@@ -417,7 +417,7 @@ list_changed_member_by_member(World *w)
 		node_set_list(n, BIT(size) - 1);
 		append_member(w, size);
 	}
-	/* 5 to 3: the two are stopped, the others need the operator's word. */
+	/* 5 to 3: the two are stopped, the others need pg_leader_admit(). */
 	node_crash(w, 3, false);
 	node_crash(w, 4, false);
 	for (int i = 0; i < 3; i++)

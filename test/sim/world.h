@@ -61,54 +61,54 @@ typedef enum CrashPoint
  * are about a third of what was measured, so that they notice a fault that does
  * not happen any more, and not a mix that has shifted a little.
  */
-#define COVERAGE(ITEM)                                            \
-	ITEM(STEPS, "steps", 4700000)                                 \
-	ITEM(ELECTIONS_WON, "elections won", 1900)                    \
-	ITEM(ELECTIONS_LOST, "elections lost", 580)                   \
-	ITEM(SPLIT_VOTES, "split votes", 130)                         \
-	ITEM(VOTES_REFUSED, "votes refused", 3500)                    \
-	ITEM(PRE_VOTES_REFUSED, "pre-votes refused", 72000)           \
-	ITEM(QUORUM_LOST, "leaders without a quorum", 620)            \
-	ITEM(LEASES_EXPIRED, "leases expired", 2000)                  \
-	ITEM(TRANSFERS, "transfers begun", 610)                       \
-	ITEM(STANDS_ABOVE, "members that came back ahead", 16)        \
-	ITEM(CRASH_IDLE, "crashes between steps", 1500)               \
-	ITEM(CRASH_BEFORE_SAVE, "crashes before a save", 94)          \
-	ITEM(CRASH_TORN_SAVE, "crashes that tear a save", 93)         \
-	ITEM(CRASH_BEFORE_SHOW, "crashes between save and show", 93)  \
-	ITEM(CRASH_MID_SEND, "crashes in the middle of sending", 85)  \
-	ITEM(REBOOTS, "reboots", 750)                                 \
-	ITEM(STARTS, "starts", 4900)                                  \
-	ITEM(STOPS, "graceful stops", 540)                            \
-	ITEM(PAUSES, "pauses", 2300)                                  \
-	ITEM(SLOW_SAVES, "slow saves", 320)                           \
-	ITEM(SAVES_FAILED, "saves failed", 120)                       \
-	ITEM(READ_LATE, "datagrams that waited in a buffer", 76000)   \
-	ITEM(OVERFLOWS, "datagrams that found a buffer full", 100)    \
-	ITEM(LOST, "datagrams lost", 160000)                          \
-	ITEM(CUT, "datagrams on a cut link", 1200000)                 \
-	ITEM(DUPLICATED, "datagrams duplicated", 30000)               \
-	ITEM(DELAYED, "datagrams delayed past others", 30000)         \
-	ITEM(CLOGGED, "datagrams on a clogged link", 9400)            \
-	ITEM(REPLAYED, "datagrams replayed", 51000)                   \
-	ITEM(FLIPPED, "datagrams with a bit flipped", 10000)          \
-	ITEM(DROPPED_ECHO, "drops: meant for another start", 39000)   \
-	ITEM(DROPPED_STALE, "drops: stale answers", 54000)            \
-	ITEM(DROPPED_SEEN, "drops: seen before or too late", 50000)   \
-	ITEM(DROPPED_GREETED, "drops: greeted again too soon", 10000) \
-	ITEM(DROPPED_OLD_START, "drops: of an earlier start", 5000)   \
-	ITEM(PARTITIONS, "partitions", 1200)                          \
-	ITEM(WIPES, "state files wiped", 240)                         \
-	ITEM(OLD_COPIES, "old copies restored", 33)                   \
-	ITEM(ROTS, "slots rotten", 230)                               \
-	ITEM(ABSTAIN_BEGUN, "abstainings begun", 1200)                \
-	ITEM(ABSTAIN_ENDED, "abstainings ended", 750)                 \
-	ITEM(RELOADS, "timeouts reloaded", 680)                       \
-	ITEM(CLOCKS, "clock rates changed", 1800)                     \
-	ITEM(POSITIONS, "positions risen", 1900)                      \
-	ITEM(CANDIDATE, "may_lead switched", 360)                     \
-	ITEM(LISTS, "member lists appended", 190)                     \
-	ITEM(CALMS, "calm windows (L)", 1700)                         \
+#define COVERAGE(ITEM)                                                \
+	ITEM(STEPS, "steps", 4700000)                                     \
+	ITEM(ELECTIONS_WON, "elections won", 1900)                        \
+	ITEM(ELECTIONS_LOST, "elections lost", 580)                       \
+	ITEM(SPLIT_VOTES, "split votes", 130)                             \
+	ITEM(VOTES_REFUSED, "votes refused", 3500)                        \
+	ITEM(PRE_VOTES_REFUSED, "pre-votes refused", 72000)               \
+	ITEM(QUORUM_LOST, "leaders without a quorum", 620)                \
+	ITEM(LEASES_EXPIRED, "leases expired", 2000)                      \
+	ITEM(TRANSFERS, "transfers begun", 610)                           \
+	ITEM(STANDS_ABOVE, "members that came back ahead", 16)            \
+	ITEM(CRASH_IDLE, "crashes between steps", 1500)                   \
+	ITEM(CRASH_BEFORE_SAVE, "crashes before a save", 94)              \
+	ITEM(CRASH_TORN_SAVE, "crashes that tear a save", 93)             \
+	ITEM(CRASH_BEFORE_SHOW, "crashes between save and show", 93)      \
+	ITEM(CRASH_MID_SEND, "crashes in the middle of sending", 85)      \
+	ITEM(REBOOTS, "reboots", 750)                                     \
+	ITEM(STARTS, "starts", 4900)                                      \
+	ITEM(STOPS, "graceful stops", 540)                                \
+	ITEM(PAUSES, "pauses", 2300)                                      \
+	ITEM(SLOW_SAVES, "slow saves", 320)                               \
+	ITEM(SAVES_FAILED, "saves failed", 120)                           \
+	ITEM(READ_LATE, "datagrams that waited in a buffer", 76000)       \
+	ITEM(OVERFLOWS, "datagrams that found a buffer full", 100)        \
+	ITEM(LOST, "datagrams lost", 160000)                              \
+	ITEM(CUT, "datagrams on a cut link", 1200000)                     \
+	ITEM(DUPLICATED, "datagrams duplicated", 30000)                   \
+	ITEM(DELAYED, "datagrams delayed past others", 30000)             \
+	ITEM(CLOGGED, "datagrams on a clogged link", 9400)                \
+	ITEM(REPLAYED, "datagrams replayed", 51000)                       \
+	ITEM(FLIPPED, "datagrams with a bit flipped", 10000)              \
+	ITEM(DROPPED_ECHO, "drops: meant for another start", 39000)       \
+	ITEM(DROPPED_STALE, "drops: stale answers", 54000)                \
+	ITEM(DROPPED_SEEN, "drops: seen before or too late", 50000)       \
+	ITEM(DROPPED_GREETED, "drops: greeting repeated too soon", 10000) \
+	ITEM(DROPPED_OLD_START, "drops: of an earlier start", 5000)       \
+	ITEM(PARTITIONS, "partitions", 1200)                              \
+	ITEM(WIPES, "state files wiped", 240)                             \
+	ITEM(OLD_COPIES, "old copies restored", 33)                       \
+	ITEM(ROTS, "slots rotten", 230)                                   \
+	ITEM(ABSTAIN_BEGUN, "abstainings begun", 1200)                    \
+	ITEM(ABSTAIN_ENDED, "abstainings ended", 750)                     \
+	ITEM(RELOADS, "timeouts reloaded", 680)                           \
+	ITEM(CLOCKS, "clock rates changed", 1800)                         \
+	ITEM(POSITIONS, "positions risen", 1900)                          \
+	ITEM(CANDIDATE, "may_lead switched", 360)                         \
+	ITEM(LISTS, "member lists appended", 190)                         \
+	ITEM(CALMS, "calm windows (L)", 1700)                             \
 	ITEM(EDGES, "windows of disturbance at the edge (B)", 310)
 
 #define COVERAGE_NAME(name, text, floor) COVER_##name,

@@ -544,16 +544,16 @@ sub statements
 # things at the same time.
 my $REFUSED = join('|',
 	'this member is not the leader',
-	'node \d is this member, which leads already',
+	'node \d is this member, which is already the leader',
 	'node \d does not answer',
 	'node \d cannot lead',
 	'node \d is still bound by a promise to an earlier leader',
 	'the members that could lead are still bound by a promise to an earlier leader',
-	'there is no other member that could lead');
+	'no other member can lead');
 
 # It did, or there is no telling.
 my $TRIED = join('|',
-	'the leadership came back to this member',
+	'the hand-over failed, and this member was elected again',
 	'timed out while waiting for the new leader');
 
 # Its member is paused or starts again, or it has been killed or stopped.

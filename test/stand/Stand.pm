@@ -259,7 +259,7 @@ sub suspicious_lines
 		my ($pid) = $line =~ /\(PID (\d+)\)/ ? $1 : $line =~ /\[(\d+)\]/;
 		my %may_be = map { ($_ => defined $pid && $expected->{"$_ $pid"}) } qw(KILL TERM save);
 
-		next unless $line =~ /broken invariant|PANIC:|TRAP:|terminated by signal|exited with exit code|could not save/;
+		next unless $line =~ /assertion failed:|PANIC:|TRAP:|terminated by signal|exited with exit code|could not save/;
 		next if $line =~ /was terminated by signal 9\b/ && $may_be{KILL};
 		next if $line =~ /exited with exit code 1$/ && ($stops || $may_be{TERM} || $may_be{save});
 		next if $line =~ /could not save/ && $may_be{save};

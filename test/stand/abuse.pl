@@ -32,9 +32,9 @@ my %expected = (
 	badtag => [ 'wrong source address', 'bad tag' ],
 	near => [ 'wrong source address', 'bad tag' ],
 	greeting => [ 'wrong source address', 'bad tag' ],
-	greeted => [ 'wrong source address', 'greeted again too soon' ],
-	replay => [ 'wrong source address', 'seen before, or far too late' ],
-	'replay of an earlier start' => [ 'wrong source address', 'not meant for this start' ]);
+	greeted => [ 'wrong source address', 'greeting repeated too soon' ],
+	replay => [ 'wrong source address', 'replayed or far too late' ],
+	'replay of an earlier start' => [ 'wrong source address', 'addressed to an earlier start' ]);
 
 # The nodes' worker, log and counters before and after "code".
 sub flooded
@@ -82,7 +82,7 @@ sub abuse
 				my ($target, $source) = @$pair;
 				my $recording = $recordings->{ Abuse::kind_for($mode) }{$target};
 				my $reason = $expected{$mode}[ $as eq 'member' ];
-				$reason = 'not meant for this start' if $mode eq 'unsigned' && $as eq 'member' && !$authentication;
+				$reason = 'addressed to an earlier start' if $mode eq 'unsigned' && $as eq 'member' && !$authentication;
 				my $what = ($authentication ? 'with a secret' : 'without') . ", $mode, "
 				  . (defined $source ? "as node $source" : 'as a stranger') . " to node $target"
 				  . ($target == $leader ? ', the leader' : '');

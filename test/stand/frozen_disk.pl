@@ -74,7 +74,7 @@ $stand->launch(1, @all);
 my ($leader, $term) = $stand->settled;
 my ($follower) = grep { $_ != $leader } @all;
 my %boot = map { $_ => value($_, BOOT) } @all;
-my $asks = qr/node $follower asks whether it could win an election after term $term: no heartbeat/;
+my $asks = qr/node $follower starts a pre-vote after term $term: no heartbeat/;
 
 # ---- frozen ----
 

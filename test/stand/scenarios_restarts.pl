@@ -38,7 +38,7 @@ $stand->scenario('leader_restarts_in_its_term', sub {
 	my @leads = grep { ($_->{role} eq 'leader' || defined $_->{lease_start}) && $_->{term} <= $term }
 	  $stand->since($started - 0.001, $leader);
 	is(scalar @leads, 0, 'it never led that term again');
-	cmp_ok($stand->value($leader, "SELECT sum(count) FROM pg_leader_stat_drops WHERE reason = 'not meant for this start'"),
+	cmp_ok($stand->value($leader, "SELECT sum(count) FROM pg_leader_stat_drops WHERE reason = 'addressed to an earlier start'"),
 		'>', 0, 'what was meant for its earlier start did arrive');
 	return ("leader $leader killed, others paused", $resumed);
 });

@@ -109,7 +109,7 @@ sub test_logs
 		'[1] LOG:  background worker "logical replication launcher" (PID 10) exited with exit code 1',
 		'[1] LOG:  starting PostgreSQL 15.1');
 	my @bad = (
-		'[7] FATAL:  pg_leader: broken invariant "x" in f, raft.c:1',
+		'[7] FATAL:  pg_leader: assertion failed: "x" in f, raft.c:1',
 		'[1] PANIC:  could not write to file',
 		'TRAP: FailedAssertion("x", File: "raft.c", Line: 1, PID: 7)',
 		'[1] LOG:  background worker "pg_leader" (PID 7) was terminated by signal 11: Segmentation fault',

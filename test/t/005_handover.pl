@@ -36,7 +36,7 @@ isnt($leader, $old, 'to nobody in particular: another one leads');
 is($answer, $leader, 'to nobody in particular: and was named');
 
 like($cluster->failure($leader, "SELECT pg_leader_transfer($leader)"),
-	qr/ERROR:  node $leader is this member, which leads already/, 'to itself');
+	qr/ERROR:  node $leader is this member, which is already the leader/, 'to itself');
 like($cluster->failure($leader, 'SELECT pg_leader_transfer(63)'),
 	qr/ERROR:  node 63 is not a member of the cluster\nHINT:  pg_leader_peers lists the members/,
 	'to a node that there is not');
@@ -105,7 +105,7 @@ $cluster->stop($stopped);
 ($leader, $term) = $cluster->wait_for_leader('candidate off: the others have a leader');
 is($leader, $third, 'candidate off: the one that may lead');
 like($cluster->failure($leader, 'SELECT pg_leader_transfer()'),
-	qr/ERROR:  there is no other member that could lead\nHINT:  pg_leader_peers/, 'candidate off: nobody to hand over to');
+	qr/ERROR:  no other member can lead\nHINT:  pg_leader_peers/, 'candidate off: nobody to hand over to');
 
 # ---- waiting for a leader ----
 

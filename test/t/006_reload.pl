@@ -49,7 +49,7 @@ foreach my $bad (
 	[ 'min equals max', { min_timeout => '3s' }, 'the minimum timeout must be below the maximum timeout' ],
 	[ 'heartbeats too rare', { heartbeat_interval => '1s' }, 'the heartbeat interval must be at most half the minimum timeout' ],
 	[ 'no lease left', { min_timeout => '20ms', max_timeout => '40ms', heartbeat_interval => '10ms', max_clock_drift => '0.5' },
-		'a lease would run out between two heartbeats' ])
+		'the lease would be shorter than the heartbeat interval' ])
 {
 	my ($what, $settings, $message) = @$bad;
 
@@ -60,8 +60,8 @@ foreach my $bad (
 		$cluster->server($node)->reload;
 		$cluster->wait_for_log($node, qr/\Q$message\E/, $offset);
 		$log = $cluster->log_of($node, $offset);
-		is(count_of('keeps the timeouts that it had', $log), 1, "$what, node $node: one message");
-		like($log, qr/WARNING:  pg_leader: keeps the timeouts that it had: \Q$message\E[^\n]*\n[^\n]*HINT:  Correct the pg_leader settings and reload again/,
+		is(count_of('new timeouts are not usable, keeping the old ones', $log), 1, "$what, node $node: one message");
+		like($log, qr/WARNING:  pg_leader: new timeouts are not usable, keeping the old ones: \Q$message\E[^\n]*\n[^\n]*HINT:  Correct the pg_leader settings and reload again/,
 			"$what, node $node: with a hint");
 		is(timeouts_of($node), '00:00:01.5 00:00:03 00:00:00.15', "$what, node $node: the timeouts are as before");
 		$cluster->set($node, min_timeout => '1500ms', max_timeout => '3s', heartbeat_interval => '150ms',

@@ -94,10 +94,10 @@ sub abstains_then_votes
 	my ($what, $reason) = @_;
 
 	$cluster->start($id);
-	$cluster->wait_until("$what: abstains no longer, after all others have answered", sub {
+	$cluster->wait_until("$what: stopped abstaining, after all others have answered", sub {
 		my $s = $cluster->status($id);
 		return $s && $s->{state} eq 'taking part' && !$s->{abstaining} &&
-			grep { $_ eq 'abstains no longer' } $cluster->reasons($id);
+			grep { $_ eq 'stopped abstaining' } $cluster->reasons($id);
 	});
 	like($cluster->log_of($id, $offset), qr/node $id [^\n]*: (?:abstains: )?\Q$reason\E/, "$what: it had abstained, and said why");
 	$cluster->wait_for_leader("$what: all agree", $cluster->ids);
@@ -131,7 +131,7 @@ joins("another node's file");
 
 down('both slots bad');
 overwrite(slot_at($_) + 40, "\xff" x 8) foreach 0, 1;
-takes_no_part('both slots bad', qr/is damaged: neither of its two records can be used/);
+takes_no_part('both slots bad', qr/is damaged: both of its records are invalid/);
 move($spare, $file) or die;
 joins('both slots bad');
 
@@ -191,7 +191,7 @@ SKIP:
 	takes_no_part('unwritable directory', qr/could not create the file .*: Permission denied/);
 	chmod 0700, $cluster->member($id)->{state_directory} or die;
 	$cluster->wait_until('unwritable directory: repaired, it makes a file, abstains and comes back',
-		sub { grep { $_ eq 'abstains no longer' } $cluster->reasons($id) });
+		sub { grep { $_ eq 'stopped abstaining' } $cluster->reasons($id) });
 	joins('unwritable directory');
 }
 
@@ -233,7 +233,7 @@ $cluster->stop($id);
 $offset = $cluster->log_size($id);
 move($spare, $file) or die;
 $cluster->forget_state($id);
-abstains_then_votes('old copy', 'the state file is older than what a peer remembers');
+abstains_then_votes('old copy', 'the state file is older than a peer remembers');
 cmp_ok($cluster->status($id)->{boot}, '>', $boot, 'old copy: it goes on above what it had been');
 
 # A copy that is one start old: the others know another start of that number.
@@ -244,7 +244,7 @@ $cluster->stop($id);
 $offset = $cluster->log_size($id);
 move($spare, $file) or die;
 $cluster->forget_state($id);
-abstains_then_votes('twin', 'a peer knows of another start with this node id');
+abstains_then_votes('twin', 'another server has run with this node id');
 
 # ---- taken away while the member runs ----
 
@@ -347,7 +347,7 @@ foreach my $member ($cluster->ids)
 # ---- while another one is down ----
 
 # All others have to answer.  Until then it does not count, so there is no
-# majority; the operator's word stands in for the answer that will not come.
+# majority; pg_leader_admit() stands in for the answer that will not come.
 down('missing, and not all answer');
 unlink $file or die;
 $cluster->stop($other);
@@ -358,10 +358,10 @@ $cluster->wait_until('not all answer: it abstains, and nobody leads', sub {
 });
 $cluster->stays('not all answer: nobody will', 3,
 	sub { !$cluster->leads($id, $leader) && $cluster->status($id)->{abstaining} });
-is($cluster->sql($id, 'SELECT pg_leader_admit()'), '', "not all answer: the operator's word");
+is($cluster->sql($id, 'SELECT pg_leader_admit()'), '', "not all answer: pg_leader_admit()");
 $cluster->wait_for_leader('admitted: one leader', $id, $leader);
-ok((grep { $_ eq 'admitted by the operator' } $cluster->reasons($id)), 'admitted: it is on record');
-ok(!$cluster->status($id)->{abstaining}, 'admitted: it abstains no longer');
+ok((grep { $_ eq 'admitted by pg_leader_admit()' } $cluster->reasons($id)), 'admitted: it is on record');
+ok(!$cluster->status($id)->{abstaining}, 'admitted: it stopped abstaining');
 $cluster->start($other);
 $cluster->wait_for_leader('admitted: all are back', $cluster->ids);
 

@@ -45,7 +45,7 @@ $cluster->start(2);
 ($leader, $term) = $cluster->wait_for_leader('the third comes: one leader');
 foreach my $id ($cluster->ids)
 {
-	$cluster->wait_until("node $id abstains no longer", sub { !$cluster->status($id)->{abstaining} });
+	$cluster->wait_until("node $id stopped abstaining", sub { !$cluster->status($id)->{abstaining} });
 }
 $cluster->check_history;
 
@@ -57,19 +57,19 @@ $cluster->wait_for_leader('two of three that have been there before: one leader'
 $cluster->check_history;
 $cluster->stop_all;
 
-# ---- the operator's word ----
+# ---- pg_leader_admit() ----
 
 $cluster = PgLeaderCluster->new('admitted', 3, blank => 1, settings => \%PgLeaderCluster::STEADY);
 $cluster->start(0, 1);
 $cluster->wait_until("node $_ abstains", sub { is_waiting($_) }) foreach 0, 1;
 is($cluster->sql(0, 'SELECT pg_leader_admit()'), '', 'the word for node 0');
-$cluster->wait_until('node 0 abstains no longer', sub { !$cluster->status(0)->{abstaining} });
+$cluster->wait_until('node 0 stopped abstaining', sub { !$cluster->status(0)->{abstaining} });
 $cluster->stays('one vote of three: nobody elects', 2, sub { !$cluster->leads(0, 1) && is_waiting(1) });
 is($cluster->sql(1, 'SELECT pg_leader_admit()'), '', 'the word for node 1');
 ($leader, $term) = $cluster->wait_for_leader('two votes of three: one leader');
 foreach my $id (0, 1)
 {
-	like($cluster->log_of($id), qr/role "\w+" gave the word to admit this member/, "node $id logs who gave the word");
+	like($cluster->log_of($id), qr/role "\w+" called pg_leader_admit\(\)/, "node $id logs who gave the word");
 	like($cluster->failure($id, 'SELECT pg_leader_admit()'),
 		qr/ERROR:  this member does not abstain\nHINT:  /, "node $id: once is enough");
 }
@@ -77,7 +77,7 @@ foreach my $id (0, 1)
 # The third comes late, and finds its way by itself.
 $cluster->start(2);
 is(($cluster->wait_for_leader('the third comes late: all agree'))[0], $leader, 'the third comes late: same leader');
-$cluster->wait_until('the third comes late: it abstains no longer', sub { !$cluster->status(2)->{abstaining} });
+$cluster->wait_until('the third comes late: it stopped abstaining', sub { !$cluster->status(2)->{abstaining} });
 $cluster->check_history;
 
 # ---- a cluster of one ----

@@ -29,7 +29,7 @@ sub nobody_yet
 
 	$cluster->wait_until("$what: they abstain and have no leader",
 		sub { !grep { !is_abstaining($_) || defined $cluster->status($_)->{leader_id} } @ids });
-	$cluster->stays("$what: and stay like this without the operator's word", 3,
+	$cluster->stays("$what: and stay like this without pg_leader_admit()", 3,
 		sub { !$cluster->leads($cluster->running) && !grep { !is_abstaining($_) } @ids });
 	like($cluster->status($_)->{abstain_waits_for}, qr/^pg_leader_admit\(\)/, "$what: node $_ says what it waits for")
 		foreach @ids;
@@ -56,7 +56,7 @@ foreach my $id (0, 1)
 	{
 		$cluster->wait_for_leader('one of three has the longer list: the others have a leader', 1, 2);
 		$cluster->wait_until('its list is seen to be another one', sub { my $p = $cluster->peers(1)->{0}; $p && $p->{reachable} && !$p->{list_matches} });
-		$cluster->wait_for_log(1, qr/pg_leader: node 0 has another member list/);
+		$cluster->wait_for_log(1, qr/pg_leader: node 0 has a different member list/);
 	}
 }
 $cluster->wait_until('two of three have the longer list: nobody leads', sub { !$cluster->leads(0, 1, 2) });
@@ -99,7 +99,7 @@ $cluster->start(0 .. 3);
 nobody_yet('one taken out', 0 .. 3);
 foreach my $id (0 .. 3)
 {
-	is($cluster->sql($id, 'SELECT pg_leader_admit()'), '', "one taken out: the operator's word on node $id");
+	is($cluster->sql($id, 'SELECT pg_leader_admit()'), '', "one taken out: pg_leader_admit() on node $id");
 }
 ($leader, $new_term) = $cluster->wait_for_leader('one taken out: one leader', 0 .. 3);
 cmp_ok($new_term, '>', $term, 'one taken out: the term goes on');
@@ -125,7 +125,7 @@ $cluster->start(0 .. 3);
 nobody_yet('one replaced', 0 .. 2);
 foreach my $id (0 .. 2)
 {
-	is($cluster->sql($id, 'SELECT pg_leader_admit()'), '', "one replaced: the operator's word on node $id");
+	is($cluster->sql($id, 'SELECT pg_leader_admit()'), '', "one replaced: pg_leader_admit() on node $id");
 }
 ($leader, $new_term) = $cluster->wait_for_leader('one replaced: one leader', 0 .. 3);
 cmp_ok($new_term, '>', $term, 'one replaced: the term goes on');

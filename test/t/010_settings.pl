@@ -80,7 +80,7 @@ takes_no_part('heartbeats too rare', 'pg_leader.heartbeat_interval = 101ms', qr/
 takes_no_part('min above max', 'pg_leader.min_timeout = 500ms', qr/minimum timeout must be below the maximum/, qr/reload or restart/);
 takes_no_part('min equals max', 'pg_leader.min_timeout = 400ms', qr/minimum timeout must be below the maximum/, qr/reload or restart/);
 takes_no_part('no lease left', "pg_leader.min_timeout = 20ms\npg_leader.heartbeat_interval = 10ms\npg_leader.max_clock_drift = 0.5",
-	qr/a lease would run out between two heartbeats/, qr/reload or restart/);
+	qr/the lease would be shorter than the heartbeat interval/, qr/reload or restart/);
 
 # Timeouts can be mended without a restart.
 $cluster->stays('bad timeouts: still', 2, sub { $cluster->status(0)->{state} =~ /^not taking part/ });
@@ -102,9 +102,9 @@ foreach my $case (
 	[ 'port 0', "pg_leader.cluster = '127.0.0.1:0'", 'pg_leader.cluster', qr/"0" is not a port/ ],
 	[ 'port 65536', "pg_leader.cluster = '127.0.0.1:65536'", 'pg_leader.cluster', qr/"65536" is not a port/ ],
 	[ 'negative port', "pg_leader.cluster = '127.0.0.1:-1'", 'pg_leader.cluster', qr/"-1" is not a port/ ],
-	[ 'two members with one address', "pg_leader.cluster = '$address, $address'", 'pg_leader.cluster', qr/the address is that of entry 1/ ],
-	[ 'two members with one id', "pg_leader.cluster = '0=127.0.0.1:1111, 0=127.0.0.1:2222'", 'pg_leader.cluster', qr/id 0 belongs to entry 1 already/ ],
-	[ 'ids on some', "pg_leader.cluster = '0=127.0.0.1:1111, 127.0.0.1:2222'", 'pg_leader.cluster', qr/it has no id, entry 1 has one/ ],
+	[ 'two members with one address', "pg_leader.cluster = '$address, $address'", 'pg_leader.cluster', qr/the address is already used by entry 1/ ],
+	[ 'two members with one id', "pg_leader.cluster = '0=127.0.0.1:1111, 0=127.0.0.1:2222'", 'pg_leader.cluster', qr/id 0 is already used by entry 1/ ],
+	[ 'ids on some', "pg_leader.cluster = '0=127.0.0.1:1111, 127.0.0.1:2222'", 'pg_leader.cluster', qr/this entry has no id, but entry 1 has one/ ],
 	[ 'id out of range', "pg_leader.cluster = '64=127.0.0.1:1111'", 'pg_leader.cluster', qr/the id must be a number from 0 to 63/ ],
 	[ 'no address', "pg_leader.cluster = '0.0.0.0:1111'", 'pg_leader.cluster', qr/is not the address of one member/ ],
 	[ 'extra comma', "pg_leader.cluster = '$address,'", 'pg_leader.cluster', qr/the entry is empty/ ],

@@ -61,8 +61,8 @@ sub says
 {
 	my ($first, $second) = @_;
 
-	return qr/pg_leader: signs its datagrams with key $first, and accepts no other/ unless defined $second;
-	return qr/pg_leader: signs its datagrams with key $first, and accepts keys $first and $second/;
+	return qr/pg_leader: signing datagrams with key $first, accepting no other/ unless defined $second;
+	return qr/pg_leader: signing datagrams with key $first, accepting keys $first and $second/;
 }
 
 # What node NODE has dropped for that reason.
@@ -185,13 +185,13 @@ foreach my $case (
 	$offset = $cluster->log_size($id);
 	$code->();
 	reload($id, qr/$message/);
-	like($cluster->log_of($id, $offset), qr/WARNING:  pg_leader: keeps the keys that it had: the secret file "\Q$file{$id}\E" $message[^\n]*\n[^\n]*HINT:  [^\n]*Then reload again\./,
+	like($cluster->log_of($id, $offset), qr/WARNING:  pg_leader: new keys are not usable, keeping the old ones: the secret file "\Q$file{$id}\E" $message[^\n]*\n[^\n]*HINT:  [^\n]*Then reload again\./,
 		"$what: the keys are kept, with a hint");
 	ok(is_authenticated($id), "$what: still authenticated");
 }
 $offset = $cluster->log_size($id);
 $cluster->set($id, secret_file => '/' . 'x' x 2000);
-reload($id, qr/WARNING:  pg_leader: keeps the keys that it had: the path of the secret file is too long/);
+reload($id, qr/WARNING:  pg_leader: new keys are not usable, keeping the old ones: the path of the secret file is too long/);
 $cluster->set($id, secret_file => $file{$id});
 is($cluster->sql($id, 'SELECT key_id FROM pg_leader_peers WHERE is_self'), 1, 'bad files: the key is the one before');
 write_keys($id, 1);

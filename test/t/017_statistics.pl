@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $cluster = PgLeaderCluster->new('statistics', 1, blank => 1, settings => \%PgLeaderCluster::STEADY);
-my $warning = qr/WARNING:  pg_leader: a heartbeat from node \d+ came \d+ ms after the one before, (?:close to|later than) this member's timeout of \d+ ms/;
+my $warning = qr/WARNING:  pg_leader: a heartbeat from node \d+ came \d+ ms after the previous one, (?:close to|later than) this member's timeout of \d+ ms/;
 my ($leader, $term, $offset);
 
 $cluster->start_with_standbys(1, 2);
@@ -103,7 +103,7 @@ $offset = $cluster->log_size($standby);
 pause_worker($standby, 2.5);
 $cluster->wait_for_log($standby, $warning, $offset);
 like($cluster->log_of($standby, $offset),
-	qr/$warning\n[^\n]*DETAIL:  This worker itself woke up \d+ ms late\. \d+ more were waiting behind it\.[^\n]*\n[^\n]*HINT:  If this goes on: /,
+	qr/$warning\n[^\n]*DETAIL:  This worker woke up \d+ ms late\. \d+ more were queued behind it\.[^\n]*\n[^\n]*HINT:  If this goes on: /,
 	'the warning names the cause, and has a hint');
 $cluster->wait_until('a late wake-up is counted', sub { stat_of($standby, 'late_wakeups') > $late_before });
 cmp_ok(stat_of($standby, 'loop_delay_max'), '>=', 400, 'and how late it was');
@@ -141,7 +141,7 @@ $close_before = stat_of($other, 'close_heartbeats');
 pause_worker($other, 2.6);
 $cluster->wait_until('below the timeout: counted', sub { stat_of($other, 'close_heartbeats') > $close_before });
 $cluster->wait_for_log($other, $warning);
-ok($cluster->log_of($other) =~ /came (\d+) ms after the one before, (close to|later than) this member's timeout of (3\d\d\d) ms\n[^\n]*DETAIL: [^\n]* \d+ more were waiting behind it\./,
+ok($cluster->log_of($other) =~ /came (\d+) ms after the previous one, (close to|later than) this member's timeout of (3\d\d\d) ms\n[^\n]*DETAIL: [^\n]* \d+ more were queued behind it\./,
 	'below the timeout: told, with what was waiting');
 is($2, $1 < $3 ? 'close to' : 'later than', "$1 ms of $3");
 

@@ -95,7 +95,7 @@ all_well('the same name');
 
 my $list = "$cluster->{list}, 3=127.0.0.1:" . PgLeaderCluster::free_udp_port();
 restart_odd(cluster => $list);
-named('another list', qr/^its member list is another one$/, undef, qr/node $odd has another member list/);
+named('another list', qr/^it has a different member list$/, undef, qr/node $odd has a different member list/);
 $cluster->wait_until('another list: it follows, and so it is heard',
 	sub { my $peers = $cluster->peers($leader); $peers && $peers->{$odd}{reachable} && !$peers->{$odd}{list_matches} });
 $cluster->stop($other);
@@ -112,8 +112,8 @@ my $copy = PgLeaderCluster->new('copy', 1, blank => 1);
 PostgreSQL::Test::Utils::system_or_bail('cp', $cluster->state_file($odd), $copy->member(0)->{state_directory});
 $copy->set(0, node_id => $odd, cluster => $cluster->{list}, listen_address => '127.0.0.2');
 $copy->start(0);
-named('a copy elsewhere', qr/^127\.0\.0\.2:$port says that it is this member$/, 'wrong source address',
-	qr/dropped a datagram in the name of node $odd: wrong source address/);
+named('a copy elsewhere', qr/^127\.0\.0\.2:$port uses the node id of this member$/, 'wrong source address',
+	qr/dropped a datagram that names node $odd: wrong source address/);
 $copy->stays('a copy elsewhere: it never leads', 2, sub { !$copy->leads(0) });
 is_deeply([ $cluster->agreed($cluster->ids) ], [ $leader, $term ], 'a copy elsewhere: the real one goes on');
 $copy->stop(0);
@@ -147,13 +147,13 @@ sub answer
 }
 
 foreach my $case (
-	[ 'another version', qr/^it speaks protocol version 9, this member version 1\b/, 'other version', 4 => "\x09" ],
+	[ 'another version', qr/^it uses protocol version 9, this member version 1\b/, 'other version', 4 => "\x09" ],
 	[ 'a key', qr/\bit authenticates its datagrams, and this member has no key/, 'unknown key', 6 => "\x05" ],
-	[ 'the id of another', qr/\bit says that it is node $other\b/, 'wrong source address', 24 => pack 'N', $other ],
-	[ 'the id of the leader', qr/\bit says that it is node $leader, which is this one/, 'wrong source address', 24 => pack 'N', $leader ],
-	[ 'an id of nobody', qr/\bit says that it is a node that is not in the list/, 'unknown node', 24 => pack 'N', 9 ],
-	[ 'for another', qr/\bit takes this member for node $other\b/, 'unknown node', 28 => pack 'N', $other ],
-	[ 'a twin', qr/\btwo servers run as this member/, 'node id used twice' ])
+	[ 'the id of another', qr/\bit identifies itself as node $other\b/, 'wrong source address', 24 => pack 'N', $other ],
+	[ 'the id of the leader', qr/\bit identifies itself as node $leader, which is this node/, 'wrong source address', 24 => pack 'N', $leader ],
+	[ 'an id of nobody', qr/\bit identifies itself as a node that is not in the member list/, 'unknown node', 24 => pack 'N', 9 ],
+	[ 'for another', qr/\bit addresses this member as node $other\b/, 'unknown node', 28 => pack 'N', $other ],
+	[ 'a twin', qr/\btwo servers run with the node id of this member/, 'duplicate node id' ])
 {
 	my ($what, $words, $reason, $at, $bytes) = @$case;
 	my $before = dropped($leader, $reason);
@@ -182,7 +182,7 @@ $cluster->wait_until('a stranger in its name: the leader says from where', sub {
 	substr($datagram, 8, 8) = $digest;
 	substr($datagram, 24, 8) = pack 'N N', $odd, $leader;
 	send($elsewhere, $datagram, 0, $target) // die $!;
-	problem($leader, $odd) eq '127.0.0.1:' . $elsewhere->sockport . ' says that it is this member';
+	problem($leader, $odd) eq '127.0.0.1:' . $elsewhere->sockport . ' uses the node id of this member';
 });
 is_deeply([ $cluster->agreed($cluster->ids) ], [ $leader, $term ], 'a stranger in its name: same leader, same term');
 all_well('after all');

@@ -43,7 +43,7 @@ my $next_library_needed = qq{DO \$\$
 BEGIN
 $next_function
 EXCEPTION WHEN undefined_function THEN
-	RAISE EXCEPTION 'this server runs an older version of the pg_leader library'
+	RAISE EXCEPTION 'the pg_leader library of this server is older than the objects of the extension'
 		USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = 'Install the new version of pg_leader on this server, restart it, and repeat the command.';
 END
@@ -259,7 +259,7 @@ my $from = PgLeaderCluster::clock_now();
 # The files are new, the server that runs is the old one.
 PgLeaderUpgrade::install($next_tree, $installations{0});
 my $failure = $cluster->failure(0, 'ALTER EXTENSION pg_leader UPDATE');
-like($failure, qr/ERROR:  this server runs an older version of the pg_leader library\nHINT:  Install the new version of pg_leader on this server, restart it, and repeat the command\./,
+like($failure, qr/ERROR:  the pg_leader library of this server is older than the objects of the extension\nHINT:  Install the new version of pg_leader on this server, restart it, and repeat the command\./,
 	'too early: ALTER EXTENSION says what is missing');
 is(version_of(0), $current, 'too early: nothing has changed');
 is(failing_on(0), '', 'too early: everything works as before');
@@ -304,7 +304,7 @@ $cluster->stop(2);
 $cluster->start(2);
 $cluster->wait_until('the old library: it takes part', sub { ($cluster->sql(2, 'SELECT pg_leader_leader_id()') // '') eq $leader });
 like($cluster->failure(2, 'SELECT * FROM pg_leader_status'),
-	qr/ERROR:  this server runs an older version of the pg_leader library than its objects are of\nHINT:  Install the new version of pg_leader on this server, and restart it\./,
+	qr/ERROR:  the pg_leader library of this server is older than the objects of the extension\nHINT:  Install the new version of pg_leader on this server, and restart it\./,
 	'the old library: a view with a column more says what is missing');
 like($cluster->failure(2, 'SELECT pg_leader_next()'), qr/could not find function "pg_leader_next" in file/,
 	'the old library: a new function is not there');

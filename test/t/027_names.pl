@@ -30,9 +30,9 @@ sub suspicion
 
 	push @found, $cluster->sql($node, <<'SQL');
 SELECT string_agg(reason, ',') FROM pg_leader_stat_drops WHERE count > 0
-AND reason IN ('wrong source address', 'node id used twice', 'second leader in a term')
+AND reason IN ('wrong source address', 'duplicate node id', 'second leader in a term')
 SQL
-	push @found, $cluster->log_of($node) =~ /(says that it is this member|same pg_leader\.node_id)/;
+	push @found, $cluster->log_of($node) =~ /(uses the node id of this member|same pg_leader\.node_id)/;
 	return join('; ', grep { defined && $_ ne '' } @found);
 }
 

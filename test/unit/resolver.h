@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_ANSWER	 "?" /* it is still being looked up */
+#define NO_ANSWER	 "?" /* it is still being resolved */
 #define SERVER_FAILS "!" /* the name server does not answer, says the resolver */
 
 typedef struct ResolverName

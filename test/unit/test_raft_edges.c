@@ -401,11 +401,11 @@ words_name_the_cause(void **state)
 	assert_string_equal(words(RAFT_QUORUM_LOST, RAFT_NONE, 400000, 8), "lost quorum: only node 3 answered in the last 400 ms");
 	assert_string_equal(words(RAFT_QUORUM_LOST, RAFT_NONE, 400000, 0), "lost quorum: nobody answered in the last 400 ms");
 	assert_string_equal(words(RAFT_HIGHER_TERM, 4, 0, 0), "higher term 18 seen from node 4");
-	assert_string_equal(words(RAFT_STANDS_ABOVE, 4, 17, 0), "node 4 is in the higher term 17: standing again above it");
+	assert_string_equal(words(RAFT_STANDS_ABOVE, 4, 17, 0), "node 4 has the higher term 17: starting an election above it");
 	assert_string_equal(words(RAFT_RESIGNED, 1, 1, 0), "handed over to node 1");
-	assert_string_equal(words(RAFT_RESIGNED, RAFT_NONE, 1, 0), "ceased to lead, with nobody fit to take over");
-	assert_string_equal(words(RAFT_RESIGNED, RAFT_NONE, 0, 0), "ceased to stand for election");
-	assert_string_equal(words(RAFT_HEARD_ALL, RAFT_NONE, 1200000, 7), "has heard nodes 0, 1 and 2, votes again in 1200 ms");
+	assert_string_equal(words(RAFT_RESIGNED, RAFT_NONE, 1, 0), "stepped down; no other member can take over");
+	assert_string_equal(words(RAFT_RESIGNED, RAFT_NONE, 0, 0), "gave up its candidacy");
+	assert_string_equal(words(RAFT_HEARD_ALL, RAFT_NONE, 1200000, 7), "received answers from nodes 0, 1 and 2, will vote again in 1200 ms");
 	assert_string_equal(words(RAFT_VOTE_WON, RAFT_NONE, 0, UINT64_MAX - 1), "a majority voted for this node: nodes 1, 2, 3, 4, 5, 6, 7, 8, 55 more and itself");
 	assert_string_equal(words(RAFT_QUORUM_LOST, RAFT_NONE, 400000, UINT64_MAX << 10), "lost quorum: only nodes 10, 11, 12, 13, 14, 15, 16, 17 and 46 more answered in the last 400 ms");
 }

@@ -212,7 +212,7 @@ rule_11_an_overtaken_answer_remembers_nothing(void **state)
 	assert_int_equal(w->node[0].disk.abstaining, RAFT_ABSTAIN_OLD_COPY);
 }
 
-/* An answer that comes after the operator's word, during the wait, counts too. */
+/* An answer that comes after pg_leader_admit(), during the wait, counts too. */
 static void
 rule_11_the_wait_begins_again_with_a_new_answer(void **state)
 {
@@ -240,7 +240,7 @@ rule_11_the_wait_begins_again_with_a_new_answer(void **state)
 	assert_true(w->node[2].disk.promise == MS(5000));
 }
 
-/* The operator's word is for the dead: a living member with another list counts. */
+/* pg_leader_admit() is for the dead: a living member with another list counts. */
 static void
 rule_11_no_word_covers_a_living_member(void **state)
 {

@@ -669,7 +669,7 @@ what_is_no_state_file_is_refused(void **state)
 	write_file(path, zero, STORE_FILE_SIZE + 1);
 	assert_refused("has at least 8193 bytes");
 	write_file(path, zero, STORE_FILE_SIZE);
-	assert_refused("neither of its two records can be used");
+	assert_refused("both of its records are invalid");
 	make_image(image, &saved, &saved);
 	write_file(path, image, sizeof(image));
 	other.node_id = 3;
