@@ -1,34 +1,10 @@
 /*
  * node/journal.c
- *	  What a member has been through, on disk: the last few hundred events.
+ *	  The journal: the last few hundred events of a member, on disk.
  *
  * See journal.h.  The first half is pure, the second half does the system calls.
  * Called by the worker, the recorder and pg_leader_state.  Must not use backend
- * symbols, log, or believe anything that it reads.
- *
- * A record, numbers in network byte order:
- *
- *	  offset size field
- *	  0      8    magic "PGLDEVNT"
- *	  8      4    format
- *	  12     4    node id
- *	  16     8    digest of the cluster's name
- *	  24     8    number of the event
- *	  32     8    wall clock
- *	  40     8    boot counter of the member
- *	  48     8    boot time
- *	  56     8    start of a lease
- *	  64     8    end of it
- *	  72     8    term
- *	  80     16   boot id of the machine
- *	  96     1    role
- *	  97     1    leader id, 255: none
- *	  98     144  reason, text that a zero ends
- *	  242    10   zero
- *	  252    4    CRC-32C of all bytes before it
- *
- * Magic, format and CRC stay where they are in every format.  A record of zeros is
- * an empty one.
+ * symbols, log, or trust anything that it reads.
  */
 #include "record.h"
 

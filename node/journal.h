@@ -1,16 +1,41 @@
 /*
  * node/journal.h
- *	  What a member has been through, on disk: the last few hundred events.
+ *	  The journal: the last few hundred events of a member, on disk.
  *
- * For people who ask afterwards why the leader changed.  Nothing of the election
- * rests on it: a journal that is missing, damaged or somebody else's is begun
- * anew, and one that cannot be written is done without.  So it is not synced: what
+ * For finding out later why the leader changed.  Elections do not need it: a journal
+ * that is missing, damaged or another member's is replaced, and a write that fails is
+ * tried again.  (Only a member that lost its state file takes its term from it.)  So it
+ * is not synced: what
  * the kernel had not yet written when the power failed is lost.  A write may wait for
  * the disk for as long as a file system is frozen: whoever writes may block.
  *
  * One file of a fixed size for each member, "node-<id>.events" beside its state
  * file, whose lock keeps a second process out.  Event number N stands in record
  * (N - 1) modulo JOURNAL_EVENTS.  Nothing is written without an event.
+ *
+ * A record, numbers in network byte order:
+ *
+ *	  offset size field
+ *	  0      8    magic "PGLDEVNT"
+ *	  8      4    format
+ *	  12     4    node id
+ *	  16     8    digest of the cluster's name
+ *	  24     8    number of the event
+ *	  32     8    wall clock
+ *	  40     8    boot counter of the member
+ *	  48     8    boot time
+ *	  56     8    start of a lease
+ *	  64     8    end of it
+ *	  72     8    term
+ *	  80     16   boot id of the machine
+ *	  96     1    role
+ *	  97     1    leader id, 255: none
+ *	  98     144  reason, text that a zero ends
+ *	  242    10   zero
+ *	  252    4    CRC-32C of all bytes before it
+ *
+ * Magic, format and CRC stay where they are in every format.  A record of zeros is
+ * an empty one.
  *
  * Called by the worker, the recorder and pg_leader_state.  No backend symbols: errors
  * come back as words.

@@ -5,30 +5,8 @@
  * The first half is pure: laying out a slot, reading one, and choosing between
  * the two of a file.  The second half does the system calls, each one checked.
  * Called by the worker and by pg_leader_state.  Must not use backend symbols,
- * log, or go easy on anything that it reads: a store that is read wrongly is a
- * vote given twice.
- *
- * A slot, numbers in network byte order:
- *
- *	  offset size field
- *	  0      8    magic "PGLDSAVE"
- *	  8      4    format
- *	  12     4    node id
- *	  16     8    digest of the cluster's name
- *	  24     8    save number
- *	  32     8    boot counter
- *	  40     8    term
- *	  48     4    voted for
- *	  52     4    list size
- *	  56     8    promise
- *	  64     8    list digest
- *	  72     4    abstaining, and why
- *	  76     48   zero
- *	  124    4    CRC-32C of all bytes before it
- *
- * Magic, format and CRC stay where they are in every format, so that a file of
- * another version can be told from a broken one.  What lies outside the slots
- * is written as zero and not looked at.
+ * log, or accept anything doubtful: a state file that is misread can lead to a second
+ * vote.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* renameat2() */
