@@ -331,7 +331,7 @@ take_result(Addresses *addresses, const Cluster *cluster, int32_t node_id, Looku
 	return take_found(addresses, cluster, node_id, heard_at, now);
 }
 
-/* See to one member whose time has come.  True if its address has changed. */
+/* Start or poll the look-up of one member.  True if its address has changed. */
 static bool
 poll_member(Addresses *addresses, const Cluster *cluster, const ClusterMember *member,
 			const uint64_t *heard_at, uint64_t now)

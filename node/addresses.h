@@ -63,7 +63,7 @@ extern bool addresses_literal(const ClusterMember *member, struct sockaddr_stora
 extern void addresses_choose_own(const LookupFound *found, struct sockaddr_storage *address);
 
 /*
- * Forget everything and take over the literal addresses.  "family" is that of
+ * Reset, and set the literal addresses.  "family" is that of
  * the socket; false, with words in error, if a literal address is of the other
  * family or two members have one address.
  */

@@ -2,8 +2,8 @@
  * node/clock.h
  *	  The one clock: microseconds since boot, suspend included.
  *
- * CLOCK_BOOTTIME and not CLOCK_MONOTONIC, because a lease must not stand still
- * while the machine sleeps; never the wall clock, because that jumps.  Called
+ * CLOCK_BOOTTIME and not CLOCK_MONOTONIC, because a lease must also expire while the
+ * machine is suspended; never the wall clock, because that jumps.  Called
  * by whatever needs the time of the election: the worker, and the backends that
  * ask whether a lease still holds.
  */

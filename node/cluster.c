@@ -244,7 +244,7 @@ parse_name(Parser *parser, ClusterMember *member)
 		label = i + 1;
 	}
 
-	/* What the resolver would silently take for an address, as 0x7f.1. */
+	/* The resolver would accept these as addresses, for example 0x7f.1. */
 	if (inet_aton(host, &ignored) != 0)
 		return fail(parser, HINT_IPV4, "\"%.64s\" is not an IPv4 address", host);
 	member->is_name = true;

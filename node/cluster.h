@@ -64,8 +64,7 @@ extern uint64_t cluster_members(const Cluster *cluster);
 extern uint64_t cluster_list_digest(const Cluster *cluster, int n);
 
 /*
- * Was the list that had so many members, and this digest, the head of this one?  Not
- * if it is the same.
+ * Is this list the given one (size, digest) with members appended?
  */
 extern bool cluster_is_appended(const Cluster *cluster, uint32_t size, uint64_t digest);
 

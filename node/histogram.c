@@ -1,6 +1,6 @@
 /*
  * node/histogram.c
- *	  How long something takes: count, sum, least, most, and a histogram.
+ *	  Histogram of durations, with count, sum, minimum and maximum.
  *
  * See histogram.h.
  */

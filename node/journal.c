@@ -50,7 +50,7 @@ journal_encode(const StoreIdentity *identity, const JournalEvent *event, uint8_t
 	record_seal(record, JOURNAL_RECORD_SIZE);
 }
 
-/* Words are printed as they are: nothing that could end a line or move a cursor. */
+/* Words are printed as they are: no control characters. */
 static bool
 is_text(const uint8_t *bytes, size_t size)
 {
@@ -280,7 +280,7 @@ journal_read(const char *path, uint8_t *image, size_t *length, bool *missing, Wo
 	return done;
 }
 
-/* A file of holes: it takes the room that its events need, and nothing without one. */
+/* A sparse file: it uses space only for its events. */
 static bool
 begin_file(Journal *journal, Words *words)
 {
@@ -296,7 +296,7 @@ begin_file(Journal *journal, Words *words)
 }
 
 /*
- * What is there will not do: out of the way with it, to a name that is free.  Nobody
+ * What is there will not do: rename it to an unused name.  Nobody
  * takes it in between, for the state file is locked.
  */
 static bool

@@ -135,7 +135,7 @@ extern bool journal_read(const char *path, uint8_t *image, size_t *length, bool 
 
 /*
  * Open the journal for writing, or begin one; the state file of the member is open,
- * and so locked.  One that will not do is moved aside, to "<path>.bad" or, if that is
+ * and so locked.  An unusable one is renamed, to "<path>.bad" or, if that is
  * there already, ".bad.1" to ".bad.9", and begun anew.  error says what was found,
  * also with a journal that can be written; it is empty if there is nothing to tell.
  * *last is the highest number in it.  false: it cannot be written.

@@ -31,7 +31,7 @@ struct Lookup
 	Lookup		   *next; /* in the list of abandoned ones */
 };
 
-/* Ended while the resolver's thread was at work on them: freed when it is done. */
+/* Abandoned look-ups; freed when the resolver thread has finished. */
 static Lookup *abandoned = NULL;
 
 static void

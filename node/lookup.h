@@ -26,9 +26,9 @@ typedef struct LookupFound
 } LookupFound;
 
 /*
- * One look-up under way (getaddrinfo_a).  It lives on the heap, because a
- * look-up that is being worked on cannot be cancelled: the resolver's thread
- * may write to it after we have lost interest.
+ * One look-up under way (getaddrinfo_a).  It lives on the heap, because
+ * getaddrinfo_a() requests in progress cannot be cancelled, and the resolver thread
+ * may write to them later.
  */
 typedef struct Lookup Lookup;
 

@@ -86,7 +86,8 @@ extern uint64_t member_deadline(const Member *member);
 extern void member_receive(Member *member, const RaftMessage *message);
 
 /*
- * Do what is due.  "read_by": a moment at which all that had come by then was received,
+ * Handle expired timers.  "read_by": a moment at which all that had come by then was
+ * received,
  * or as much of it as one turn may take.
  */
 extern void member_tick(Member *member, uint64_t read_by);

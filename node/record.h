@@ -1,6 +1,6 @@
 /*
  * node/record.h
- *	  What records on disk and datagrams are made of: numbers in network byte order,
+ *	  Encoding of integers and checksums: numbers in network byte order,
  *	  and the checksum at the end of a record.
  *
  * Included by the files of node/ that lay out bytes or read them, before anything

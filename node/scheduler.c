@@ -40,7 +40,7 @@ scheduler_ask_for_short_turns(void)
 	if (syscall(SYS_sched_getattr, 0, &a, (unsigned) sizeof(a), 0U) != 0)
 		return false;
 
-	/* who runs the server under another policy knows what he wants */
+	/* leave a policy that the administrator has chosen */
 	if (a.policy != SCHED_OTHER)
 		return true;
 	a.size = sizeof(a);

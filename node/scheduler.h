@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 /*
- * Ask to be run soon and for short: turns of 0.1 ms in place of the usual 3 ms or so.
+ * Request short time slices (0.1 ms instead of about 3 ms), so that the worker runs
+ * soon after it wakes up.
  * A member has little to do when it wakes up, and on a busy machine what matters is
  * when that begins.  It gets no more of the processor than before, and no right is
  * needed for it (sched(7): nothing is said of priorities).

@@ -5,7 +5,7 @@
  * See secret.h.  The first half reads the file of the keys, and is strict: a file
  * that is not quite right is refused as a whole.  The second half makes tags and
  * compares them.  Called by the worker and the transport.  Must not use backend
- * symbols, log, put any part of a key into words, or leave one behind in memory.
+ * symbols, log, put any part of a key into a message, or leave it in memory.
  *
  * HMAC is PostgreSQL's own: in the module the server's, in programs that of
  * libpgcommon, with OpenSSL below it where PostgreSQL was built so.
@@ -108,7 +108,7 @@ parse_key(const char *word, size_t length, int line, SecretKey *key, Words *word
 		key->bytes[i] = (uint8_t) (hex_value(word[2 * i]) << 4 | hex_value(word[2 * i + 1]));
 		varies = varies || key->bytes[i] != key->bytes[0];
 	}
-	/* What stands in somebody's example, or came from /dev/zero. */
+	/* Reject obvious non-secrets, such as examples or zeros. */
 	if (!varies)
 		return fail(words->error, "line %d: the key is one byte again and again, and no secret", line);
 	return true;
@@ -404,7 +404,7 @@ secret_check(Secret *secret, uint8_t key_id, const uint8_t *datagram, size_t len
 			verdict = SECRET_GOOD;
 	}
 
-	/* The right tag for a forged datagram is nothing to leave lying about. */
+	/* Do not leave the correct tag of a forged datagram in memory. */
 	explicit_bzero(tag, sizeof(tag));
 	return verdict;
 }

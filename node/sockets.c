@@ -1,7 +1,7 @@
 /*
  * node/sockets.c
- *	  Where datagrams come in: a socket for each peer, one for everybody else, and
- *	  a bound on the time that is spent on any of them.
+ *	  Receiving: one socket per peer, one for all other senders, and a limit on the time
+ *	  spent on each.
  *
  * See sockets.h.  Must not use backend symbols, block, or log.
  */
@@ -86,7 +86,8 @@ sockets_open(Sockets *sockets, int listener)
 /*
  * May another socket be bound to our port?  Only while we do it ourselves: two
  * processes that share a port would each get some of the datagrams.  And never that
- * of another user, so not SO_REUSEADDR, which with UDP asks for nobody's consent;
+ * of another user, so not SO_REUSEADDR, which with UDP needs no consent of the other
+ * socket;
  * SO_REUSEPORT is for sockets of one user.  While it is on, unconnected sockets
  * share what comes in, so the new one may get some before it is connected: they are
  * read from there.  Once it is off, the connected ones are preferred as ever.

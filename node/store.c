@@ -1,6 +1,6 @@
 /*
  * node/store.c
- *	  What a member must never forget, on disk: RaftSaved.
+ *	  The state file: RaftSaved on disk.
  *
  * The first half is pure: laying out a slot, reading one, and choosing between
  * the two of a file.  The second half does the system calls, each one checked.

@@ -10,7 +10,7 @@
  *
  * What is found at a start, and what follows from it:
  *	  both slots good		the newer record counts
- *	  one slot bad			torn or rotten, nobody can tell: the good one
+ *	  one slot bad			torn or corrupted, which cannot be told apart: the good one
  *							counts, and the member abstains
  *	  no file				the member abstains, see raft_first_record()
  *	  anything else			the member does not take part, and says why
@@ -108,8 +108,8 @@ extern StoreVerdict store_choose(const uint8_t *image, size_t length,
  * Number the first record of a store that takes the place of one that may have
  * been lost: boot counter and save number begin at the wall clock, in
  * milliseconds, so that peers and old copies with the numbers of an earlier start
- * are older than this one.  Nothing rests on the clock being right: numbers that
- * are too low are found out as those of an old copy are.
+ * are older than this one.  Correctness does not depend on the clock: numbers that are
+ * too low are detected like an old copy.
  */
 extern void store_number_new_life(RaftSaved *first, uint64_t wall_clock_ms);
 
@@ -202,7 +202,7 @@ typedef enum StoreSight
 extern StoreSight store_look(const char *path, dev_t device, ino_t inode, Words *words);
 
 /*
- * Read a state file as it is, without locking it, for those who only look.
+ * Read a state file as it is, without locking it, for read-only use.
  * image has STORE_FILE_SIZE + 1 bytes, so that a longer file shows as such.  false:
  * words in error.  A member that is saving at that moment may be caught half way:
  * read again before calling a file damaged.

@@ -485,7 +485,7 @@ transport_send(Transport *transport, const RaftMessage *message)
 	message_encode(message, &envelope, buffer);
 	if (envelope.key_id != 0 && !secret_sign(transport->secret, buffer, sizeof(buffer)))
 	{
-		/* Not without a tag, for no reason. */
+		/* Never send unsigned when there are keys. */
 		transport->counters.send_errors++;
 		transport->last_send_errno = EIO;
 		return false;

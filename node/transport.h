@@ -53,7 +53,7 @@ typedef struct TransportCounters
 	uint64_t unresolved; /* not sent: the member's name is unknown */
 } TransportCounters;
 
-/* Who is behind a datagram that was dropped, as far as its address tells. */
+/* Sender of a dropped datagram, as far as known. */
 typedef struct TransportSender
 {
 	int32_t					id;		/* member whose address and port it came from, or RAFT_NONE */
@@ -86,7 +86,7 @@ typedef struct Transport
 typedef enum TransportResult
 {
 	TRANSPORT_MESSAGE = 0, /* *message is filled in */
-	TRANSPORT_DROPPED,	   /* there was one, and it was no good */
+	TRANSPORT_DROPPED,	   /* a datagram was dropped */
 	TRANSPORT_EMPTY		   /* nothing more this time; what came meanwhile is readable */
 } TransportResult;
 

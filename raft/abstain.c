@@ -121,7 +121,7 @@ raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
 	raft_mark_save(r, out);
 
 	/*
-	 * Whatever was lost is accounted for now.  A peer may hear only later, by a
+	 * From here on, lost state no longer matters.  A peer may hear only later, by a
 	 * datagram that was long under way, of a save from before: that is settled.
 	 */
 	r->loaded_save_number = r->saved.save_number;

@@ -62,7 +62,7 @@ begin_round(Raft *r, uint64_t now, RaftOutput *out)
 		raft_ask(r, now, out);
 }
 
-/* The timer ran out, and no promise holds us back. */
+/* The timer ran out, and no promise prevents it. */
 void
 raft_start_pre_vote(Raft *r, uint64_t now, RaftOutput *out)
 {
@@ -228,7 +228,7 @@ raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 		answer->promise = bound - now;
 }
 
-/* A refusal: for good, or to be asked again when a promise has run out? */
+/* Is the refusal final, or should we ask again when the promise expires? */
 static void
 note_refusal(RaftPeer *peer, uint64_t now, uint64_t promise)
 {
@@ -262,8 +262,7 @@ raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	if (m->term > r->saved.term)
 	{
 		/*
-		 * Adopt it, else two members with older term and older position could
-		 * wait for each other for ever; and ask again at once, in the new
+		 * Terms only rise, so this terminates.; and ask again at once, in the new
 		 * term.  Terms only rise, so this ends.
 		 */
 		raft_raise_term(r, m->term, out);
@@ -299,7 +298,7 @@ grant_vote(Raft *r, const RaftMessage *m, RaftOutput *out)
 	answer->granted = true;
 }
 
-/* Someone with a higher term asks, and nothing binds us: we are behind. */
+/* Request with a higher term, and no promise runs: adopt the term. */
 static void
 adopt_term_of_asker(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
@@ -335,7 +334,7 @@ raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *ou
 	if (m->term == r->saved.term && r->saved.voted_for != RAFT_NONE)
 	{
 		/*
-		 * The very vote that was given already: say so again.  The promise
+		 * A repeated request for a vote already given: repeat the answer.  The promise
 		 * that went with it covers the lease, which counts from the first
 		 * request.
 		 */
@@ -397,7 +396,7 @@ raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 	}
 	if (m->term > r->saved.term)
 	{
-		/* The timer runs on: our own vote binds us for a while in any case. */
+		/* Keep the timer: our own vote is a promise anyway. */
 		r->counters.elections_lost++;
 		raft_set_role(r, now, RAFT_FOLLOWER);
 		raft_raise_term(r, m->term, out);

@@ -26,13 +26,13 @@
  *						that its store is an old copy, or that it has a twin.
  *	  3. confirmation	any datagram that echoes the answerer's start.
  *
- * Two things are said to somebody who has proved nothing: the answer to a
+ * Two messages go to unverified senders: the answer to a
  * greeting, and the greeting that a wrong echo brings about.  Both are limited for
- * each peer, so that recordings cannot make us talk.
+ * each peer, so that replays cannot make us send.
  *
  * Which versions of the datagram a peer understands is learned in the same way, by
  * what is fresh and by nothing else: a recording from before somebody went back to an
- * older program must not make us speak a language that he has forgotten.  Only the
+ * older program must not make us use a version that it no longer understands.  Only the
  * answer to a greeting goes by what that greeting says, and leaves no trace.
  */
 #include "internal.h"
@@ -48,8 +48,7 @@ greet(Raft *r, uint64_t now, int32_t id, RaftOutput *out)
 	RaftMessage *m = raft_add_message(r, out, RAFT_GREETING, id);
 
 	/*
-	 * It acts on nothing, so it need not pretend to know whom it reaches: nor what
-	 * program that runs by now.
+	 * It changes no state, so it needs neither an echo nor a negotiated version.
 	 */
 	m->version = raft_version_for(r, 0);
 	m->echo_boot = 0;
@@ -60,8 +59,8 @@ greet(Raft *r, uint64_t now, int32_t id, RaftOutput *out)
 }
 
 /*
- * Greet who has not answered, every heartbeat_interval, and who has been silent
- * for long: the answer tells whether the link and the peer live, and whether
+ * Greet peers that have not answered, every heartbeat_interval, and peers that have
+ * been silent for long: the answer tells whether the link and the peer live, and whether
  * anyone else has started under our name meanwhile.
  */
 void
@@ -201,7 +200,7 @@ learn_start(Raft *r, uint64_t now, const RaftMessage *m)
 /*
  * Is this message from the present start of its sender to our present start, and
  * here for the first time?  Learns a new start of the sender.  Greetings are
- * answered here.  False: the message has had all the effect that it may have.
+ * answered here.  False: the message is completely handled.
  *
  * The window comes last: a number is marked only when the datagram is known to be
  * the sender's own, to this start, so that nothing else can use numbers up.  What
@@ -263,8 +262,8 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 }
 
 /*
- * Someone else has run as this member since our store was written: go on from
- * above everything that is remembered of it, as a new start that abstains.
+ * Another process has run as this member since our state file was written: continue
+ * above all numbers that peers remember, as a new start that abstains.
  */
 static void
 go_above(Raft *r, uint64_t now, const RaftMessage *m, RaftAbstain why, RaftOutput *out)
@@ -321,7 +320,7 @@ raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	}
 	if (why != RAFT_VOTING)
 	{
-		/* Two that outbid each other must not write a file with every datagram. */
+		/* Two servers with one node id must not cause a save per datagram. */
 		if (r->gone_above_at == 0 || now - r->gone_above_at >= raft_probe_interval(&r->config.timeouts))
 			go_above(r, now, m, why, out);
 		return;

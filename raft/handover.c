@@ -8,8 +8,8 @@
 #include <assert.h>
 
 /*
- * A member is ahead of this leader (rule 9): it cannot follow a lower term, and
- * no vote of ours will bring it back.  End the lease, and stand at once above
+ * A member is ahead of this leader (rule 9): it cannot follow a lower term,
+ * and cannot adopt our term.  End the lease, and stand at once above
  * that term in our own place; unless it names a leader there, then the election
  * is over and we have missed it.
  */
@@ -99,8 +99,8 @@ is_anyone_bound(const Raft *r, uint64_t now)
 }
 
 /*
- * Give the leadership up for good in this term, and only then tell the target:
- * the host shows what is lost before it sends (rule 7).
+ * Step down for good in this term before the transfer message: the host shows the lost
+ * lease before it sends (rule 7).
  */
 static void
 hand_over(Raft *r, uint64_t now, int32_t target, RaftReason reason, RaftOutput *out)

@@ -1,7 +1,6 @@
 /*
  * raft/internal.h
- *	  What the files of the core share among themselves.  Nobody else includes
- *	  this.
+ *	  Internal declarations of the core. Not included elsewhere.
  *
  *	  raft.c		the door: start, tick, receive, deadline
  *	  greeting.c	who is who: starts, twins, old copies, replays
@@ -43,7 +42,7 @@ raft_is_member(const Raft *r, int32_t id)
 	return id >= 0 && id < RAFT_MAX_NODES && (r->config.members >> id & 1) != 0;
 }
 
-/* Every call of the caller's begins with an empty output. */
+/* Each call starts with an empty output. */
 static inline void
 raft_clear_output(RaftOutput *out)
 {

@@ -143,7 +143,7 @@ answer_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, bool granted, Raft
 	out->outcome = RAFT_REFUSED;
 }
 
-/* Someone leads: follow it, and promise what it asks for. */
+/* Heartbeat of a leader: follow it and give the promise. */
 void
 raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {

@@ -230,7 +230,7 @@ body_is_possible(const RaftMessage *m)
 		return false;
 	if (m->promise > RAFT_MAX_PROMISE || m->max_timeout > RAFT_MAX_PROMISE)
 		return false;
-	/* Whoever is told goes on from above: leave it more room than it can use. */
+	/* The receiver continues above these numbers, so leave room. */
 	if (m->remembered_boot > RAFT_MAX_REMEMBERED || m->remembered_save > RAFT_MAX_REMEMBERED)
 		return false;
 	if (m->leader_id != RAFT_NONE && !is_node_id(m->leader_id))

@@ -21,7 +21,8 @@
  *	  40     8    incarnation of the sender
  *	  48     8    echoed boot counter: the receiver's, as the sender knows it
  *	  56     8    echoed incarnation
- *	  64     8    sequence: number of the datagram, of those of the sender's start to this receiver
+ *	  64     8    sequence: number of the datagram among those of this start to
+ *				  this receiver
  *	  72     8    save number of the sender
  *	  80     8    term of the sender
  *	  88     8    round
@@ -38,8 +39,8 @@
  *	  168    8    remembered save number
  *	  176    32   authentication tag
  *
- * Three things hold in every version, so that any version of the program can tell
- * who speaks, in which version, and whether it is to be believed: the first
+ * Fixed in every version, so that any program can identify sender, version and
+ * authenticity: the first
  * MESSAGE_HEADER_SIZE bytes keep their meaning; the last MESSAGE_TAG_SIZE bytes
  * are the tag, HMAC-SHA-256 over the whole datagram with zero in their place, or
  * zero with key id 0; and a datagram is shorter than MESSAGE_SIZE_LIMIT.
@@ -83,14 +84,14 @@ enum
 };
 
 /*
- * What a datagram says.  The comment names the body fields that the type uses;
+ * Message types.  The comment names the body fields that the type uses;
  * "asked_term" of an answer is the term of the request that it answers.
  */
 typedef enum RaftMessageType
 {
-	RAFT_GREETING = 1,	   /* I started: who are you?  Acts on nothing. */
+	RAFT_GREETING = 1,	   /* first message of the handshake, changes no state */
 	RAFT_GREETING_ANSWER,  /* promise, max_timeout, remembered_* */
-	RAFT_GREETING_CONFIRM, /* now you know my start as well */
+	RAFT_GREETING_CONFIRM, /* third message of the handshake */
 	RAFT_PRE_VOTE_REQUEST, /* round, asked_term, position */
 	RAFT_PRE_VOTE_ANSWER,  /* round, asked_term, granted; a refusal:
 								 * promise (what is left), leader_id */
@@ -137,7 +138,7 @@ typedef struct RaftMessage
 	RaftPosition position;
 	uint64_t	 replaced_term; /* with replaced_leader: the leadership that a
 								 * transfer ends; 0 with -1: none */
-	int32_t		 leader_id;		/* whom the refuser takes for the leader; -1 */
+	int32_t		 leader_id;		/* leader known to the refusing member; -1 */
 	int32_t		 replaced_leader;
 	uint64_t	 max_timeout;	  /* microseconds */
 	uint64_t	 remembered_boot; /* the newest start of the receiver that the
@@ -158,7 +159,7 @@ typedef enum MessageError
 	MESSAGE_IMPOSSIBLE /* a value that no member can have sent */
 } MessageError;
 
-/* What travels around a message and is none of the election's business. */
+/* Transport fields that the election does not use. */
 typedef struct MessageEnvelope
 {
 	uint64_t cluster_digest;
@@ -197,8 +198,8 @@ extern MessageError message_decode(const uint8_t *buffer, size_t length,
 								   RaftMessage	   *message);
 
 /*
- * Can a member have sent this?  What decoding lets through is possible; the core
- * asks again, for whoever hands it a message that was never decoded.
+ * Is every value in range? Decoding checks this; the core checks it again for callers
+ * that do not decode.
  */
 extern bool message_is_possible(const RaftMessage *message);
 

@@ -13,9 +13,9 @@
 #include <assert.h>
 
 /*
- * For how long a promise of "promise" us may be trusted by the one it was given
- * to: clocks run apart, each by up to the configured drift, and a reader needs a
- * moment between reading the clock and acting.
+ * For how long a promise of "promise" us can be relied on by the leader: clocks may
+ * differ by the configured drift, and a reader needs time between reading the clock
+ * and acting.
  */
 uint64_t
 raft_lease_of(const RaftTimeouts *timeouts, uint64_t promise)

@@ -80,7 +80,7 @@ raft_init(Raft *r, const RaftConfig *config, const RaftSaved *saved, uint64_t no
 	r->role_since = now;
 	r->leader_id = r->term_leader = r->replaced_leader = r->promised_leader = RAFT_NONE;
 
-	/* Under the longest promise of the store, given to nobody knows whom. */
+	/* Bound by the longest stored promise, whoever it was given to. */
 	r->promised_others_until = r->longest_until = now + saved->promise;
 	for_each_peer(r, id)
 		r->peers[id].greet_at = now;
@@ -149,7 +149,7 @@ raft_deadline(const Raft *r)
 	return sooner_of(deadline, sooner_of(r->heartbeat_at, raft_quorum_deadline(r)));
 }
 
-/* Members with another list are heard, but their votes are another cluster's. */
+/* Messages of members with another list are accepted, but their votes do not count. */
 static bool
 is_about_votes(RaftMessageType type)
 {

@@ -4,7 +4,7 @@
  *
  * This is the election part of Raft (D. Ongaro, "Consensus: Bridging Theory and
  * Practice", 2014; section numbers below are that dissertation's) with pre-vote,
- * leader leases, transfer, and a member's way back after it lost its state.
+ * leader leases, transfer, and recovery of a member that lost its state.
  *
  * A core is one plain struct.  It does no I/O, reads no clock, allocates
  * nothing and draws its random numbers from a generator that the caller seeds:
@@ -14,8 +14,8 @@
  *
  * THE CONTRACT.  When out->save is set, r->saved must be durable before
  * anything else that the call brought about is shown or sent.  When it cannot
- * be made durable, the whole output is thrown away, and the core with it: start
- * again from what the disk holds.  Then show (role, term, leader, lease), and
+ * be made durable, discard the output and the core; restart from the state file.  Then
+ * show (role, term, leader, lease), and
  * only then send: a lost lease is shown before anything that follows from
  * losing it is on its way.
  *
@@ -26,7 +26,7 @@
  * silence of the others when their messages lie unread in its socket.
  *
  * Times are microseconds of the caller's monotonic clock, which must not run
- * backwards; 0 is before everything.  Terms are 0 .. INT64_MAX.
+ * backwards; 0: never.  Terms are 0 .. INT64_MAX.
  */
 #ifndef PG_LEADER_RAFT_H
 #define PG_LEADER_RAFT_H
@@ -35,15 +35,15 @@
 
 #define RAFT_MAX_NODES 64
 #define RAFT_NONE	   (-1) /* no node */
-#define RAFT_UNKNOWN   (-2) /* voted, nobody knows for whom */
+#define RAFT_UNKNOWN   (-2) /* voted, for an unknown candidate */
 
 #define RAFT_MAX_TERM		((uint64_t) INT64_MAX)
 #define RAFT_MAX_PROMISE	UINT64_C(600000000) /* 10 minutes */
 #define RAFT_MAX_REMEMBERED (RAFT_MAX_TERM / 2) /* of boot and save numbers */
 
 /*
- * A datagram that is this far behind the newest one of its sender is dropped: of
- * those nearer it is known which have come, of these it is not.
+ * A datagram that is this far behind the newest one of its sender is dropped: only for
+ * newer ones is it known whether they were received.
  */
 #define RAFT_WINDOW 64
 
@@ -65,14 +65,14 @@
 #define RAFT_MAX_EVENTS	  16
 
 /*
- * Lease lost on purpose: a lease of P microseconds is shown for
+ * Safety margin, us: a lease of P microseconds is shown for
  * P * (1 - drift) / (1 + drift) - RAFT_LEASE_MARGIN.
  */
 #define RAFT_LEASE_MARGIN UINT64_C(1000)
 
 /*
- * FOLLOWER		Listens to a leader, or waits for its timer.  Everyone starts
- *				here; a higher term or a leader brings anyone back here.
+ * FOLLOWER		Listens to a leader, or waits for its timer.  Initial role; any role
+ * returns here on a higher term or a leader.
  * PRE_CANDIDATE The timer ran out: asks whether an election could be won, and
  *				changes nothing by asking (9.6).
  * CANDIDATE	Raised its term, voted for itself and asks for votes (3.4).
@@ -145,11 +145,11 @@ typedef struct RaftConfig
 /* Why something happened; raft_describe_event() has the words. */
 typedef enum RaftReason
 {
-	RAFT_STARTED = 0,		 /* the host's to tell: the core begins silently */
+	RAFT_STARTED = 0,		 /* reported by the host, not by the core */
 	RAFT_TIMED_OUT,			 /* peer: who was last heard; value: us ago */
 	RAFT_PRE_VOTE_WON,		 /* nodes: who would vote for us */
 	RAFT_VOTE_WON,			 /* nodes: who voted for us */
-	RAFT_NOT_ELECTED,		 /* value: us of asking in vain; nodes: who voted for us */
+	RAFT_NOT_ELECTED,		 /* value: duration of the attempt, us; nodes: voters */
 	RAFT_VOTE_GIVEN,		 /* peer: to whom */
 	RAFT_HIGHER_TERM,		 /* peer: who has it */
 	RAFT_LEADER_FOUND,		 /* peer: the leader */
@@ -228,7 +228,7 @@ typedef enum RaftBallot
 
 typedef struct RaftPeer
 {
-	/* Who it is: taught only by datagrams that echo our own start. */
+	/* Its identity; learned only from datagrams that echo our start. */
 	uint64_t	 boot; /* of its newest start; 0: not known */
 	uint64_t	 incarnation;
 	uint64_t	 save_number;  /* highest seen of its newest start */
@@ -280,7 +280,7 @@ typedef struct RaftPeer
 	/* While leading. */
 	uint64_t acked_round;
 	uint64_t acked_at;	  /* when the last acknowledgement came */
-	uint64_t bound_until; /* its promise to us certainly runs until then */
+	uint64_t bound_until; /* its promise to us is valid at least until then */
 } RaftPeer;
 
 typedef struct RaftRound
@@ -331,7 +331,7 @@ typedef struct Raft
 	RaftRound rounds[RAFT_ROUNDS];
 
 	/* Abstaining. */
-	uint64_t gone_above_at; /* when it last found its state to be old; 0: never */
+	uint64_t gone_above_at; /* when it last detected that its state is old; 0: never */
 	bool	 admitted;		/* pg_leader_admit() was given */
 	uint64_t heard_from;	/* bit i: i's answer is in what was adopted */
 	uint64_t abstain_until; /* end of the wait; 0: not waiting yet */
@@ -365,7 +365,7 @@ typedef enum RaftTransferResult
 } RaftTransferResult;
 
 /*
- * NULL, or what is wrong with a configuration, in words for the operator.
+ * NULL, or what is wrong with a configuration, as a message for the DBA.
  * Everything below expects a configuration that passed.
  */
 extern const char *raft_check_config(const RaftConfig *config);

@@ -138,7 +138,7 @@ raft_set_role(Raft *r, uint64_t now, RaftRole role)
 	r->replaced_leader = RAFT_NONE;
 }
 
-/* A follower that knows of no leader and gives others their time. */
+/* Become a follower without a leader, with a fresh timeout. */
 void
 raft_follow_nobody(Raft *r, uint64_t now)
 {

@@ -21,7 +21,7 @@
 #include "storage/waiteventset.h"
 #endif
 
-/* "extra" of a check hook: the server frees it with the allocator's mate. */
+/* "extra" of a check hook: must be freed with the matching allocator. */
 #if PG_VERSION_NUM >= 160000
 #define compat_guc_malloc(size)	 guc_malloc(LOG, (size))
 #define compat_guc_free(pointer) guc_free(pointer)

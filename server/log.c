@@ -40,7 +40,7 @@ may_log(uint64_t *last)
 /* ---- start and settings ---- */
 
 /*
- * Something keeps this member out: say so once, and again when it is another thing.
+ * Log once why this member takes no part, and again when it is another thing.
  */
 void
 log_not_ready(const Words *words)

@@ -6,13 +6,14 @@
  * election goes on: the election's worker sets this one's latch and waits for
  * nothing.  Here, two states are compared again and again: what shared memory
  * shows, and what a command was told last.  Where they differ, one command is
- * run, and waited for, that tells the next step from the one to the other:
+ * run, and waited for, that compares the current state with the last notification and
+ * runs the command for the next step:
  *
  *	  lost_lease	The lease that was told is over.  Always first.
  *	  gained_lease	This member holds one that was not told.
  *	  new_leader	Another member leads, or leads in another term.
  *
- * So there is no queue that could grow, and nothing old is ever told: changes that
+ * So there is no queue that could grow, and no outdated notification is sent: changes that
  * come and go while a command runs are left out, the last state never is.
  *
  * A command that was told nothing yet (the server started, this process started
@@ -23,13 +24,13 @@
  * and gained_lease is not told when the lease is over at the command's start.
  *
  * Its end: at SIGTERM, or when the postmaster is gone, it waits for the lease to
- * go, which the election's worker gives up at the same moment, tells lost_lease,
+ * go, which the election's worker gives up at the same moment, sends lost_lease,
  * and exits.  The exit code is always 1: with 0 the postmaster would not start it
  * again.
  *
  * Between this process and the command stands a small one, the guardian: it leads
- * the command's process group, and ends it when this process is killed.  What the
- * command has started is this process's to bury.
+ * the command's process group, and ends it when this process is killed.  This process
+ * reaps what the command has started.
  */
 #include "postgres.h"
 
@@ -400,7 +401,7 @@ expand(const char *command, const Event *event)
 }
 
 /*
- * Is what gained_lease tells no longer so?
+ * Has the lease of this gained_lease ended?
  */
 static bool
 is_lease_over(const Event *event)
@@ -574,7 +575,7 @@ has_ended(EndReason reason, int *status)
 	pid_t pid;
 	int	  end;
 
-	/* orphans of the group as well: their zombies would look alive */
+	/* reap orphans of the group, too: zombies look alive */
 	while ((pid = waitpid(-1, &end, WNOHANG)) > 0)
 	{
 		if (pid != child)
@@ -656,7 +657,7 @@ reason_to_end(const Event *event, uint64_t deadline)
 }
 
 /*
- * It may go on for the time being: until when?
+ * The command may continue; returns its deadline.
  */
 static uint64_t
 may_run_until(const Event *event, uint64_t deadline)
@@ -752,8 +753,8 @@ tell(const Event *event)
 
 /*
  * Shutting down, the election's worker gives the lease up, or it runs out.  One
- * that is still renewed after that means that only this process is to end: it
- * comes back, and nothing is over.
+ * that is still renewed after that means that only this process is stopped; it will
+ * restart, so do not send lost_lease.
  */
 static void
 leave(void)

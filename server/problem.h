@@ -3,12 +3,12 @@
  *	  Members that differ, and names that lead nowhere: in what words.
  *
  * A member with another list, cluster name, key, protocol version or node id is
- * heard in no quorum; here it gets a name, in the log (once a minute at most for
+ * does not count in any quorum; it is reported here, in the log (once a minute at most for
  * each member and kind) and in pg_leader_peers.problem.  So does what is wrong with a
  * member's host name.  What is told by a datagram
  * that was dropped may have been told by somebody who uses the member's address.
- * So it is shown only while the member itself is not heard, but for those
- * kinds that say just that: somebody else goes by its name.
+ * So it is shown only while the member itself is not heard, except for the kinds
+ * that report a second server with its id.
  *
  * Called by show.c and log.c.  Decides nothing.
  */

@@ -134,7 +134,7 @@ add_age(Row *row, uint64_t moment, uint64_t now)
  * While servers are upgraded one by one, the library and the extension's objects are
  * of different versions.  That is why columns are only ever added at the end, and keep
  * their types: the objects of an older version leave out what a newer library has
- * more.  What an older library does not have, nobody can make up.
+ * more.  Columns that an older library does not know cannot be filled.
  */
 static inline void
 require_columns(const Row *row, TupleDesc descriptor)

@@ -1,6 +1,6 @@
 /*
  * server/settings.c
- *	  The pg_leader.* settings: definition, single checks, and what they add up to.
+ *	  The pg_leader.* settings: definition, single checks, and their combination.
  *
  * Check hooks judge one value, touch nothing outside it and say what to do
  * instead.  The parsed member list travels from check to assign hook as the
@@ -168,8 +168,8 @@ define_membership(void)
 							   check_state_directory, NULL, NULL);
 
 	/*
-	 * No check hook: a value that is refused when the server starts gives way
-	 * to the default, and that would be a member without authentication.
+	 * No check hook: at server start a rejected value is replaced by the default, and
+	 * that would be a member without authentication.
 	 */
 	DefineCustomStringVariable("pg_leader.secret_file",
 							   "Sets the file with the keys for authenticating datagrams.",

@@ -3,8 +3,8 @@
  *	  The pg_leader.* settings: definition, single checks, and what they add up to.
  *
  * Defined by _PG_init, read by the worker and the SQL functions.  A value that
- * is wrong by itself is refused by its check hook.  What only a combination
- * shows is found by settings_config(), which the worker calls: it can then keep
+ * is wrong by itself is refused by its check hook.  Invalid combinations are found by
+ * settings_config(), which the worker calls: it can then keep
  * out of the election while the server runs on.
  */
 #ifndef PG_LEADER_SETTINGS_H

@@ -206,8 +206,8 @@ write_lease(uint64_t until, uint64_t term)
 }
 
 /*
- * Never waits.  A latch of a process that has ended is somebody else's by now, who
- * can do with being woken.
+ * Never waits.  The latch may belong to another process by now; a spurious wake-up is
+ * harmless.
  */
 static void
 wake(Latch *latch)
@@ -226,7 +226,7 @@ shared_end_lease(void)
 }
 
 /*
- * Nobody is there to answer what is still asked.
+ * Fail the pending request: there is no worker.
  */
 void
 shared_refuse_requests(void)
@@ -447,7 +447,7 @@ shared_lease(uint64_t *term, uint64_t *now)
 			pg_usleep(1000);
 	}
 
-	/* the writer was stopped in between; a lease that nobody renews is none */
+	/* the writer was stopped in between; an unrenewed lease is treated as none */
 	*term = 0;
 	*now = clock_now();
 	return 0;
@@ -634,7 +634,7 @@ shared_request(SharedRequestKind kind, int32_t target,
 			*answer = shared->answers[number % ANSWERS];
 			pg_read_barrier();
 
-			/* slept through too many answers to others: ours is gone */
+			/* our answer was overwritten by later ones */
 			if (pg_atomic_read_u64(&shared->answered) - number >= ANSWERS - 1)
 				answer->verdict = SHARED_NO_ANSWER;
 			break;

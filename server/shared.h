@@ -35,7 +35,7 @@
 
 /*
  * NOT_RUNNING	There is no worker process at this moment.
- * STARTING		It is there, and has not come to a verdict yet.
+ * STARTING		It is there, and has not decided yet.
  * NOT_TAKING_PART It waits for what keeps it out of the election to go away.
  * TAKING_PART	It follows, stands or leads.
  */
@@ -168,7 +168,7 @@ extern void shared_worker_stop(void);
 extern void shared_publish_status(const SharedStatus *status, uint64_t lease_until);
 extern void shared_publish_detail(const SharedDetail *detail);
 
-/* Of the peers only those with a bit: who has not changed is shown already. */
+/* Of the peers only those with a bit: unchanged peers are already published. */
 extern void shared_publish_statistics(const Statistics *statistics, uint64_t peers);
 extern void shared_end_lease(void);
 
@@ -215,7 +215,7 @@ extern void shared_read_health(const SharedDetail *detail, char *health);
 extern void shared_read_events(SharedEvents *events);
 extern void shared_read_statistics(Statistics *statistics);
 
-/* A peer that was silent for longer than that is not reachable: it was greeted in vain. */
+/* A peer that was silent for longer than that is not reachable: its greetings were unanswered. */
 static inline uint64_t
 shared_reachable_for(const RaftTimeouts *timeouts)
 {

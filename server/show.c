@@ -232,7 +232,7 @@ fill_status(const Raft *raft)
 }
 
 /*
- * Show what is durable by now, and keep the books on leases: one begins with the
+ * Show what is durable by now, and record the leases: one begins with the
  * clock read before it is shown, and ends with the clock read after it is
  * withdrawn, or when it ran out if that was earlier.
  */

@@ -6,8 +6,8 @@
  * by show.c for the reset and for how late a wake-up was.  The core says what has
  * become of a message, and keeps no statistics of times itself.
  *
- * A heartbeat that came when the timeout had nearly run out is a false alarm that
- * did not happen this time.  The log gets a warning with all that is known about
+ * A heartbeat that arrives shortly before the timeout nearly caused an unnecessary
+ * election.  The log gets a warning with all that is known about
  * the cause, once a minute at most.
  */
 #include "postgres.h"
@@ -37,7 +37,7 @@ typedef struct Heartbeat
 
 static Heartbeat last_heartbeat;
 
-/* What has held this worker up since then: the worst of each, in us. */
+/* Delays of this worker since then: the worst of each, in us. */
 static uint64_t woke_late;
 static uint64_t saved_slowly;
 
@@ -115,7 +115,7 @@ statistics_sent(int32_t to)
 }
 
 /*
- * Late is who needs more than half a heartbeat interval: a leader that does it
+ * A wake-up counts as late above half a heartbeat interval: a leader that does it
  * twice in a row has left out a heartbeat.
  */
 void
@@ -126,7 +126,7 @@ statistics_looked(const Raft *raft, uint64_t deadline, uint64_t now)
 	late_now = 0;
 	if (now >= deadline && deadline != met_deadline)
 	{
-		/* some moments are set in the past, on purpose: nobody was late for those */
+		/* some moments are set in the past, on purpose: these do not count as late */
 		uint64_t delay = now - Max(deadline, looked_at);
 
 		met_deadline = deadline;

@@ -7,8 +7,8 @@
  *	  start		The postmaster starts it first of all, so it runs on primaries,
  *				hot standbys and during recovery.  It withdraws whatever lease an
  *				earlier worker may have shown.
- *	  get ready Settings, keys, socket, state file, in this order.  What is in the way
- *				is said once in the log and in pg_leader_status; then the worker
+ *	  get ready Settings, keys, socket, state file, in this order.  What prevents it is
+ *				logged once and shown in pg_leader_status; then the worker
  *				waits, looks again each second, and never takes the server down.
  *	  run		One loop: wait for a datagram, a deadline or a signal, let the
  *				election decide, act on what it decided.
@@ -110,7 +110,7 @@ handle_sigterm(int signal_number, siginfo_t *info, void *context)
 }
 
 /*
- * As pqsignal() does it, which does not tell who has sent the signal.
+ * Like pqsignal(), but with the sender's pid.
  */
 static void
 catch_sigterm(void)
@@ -127,7 +127,7 @@ catch_sigterm(void)
 #define POSTMASTER_DIED "postmaster died"
 
 /*
- * The postmaster tells all its processes to go; anyone else means this one.
+ * SIGTERM from the postmaster is a shutdown; from others it is for this process.
  */
 static const char *
 cause_of_sigterm(void)
@@ -143,7 +143,7 @@ cause_of_sigterm(void)
 }
 
 /*
- * However the process ends, its lease ends before.
+ * Withdraw the lease at any exit.
  */
 static void
 at_exit(int code, Datum argument)
@@ -282,7 +282,7 @@ read_secret(bool *changed, Words *words)
 }
 
 /*
- * Everything that stands between a start and the first datagram.  false: *words says
+ * All steps of the start.  false: *words says
  * why not; may be called again.
  */
 static bool
@@ -302,8 +302,8 @@ get_ready(Words *words)
 		return false;
 
 	/*
-	 * Each time: a file that has gone bad while something else was in the way
-	 * must not let this member start without, or with what it held before.
+	 * Each time: a file that became unusable meanwhile must not let this member start
+	 * without keys, or with its old keys.
 	 */
 	if (!read_secret(&changed, words))
 		return false;
@@ -421,7 +421,7 @@ start_election(void)
 /* ---- running ---- */
 
 /*
- * Let the timer ring at the next deadline, which may be past already.
+ * Set the timer to the next deadline, possibly in the past.
  */
 static void
 arm_timer(void)
@@ -567,7 +567,7 @@ turn(void)
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 
-		/* it has rung; to set it anew takes back what a read would tell */
+		/* it has expired; setting it again clears the expiration */
 		if ((events[i].events & WL_SOCKET_READABLE) && events[i].fd == timer_fd)
 		{
 			is_timer = true;
@@ -624,7 +624,7 @@ pg_leader_worker_main(Datum argument)
 	MemoryContextSwitchTo(turn_context);
 
 	/*
-	 * pg_hmac_create() keeps its books with one, and a process without a database
+	 * pg_hmac_create() needs a resource owner, and a process without a database
 	 * has none.
 	 */
 	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_leader");
