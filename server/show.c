@@ -102,12 +102,15 @@ show_reason(const RaftEvent *event, char *reason, size_t size)
 	bool   is_silence = event->reason == RAFT_QUORUM_LOST || event->reason == RAFT_TIMED_OUT ||
 					  event->reason == RAFT_LEADER_LOST;
 
+	bool is_news = (event->reason == RAFT_LEADER_FOUND || event->reason == RAFT_HIGHER_TERM) &&
+				   statistics_woke_late() >= timeouts.min_timeout;
+
 	if (event->reason == RAFT_RESIGNED && cause != NULL)
 		used = log_append(reason, size, 0, "%s: ", cause);
 	raft_describe_event(event, reason + used, size - used);
 
 	/* a member that stood still itself has heard nobody, and was not heard, meanwhile */
-	if (is_silence && statistics_woke_late() > 0)
+	if ((is_silence && statistics_woke_late() > 0) || is_news)
 	{
 		used = log_append(reason, size, strlen(reason), "; this worker woke up " UINT64_FORMAT " ms late",
 						  (uint64) (statistics_woke_late() / 1000));

@@ -75,7 +75,7 @@ takes_no_part('no node_id', 'pg_leader.node_id = -1', qr/pg_leader\.node_id is n
 is($cluster->sql(0, 'SELECT pg_leader_node_id() IS NULL'), 't', 'no node_id: pg_leader_node_id() is null');
 is($cluster->sql(0, 'SELECT get_node_info()'), 'node id not set: not taking part', 'no node_id: get_node_info()');
 takes_no_part('no cluster', "pg_leader.cluster = ''", qr/pg_leader\.cluster is not set/, qr/Set pg_leader\.node_id and pg_leader\.cluster/);
-takes_no_part('node_id outside the list', 'pg_leader.node_id = 7', qr/node_id is 7, and pg_leader\.cluster has no such member/, qr/numbered from 0 by position/);
+takes_no_part('node_id outside the list', 'pg_leader.node_id = 7', qr/node_id is 7, which is not in pg_leader\.cluster/, qr/numbered from 0 by position/);
 takes_no_part('heartbeats too rare', 'pg_leader.heartbeat_interval = 101ms', qr/heartbeat interval must be at most half/, qr/reload or restart/);
 takes_no_part('min above max', 'pg_leader.min_timeout = 500ms', qr/minimum timeout must be below the maximum/, qr/reload or restart/);
 takes_no_part('min equals max', 'pg_leader.min_timeout = 400ms', qr/minimum timeout must be below the maximum/, qr/reload or restart/);

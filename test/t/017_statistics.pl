@@ -103,7 +103,7 @@ $offset = $cluster->log_size($standby);
 pause_worker($standby, 2.5);
 $cluster->wait_for_log($standby, $warning, $offset);
 like($cluster->log_of($standby, $offset),
-	qr/$warning\n[^\n]*DETAIL:  This worker woke up \d+ ms late\. \d+ more were queued behind it\.[^\n]*\n[^\n]*HINT:  If this goes on: /,
+	qr/$warning\n[^\n]*DETAIL:  This worker woke up \d+ ms late\. \d+ more were queued behind it\.[^\n]*\n[^\n]*HINT:  If this persists, /,
 	'the warning names the cause, and has a hint');
 $cluster->wait_until('a late wake-up is counted', sub { stat_of($standby, 'late_wakeups') > $late_before });
 cmp_ok(stat_of($standby, 'loop_delay_max'), '>=', 400, 'and how late it was');

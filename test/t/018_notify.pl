@@ -248,7 +248,7 @@ is($cluster->sql($leader, "SELECT pg_leader_transfer($target)"), $target, 'it ha
 ($leader, $term) = $cluster->wait_for_leader('another one leads');
 wait_for_told('a lease that ends also ends the command that was told of it', $old,
 	"gained_lease $old_term", "lost_lease $old_term", "new_leader $term");
-$cluster->wait_for_log($old, qr/DETAIL:  The lease that it was told of is over\. The command was: /, $offset);
+$cluster->wait_for_log($old, qr/DETAIL:  The lease that it was notified of has ended\. The command was: /, $offset);
 ok(!lives($pid), 'it is gone');
 
 # ---- changes that come and go while a command runs are left out ----

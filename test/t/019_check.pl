@@ -126,7 +126,7 @@ $cluster->stop($follower);
 $cluster->set($follower, node_id => 9);
 $cluster->server($follower)->start;
 $cluster->wait_until('it takes no part', sub { $cluster->status($follower)->{state} =~ /^not taking part/ });
-is_status('a server that takes no part', 3, qr/^node 9: not taking part: .* no such member$/, at($follower));
+is_status('a server that takes no part', 3, qr/^node 9: not taking part: .* not in pg_leader\.cluster$/, at($follower));
 $cluster->stop($follower);
 $cluster->set($follower, node_id => -1);
 $cluster->server($follower)->start;

@@ -84,7 +84,7 @@ all_well('before');
 # ---- another cluster's name ----
 
 restart_odd(cluster_name => 'another', state_directory => PostgreSQL::Test::Utils::tempdir('another'));
-named('another name', qr/^it belongs to another cluster: its pg_leader\.cluster_name differs$/, 'other cluster',
+named('another name', qr/^it has a different pg_leader\.cluster_name$/, 'other cluster',
 	qr/dropped a datagram from the address of node $odd: other cluster/);
 $cluster->wait_until('another name: the odd one says the same of the leader',
 	sub { problem($odd, $leader) =~ /^it belongs to another cluster/ });
