@@ -198,11 +198,17 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 	/* a short wait is for the new leader, not for the worker's answer */
 	for (;;)
 	{
+		uint64_t again;
+
 		request(SHARED_TRANSFER, target, clock_now() + ANSWER_WAIT, &answer);
 		if (answer.verdict != SHARED_REFUSED || answer.result != RAFT_TRANSFER_BOUND ||
 			clock_now() >= deadline)
 			break;
-		shared_wait(Min(deadline, clock_now() + BOUND_RETRY));
+
+		/* news, and the first call, end a wait early */
+		again = Min(deadline, clock_now() + BOUND_RETRY);
+		while (clock_now() < again)
+			shared_wait(again);
 	}
 	if (answer.verdict == SHARED_REFUSED)
 		refuse_transfer(answer.result, target);

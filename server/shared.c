@@ -39,6 +39,9 @@
 #define READS_WITHOUT_PAUSE 100
 #define READS_AT_ALL		1000
 
+/* The longest sleep of a session that waits for longer; ms, and the kernel takes an int. */
+#define WAIT_AT_ONCE 3600000
+
 typedef struct Shared
 {
 	/* Odd while the two words below it are being written. */
@@ -580,7 +583,8 @@ shared_wait(uint64_t until)
 	uint64_t now = clock_now();
 
 	if (now < until)
-		(void) ConditionVariableTimedSleep(&shared->waiters, (long) ((until - now) / 1000) + 1,
+		(void) ConditionVariableTimedSleep(&shared->waiters,
+										   (long) Min((until - now) / 1000 + 1, WAIT_AT_ONCE),
 										   PG_WAIT_EXTENSION);
 }
 

@@ -126,7 +126,7 @@ $cluster->stays('a minority: and nobody will', 2, sub { !$cluster->leads($last) 
 # A session that waits for a leader sleeps until there is news, and a cancel ends it at once.
 my ($out, $err) = ('', '');
 my $waiting = IPC::Run::start([ 'psql', '-XAtq', '-d', $cluster->server($last)->connstr('postgres'),
-		'-c', "SELECT pg_leader_wait_for_leader('10 minutes')" ], '>', \$out, '2>', \$err);
+		'-c', "SELECT pg_leader_wait_for_leader('30 days')" ], '>', \$out, '2>', \$err);
 my $backend;
 $cluster->wait_until('a session waits for a leader', sub {
 	$backend = $cluster->sql($last, "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_leader_wait%' AND wait_event_type = 'Extension'");

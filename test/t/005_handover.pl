@@ -127,4 +127,25 @@ $cluster->start($stopped);
 ($leader, $term) = $cluster->wait_for_leader('all are back', $cluster->ids);
 
 $cluster->check_history;
+
+# ---- to a member that is still bound ----
+
+# A member that restarts keeps the promise that it gave to the leader before, for
+# min_timeout.  The request is tried again until then, 50 times a second.
+$cluster = PgLeaderCluster->new('bound', 3,
+	settings => { min_timeout => '4000ms', max_timeout => '5000ms', heartbeat_interval => '100ms' });
+$cluster->start_all;
+($old) = $cluster->wait_for_leader('bound: one leader to begin with');
+($leader, $target) = $cluster->others($old);
+$cluster->stop($target, 'immediate');
+is($cluster->sql($old, "SELECT pg_leader_transfer($leader)"), $leader, 'bound: another one leads meanwhile');
+$cluster->start($target);
+$cluster->wait_until("bound: node $target is back",
+	sub { $cluster->sql($leader, "SELECT reachable AND term = pg_leader_term() FROM pg_leader_peers WHERE node_id = $target") eq 't' });
+my ($from, $answer_of, $to) = split /\n/, $cluster->sql($leader,
+	"SELECT wakeups FROM pg_stat_pg_leader; SELECT pg_leader_transfer($target, '1 minute'); SELECT wakeups FROM pg_stat_pg_leader");
+is($answer_of, $target, 'bound: it leads as soon as it may');
+cmp_ok($to - $from, '<', 1000, 'bound: the worker is not asked again and again meanwhile');
+note("wakeups: " . ($to - $from));
+$cluster->check_history;
 done_testing();
