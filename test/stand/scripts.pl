@@ -906,7 +906,7 @@ is("$status $output", '0 .links .lock bpgldtest ', 'no lock is left where there 
 my $roots = File::Temp::tempdir(CLEANUP => 1);
 ($status, $output) = run('pg_leader_state', '--new', "$roots/node-0.state", '--node-id', 0, '--cluster', '127.0.0.1:1');
 is($status, 0, 'pg_leader_state --new as root writes the file');
-like($output, qr/warning: the file is root's, .*\n.*hint: .*chown/, 'and warns that no server can use it');
+like($output, qr/warning: the file is owned by root, .*\n.*hint: .*chown/, 'and warns that no server can use it');
 
 # ---- private_network ----
 

@@ -71,7 +71,7 @@ foreach my $id ($cluster->ids)
 # A candidate's timeout is over before its own vote is saved, and a voter's before it
 # has answered.
 my $late = qr/(?:; this worker woke up \d{1,3} ms late)?/; # the machine may be busy as well
-my $saved = qr/(?:no majority of votes|no leader was heard|no heartbeat)[^;]*$late; saving term and vote took 2[5-9]\d\d ms$/m;
+my $saved = qr/(?:no majority of votes|heard no leader|no heartbeat)[^;]*$late; saving term and vote took 2[5-9]\d\d ms$/m;
 saves_take(2500);
 $cluster->stop($leader, 'immediate');
 foreach my $id (@others)
