@@ -116,11 +116,10 @@ member_receive(Member *member, const RaftMessage *message)
 void
 member_tick(Member *member, uint64_t read_by)
 {
-	uint64_t now = begin_call(member, read_by, NULL);
-
-	if (now < member_deadline(member))
+	/* what was received since may have taken long: more may have come meanwhile */
+	if (read_by < member_deadline(member))
 		return;
-	raft_tick(&member->raft, now, &member->output);
+	raft_tick(&member->raft, begin_call(member, read_by, NULL), &member->output);
 	act(member);
 }
 

@@ -87,8 +87,8 @@ extern void member_receive(Member *member, const RaftMessage *message);
 
 /*
  * Handle expired timers.  "read_by": a moment at which all that had come by then was
- * received,
- * or as much of it as one turn may take.
+ * received, or as much of it as one turn may take.  A timer that expired later waits for
+ * the next call.
  */
 extern void member_tick(Member *member, uint64_t read_by);
 

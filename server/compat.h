@@ -11,6 +11,7 @@
 #include "postmaster/bgworker_internals.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -29,6 +30,21 @@
 #define compat_guc_malloc(size)	 malloc(size)
 #define compat_guc_free(pointer) free(pointer)
 #endif
+
+/* Where the value of a setting comes from that is in force; the setting exists. */
+static inline GucSource
+compat_guc_source(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, false, ERROR)->source;
+#else
+	struct config_generic **settings = get_guc_variables();
+
+	while (strcmp((*settings)->name, name) != 0)
+		settings++;
+	return (*settings)->source;
+#endif
+}
 
 /* A wait event set that lives as long as the process. */
 #if PG_VERSION_NUM >= 170000

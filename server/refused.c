@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "server/compat.h"
 #include "server/refused.h"
 
 #define PREFIX "pg_leader."
@@ -25,6 +26,7 @@ typedef struct Known
 	bool		in_file;	   /* "given" came from a file */
 	bool		at_start;	   /* refused then, and the default is in force */
 	bool		now;		   /* the files hold a value that is refused */
+	bool		is_set;		   /* the files hold a value */
 } Known;
 
 static Known known[] = {
@@ -93,22 +95,37 @@ find(const char *name)
 	return NULL;
 }
 
-/* What the files hold; of a setting that stands there twice, the last counts. */
-static void
-read_files(bool is_first)
+/* Both files, as a reload reads them; NULL: PostgreSQL would take nothing from them. */
+static ConfigVariable *
+parse_files(void)
 {
 	ConfigVariable *head = NULL;
 	ConfigVariable *tail = NULL;
+
+	/* the errors have been reported by whoever started or reloaded */
+	if (ParseConfigFile(ConfigFileName, true, NULL, 0, 0, DEBUG5, &head, &tail) &&
+		ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, DEBUG5, &head, &tail))
+		return head;
+	FreeConfigVariables(head);
+	return NULL;
+}
+
+/*
+ * What the files hold; of a setting that stands there twice, the last counts.  False:
+ * they cannot be read, and what was known of them stays.
+ */
+static bool
+read_files(bool is_first)
+{
+	ConfigVariable *head = parse_files();
 	ConfigVariable *item;
 	int				i;
 
+	if (head == NULL)
+		return false;
 	unknown[0] = '\0';
 	for (i = 0; i < (int) lengthof(known); i++)
-		known[i].now = false;
-
-	/* a file that cannot be read has been reported by whoever started or reloaded */
-	if (ParseConfigFile(ConfigFileName, false, NULL, 0, 0, DEBUG5, &head, &tail))
-		(void) ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, DEBUG5, &head, &tail);
+		known[i].now = known[i].is_set = false;
 	for (item = head; item != NULL; item = item->next)
 	{
 		Known *setting;
@@ -121,11 +138,13 @@ read_files(bool is_first)
 			append(unknown, item->name);
 			continue;
 		}
+		setting->is_set = true;
 		setting->now = is_refused(setting->name, item->value);
 		if (is_first && setting->given != NULL && strcmp(setting->given, item->value) == 0)
 			setting->in_file = true;
 	}
 	FreeConfigVariables(head);
+	return true;
 }
 
 void
@@ -146,25 +165,37 @@ refused_after_definition(void)
 {
 	int i;
 
-	read_files(true);
+	(void) read_files(true);
 	for (i = 0; i < (int) lengthof(known); i++)
 		known[i].at_start = known[i].given != NULL && is_refused(known[i].name, known[i].given);
 	list_names();
 }
 
 /*
- * What a file held when the server started is forgiven when the file is corrected and
- * the setting can change; what the command line held is not.
+ * Is the default in force although the files hold another value?  A reload takes nothing
+ * from files with an error anywhere, and a file may have changed since the last reload.
+ */
+static bool
+is_not_taken(const Known *setting)
+{
+	return setting->is_set && compat_guc_source(setting->name) < PGC_S_FILE;
+}
+
+/*
+ * What a file held when the server started is forgiven when the file is corrected, the
+ * setting can change, and PostgreSQL has taken the correction; what the command line held
+ * is not.
  */
 void
 refused_look(void)
 {
 	int i;
 
-	read_files(false);
+	if (!read_files(false))
+		return;
 	for (i = 0; i < (int) lengthof(known); i++)
 	{
-		if (known[i].in_file && !known[i].needs_restart && !known[i].now)
+		if (known[i].in_file && !known[i].needs_restart && !known[i].now && !is_not_taken(&known[i]))
 			known[i].at_start = false;
 	}
 	list_names();

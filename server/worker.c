@@ -629,6 +629,8 @@ pg_leader_worker_main(Datum argument)
 	 */
 	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_leader");
 
+	/* an earlier worker may have forgiven what the postmaster still holds against us */
+	refused_look();
 	wait_until_ready();
 	start_election();
 	for (;;)

@@ -168,6 +168,27 @@ foreach my $name (sort keys %bad)
 }
 takes_no_part('no setting of that name', 'pg_leader.candidat = off', qr/refused settings: pg_leader\.candidat\b/, qr/Correct the value/);
 
+# A correction counts when PostgreSQL has taken it.
+takes_no_part('a correction', 'pg_leader.candidate = offf', qr/refused settings: pg_leader\.candidate/, qr/Correct the value/);
+foreach my $lines ("nothing_of_that_name = 1\npg_leader.candidate = off", "= =\npg_leader.candidate = off")
+{
+	unlink $conf;
+	PostgreSQL::Test::Utils::append_to_file($conf, "$good\n$lines\n");
+	$offset = $cluster->log_size(0);
+	$cluster->server(0)->reload;
+	$cluster->wait_for_log(0, qr/LOG:  configuration file "[^"]*" contains errors/, $offset);
+	$cluster->stays("a correction beside an error of another kind: it does not count: $lines", 2,
+		sub { $cluster->status(0)->{state} =~ /^not taking part: refused settings: pg_leader\.candidate/ });
+}
+unlink $conf;
+PostgreSQL::Test::Utils::append_to_file($conf, "$good\npg_leader.candidate = off\n");
+$cluster->server(0)->reload;
+$cluster->wait_until('a correction: it counts', sub { $cluster->status(0)->{state} eq 'taking part' });
+my $worker = $cluster->worker(0);
+kill 'TERM', $worker;
+$cluster->wait_until('a correction: also for the next worker',
+	sub { my $next = $cluster->worker(0); $next && $next != $worker && $cluster->status(0)->{state} eq 'taking part' });
+
 # Beside postgresql.conf.
 $cluster->stop(0);
 PostgreSQL::Test::Utils::append_to_file($cluster->server(0)->data_dir . '/postgresql.auto.conf', "pg_leader.candidate = 'perhaps'\n");

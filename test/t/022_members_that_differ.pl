@@ -87,7 +87,7 @@ restart_odd(cluster_name => 'another', state_directory => PostgreSQL::Test::Util
 named('another name', qr/^it has a different pg_leader\.cluster_name$/, 'other cluster',
 	qr/dropped a datagram from the address of node $odd: other cluster/);
 $cluster->wait_until('another name: the odd one says the same of the leader',
-	sub { problem($odd, $leader) =~ /^it belongs to another cluster/ });
+	sub { problem($odd, $leader) =~ /^it has a different pg_leader\.cluster_name\b/ });
 restart_odd(cluster_name => 'pg_leader', state_directory => $cluster->member($odd)->{state_directory});
 all_well('the same name');
 
