@@ -379,6 +379,35 @@ a_member_that_stood_still_reads_first(void **state)
 	}
 }
 
+/* Receiving may take long itself, by a save: what came meanwhile is read before a tick. */
+static void
+a_member_that_took_long_to_receive_reads_again(void **state)
+{
+	int		 leader;
+	int		 follower;
+	Member	*member;
+	uint64_t read_by;
+	uint64_t started;
+
+	(void) state;
+	settle();
+	leader = raft(0)->leader_id;
+	follower = (leader + 1) % MEMBERS;
+	member = &home(follower)->member;
+	started = raft(follower)->counters.pre_votes_started;
+	read_by = clock_now();
+	assert_true(read_by < member_deadline(member));
+	stands_still[follower] = true;
+	run(NULL, 400000);
+	assert_false(member_admit(member)); /* here its clock goes on */
+	member_tick(member, read_by);
+	assert_int_equal(raft(follower)->role, RAFT_FOLLOWER);
+	stands_still[follower] = false;
+	assert_true(home_turn(home(follower), true, &words));
+	assert_int_equal(raft(follower)->leader_id, leader);
+	assert_true(raft(follower)->counters.pre_votes_started == started);
+}
+
 int
 main(void)
 {
@@ -386,6 +415,7 @@ main(void)
 		cmocka_unit_test(a_member_moves_between_its_homes),
 		cmocka_unit_test(a_member_that_moved_follows_with_the_next_heartbeat),
 		cmocka_unit_test(a_member_that_stood_still_reads_first),
+		cmocka_unit_test(a_member_that_took_long_to_receive_reads_again),
 	};
 
 	return cmocka_run_group_tests_name("home", tests, make_members, remove_members);
