@@ -23,6 +23,6 @@ extern bool library_has_all_workers(void);
 extern void library_check_worker(void);
 
 /* For an SQL function that finds no shared memory: an error that says why. */
-extern void library_refuse(void) pg_attribute_noreturn();
+extern _Noreturn void library_refuse(void);
 
 #endif /* PG_LEADER_LIBRARY_H */
