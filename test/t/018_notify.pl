@@ -345,7 +345,7 @@ sub stop_of
 	$cluster->stop($id, 'fast');
 	my $log = $cluster->log_of($id, $from);
 	my @asked = $log =~ /$clock[^\n]*received fast shutdown request/;
-	my @ended = $log =~ /$clock[^\n]*notify_command failed for $event[^\n]*\n[^\n]*DETAIL:  The server shuts down/;
+	my @ended = $log =~ /$clock[^\n]*notify_command failed for $event[^\n]*\n[^\n]*DETAIL:  The server is shutting down/;
 	return -1 unless @asked && @ended;
 	my ($asked, $ended) = map { ($_->[0] * 60 + $_->[1]) * 60 + $_->[2] } \@asked, \@ended;
 	return $ended < $asked ? $ended + 86400 - $asked : $ended - $asked;
