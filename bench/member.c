@@ -41,8 +41,6 @@
 /* A signal, a deadline, a datagram. */
 #define WAITED_FOR 3
 
-#define HINT_SIZE 1024
-
 /*
  * What the file holds, in the machine's byte order, 8 bytes each.  "change" is odd
  * while the rest is being written: read all again if it was, or has moved.  Times

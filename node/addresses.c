@@ -56,17 +56,10 @@ addresses_literal(const ClusterMember *member, struct sockaddr_storage *address,
 								 (uint32_t) strtoul(zone, NULL, 10) :
 								 if_nametoindex(zone);
 		if (in6->sin6_scope_id == 0)
-		{
-			(void) snprintf(words->error, WORDS_SIZE,
-							"this machine has no network interface \"%.32s\"", zone);
-			return false;
-		}
+			return words_set(words, NULL, "this machine has no network interface \"%.32s\"", zone);
 	}
 	if (inet_pton(AF_INET6, host, &in6->sin6_addr) != 1)
-	{
-		(void) snprintf(words->error, WORDS_SIZE, "\"%.64s\" is not an address", member->host);
-		return false;
-	}
+		return words_set(words, NULL, "\"%.64s\" is not an address", member->host);
 	in6->sin6_family = AF_INET6;
 	in6->sin6_port = htons(member->port);
 	return true;
@@ -95,20 +88,13 @@ addresses_init(Addresses *addresses, const Cluster *cluster, int family, Words *
 		if (!addresses_literal(member, &its->address, words))
 			return false;
 		if (its->address.ss_family != family)
-		{
-			(void) snprintf(words->error, WORDS_SIZE,
-							"node %d is at %.200s, but this member's own address is %s",
-							(int) member->node_id, cluster_format_address(member, text),
-							family == AF_INET ? "IPv4" : "IPv6");
-			return false;
-		}
+			return words_set(words, NULL, "node %d is at %.200s, but this member's own address is %s",
+							 (int) member->node_id, cluster_format_address(member, text),
+							 family == AF_INET ? "IPv4" : "IPv6");
 		other = addresses_member_at(addresses, cluster, &its->address);
 		if (other != RAFT_NONE)
-		{
-			(void) snprintf(words->error, WORDS_SIZE, "nodes %d and %d have the same address",
-							(int) other, (int) member->node_id);
-			return false;
-		}
+			return words_set(words, NULL, "nodes %d and %d have the same address",
+							 (int) other, (int) member->node_id);
 		its->known = true;
 	}
 	return true;

@@ -52,8 +52,7 @@ typedef struct Parser
 	int		 entry;	   /* number of the present entry, from 1 */
 	Piece	 text;	   /* the present entry, as written */
 	bool	 with_ids; /* the first entry had an id */
-	char	*error;
-	char	*hint;
+	Words	*words;
 } Parser;
 
 /* ---- reading ---- */
@@ -65,33 +64,29 @@ static bool fail(Parser *parser, const char *hint, const char *format, ...)
 static bool
 fail(Parser *parser, const char *hint, const char *format, ...)
 {
+	char	what[WORDS_SIZE];
+	char	entry[SHOWN_LENGTH + 32] = "";
 	va_list args;
-	int		used = 0;
 
+	va_start(args, format);
+	(void) vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
 	if (parser->entry > 0)
 	{
 		bool clipped = parser->text.length > SHOWN_LENGTH;
 
-		used = snprintf(parser->error, WORDS_SIZE, "entry %d (\"%.*s%s\"): ",
-						parser->entry,
+		(void) snprintf(entry, sizeof(entry), "entry %d (\"%.*s%s\"): ", parser->entry,
 						clipped ? SHOWN_LENGTH : (int) parser->text.length,
 						parser->text.start, clipped ? "..." : "");
-		if (used >= WORDS_SIZE)
-			used = WORDS_SIZE - 1;
-		if (used < 0 || used >= WORDS_SIZE)
-			used = WORDS_SIZE - 1;
 	}
-	va_start(args, format);
-	(void) vsnprintf(parser->error + used, WORDS_SIZE - (size_t) used, format, args);
-	va_end(args);
+	(void) words_set(parser->words, hint, "%s%.900s", entry, what);
 
 	/* The list can hold anything, and this is going to be printed. */
-	for (char *c = parser->error; *c != '\0'; c++)
+	for (char *c = parser->words->error; *c != '\0'; c++)
 	{
 		if (*c < ' ' || *c > '~')
 			*c = '?';
 	}
-	(void) snprintf(parser->hint, WORDS_SIZE, "%s", hint);
 	parser->cluster->n_members = 0;
 	return false;
 }
@@ -381,12 +376,11 @@ compare_members(const void *a, const void *b)
 bool
 cluster_parse(const char *text, Cluster *cluster, Words *words)
 {
-	Parser		parser = {.cluster = cluster, .error = words->error, .hint = words->hint};
+	Parser		parser = {.cluster = cluster, .words = words};
 	const char *start = text;
 
 	memset(cluster, 0, sizeof(*cluster));
-	words->error[0] = '\0';
-	words->hint[0] = '\0';
+	words_clear(words);
 	if (text == NULL || text[strspn(text, " \t\n\v\f\r")] == '\0')
 		return fail(&parser, HINT_FORM, "the member list is empty");
 	for (;;)

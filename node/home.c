@@ -61,7 +61,6 @@ open_store(Home *home, const HomeSettings *settings, Words *words)
 			home->store_health = home->store.damaged ? "one slot was bad" : "ok";
 			if (store_save(&home->store, &home->first, words))
 				return true;
-			(void) snprintf(words->hint, WORDS_SIZE, "Check the disk that holds the state directory.");
 			store_close(&home->store);
 			return false;
 		case STORE_MISSING:

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -209,20 +208,6 @@ journal_verdict_name(JournalVerdict verdict)
 
 /* ---- files ---- */
 
-static bool fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Always false. */
-static bool
-fail(char *error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void) vsnprintf(error, WORDS_SIZE, format, args);
-	va_end(args);
-	return false;
-}
-
 bool
 journal_path(const char *directory, int32_t node_id, char *path, size_t size)
 {
@@ -242,14 +227,14 @@ open_file(const char *path, int flags, Words *words)
 	{
 		int number = errno;
 
-		(void) fail(words->error, "could not open \"%s\": %s", path, strerror(number));
+		(void) words_set(words, NULL, "could not open \"%s\": %s", path, strerror(number));
 		errno = number;
 		return -1;
 	}
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
 		return fd;
 	(void) close(fd);
-	(void) fail(words->error, "\"%s\" is not a regular file", path);
+	(void) words_set(words, NULL, "\"%s\" is not a regular file", path);
 	errno = EINVAL;
 	return -1;
 }
@@ -271,7 +256,7 @@ journal_read(const char *path, uint8_t *image, size_t *length, bool *missing, Wo
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			done = fail(words->error, "could not read \"%s\": %s", path, strerror(errno));
+			done = words_set(words, NULL, "could not read \"%s\": %s", path, strerror(errno));
 		if (n <= 0)
 			break;
 		*length += (size_t) n;
@@ -289,7 +274,7 @@ begin_file(Journal *journal, Words *words)
 		return false;
 	if (ftruncate(journal->fd, (off_t) JOURNAL_FILE_SIZE) == 0)
 		return true;
-	(void) fail(words->error, "could not make room for \"%s\": %s", journal->path, strerror(errno));
+	(void) words_set(words, NULL, "could not make room for \"%s\": %s", journal->path, strerror(errno));
 	journal_close(journal);
 	(void) unlink(journal->path);
 	return false;
@@ -310,13 +295,13 @@ move_aside(const Journal *journal, const char *what, Words *words)
 	for (i = 1; i <= MOST_ASIDE && lstat(aside, &status) == 0; i++)
 		(void) snprintf(aside, sizeof(aside), "%s.bad.%d", journal->path, i);
 	if (i > MOST_ASIDE)
-		return fail(words->error, "\"%s\" is %s, and was not moved aside: there are too many as \"%s.bad\" already",
-					journal->path, what, journal->path);
+		return words_set(words, NULL, "\"%s\" is %s, and was not moved aside: there are too many as \"%s.bad\" already",
+						 journal->path, what, journal->path);
 	if (rename(journal->path, aside) != 0)
-		return fail(words->error, "\"%s\" is %s, and could not be moved aside: %s", journal->path, what,
-					strerror(errno));
-	(void) fail(words->error, "\"%s\" was %s; it is kept as \"%s\", and a new one is begun", journal->path,
-				what, aside);
+		return words_set(words, NULL, "\"%s\" is %s, and could not be moved aside: %s", journal->path, what,
+						 strerror(errno));
+	(void) words_set(words, NULL, "\"%s\" was %s; it is kept as \"%s\", and a new one is begun", journal->path,
+					 what, aside);
 	return true;
 }
 
@@ -333,7 +318,7 @@ can_go_on(const Journal *journal, const uint8_t *image, size_t length, uint64_t 
 
 	verdict = journal_scan(image, length, &journal->identity, events, &n_events, &n_bad, &found);
 	if (verdict == JOURNAL_TORN)
-		(void) fail(words->error, "damaged records in \"%s\", left out: %d", journal->path, n_bad);
+		(void) words_set(words, NULL, "damaged records in \"%s\", left out: %d", journal->path, n_bad);
 	if (n_events > 0)
 		*last = events[n_events - 1].number;
 	if (verdict == JOURNAL_GOOD || verdict == JOURNAL_EMPTY || verdict == JOURNAL_TORN)
@@ -350,18 +335,18 @@ journal_open(Journal *journal, const char *directory, const StoreIdentity *ident
 	size_t		   length;
 	bool		   begin = false;
 
-	words->error[0] = '\0';
+	words_clear(words);
 	*last = 0;
 	memset(journal, 0, sizeof(*journal));
 	journal->fd = -1;
 	journal->identity = *identity;
 	if (!journal_path(directory, identity->node_id, journal->path, sizeof(journal->path)))
-		return fail(words->error, "the name of the state directory is too long");
+		return words_set(words, NULL, "the name of the state directory is too long");
 	if (!journal_read(journal->path, image, &length, &begin, words))
 	{
 		if (!begin)
 			return false;
-		words->error[0] = '\0';
+		words_clear(words);
 	}
 	else if (can_go_on(journal, image, length, last, &begin, words))
 	{
@@ -389,7 +374,7 @@ journal_write(Journal *journal, const JournalEvent *event, Words *words)
 	ssize_t n;
 
 	if (journal->fd < 0 || event->number == 0)
-		return fail(words->error, "no journal is open");
+		return words_set(words, NULL, "no journal is open");
 	journal_encode(&journal->identity, event, record);
 	do
 	{
@@ -397,7 +382,7 @@ journal_write(Journal *journal, const JournalEvent *event, Words *words)
 	} while (n < 0 && errno == EINTR);
 	if (n == (ssize_t) sizeof(record))
 		return true;
-	return fail(words->error, "could not write to \"%s\": %s", journal->path, strerror(n < 0 ? errno : ENOSPC));
+	return words_set(words, NULL, "could not write to \"%s\": %s", journal->path, strerror(n < 0 ? errno : ENOSPC));
 }
 
 void

@@ -21,23 +21,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static bool fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static bool
-fail(char *error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void) vsnprintf(error, WORDS_SIZE, format, args);
-	va_end(args);
-	return false;
-}
+#define HINT_KEYS                                                                          \
+	"It holds one or two keys, a line each: a key id from 1 to 255 and an even number of " \
+	"hexadecimal digits, 64 to 128."
+_Static_assert(SECRET_KEY_MIN == 32 && SECRET_KEY_MAX == 64, "HINT_KEYS says how long keys are");
+#define HINT_READ "The user that the server runs as must be able to read it."
+#define HINT_OWNER                                                                     \
+	"It must be a regular file: the server user's own with permissions 0600 or less, " \
+	"or root's with 0640 or less."
 
 /* ---- pure ---- */
 
@@ -96,12 +91,12 @@ parse_key(const char *word, size_t length, int line, SecretKey *key, Words *word
 	for (size_t i = 0; i < length; i++)
 	{
 		if (hex_value(word[i]) < 0)
-			return fail(words->error, "line %d: character %zu of the key is not a hexadecimal digit",
-						line, i + 1);
+			return words_set(words, HINT_KEYS, "line %d: character %zu of the key is not a hexadecimal digit",
+							 line, i + 1);
 	}
 	if (length < 2 * SECRET_KEY_MIN || length > 2 * SECRET_KEY_MAX || length % 2 != 0)
-		return fail(words->error, "line %d: the key has %zu hexadecimal digits, and must have an even number from %d to %d",
-					line, length, 2 * SECRET_KEY_MIN, 2 * SECRET_KEY_MAX);
+		return words_set(words, HINT_KEYS, "line %d: the key has %zu hexadecimal digits, and must have an even number from %d to %d",
+						 line, length, 2 * SECRET_KEY_MIN, 2 * SECRET_KEY_MAX);
 	key->size = (uint8_t) (length / 2);
 	for (int i = 0; i < key->size; i++)
 	{
@@ -110,7 +105,7 @@ parse_key(const char *word, size_t length, int line, SecretKey *key, Words *word
 	}
 	/* Reject obvious non-secrets, such as examples or zeros. */
 	if (!varies)
-		return fail(words->error, "line %d: the key is one byte again and again, and no secret", line);
+		return words_set(words, HINT_KEYS, "line %d: the key is one byte again and again, and no secret", line);
 	return true;
 }
 
@@ -128,20 +123,20 @@ parse_line(const char *at, const char *end, int line, SecretKeys *keys, Words *w
 	if (length == 0)
 		return true;
 	if (keys->n == SECRET_KEYS)
-		return fail(words->error, "line %d: there are two keys before it already, and no more than two can be in use",
-					line);
+		return words_set(words, HINT_KEYS, "line %d: there are two keys before it already, and no more than two can be in use",
+						 line);
 	key->id = parse_key_id(word, length);
 	if (key->id == 0)
-		return fail(words->error, "line %d: it does not begin with a key id, a number from 1 to 255", line);
+		return words_set(words, HINT_KEYS, "line %d: it does not begin with a key id, a number from 1 to 255", line);
 	if (keys->n > 0 && keys->of[0].id == key->id)
-		return fail(words->error, "line %d: key id %d is that of the first key already", line, key->id);
+		return words_set(words, HINT_KEYS, "line %d: key id %d is that of the first key already", line, key->id);
 	length = next_word(&at, end, &word);
 	if (length == 0)
-		return fail(words->error, "line %d: there is no key behind the key id", line);
+		return words_set(words, HINT_KEYS, "line %d: there is no key behind the key id", line);
 	if (!parse_key(word, length, line, key, words))
 		return false;
 	if (next_word(&at, end, &word) != 0)
-		return fail(words->error, "line %d: there is something behind the key", line);
+		return words_set(words, HINT_KEYS, "line %d: there is something behind the key", line);
 	keys->n++;
 	return true;
 }
@@ -153,7 +148,7 @@ secret_parse(const char *text, size_t length, SecretKeys *keys, Words *words)
 	const char *end = text + length;
 
 	memset(keys, 0, sizeof(*keys));
-	words->error[0] = '\0';
+	words_clear(words);
 	for (int line = 1; at < end; line++)
 	{
 		const char *eol = memchr(at, '\n', (size_t) (end - at));
@@ -165,7 +160,7 @@ secret_parse(const char *text, size_t length, SecretKeys *keys, Words *words)
 		at = eol < end ? eol + 1 : end;
 	}
 	if (words->error[0] == '\0' && keys->n == 0)
-		(void) fail(words->error, "there is no key in it");
+		(void) words_set(words, HINT_KEYS, "there is no key in it");
 	if (words->error[0] == '\0')
 		return true;
 	explicit_bzero(keys, sizeof(*keys));
@@ -177,22 +172,18 @@ secret_may_use(const struct stat *file, uid_t user, Words *words)
 {
 	mode_t too_much = S_IRWXG | S_IRWXO;
 
-	words->error[0] = words->hint[0] = '\0';
-	(void) snprintf(words->hint, WORDS_SIZE,
-					"It must be a regular file: the server user's own with permissions 0600 or less, "
-					"or root's with 0640 or less.");
 	if (!S_ISREG(file->st_mode))
-		return fail(words->error, "is not a regular file");
+		return words_set(words, HINT_OWNER, "is not a regular file");
 	if (file->st_uid != user && file->st_uid != 0)
-		return fail(words->error, "belongs neither to the user that the server runs as nor to root");
+		return words_set(words, HINT_OWNER, "belongs neither to the user that the server runs as nor to root");
 
 	/* A user cannot give a file of his own to a group, root can. */
 	if (file->st_uid != user)
 		too_much = S_IWGRP | S_IXGRP | S_IRWXO;
 	if (file->st_mode & too_much)
-		return fail(words->error, "is open to others: its permissions are %04o",
-					(unsigned) (file->st_mode & 07777));
-	words->hint[0] = '\0';
+		return words_set(words, HINT_OWNER, "is open to others: its permissions are %04o",
+						 (unsigned) (file->st_mode & 07777));
+	words_clear(words);
 	return true;
 }
 
@@ -202,18 +193,16 @@ bool
 secret_look(const char *path, Words *words)
 {
 	struct stat file;
-	Words		inner;
+	Words		inner = {"", ""};
 
-	words->error[0] = words->hint[0] = '\0';
+	words_clear(words);
 	if (stat(path, &file) != 0)
-	{
-		(void) snprintf(words->hint, WORDS_SIZE, "Put it back, or set pg_leader.secret_file to where it is.");
-		return fail(words->error, "the secret file \"%.480s\" cannot be looked at: %s", path, strerror(errno));
-	}
+		return words_set(words, "Put it back, or set pg_leader.secret_file to where it is.",
+						 "the secret file \"%.480s\" cannot be looked at: %s", path, strerror(errno));
 	if (secret_may_use(&file, geteuid(), &inner))
 		return true;
-	(void) snprintf(words->hint, WORDS_SIZE, "%.900s If others could read it, exchange the key.", inner.hint);
-	return fail(words->error, "the secret file \"%.480s\" %.480s", path, inner.error);
+	return words_set(words, HINT_OWNER " If others could read it, exchange the key.",
+					 "the secret file \"%.480s\" %.480s", path, inner.error);
 }
 
 /* The whole file, if it is no longer than it may be; its length, -1 with words. */
@@ -225,17 +214,15 @@ read_file(const char *path, char *text, Words *words)
 	ssize_t		got;
 	int			fd;
 
-	(void) snprintf(words->hint, WORDS_SIZE,
-					"The user that the server runs as must be able to read it.");
 	/* O_NONBLOCK: opening a FIFO must not wait for somebody who writes into it. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 	{
-		(void) fail(words->error, "cannot be opened: %s", strerror(errno));
+		(void) words_set(words, HINT_READ, "cannot be opened: %s", strerror(errno));
 		return -1;
 	}
 	if (fstat(fd, &file) != 0)
-		(void) fail(words->error, "cannot be looked at: %s", strerror(errno));
+		(void) words_set(words, HINT_READ, "cannot be looked at: %s", strerror(errno));
 	else if (secret_may_use(&file, geteuid(), words))
 	{
 		do
@@ -245,9 +232,9 @@ read_file(const char *path, char *text, Words *words)
 				length += (size_t) got;
 		} while ((got > 0 && length <= SECRET_FILE_MAX) || (got < 0 && errno == EINTR));
 		if (got < 0)
-			(void) fail(words->error, "cannot be read: %s", strerror(errno));
+			(void) words_set(words, HINT_READ, "cannot be read: %s", strerror(errno));
 		else if (length > SECRET_FILE_MAX)
-			(void) fail(words->error, "is larger than %d bytes", SECRET_FILE_MAX);
+			(void) words_set(words, HINT_KEYS, "is larger than %d bytes", SECRET_FILE_MAX);
 	}
 	(void) close(fd);
 	return words->error[0] == '\0' ? (ssize_t) length : -1;
@@ -296,9 +283,9 @@ prepare_hmac(Secret *prepared, Words *words)
 		struct pg_hmac_ctx *hmac = prepared->hmac[i] = pg_hmac_create(PG_SHA256);
 
 		if (hmac == NULL)
-			return fail(words->error, "out of memory");
+			return words_set(words, "Free some memory on this machine.", "out of memory");
 		if (!make_tag_with(hmac, &prepared->keys.of[i], datagram, sizeof(datagram), tag))
-			return fail(words->error, "HMAC-SHA-256 has failed: %s", pg_hmac_error(hmac));
+			return words_set(words, "The OpenSSL of this machine must provide HMAC-SHA-256.", "HMAC-SHA-256 has failed: %s", pg_hmac_error(hmac));
 		if (!make_tag_with(hmac, NULL, datagram, sizeof(datagram), again) ||
 			memcmp(tag, again, sizeof(tag)) != 0)
 			prepared->hmac_keeps_key = false;
@@ -317,7 +304,7 @@ secret_read(Secret *secret, const char *path, Words *words)
 	SecretRead result = SECRET_FAILED;
 	ssize_t	   length;
 
-	words->error[0] = words->hint[0] = '\0';
+	words_clear(words);
 	length = read_file(path, text, &inner);
 	if (length >= 0 && secret_parse(text, (size_t) length, &taken.keys, &inner) &&
 		prepare_hmac(&taken, &inner))
@@ -332,18 +319,9 @@ secret_read(Secret *secret, const char *path, Words *words)
 		explicit_bzero(&had, sizeof(had));
 	}
 	secret_forget(&taken);
-	if (result != SECRET_FAILED)
-	{
-		words->hint[0] = '\0';
-		return result;
-	}
-	(void) fail(words->error, "the secret file \"%.480s\" %s%.480s", path,
-				length >= 0 ? "cannot be used: " : "", inner.error);
-	(void) snprintf(words->hint, WORDS_SIZE, "%s", inner.hint);
-	if (words->hint[0] == '\0')
-		(void) snprintf(words->hint, WORDS_SIZE,
-						"It holds one or two keys, a line each: a key id from 1 to 255 and an even number of hexadecimal digits, %d to %d.",
-						2 * SECRET_KEY_MIN, 2 * SECRET_KEY_MAX);
+	if (result == SECRET_FAILED)
+		(void) words_set(words, inner.hint, "the secret file \"%.480s\" %s%.480s", path,
+						 length >= 0 ? "cannot be used: " : "", inner.error);
 	return result;
 }
 

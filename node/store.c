@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -26,19 +25,6 @@
 
 #define STORE_MAGIC		 "PGLDSAVE"
 #define STORE_RECORD_END 76
-
-static void say(char *text, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void
-say(char *text, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void) vsnprintf(text, WORDS_SIZE, format, args);
-	va_end(args);
-}
 
 /* ---- pure ---- */
 
@@ -196,13 +182,13 @@ store_verdict_name(StoreVerdict verdict)
 bool
 store_may_trust(const struct stat *file, uid_t user, Words *words)
 {
-	words->error[0] = '\0';
 	if (file->st_uid != user && file->st_uid != 0 && user != 0)
-		say(words->error, "belongs neither to the user that the server runs as nor to root");
-	else if (file->st_mode & (S_IWGRP | S_IWOTH))
-		say(words->error, "can be written to by others: its permissions are %04o",
-			(unsigned) (file->st_mode & 07777));
-	return words->error[0] == '\0';
+		return words_set(words, NULL, "belongs neither to the user that the server runs as nor to root");
+	if (file->st_mode & (S_IWGRP | S_IWOTH))
+		return words_set(words, NULL, "can be written to by others: its permissions are %04o",
+						 (unsigned) (file->st_mode & 07777));
+	words_clear(words);
+	return true;
 }
 
 /* ---- files ---- */
@@ -212,20 +198,16 @@ store_may_trust(const struct stat *file, uid_t user, Words *words)
 #define HINT_PERMISSION \
 	"The directory and the file must belong to the user that the server runs as."
 #define GONE "the state file \"%s\" was removed, or replaced by another one, while it was in use"
+#define HINT_GONE                                                              \
+	"If the file was moved, move it back. If it is lost, restart the server: " \
+	"this member then abstains until all others have answered it."
+#define HINT_TWIN	"Is another server running with this state directory and this node id?"
+#define HINT_REPORT "This is an error in pg_leader. Please report it."
 #define HINT_CLOSE \
 	"Only the server's user may write there: see to its owner, and \"chmod go-w\" it."
 #define HINT_RESTORE                                                                  \
 	"Do not put an old copy in its place. If the state is lost, move the file away: " \
 	"this member then abstains from voting until all others have answered it."
-
-/* Say which call failed on which path, and what errno meant. */
-static void
-say_errno(char *error, const char *what, const char *path)
-{
-	int number = errno;
-
-	say(error, "could not %s \"%s\": %s", what, path, strerror(number));
-}
 
 /* What to do about a file system that refuses. */
 static const char *
@@ -257,9 +239,7 @@ fail_errno(Words *words, const char *what, const char *path)
 {
 	int number = errno;
 
-	say_errno(words->error, what, path);
-	say(words->hint, "%s", hint_for(number));
-	return false;
+	return words_set(words, hint_for(number), "could not %s \"%s\": %s", what, path, strerror(number));
 }
 
 bool
@@ -370,27 +350,19 @@ static bool
 is_closed_to_others(const char *path, bool with_file, Words *words)
 {
 	char		directory[STORE_PATH_SIZE];
-	Words		reason;
+	Words		reason = {"", ""};
 	struct stat status;
 
-	words->hint[0] = '\0';
 	parent_of(path, directory, sizeof(directory));
 	if (stat(directory, &status) != 0)
 		return fail_errno(words, "look at the directory", directory);
-	say(words->hint, HINT_CLOSE);
 	if (!store_may_trust(&status, geteuid(), &reason))
-	{
-		say(words->error, "the state directory \"%.400s\" %.400s", directory, reason.error);
-		return false;
-	}
+		return words_set(words, HINT_CLOSE, "the state directory \"%.400s\" %.400s", directory, reason.error);
 	if (with_file && lstat(path, &status) != 0)
 		return fail_errno(words, "look at the state file", path);
 	if (with_file && !store_may_trust(&status, geteuid(), &reason))
-	{
-		say(words->error, "the state file \"%.400s\" %.400s", path, reason.error);
-		return false;
-	}
-	words->hint[0] = '\0';
+		return words_set(words, HINT_CLOSE, "the state file \"%.400s\" %.400s", path, reason.error);
+	words_clear(words);
 	return true;
 }
 
@@ -406,33 +378,24 @@ lock_file(int fd, const char *path, Words *words)
 	if (result == 0)
 		return true;
 	if (errno == EWOULDBLOCK)
-	{
-		say(words->error, "another process uses the state file \"%s\"", path);
-		say(words->hint, "Is another server running with this state directory and this node id?");
-	}
-	else
-	{
-		say_errno(words->error, "lock the file", path);
-		say(words->hint, "The state directory must be on a file system that supports flock().");
-	}
-	return false;
+		return words_set(words, HINT_TWIN, "another process uses the state file \"%s\"", path);
+	return words_set(words, "The state directory must be on a file system that supports flock().",
+					 "could not lock the file \"%s\": %s", path, strerror(errno));
 }
 
 static bool
 start_store(Store *store, const char *directory, const StoreIdentity *identity,
 			Words *words)
 {
-	words->error[0] = '\0';
-	words->hint[0] = '\0';
+	words_clear(words);
 	memset(store, 0, sizeof(*store));
 	store->fd = -1;
 	store->identity = *identity;
 	if (directory[0] != '\0' &&
 		store_path(directory, identity->node_id, store->path, sizeof(store->path)))
 		return true;
-	say(words->error, "the name of the state directory is %s", directory[0] != '\0' ? "too long" : "empty");
-	say(words->hint, HINT_DIRECTORY);
-	return false;
+	return words_set(words, HINT_DIRECTORY, "the name of the state directory is %s",
+					 directory[0] != '\0' ? "too long" : "empty");
 }
 
 /* The file does not open: is it merely not there? */
@@ -447,14 +410,13 @@ classify_open_error(const Store *store, const char *directory, Words *words)
 		parent_of(directory, parent, sizeof(parent));
 		if (is_directory(directory) || is_directory(parent))
 			return STORE_MISSING;
-		say(words->error, "the directory \"%s\" does not exist", parent);
-		say(words->hint, HINT_DIRECTORY);
+		(void) words_set(words, HINT_DIRECTORY, "the directory \"%s\" does not exist", parent);
 		return STORE_FAILED;
 	}
 	if (number == ELOOP)
 	{
-		say(words->error, "the state file \"%s\" is a symbolic link", store->path);
-		say(words->hint, "Put the file itself there, or set pg_leader.state_directory to where it is.");
+		(void) words_set(words, "Put the file itself there, or set pg_leader.state_directory to where it is.",
+						 "the state file \"%s\" is a symbolic link", store->path);
 		return STORE_FAILED;
 	}
 	errno = number;
@@ -467,32 +429,31 @@ static void
 explain_verdict(const Store *store, StoreVerdict verdict, const StoreIdentity *found,
 				size_t length, Words *words)
 {
-	say(words->hint, HINT_RESTORE);
 	switch (verdict)
 	{
 		case STORE_WRONG_SIZE:
-			say(words->error, "the state file \"%s\" has %s%zu bytes instead of %d", store->path,
-				length > STORE_FILE_SIZE ? "at least " : "", length, STORE_FILE_SIZE);
+			(void) words_set(words, HINT_RESTORE, "the state file \"%s\" has %s%zu bytes instead of %d", store->path,
+							 length > STORE_FILE_SIZE ? "at least " : "", length, STORE_FILE_SIZE);
 			break;
 		case STORE_OTHER_FORMAT:
-			say(words->error, "the state file \"%s\" was written by another version of pg_leader, in another format",
-				store->path);
-			say(words->hint, "Run the version of pg_leader that wrote it.");
+			(void) words_set(words, "Run the version of pg_leader that wrote it.",
+							 "the state file \"%s\" was written by another version of pg_leader, in another format",
+							 store->path);
 			break;
 		case STORE_OTHER_CLUSTER:
-			say(words->error, "the state file \"%s\" belongs to another cluster (digest %016llx of its name, ours is %016llx)",
-				store->path, (unsigned long long) found->cluster_digest,
-				(unsigned long long) store->identity.cluster_digest);
-			say(words->hint, "Check pg_leader.cluster_name and pg_leader.state_directory.");
+			(void) words_set(words, "Check pg_leader.cluster_name and pg_leader.state_directory.",
+							 "the state file \"%s\" belongs to another cluster (digest %016llx of its name, ours is %016llx)",
+							 store->path, (unsigned long long) found->cluster_digest,
+							 (unsigned long long) store->identity.cluster_digest);
 			break;
 		case STORE_OTHER_NODE:
-			say(words->error, "the state file \"%s\" belongs to node %d, and this is node %d",
-				store->path, (int) found->node_id, (int) store->identity.node_id);
-			say(words->hint, "Each member needs its own state file: never copy one from another member.");
+			(void) words_set(words, "Each member needs its own state file: never copy one from another member.",
+							 "the state file \"%s\" belongs to node %d, and this is node %d",
+							 store->path, (int) found->node_id, (int) store->identity.node_id);
 			break;
 		default:
-			say(words->error, "the state file \"%s\" is damaged: both of its records are invalid",
-				store->path);
+			(void) words_set(words, HINT_RESTORE, "the state file \"%s\" is damaged: both of its records are invalid",
+							 store->path);
 			break;
 	}
 }
@@ -509,29 +470,19 @@ read_store(Store *store, RaftSaved *saved, Words *words)
 	int			  slot = 0;
 
 	if (fstat(store->fd, &status) != 0 || !S_ISREG(status.st_mode))
-	{
-		say(words->error, "the state file \"%s\" is not a regular file", store->path);
-		say(words->hint, HINT_DIRECTORY);
-		return false;
-	}
+		return words_set(words, HINT_DIRECTORY, "the state file \"%s\" is not a regular file", store->path);
 	store->device = status.st_dev;
 	store->inode = status.st_ino;
 	if (!is_closed_to_others(store->path, true, words) ||
 		!lock_file(store->fd, store->path, words))
 		return false;
 	if (!is_still_at(store->path, store->device, store->inode))
-	{
-		say(words->error, "the state file \"%s\" was replaced while it was being opened", store->path);
-		say(words->hint, "Do not change files in the state directory while the server runs.");
-		return false;
-	}
+		return words_set(words, "Do not change files in the state directory while the server runs.",
+						 "the state file \"%s\" was replaced while it was being opened", store->path);
 	length = read_all(store->fd, image, sizeof(image));
 	if (length < 0)
-	{
-		say_errno(words->error, "read the state file", store->path);
-		say(words->hint, HINT_RESTORE);
-		return false;
-	}
+		return words_set(words, HINT_RESTORE, "could not read the state file \"%s\": %s", store->path,
+						 strerror(errno));
 	verdict = store_choose(image, (size_t) length, &store->identity, saved, &slot, &found);
 	if (verdict != STORE_GOOD && verdict != STORE_ONE_SLOT_BAD)
 	{
@@ -634,10 +585,10 @@ write_temporary(Store *store, const char *temporary, const uint8_t *image,
 static bool
 refuse_existing(const char *path, Words *words)
 {
-	say(words->error, "the state file \"%s\" exists already", path);
-	say(words->hint, "A state file is never overwritten, because it holds votes. "
-					 "Move it away only if this member has never run with it.");
-	return false;
+	return words_set(words,
+					 "A state file is never overwritten, because it holds votes. "
+					 "Move it away only if this member has never run with it.",
+					 "the state file \"%s\" exists already", path);
 }
 
 /* Store and directory are known: make the file.  false, with words. */
@@ -672,11 +623,7 @@ create_file(Store *store, const char *directory, const uint8_t *image,
 		return exists ? refuse_existing(store->path, words) : false;
 	}
 	if (!is_still_at(store->path, store->device, store->inode))
-	{
-		say(words->error, "another process has created \"%s\" at the same time", store->path);
-		say(words->hint, "Is another server running with this state directory and this node id?");
-		return false;
-	}
+		return words_set(words, HINT_TWIN, "another process has created \"%s\" at the same time", store->path);
 	return sync_directory(directory, words);
 }
 
@@ -690,11 +637,7 @@ store_create(Store *store, const char *directory, const StoreIdentity *identity,
 		return false;
 	memset(image, 0, sizeof(image));
 	if (!encode_checked(identity, first, image))
-	{
-		say(words->error, "the first record holds impossible values");
-		say(words->hint, "This is an error in pg_leader. Please report it.");
-		return false;
-	}
+		return words_set(words, HINT_REPORT, "the first record holds impossible values");
 	memcpy(image + STORE_SLOT_STRIDE, image, STORE_SLOT_SIZE);
 	if (!create_file(store, directory, image, words))
 	{
@@ -713,25 +656,22 @@ store_save(Store *store, const RaftSaved *saved, Words *words)
 {
 	uint8_t slot[STORE_SLOT_SIZE];
 
-	words->error[0] = '\0';
+	words_clear(words);
 	if (store->fd <= 0)
-	{
-		say(words->error, "the state file \"%s\" is not open", store->path);
-		return false;
-	}
+		return words_set(words, NULL, "the state file \"%s\" is not open", store->path);
 	if (saved->save_number <= store->save_number)
-		say(words->error, "save number %llu does not follow %llu in \"%s\"",
-			(unsigned long long) saved->save_number,
-			(unsigned long long) store->save_number, store->path);
+		(void) words_set(words, HINT_REPORT, "save number %llu does not follow %llu in \"%s\"",
+						 (unsigned long long) saved->save_number,
+						 (unsigned long long) store->save_number, store->path);
 	else if (!encode_checked(&store->identity, saved, slot))
-		say(words->error, "the record to save in \"%s\" holds impossible values", store->path);
+		(void) words_set(words, HINT_REPORT, "the record to save in \"%s\" holds impossible values", store->path);
 	else if (!write_all(store->fd, slot, STORE_SLOT_SIZE,
 						(off_t) store->next_slot * STORE_SLOT_STRIDE))
-		say_errno(words->error, "write to the state file", store->path);
+		(void) fail_errno(words, "write to the state file", store->path);
 	else if (fdatasync(store->fd) != 0)
-		say_errno(words->error, "fdatasync the state file", store->path);
+		(void) fail_errno(words, "fdatasync the state file", store->path);
 	else if (!is_still_at(store->path, store->device, store->inode))
-		say(words->error, GONE, store->path);
+		(void) words_set(words, HINT_GONE, GONE, store->path);
 	else
 	{
 		store->next_slot = 1 - store->next_slot;
@@ -747,12 +687,9 @@ store_save(Store *store, const RaftSaved *saved, Words *words)
 StoreSight
 store_look(const char *path, dev_t device, ino_t inode, Words *words)
 {
-	words->error[0] = words->hint[0] = '\0';
 	if (!is_still_at(path, device, inode))
 	{
-		say(words->error, GONE, path);
-		say(words->hint, "The next save will fail. If the file was moved, move it back. If it is lost, restart the server: "
-						 "this member then abstains until all others have answered it.");
+		(void) words_set(words, "The next save will fail. " HINT_GONE, GONE, path);
 		return STORE_GONE;
 	}
 	return is_closed_to_others(path, true, words) ? STORE_SOUND : STORE_OPEN_TO_OTHERS;
@@ -764,15 +701,12 @@ store_read(const char *path, uint8_t *image, size_t *length, Words *words)
 	int		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ssize_t n;
 
-	words->error[0] = '\0';
+	words_clear(words);
 	if (fd < 0)
-	{
-		say_errno(words->error, "open the file", path);
-		return false;
-	}
+		return fail_errno(words, "open the file", path);
 	n = read_all(fd, image, STORE_FILE_SIZE + 1);
 	if (n < 0)
-		say_errno(words->error, "read the file", path);
+		(void) fail_errno(words, "read the file", path);
 	(void) close(fd);
 	*length = n > 0 ? (size_t) n : 0;
 	return n >= 0;

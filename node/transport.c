@@ -21,7 +21,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,21 +32,6 @@
 #define LOOK_AGAIN UINT64_C(1000000)
 
 /* ---- opening ---- */
-
-static bool fail(Words *words, const char *hint, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static bool
-fail(Words *words, const char *hint, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void) vsnprintf(words->error, WORDS_SIZE, format, args);
-	va_end(args);
-	(void) snprintf(words->hint, WORDS_SIZE, "%s", hint);
-	return false;
-}
 
 /*
  * The family that the members' literal addresses have; a name that leads to
@@ -72,7 +56,7 @@ static bool
 read_listen_address(const char *listen_address, ClusterMember *place, Words *words)
 {
 	char	 text[CLUSTER_ADDRESS_SIZE + 2];
-	Words	 inner;
+	Words	 inner = {"", ""};
 	size_t	 length = strlen(listen_address);
 	bool	 is_bare = strchr(listen_address, ':') != NULL && listen_address[0] != '[';
 	bool	 any = strcmp(listen_address, "0.0.0.0") == 0;
@@ -88,14 +72,14 @@ read_listen_address(const char *listen_address, ClusterMember *place, Words *wor
 		return true;
 	}
 	if (length >= CLUSTER_HOST_SIZE || strpbrk(listen_address, ",=") != NULL)
-		return fail(words, "Set pg_leader.listen_address to one address, without a port.",
-					"\"%.64s\" is not a valid listen address", listen_address);
+		return words_set(words, "Set pg_leader.listen_address to one address, without a port.",
+						 "\"%.64s\" is not a valid listen address", listen_address);
 	(void) snprintf(text, sizeof(text), "%s%s%s:%u", is_bare ? "[" : "", listen_address,
 					is_bare ? "]" : "", (unsigned) port);
 	if (!cluster_parse(text, &parsed, &inner))
-		return fail(words, "Set pg_leader.listen_address to one address, without a port.",
-					"\"%.64s\" is not a valid listen address: %.300s", listen_address,
-					strstr(inner.error, "): ") != NULL ? strstr(inner.error, "): ") + 3 : inner.error);
+		return words_set(words, "Set pg_leader.listen_address to one address, without a port.",
+						 "\"%.64s\" is not a valid listen address: %.300s", listen_address,
+						 strstr(inner.error, "): ") != NULL ? strstr(inner.error, "): ") + 3 : inner.error);
 	*place = parsed.members[0];
 	place->node_id = node_id;
 	return true;
@@ -112,31 +96,31 @@ find_own_address(Transport *transport, const ClusterMember *place, int family,
 	LookupFound	 found;
 	LookupResult result;
 	char		 failure[LOOKUP_FAILURE_SIZE] = "";
-	Words		 inner;
+	Words		 inner = {"", ""};
 
 	if (!place->is_name)
 	{
 		if (addresses_literal(place, address, &inner))
 			return true;
-		return fail(words, "Name an interface of this machine; \"ip link\" lists them.",
-					"%.400s", inner.error);
+		return words_set(words, "Name an interface of this machine; \"ip link\" lists them.",
+						 "%.400s", inner.error);
 	}
 	if (transport->own_lookup == NULL)
 		transport->own_lookup = lookup_start(place->host, place->port, family);
 	if (transport->own_lookup == NULL)
-		return fail(words, "This is retried every second.",
-					"could not start to look up \"%.255s\"", place->host);
+		return words_set(words, "This is retried every second.",
+						 "could not start to look up \"%.255s\"", place->host);
 	lookup_wait(transport->own_lookup, TRANSPORT_NAME_WAIT);
 	result = lookup_poll(transport->own_lookup, &found, failure);
 	if (result == LOOKUP_PENDING)
-		return fail(words, "This is retried every second.",
-					"the name \"%.255s\" of this member is still being resolved", place->host);
+		return words_set(words, "This is retried every second.",
+						 "the name \"%.255s\" of this member is still being resolved", place->host);
 	lookup_end(transport->own_lookup);
 	transport->own_lookup = NULL;
 	if (result == LOOKUP_FAILED)
-		return fail(words,
-					"Make the name known to this machine, or set pg_leader.listen_address. This is retried every second.",
-					"the name \"%.255s\" of this member cannot be resolved: %s", place->host, failure);
+		return words_set(words,
+						 "Make the name known to this machine, or set pg_leader.listen_address. This is retried every second.",
+						 "the name \"%.255s\" of this member cannot be resolved: %s", place->host, failure);
 	addresses_choose_own(&found, address);
 	return true;
 }
@@ -154,8 +138,8 @@ bind_socket(const struct sockaddr_storage *address, const char *shown, Words *wo
 	if (fd < 0)
 	{
 		number = errno;
-		(void) fail(words, number == EAFNOSUPPORT ? "This machine does not support that address family." : advice,
-					"could not make a socket for %s: %s", shown, strerror(number));
+		(void) words_set(words, number == EAFNOSUPPORT ? "This machine does not support that address family." : advice,
+						 "could not make a socket for %s: %s", shown, strerror(number));
 		return -1;
 	}
 
@@ -170,15 +154,15 @@ bind_socket(const struct sockaddr_storage *address, const char *shown, Words *wo
 	{
 		number = errno;
 		if (number == EADDRNOTAVAIL)
-			(void) fail(words,
-						"Check pg_leader.node_id and this member's entry in pg_leader.cluster, or set pg_leader.listen_address.",
-						"%s is not an address of this machine", shown);
+			(void) words_set(words,
+							 "Check pg_leader.node_id and this member's entry in pg_leader.cluster, or set pg_leader.listen_address.",
+							 "%s is not an address of this machine", shown);
 		else if (number == EADDRINUSE)
-			(void) fail(words, "Another process listens there; \"ss -lunp\" shows which.",
-						"the UDP port of %s is taken", shown);
+			(void) words_set(words, "Another process listens there; \"ss -lunp\" shows which.",
+							 "the UDP port of %s is taken", shown);
 		else
-			(void) fail(words, number == EACCES ? "Ports below 1024 need root or CAP_NET_BIND_SERVICE." : advice,
-						"could not listen on %s: %s", shown, strerror(number));
+			(void) words_set(words, number == EACCES ? "Ports below 1024 need root or CAP_NET_BIND_SERVICE." : advice,
+							 "could not listen on %s: %s", shown, strerror(number));
 		(void) close(fd);
 		return -1;
 	}
@@ -229,7 +213,7 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	ClusterMember			place;
 	struct sockaddr_storage address;
 	char					shown[CLUSTER_ADDRESS_SIZE + CLUSTER_SOURCE_SIZE];
-	Words					inner;
+	Words					inner = {"", ""};
 
 	memset(transport, 0, sizeof(*transport));
 	transport->fd = -1;
@@ -239,11 +223,10 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	transport->own_id = node_id;
 	transport->connect_at = UINT64_MAX;
 	transport->dropped.id = transport->dropped.claims = RAFT_NONE;
-	words->error[0] = '\0';
-	words->hint[0] = '\0';
+	words_clear(words);
 	if (own == NULL)
-		return fail(words, "Set pg_leader.node_id to an id that is in pg_leader.cluster.",
-					"node %d is not in the member list", (int) node_id);
+		return words_set(words, "Set pg_leader.node_id to an id that is in pg_leader.cluster.",
+						 "node %d is not in the member list", (int) node_id);
 	place = *own;
 	if (listen_address != NULL && listen_address[0] != '\0' &&
 		!read_listen_address(listen_address, &place, words))
@@ -251,8 +234,8 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	if (!find_own_address(transport, &place, family_of_list(cluster), &address, words))
 		return false;
 	if (!addresses_init(&transport->addresses, cluster, address.ss_family, &inner))
-		return fail(words, "All members must have addresses of one family (IPv4 or IPv6), all different.",
-					"%.500s", inner.error);
+		return words_set(words, "All members must have addresses of one family (IPv4 or IPv6), all different.",
+						 "%.500s", inner.error);
 
 	show_place(&place, &address, shown, sizeof(shown));
 	transport->fd = bind_socket(&address, shown, words);
@@ -263,8 +246,8 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 					  place.is_name && strcmp(place.host, own->host) == 0, clock_now());
 	if (!sockets_open(&transport->sockets, transport->fd))
 	{
-		(void) fail(words, "This is retried every second.",
-					"could not add the socket to epoll: %s", strerror(errno));
+		(void) words_set(words, "This is retried every second.",
+						 "could not add the socket to epoll: %s", strerror(errno));
 		(void) close(transport->fd);
 		transport->fd = -1;
 		return false;
@@ -296,8 +279,8 @@ transport_tend(Transport *transport, const Cluster *cluster, const uint64_t *hea
 		connect_peers(transport, cluster, now);
 	address_format(&transport->listening, text, sizeof(text));
 	if (addresses_have_moved(&transport->addresses))
-		return fail(words, "Nothing is to be done if this machine was given another address.",
-					"the name \"%.255s\" of this member does not lead to %s alone any more", own, text);
+		return words_set(words, "Nothing is to be done if this machine was given another address.",
+						 "the name \"%.255s\" of this member does not lead to %s alone any more", own, text);
 
 	/* from an address that is not ours nothing can be sent */
 	if (transport->counters.send_errors == transport->errors_seen || now < transport->look_at)
@@ -306,8 +289,8 @@ transport_tend(Transport *transport, const Cluster *cluster, const uint64_t *hea
 	transport->look_at = now + LOOK_AGAIN;
 	if (address_is_ours(&transport->listening))
 		return true;
-	return fail(words, "Give it back to this machine, or correct pg_leader.cluster, the name, or pg_leader.listen_address.",
-				"%s is not an address of this machine any more", text);
+	return words_set(words, "Give it back to this machine, or correct pg_leader.cluster, the name, or pg_leader.listen_address.",
+					 "%s is not an address of this machine any more", text);
 }
 
 int

@@ -8,6 +8,8 @@
 #ifndef PG_LEADER_WORDS_H
 #define PG_LEADER_WORDS_H
 
+#include <stdbool.h>
+
 #define WORDS_SIZE 1024
 
 typedef struct Words
@@ -15,5 +17,15 @@ typedef struct Words
 	char error[WORDS_SIZE]; /* without a full stop */
 	char hint[WORDS_SIZE];	/* empty: none */
 } Words;
+
+/*
+ * Fill in both; hint NULL: none.  What the format prints must not come from the same
+ * struct.  Always false, for "return words_set(...)".
+ */
+extern bool words_set(Words *words, const char *hint, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Nothing went wrong. */
+extern void words_clear(Words *words);
 
 #endif /* PG_LEADER_WORDS_H */

@@ -271,30 +271,17 @@ settings_config(RaftConfig *config, Words *words)
 	const char	  *wrong;
 
 	if (refused_at_start()[0] != '\0')
-	{
-		snprintf(words->error, WORDS_SIZE, "refused settings: %s", refused_at_start());
-		snprintf(words->hint, WORDS_SIZE,
-				 "The log says why, where the server started. Correct the value and reload; pg_leader.node_id, cluster, "
-				 "cluster_name, listen_address and state_directory need a restart.");
-		return false;
-	}
+		return words_set(words, "The log says why, where the server started. Correct the value and reload; pg_leader.node_id, cluster, "
+								"cluster_name, listen_address and state_directory need a restart.",
+						 "refused settings: %s", refused_at_start());
 	if (settings.node_id < 0 || cluster == NULL)
-	{
-		snprintf(words->error, WORDS_SIZE, "%s is not set",
-				 cluster == NULL ? "pg_leader.cluster" : "pg_leader.node_id");
-		snprintf(words->hint, WORDS_SIZE,
-				 "Set pg_leader.node_id and pg_leader.cluster and restart the server.");
-		return false;
-	}
+		return words_set(words, "Set pg_leader.node_id and pg_leader.cluster and restart the server.",
+						 "%s is not set",
+						 cluster == NULL ? "pg_leader.cluster" : "pg_leader.node_id");
 	if (cluster_member(cluster, settings.node_id) == NULL)
-	{
-		snprintf(words->error, WORDS_SIZE,
-				 "pg_leader.node_id is %d, which is not in pg_leader.cluster",
-				 settings.node_id);
-		snprintf(words->hint, WORDS_SIZE,
-				 "Members without explicit ids are numbered from 0 by position.");
-		return false;
-	}
+		return words_set(words, "Members without explicit ids are numbered from 0 by position.",
+						 "pg_leader.node_id is %d, which is not in pg_leader.cluster",
+						 settings.node_id);
 
 	config->node_id = settings.node_id;
 	config->members = cluster_members(cluster);
@@ -305,12 +292,8 @@ settings_config(RaftConfig *config, Words *words)
 
 	wrong = raft_check_config(config);
 	if (wrong != NULL)
-	{
-		snprintf(words->error, WORDS_SIZE, "%s", wrong);
-		snprintf(words->hint, WORDS_SIZE,
-				 "Correct the pg_leader settings and reload or restart the server.");
-		return false;
-	}
+		return words_set(words, "Correct the pg_leader settings and reload or restart the server.",
+						 "%s", wrong);
 	return true;
 }
 

@@ -258,7 +258,6 @@ read_secret(bool *changed, Words *words)
 	SecretRead	  result;
 	MemoryContext context;
 
-	StaticAssertStmt(WORDS_SIZE <= WORDS_SIZE, "words of secret.c fit");
 	*changed = false;
 	if (settings.secret_file[0] == '\0')
 	{
@@ -267,11 +266,7 @@ read_secret(bool *changed, Words *words)
 		return true;
 	}
 	if (!settings_secret_file(path, sizeof(path)))
-	{
-		strlcpy(words->error, "the path of the secret file is too long", WORDS_SIZE);
-		strlcpy(words->hint, "Set pg_leader.secret_file to a shorter one.", WORDS_SIZE);
-		return false;
-	}
+		return words_set(words, "Set pg_leader.secret_file to a shorter one.", "the path of the secret file is too long");
 
 	/* what it prepares must outlive this turn */
 	context = MemoryContextSwitchTo(TopMemoryContext);
@@ -295,7 +290,7 @@ get_ready(Words *words)
 	char		 directory[STORE_PATH_SIZE];
 	bool		 changed;
 
-	words->error[0] = words->hint[0] = '\0';
+	words_clear(words);
 
 	/* timeouts may have been reloaded, all else is fixed */
 	if (!settings_config(&at.config, words))
@@ -308,11 +303,7 @@ get_ready(Words *words)
 	if (!read_secret(&changed, words))
 		return false;
 	if (!settings_state_directory(directory, sizeof(directory)))
-	{
-		strlcpy(words->error, "the path of the state directory is too long", WORDS_SIZE);
-		strlcpy(words->hint, "Set pg_leader.state_directory to a shorter one.", WORDS_SIZE);
-		return false;
-	}
+		return words_set(words, "Set pg_leader.state_directory to a shorter one.", "the path of the state directory is too long");
 	at.state_directory = directory;
 	if (!home_open(&home, &at, words))
 		return false;
