@@ -296,7 +296,8 @@ log_append(char *text, size_t size, size_t used, const char *format, ...)
 	va_list args;
 	int		n;
 
-	Assert(used < size);
+	if (used >= size)
+		return used;
 	va_start(args, format);
 	n = vsnprintf(text + used, size - used, format, args);
 	va_end(args);
