@@ -76,8 +76,6 @@ fail(Parser *parser, const char *hint, const char *format, ...)
 						parser->entry,
 						clipped ? SHOWN_LENGTH : (int) parser->text.length,
 						parser->text.start, clipped ? "..." : "");
-		if (used >= WORDS_SIZE)
-			used = WORDS_SIZE - 1;
 		if (used < 0 || used >= WORDS_SIZE)
 			used = WORDS_SIZE - 1;
 	}

@@ -52,7 +52,8 @@ log_not_ready(const Words *words)
 	strlcpy(last, words->error, sizeof(last));
 	set_ps_display("not taking part");
 	ereport(WARNING,
-			(errmsg("pg_leader: this server does not take part in elections: %s", words->error),
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("pg_leader: this server does not take part in elections: %s", words->error),
 			 words->hint[0] != '\0' ? errhint("%s", words->hint) : 0));
 }
 

@@ -561,7 +561,8 @@ start_command(const char *command, const Event *event)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
 		ereport(FATAL,
-				(errmsg("pg_leader: could not start a process for pg_leader.notify_command: %m"),
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("pg_leader: could not start a process for pg_leader.notify_command: %m"),
 				 errhint("The notification is sent after the worker restarts.")));
 }
 
@@ -813,7 +814,8 @@ pg_leader_notify_main(Datum argument)
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (outcome == MAP_FAILED)
 		ereport(FATAL,
-				(errmsg("pg_leader: could not get memory to share with pg_leader.notify_command: %m")));
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("pg_leader: could not get memory to share with pg_leader.notify_command: %m")));
 
 	/* orphans of commands become this process's children, and are buried here */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

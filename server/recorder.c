@@ -136,7 +136,8 @@ open_journal(void)
 		log_failure(&words);
 	else if (words.error[0] != '\0')
 		ereport(WARNING,
-				(errmsg("pg_leader: the journal of events is not complete: %s", words.error),
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("pg_leader: the journal of events is not complete: %s", words.error),
 				 errdetail("Elections do not need it.")));
 }
 
@@ -175,7 +176,8 @@ tell_if_new(char *said, const char *error, const char *detail, const char *hint)
 		return;
 	if (error[0] != '\0')
 		ereport(WARNING,
-				(errmsg("pg_leader: %s", error),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_leader: %s", error),
 				 errdetail("%s", detail),
 				 errhint("%s", hint)));
 	else

@@ -31,7 +31,7 @@ my ($current) = PgLeaderUpgrade::slurp("$PgLeaderUpgrade::TREE/pg_leader.control
 
 # ---- the next version ----
 
-use constant NEXT_COLUMN => "    OUT boot int8,\n    OUT next text)";
+use constant NEXT_COLUMN => "    OUT refused_settings text,\n    OUT next text)";
 
 my $next_function = q{CREATE FUNCTION pg_leader_next()
 RETURNS text
@@ -65,7 +65,7 @@ sub next_status
 	my ($function) = $script =~ /^(CREATE FUNCTION pg_leader_get_status\(.*?;\n\nCOMMENT ON FUNCTION .*?;\n)/ms or die;
 	my ($view) = $script =~ /^(CREATE VIEW pg_leader_status AS.*?;\n\nCOMMENT ON VIEW .*?;\n)/ms or die;
 
-	$function =~ s/    OUT boot int8\)/${\NEXT_COLUMN}/ or die;
+	$function =~ s/    OUT refused_settings text\)/${\NEXT_COLUMN}/ or die;
 	return "$function\n$view";
 }
 
@@ -81,10 +81,10 @@ GRANT SELECT ON pg_leader_status TO PUBLIC;
 ";
 
 	append_to_file("pg_leader--$current--next.sql", $upgrade);
-	$full =~ s/    OUT boot int8\)\nAS/${\NEXT_COLUMN}\nAS/ or die;
+	$full =~ s/    OUT refused_settings text\)\nAS/${\NEXT_COLUMN}\nAS/ or die;
 	append_to_file('pg_leader--next.sql', "$full\n$next_function$next_privileges");
 	PgLeaderUpgrade::edit('pg_leader.control', sub { s/^(default_version\s*=\s*)'.*'/$1'next'/m });
-	PgLeaderUpgrade::edit('server/functions.c',
+	PgLeaderUpgrade::edit('server/status.c',
 		sub { s/(\npg_leader_get_status\(PG_FUNCTION_ARGS\).*?)(\tPG_RETURN_DATUM\(return_row)/$1\tadd_text(&row, "next");\n$2/s });
 	append_to_file('server/next.c', q{
 #include "postgres.h"
