@@ -526,7 +526,7 @@ guard_command(const char *command, const Event *event, pid_t parent)
 }
 
 /*
- * Bury what commands have left, and what was given up.
+ * Reap what commands have left, and what was given up.
  */
 static void
 reap_orphans(void)
