@@ -131,7 +131,7 @@ static volatile sig_atomic_t leave_requested = false;
 static volatile pid_t child = 0;
 
 /* It has ended, and somebody else of its group may not have. */
-static bool buried = false;
+static bool reaped = false;
 
 /* What has become of a command; shared with it and its guardian. */
 static volatile struct
@@ -526,10 +526,10 @@ guard_command(const char *command, const Event *event, pid_t parent)
 }
 
 /*
- * Bury what commands have left, and what was given up.
+ * Reap what commands have left, and what was given up.
  */
 static void
-bury_orphans(void)
+reap_orphans(void)
 {
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
@@ -543,7 +543,7 @@ start_command(const char *command, const Event *event)
 	sigset_t all;
 	sigset_t before;
 
-	bury_orphans();
+	reap_orphans();
 	outcome->withdrawn = false;
 	outcome->ended = false;
 	sigfillset(&all);
@@ -556,12 +556,12 @@ start_command(const char *command, const Event *event)
 		/* both do it, so that it is done when the first of them goes on */
 		setpgid(pid, pid);
 		child = pid;
-		buried = false;
+		reaped = false;
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
 		ereport(FATAL,
-				(errcode_for_file_access(),
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("pg_leader: could not start a process for pg_leader.notify_command: %m"),
 				 errhint("The notification is sent after the worker restarts.")));
 }
@@ -581,14 +581,14 @@ has_ended(EndReason reason, int *status)
 	{
 		if (pid != child)
 			continue;
-		buried = true;
+		reaped = true;
 		*status = outcome->ended ? outcome->status : end;
 		if (!outcome->ended)
 			kill(-child, SIGKILL);
 	}
 	if (pid < 0 && errno == ECHILD)
-		buried = true;
-	if (!buried)
+		reaped = true;
+	if (!reaped)
 		return false;
 	if ((reason != NOT_ENDED || !outcome->ended) && (kill(-child, 0) == 0 || errno != ESRCH))
 		return false;
@@ -716,7 +716,7 @@ wait_for_command(const char *command, const Event *event)
 		}
 
 		/* only the shell's end wakes this process */
-		sleep_until(buried ? Min(wake_at, clock_now() + GROUP_POLL) : wake_at);
+		sleep_until(reaped ? Min(wake_at, clock_now() + GROUP_POLL) : wake_at);
 	}
 	if (status != 0)
 		log_failure(command, event, reason, wait_result_to_str(status));
@@ -783,7 +783,7 @@ turn(void)
 {
 	Event event;
 
-	bury_orphans();
+	reap_orphans();
 	take_settings();
 	if (is_leaving())
 		leave();
@@ -814,10 +814,10 @@ pg_leader_notify_main(Datum argument)
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (outcome == MAP_FAILED)
 		ereport(FATAL,
-				(errcode_for_file_access(),
+				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("pg_leader: could not get memory to share with pg_leader.notify_command: %m")));
 
-	/* orphans of commands become this process's children, and are buried here */
+	/* orphans of commands become this process's children, and are reaped here */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
 	before_shmem_exit(at_exit, 0);
