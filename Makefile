@@ -42,7 +42,7 @@ endif
 PG_CFLAGS += -fvisibility=hidden
 PG_CPPFLAGS += '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 
-# A assertion failed: ends the worker, not the server; see server/worker.c.
+# A failed assertion ends the worker, not the server; see server/worker.c.
 SHLIB_LINK += -Wl,--wrap=__assert_fail
 
 # Inlining into queries gains nothing here and would need clang.

@@ -114,7 +114,8 @@ check_registered(const char *name, const char *function)
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("pg_leader: there is no room for the background worker \"%s\"", name),
 			 strcmp(name, ELECTION_WORKER) == 0 ? errdetail("This server does not take part in elections.") : errdetail("Elections do not need it, what it does is missing."),
-			 errhint("Increase max_worker_processes by at least %d, and restart the server.", (int) lengthof(workers))));
+			 errhint("Increase max_worker_processes, of which pg_leader uses %d, and restart the server.",
+					 (int) lengthof(workers))));
 }
 
 bool

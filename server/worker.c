@@ -77,7 +77,7 @@ is_running(void)
 }
 
 /*
- * A assertion failed: of the layers below ends the worker, which then starts from
+ * A failed assertion of the layers below ends the worker, which then starts from
  * disk; the C library's own way would crash the whole server.  The linker puts
  * this in the place of __assert_fail (see Makefile).
  */
@@ -580,7 +580,8 @@ turn(void)
 	if (!home_turn(&home, is_timer && n == 1, &words))
 	{
 		ereport(WARNING,
-				(errmsg("pg_leader: the worker restarts to listen elsewhere: %s", words.error),
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("pg_leader: the worker restarts to listen elsewhere: %s", words.error),
 				 errhint("%s", words.hint)));
 		leave(words.error);
 	}

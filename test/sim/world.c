@@ -215,22 +215,20 @@ void
 world_trace(World *w, uint64_t nodes, const char *format, ...)
 {
 	char   *line = w->lines[w->n_lines % SIM_TRACE].text;
-	int		length;
+	char	first[16] = "";
+	size_t	length;
 	va_list args;
 
-	length = snprintf(line, SIM_LINE, "%10llu.%06llu #%-7llu ",
-					  (unsigned long long) (w->now / PER_MILLION),
-					  (unsigned long long) (w->now % PER_MILLION), (unsigned long long) w->steps);
-	for (int i = 0; i < w->n; i++)
+	for (int i = 0; i < w->n && first[0] == '\0'; i++)
 	{
 		if (nodes >> i & 1)
-		{
-			length += snprintf(line + length, SIM_LINE - (size_t) length, "%d: ", i);
-			break;
-		}
+			(void) snprintf(first, sizeof(first), "%d: ", i);
 	}
+	(void) snprintf(line, SIM_LINE, "%10llu.%06llu #%-7llu %s", (unsigned long long) (w->now / PER_MILLION),
+					(unsigned long long) (w->now % PER_MILLION), (unsigned long long) w->steps, first);
+	length = strlen(line);
 	va_start(args, format);
-	(void) vsnprintf(line + length, SIM_LINE - (size_t) length, format, args);
+	(void) vsnprintf(line + length, SIM_LINE - length, format, args);
 	va_end(args);
 	w->lines[w->n_lines++ % SIM_TRACE].nodes = nodes;
 	if (w->tracing == 2)
