@@ -471,6 +471,7 @@ transport_send(Transport *transport, const RaftMessage *message)
 		/* Never send unsigned when there are keys. */
 		transport->counters.send_errors++;
 		transport->last_send_errno = EIO;
+		transport->last_send_to = message->to;
 		return false;
 	}
 	do
@@ -485,6 +486,7 @@ transport_send(Transport *transport, const RaftMessage *message)
 	}
 	transport->counters.send_errors++;
 	transport->last_send_errno = length < 0 ? errno : EMSGSIZE;
+	transport->last_send_to = message->to;
 	return false;
 }
 

@@ -279,7 +279,7 @@ log_send_errors(const Transport *transport)
 		errno = transport->last_send_errno;
 		ereport(LOG,
 				(errcode_for_socket_access(),
-				 errmsg("pg_leader: could not send a datagram: %m")));
+				 errmsg("pg_leader: could not send a datagram to node %d: %m", transport->last_send_to)));
 	}
 	seen = transport->counters.send_errors;
 }

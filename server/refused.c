@@ -27,6 +27,7 @@ typedef struct Known
 	bool		at_start;	   /* refused then, and the default is in force */
 	bool		now;		   /* the files hold a value that is refused */
 	bool		is_set;		   /* the files hold a value */
+	bool		is_useless;	   /* PostgreSQL took the value, the member cannot use it */
 } Known;
 
 static Known known[] = {
@@ -49,6 +50,7 @@ static Known known[] = {
 static char unknown[REFUSED_SIZE]; /* names in the files that are no settings */
 static char names_at_start[REFUSED_SIZE];
 static char names_now[REFUSED_SIZE];
+static char names_not_in_force[REFUSED_SIZE];
 
 static void
 append(char *names, const char *name)
@@ -71,6 +73,12 @@ list_names(void)
 			append(names_at_start, known[i].name);
 		if (known[i].at_start || known[i].now)
 			append(names_now, known[i].name);
+	}
+	strlcpy(names_not_in_force, names_now, REFUSED_SIZE);
+	for (i = 0; i < (int) lengthof(known); i++)
+	{
+		if (known[i].is_useless && !known[i].at_start && !known[i].now)
+			append(names_not_in_force, known[i].name);
 	}
 }
 
@@ -201,6 +209,13 @@ refused_look(void)
 	list_names();
 }
 
+void
+refused_by_member(const char *name, bool is_useless)
+{
+	find(name)->is_useless = is_useless;
+	list_names();
+}
+
 const char *
 refused_at_start(void)
 {
@@ -211,4 +226,10 @@ const char *
 refused_now(void)
 {
 	return names_now;
+}
+
+const char *
+refused_not_in_force(void)
+{
+	return names_not_in_force;
 }

@@ -8,6 +8,9 @@
  * the election; one that is refused at a reload leaves the earlier value in force, and
  * is shown.  A name that begins with pg_leader. and is no setting counts as refused.
  *
+ * What PostgreSQL took at a reload and the member cannot use, such as a secret file that
+ * is not there, is shown with them; a member that starts with it says so in its state.
+ *
  * Called by settings.c and the worker.  Nothing here raises an error.
  */
 #ifndef PG_LEADER_REFUSED_H
@@ -22,11 +25,16 @@ extern void refused_after_definition(void);
 /* Read the configuration files again; the worker, when it starts and at a reload. */
 extern void refused_look(void);
 
+/* At a reload: the member cannot use the value of this setting, or can again. */
+extern void refused_by_member(const char *name, bool is_useless);
+
 /*
  * Names, with commas between them; empty: none.  At the start of the server: the default
- * is in force instead.  Now: these, and those of the last reload.
+ * is in force instead.  Now: these, and those of the last reload.  Not in force: these,
+ * and what the member cannot use.
  */
 extern const char *refused_at_start(void);
 extern const char *refused_now(void);
+extern const char *refused_not_in_force(void);
 
 #endif /* PG_LEADER_REFUSED_H */

@@ -54,7 +54,7 @@ show_not_ready(const Words *words)
 	status.node_id = settings.node_id;
 	status.leader_id = RAFT_NONE;
 	status.voted_for = RAFT_NONE;
-	strlcpy(detail.refused, refused_now(), sizeof(detail.refused));
+	strlcpy(detail.refused, refused_not_in_force(), sizeof(detail.refused));
 	shared_publish_status(&status, 0);
 	shared_publish_detail(&detail);
 }
@@ -303,7 +303,7 @@ show_detail(const Raft *raft, const Transport *transport)
 	detail.raft = raft->counters;
 	detail.transport = transport->counters;
 	detail.authentication = secret_key_id(transport->secret) != 0;
-	strlcpy(detail.refused, refused_now(), sizeof(detail.refused));
+	strlcpy(detail.refused, refused_not_in_force(), sizeof(detail.refused));
 	for (i = 0; i < detail.n_peers; i++)
 	{
 		SharedPeer	   *shown = &detail.peers[i];

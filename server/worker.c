@@ -442,7 +442,10 @@ reload_secret(void)
 	Words words;
 	bool  changed;
 
-	if (read_secret(&changed, &words))
+	bool  usable = read_secret(&changed, &words);
+
+	refused_by_member("pg_leader.secret_file", !usable);
+	if (usable)
 	{
 		if (changed)
 			log_keys(&home.secret.keys, settings_cluster());
@@ -453,6 +456,16 @@ reload_secret(void)
 			 home.secret.keys.n > 0 ? errmsg("pg_leader: new keys are not usable, keeping the old ones: %s", words.error) :
 									  errmsg("pg_leader: the new secret file is not usable, authentication stays off: %s", words.error),
 			 errhint("%s Then reload again.", words.hint)));
+}
+
+/* The values that differ from those in force are of no use; wanted == in_force: none is. */
+static void
+show_useless_timeouts(const RaftTimeouts *wanted, const RaftTimeouts *in_force)
+{
+	refused_by_member("pg_leader.min_timeout", wanted->min_timeout != in_force->min_timeout);
+	refused_by_member("pg_leader.max_timeout", wanted->max_timeout != in_force->max_timeout);
+	refused_by_member("pg_leader.heartbeat_interval", wanted->heartbeat_interval != in_force->heartbeat_interval);
+	refused_by_member("pg_leader.max_clock_drift", wanted->max_drift_ppm != in_force->max_drift_ppm);
 }
 
 static void
@@ -477,6 +490,7 @@ reload_settings(void)
 		show_timeouts(&home.config.timeouts);
 		log_timeouts(&home.config.timeouts);
 	}
+	show_useless_timeouts(&wanted.timeouts, &home.config.timeouts);
 	reload_secret();
 
 	show_cause("pg_leader.candidate was switched off");

@@ -23,6 +23,17 @@ sub timeouts_of
 # Times that this text stands in a part of a log.
 sub count_of { my ($pattern, $text) = @_; return scalar(() = $text =~ /$pattern/g); }
 
+sub refused_by { return $cluster->sql(shift, 'SELECT refused_settings FROM pg_leader_status') // '' }
+
+# As pg_leader_status orders them.
+sub refused_names
+{
+	my $settings = shift;
+
+	return map { "pg_leader.$_" }
+	  grep { exists $settings->{$_} } qw(min_timeout max_timeout heartbeat_interval max_clock_drift);
+}
+
 $cluster->start_all;
 ($leader, $term) = $cluster->wait_for_leader('one leader to begin with');
 is(timeouts_of($leader), '00:00:01 00:00:02 00:00:00.1', 'the timeouts of the start');
@@ -64,6 +75,7 @@ foreach my $bad (
 		like($log, qr/WARNING:  pg_leader: new timeouts are not usable, keeping the old ones: \Q$message\E[^\n]*\n[^\n]*HINT:  Correct the pg_leader settings and reload again/,
 			"$what, node $node: with a hint");
 		is(timeouts_of($node), '00:00:01.5 00:00:03 00:00:00.15', "$what, node $node: the timeouts are as before");
+		$cluster->wait_until("$what, node $node: shown", sub { refused_by($node) eq join(', ', refused_names($settings)) });
 		$cluster->set($node, min_timeout => '1500ms', max_timeout => '3s', heartbeat_interval => '150ms',
 			max_clock_drift => '0.1');
 	}

@@ -188,6 +188,8 @@ foreach my $case (
 	like($cluster->log_of($id, $offset), qr/WARNING:  pg_leader: new keys are not usable, keeping the old ones: the secret file "\Q$file{$id}\E" $message[^\n]*\n[^\n]*HINT:  [^\n]*Then reload again\./,
 		"$what: the keys are kept, with a hint");
 	ok(is_authenticated($id), "$what: still authenticated");
+	$cluster->wait_until("$what: shown",
+		sub { $cluster->sql($id, 'SELECT refused_settings FROM pg_leader_status') eq 'pg_leader.secret_file' });
 }
 $offset = $cluster->log_size($id);
 $cluster->set($id, secret_file => '/' . 'x' x 2000);
@@ -195,6 +197,9 @@ reload($id, qr/WARNING:  pg_leader: new keys are not usable, keeping the old one
 $cluster->set($id, secret_file => $file{$id});
 is($cluster->sql($id, 'SELECT key_id FROM pg_leader_peers WHERE is_self'), 1, 'bad files: the key is the one before');
 write_keys($id, 1);
+$cluster->server($id)->reload;
+$cluster->wait_until('bad files: nothing is shown any more',
+	sub { $cluster->sql($id, 'SELECT refused_settings IS NULL FROM pg_leader_status') eq 't' });
 same_leader('bad files');
 
 # ---- a start with a file that cannot be used ----

@@ -388,6 +388,7 @@ sending_never_fails_loudly(void **state)
 	transport_send(&a, &message);
 	assert_int_equal(a.counters.send_errors, 1);
 	assert_true(a.last_send_errno != 0);
+	assert_int_equal(a.last_send_to, 2);
 }
 
 /* ---- authentication ---- */
