@@ -77,8 +77,8 @@ typedef struct Transport
 	uint64_t				look_at;	 /* not before: at it again */
 	TransportCounters		counters;
 	int						last_send_errno;
-	int32_t					last_send_to;	/* the member it was for */
-	TransportSender			dropped; /* sender of the last that was dropped at the door */
+	int32_t					last_send_to; /* the member it was for */
+	TransportSender			dropped;	  /* sender of the last that was dropped at the door */
 
 	/* With which key each member signed the last datagram that got in; 0: none. */
 	uint8_t key_ids[RAFT_MAX_NODES];

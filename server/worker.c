@@ -442,7 +442,7 @@ reload_secret(void)
 	Words words;
 	bool  changed;
 
-	bool  usable = read_secret(&changed, &words);
+	bool usable = read_secret(&changed, &words);
 
 	refused_by_member("pg_leader.secret_file", !usable);
 	if (usable)
