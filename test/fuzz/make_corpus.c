@@ -270,6 +270,35 @@ make_lists(void)
 	write_seed("fuzz_cluster", "sixty_four", many, used - 1);
 }
 
+/* ---- history files ---- */
+
+/* The first byte is the timeline that the file is said to be of. */
+static void
+make_histories(void)
+{
+	static const char *const histories[][2] = {
+		{"first_promotion", "\002"
+							"1\t0/3000148\tno recovery target specified\n"},
+		{"two", "\005"
+				"1\t0/3000148\tx\n\n4\t16/B374D848\tbefore 2026-11-29 04:00:00+00\n"},
+		{"of_no_length", "\005"
+						 "1\t0/1\n2\t0/1\n3\tFFFFFFFF/FFFFFFFF"},
+		{"burnt", "\007# burnt\n"},
+		{"empty", "\003"},
+		{"first_has_none", "\001"
+						   "1\t0/1\n"},
+		{"falls", "\005"
+				  "1\t0/2\n2\t0/1\n"},
+		{"own_ancestor", "\003"
+						 "3\t0/1\n"},
+		{"not_an_lsn", "\003"
+					   "1\t0/123456789\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(histories) / sizeof(histories[0]); i++)
+		write_seed("fuzz_lineage", histories[i][0], histories[i][1], strlen(histories[i][1]));
+}
+
 /* ---- scripts for a core ---- */
 
 /* Configuration, seed, greeted; the timer runs out, both pre-votes, both votes. */
@@ -400,6 +429,7 @@ main(int argc, char **argv)
 	make_stores();
 	make_journals();
 	make_lists();
+	make_histories();
 	make_scripts();
 	return 0;
 }
