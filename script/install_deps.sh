@@ -17,12 +17,13 @@ NAME
     install_deps.sh - install the Debian packages that pg_leader needs
 
 SYNOPSIS
-    install_deps.sh [--check] [--record FILE] run | stand | test
+    install_deps.sh [--check] [--record FILE] run | stand | test | colo
 
 DESCRIPTION
     "run" is what building pg_leader and running servers needs, "stand" that and
     what the test stand in script/test_stand needs, "test" all that and what the
-    tests need.  Only what is missing is installed.  A PostgreSQL that PG_CONFIG
+    tests need, "colo" all that and QEMU, for a part of the tests that is not run by
+    default.  Only what is missing is installed.  A PostgreSQL that PG_CONFIG
     or PATH names is used as it is; where there is none, the major that this
     Debian has is installed.
 
@@ -95,7 +96,7 @@ wanted_packages()
 		# ebtables-nft, which the stand calls, is in iptables.
 		printf '%s\n' iproute2 iptables nftables util-linux
 	fi
-	if [[ $1 == test ]]; then
+	if [[ $1 == test || $1 == colo ]]; then
 		# libclang-rt is the runtime of the fuzzer and of sanitizers; netbase is what
 		# gives a bare system its /etc/hosts; bsdutils has script(1), which is a
 		# terminal for programs that want one.
@@ -103,6 +104,10 @@ wanted_packages()
 			libpq-dev shellcheck procps bsdutils netbase patch strace e2fsprogs
 		# What servers are used with: balanced, scraped, and moving an address.
 		printf '%s\n' "${services[@]}" curl sudo iputils-arping
+	fi
+	if [[ $1 == colo ]]; then
+		# The guest is Debian's kernel and busybox; hosts are asked by ping.
+		printf '%s\n' qemu-system-x86 qemu-utils seabios ipxe-qemu busybox-static cpio iputils-ping
 	fi
 }
 
@@ -234,12 +239,12 @@ while (( $# > 0 )); do
 		--check) check=yes ;;
 		--record) record=$(option_value "$@"); shift ;;
 		-h | --help) usage; exit 0 ;;
-		run | stand | test) list=$1 ;;
+		run | stand | test | colo) list=$1 ;;
 		*) usage_error "there is no \"$1\" here" ;;
 	esac
 	shift
 done
-[[ -n $list ]] || usage_error "run, stand or test?"
+[[ -n $list ]] || usage_error "run, stand, test or colo?"
 
 # Elsewhere than on Debian and its kin, the caller finds out what is missing.
 if ! type -P dpkg-query >/dev/null; then

@@ -61,8 +61,13 @@ DESCRIPTION
                on a machine that is too busy for enough of them, while an observer
                asks them all and a checker reads what they said (as root)
 
-    soak MINUTES, which is not one of them, goes on with random runs of the
-    simulator from a new seed, 30 minutes by default.
+    Two are not among them:
+
+    soak MINUTES
+               goes on with random runs of the simulator from a new seed, 30 minutes
+               by default
+    colo       a guest under the COLO of real QEMUs, whose hosts are lost; installs
+               QEMU and a kernel for the guest (as root)
 
     The last line is "N passed, N failed, N skipped".  With CI=true in the
     environment, a skipped test counts as failed.
@@ -78,6 +83,9 @@ ENVIRONMENT
     CHAOS_ROUNDS  how often servers are killed in chaos, 5 by default
     NEMESIS_NODES servers that the nemesis has, 5 by default
     NEMESIS_SEED  its seed, from the clock by default; it is printed
+    COLO_RUNS     how often each case of colo is run, once by default; COLO_TESTS
+                  is failover or postgres, or both; COLO_CASES are those of failover
+                  to run; COLO_GUEST is a directory that keeps the guest
     TMPDIR        where the temporary directory is made, /tmp by default
 
 EXIT STATUS
@@ -370,7 +378,7 @@ part_lint()
 				check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
-	for file in $(files '^bench/[a-z]+$') $(files '^script/.*\.pl$') test/mutants/run.pl \
+	for file in $(files '^bench/[a-z]+$') $(files '^script/.*\.pl$') test/mutants/run.pl test/colo/make_guest \
 			test/stand/check_history test/stand/nemesis test/stand/private_network; do
 		check "$file has --help" lint_has_help "$file"
 	done
@@ -631,6 +639,18 @@ part_stand()
 	return "$status"
 }
 
+part_colo()
+{
+	local file status=0
+
+	! stand_is_impossible || return 0
+	need_build
+	for file in failover postgres; do
+		[[ ${COLO_TESTS:-$file} != "$file" ]] || run_on_stand prove -v "test/colo/$file.pl" || status=1
+	done
+	return "$status"
+}
+
 part_nemesis()
 {
 	local history status=0
@@ -683,8 +703,8 @@ part_nemesis()
 				fi
 				;;
 			*)
-				[[ " ${PARTS[*]} " == *" $1 "* ]] ||
-					usage_error "there is no part \"$1\"" "the parts are ${PARTS[*]}"
+				[[ " ${PARTS[*]} colo " == *" $1 "* ]] ||
+					usage_error "there is no part \"$1\"" "the parts are ${PARTS[*]}, and colo"
 				chosen+=("$1")
 				;;
 		esac
@@ -694,6 +714,7 @@ part_nemesis()
 
 	if [[ $install == yes ]]; then
 		"$PGLD_ROOT/script/install_deps.sh" test
+		[[ " ${chosen[*]} " != *" colo "* ]] || "$PGLD_ROOT/script/install_deps.sh" colo
 	fi
 	find_postgres
 	choose_server_user

@@ -1,6 +1,7 @@
 # test/t/021_colo_example.pl
-#	  script/examples/colo_failover.pl against a monitor that speaks QMP as QEMU
-#	  does, and run by pg_leader.notify_command: the elected side alone is told.
+#	  script/examples/colo_failover.pl and colo_start.pl against a monitor that speaks
+#	  QMP as QEMU does, and the former run by pg_leader.notify_command: the elected side
+#	  alone is told.  test/colo has real QEMUs.
 
 use strict;
 use warnings;
@@ -18,6 +19,11 @@ my $directory = PostgreSQL::Test::Utils::tempdir_short();
 my @monitors;
 my $owner = $$;
 
+# What QEMU returns where it is not {}.
+my %returns = (map({ ($_ => []) } qw(query-block-exports query-yank query-named-block-nodes qom-list)),
+	'x-debug-query-block-graph' => { nodes => [], edges => [] },
+	'human-monitor-command' => '', 'query-status' => { status => 'running' }, 'query-migrate' => {});
+
 END { if ($$ == $owner) { local $?; kill 'KILL', @monitors; waitpid($_, 0) foreach @monitors; } }
 
 # A monitor at that socket that writes the commands it gets to SOCKET.got.
@@ -26,6 +32,12 @@ END { if ($$ == $owner) { local $?; kill 'KILL', @monitors; waitpid($_, 0) forea
 #	fails		a command that is refused
 #	silent		a command that is not answered
 #	greeting	instead of QMP's
+#	answers		command => what it returns
+#	events		what is sent after a client has negotiated
+#	stuck_after	so many questions for the state of COLO it answers what is out of
+#				band alone, until connections are broken
+#	ends_after	so many questions for the state of COLO it ends
+#	last		mode that COLO had
 sub monitor
 {
 	my ($name, %options) = @_;
@@ -40,6 +52,7 @@ sub monitor
 		return $path;
 	}
 	$SIG{PIPE} = 'IGNORE';
+	my ($asked, $stuck) = (0, 0);
 	while (my $client = $listener->accept)
 	{
 		$client->autoflush(1);
@@ -49,12 +62,14 @@ sub monitor
 		while (my $line = <$client>)
 		{
 			my $request = eval { decode_json($line) };
-			my $command = $request->{execute} // '';
+			my $command = $request->{execute} // $request->{'exec-oob'} // '';
 			my $answer = { return => {} };
 
-			open(my $got, '>>', "$path.got") or die $!;
-			print $got "$command\n";
-			close $got;
+			note_command("$path.got", $request);
+			$stuck = 1 if $command eq 'query-colo-status' && defined $options{stuck_after} && $asked >= $options{stuck_after};
+			if ($command eq 'yank') { $stuck = 0; delete $options{stuck_after}; }
+			next if $stuck && !exists $request->{'exec-oob'};
+			exit 0 if $command eq 'query-colo-status' && ++$asked > ($options{ends_after} // 1000);
 			next if $command eq ($options{silent} // '');
 			if (!$negotiated && $command ne 'qmp_capabilities')
 			{
@@ -64,10 +79,15 @@ sub monitor
 			{
 				$answer = { error => { class => 'GenericError', desc => 'made to fail' } };
 			}
-			elsif ($command eq 'qmp_capabilities') { $negotiated = 1; }
+			elsif ($command eq 'qmp_capabilities')
+			{
+				$negotiated = 1;
+				print $client encode_json($_), "\r\n" foreach @{ $options{events} // [] };
+			}
+			elsif (my $return = $options{answers}{$command} // $returns{$command}) { $answer = { return => $return }; }
 			elsif ($command eq 'query-colo-status')
 			{
-				$answer = { return => { mode => $options{mode} // 'secondary', 'last-mode' => 'none', reason => 'none' } };
+				$answer = { return => { mode => $options{mode} // 'secondary', 'last-mode' => $options{last} // 'none', reason => 'none' } };
 			}
 			$answer->{id} = $request->{id} if exists $request->{id};
 			# Events come at any time, also between a command and its answer.
@@ -76,6 +96,19 @@ sub monitor
 		}
 	}
 	exit 0;
+}
+
+# The command and what it is about, a line each.
+sub note_command
+{
+	my ($file, $request) = @_;
+	my $arguments = $request->{arguments} // {};
+	my ($about) = grep { defined && !ref } map { $arguments->{$_} } qw(id child node-name node device command-line uri);
+
+	open(my $got, '>>', $file) or die $!;
+	print $got join(':', grep { defined } $request->{execute} // $request->{'exec-oob'}, $about), "\n";
+	close $got;
+	return;
 }
 
 sub got
@@ -87,6 +120,7 @@ sub got
 }
 
 my ($out, $err);
+my $names = 0;
 
 sub run
 {
@@ -98,63 +132,120 @@ sub run
 
 # ---- by itself ----
 
-my $all = 'qmp_capabilities query-colo-status x-colo-lost-heartbeat';
+my $gone = '--gone=exit 1';
+my $begin = 'qmp_capabilities query-colo-status';
+my $all = "$begin query-block-exports x-colo-lost-heartbeat";
 my $path = monitor('secondary');
 is(run($path, 'lost_lease') . run($path, 'new_leader'), '00', 'events that are no reason to act');
 is(got($path), '', 'nothing is sent for them');
-is(run($path, 'gained_lease'), 0, 'gained_lease') or diag($err);
+is(run($gone, $path, 'gained_lease'), 0, 'gained_lease') or diag($err);
 is($out, "the secondary side goes on alone\n", 'it says what it has done');
 is(got($path), $all, 'the heartbeat is told as lost');
 
-$path = monitor('primary', mode => 'primary');
-is(run('--before', '{"execute": "nbd-server-stop"}', '--if', 'true', $path, 'heartbeat_lost'), 0, 'heartbeat_lost, elected');
-is(got($path), 'qmp_capabilities query-colo-status nbd-server-stop x-colo-lost-heartbeat', 'what comes before is sent before');
+$path = monitor('exports', answers => { 'query-block-exports' => [ { id => 'parent0' } ] });
+is(run($gone, $path, 'gained_lease'), 0, 'a secondary that exports its disk');
+is(got($path), "$begin query-block-exports nbd-server-stop x-colo-lost-heartbeat", 'the server for that is stopped first');
+
+# What a primary has, and what of it is removed, in that order.
+my %primary = (
+	'query-yank' => [ { type => 'block-node', 'node-name' => 'nbd0' }, { type => 'block-node', 'node-name' => 'other' }, { type => 'migration' } ],
+	'x-debug-query-block-graph' => {
+		nodes => [ { id => 1, name => '#block1' }, { id => 2, name => 'replication0' }, { id => 3, name => 'nbd0' } ],
+		edges => [ { parent => 1, child => 2, name => 'children.1' }, { parent => 2, child => 3, name => 'file' } ] },
+	'query-named-block-nodes' => [ { 'node-name' => 'replication0' }, { 'node-name' => 'nbd0' } ],
+	'qom-list' => [ { name => 'type', type => 'string' }, { name => 'redire0', type => 'child<filter-redirector>' },
+		{ name => 'comp0', type => 'child<colo-compare>' }, { name => 'm0', type => 'child<filter-mirror>' },
+		{ name => 'iothread1', type => 'child<iothread>' } ]);
+$path = monitor('primary', mode => 'primary', answers => \%primary);
+is(run($gone, '--if', 'true', $path, 'heartbeat_lost'), 0, 'heartbeat_lost, elected') or diag($err);
+is(got($path), "$begin query-yank yank x-debug-query-block-graph x-blockdev-change:children.1 query-named-block-nodes "
+	  . 'blockdev-del:replication0 qom-list object-del:comp0 object-del:m0 object-del:redire0 x-colo-lost-heartbeat',
+	'the connection is broken before the disk is removed, and the rest after it');
+
+$path = monitor('primary2', mode => 'primary', answers => \%primary);
+is(run($gone, '--if', 'true', '--before', '{"execute": "nbd-server-stop"}', $path, 'heartbeat_lost'), 0, '--before');
+is(got($path), "$begin nbd-server-stop x-colo-lost-heartbeat", '--before is in place of all that');
 
 $path = monitor('not_elected', mode => 'primary');
-is(run('-t', '0.5', '--if', 'false', $path, 'heartbeat_lost'), 1, 'heartbeat_lost, not elected');
-like($err, qr/^colo_failover.pl: not elected, or nothing is lost: "false" did not succeed in time$/, 'it says so');
-is(got($path), 'qmp_capabilities query-colo-status', 'nothing is sent that would fail over');
+is(run($gone, '-t', '0.5', '--if', 'false', $path, 'heartbeat_lost'), 1, 'heartbeat_lost, not elected');
+is($err, qq(colo_failover.pl: not elected: "false" did not succeed in time\n), 'it says so');
+is(got($path), $begin, 'nothing is sent that would fail over');
+
+# Only exit status 1 means that the other side is gone.
+$path = monitor('not_gone');
+foreach my $case ([ 'exit 0', '"exit 0" succeeds' ], [ 'exit 2', 'unknown: "exit 2" has exit status 2' ],
+	[ 'no_such_program', 'unknown: "no_such_program" has exit status 127' ],
+	[ 'kill -TERM $$', 'unknown: "kill -TERM $$" was ended by signal 15' ])
+{
+	my ($command, $words) = @$case;
+
+	is(run('--gone', $command, '-t', '0.5', $path, 'gained_lease'), 1, "--gone '$command'");
+	like($err, qr/^colo_failover.pl: the other side is not gone: \Q$words\E\n\z/m, "--gone '$command': it says why");
+}
+unlike(got($path), qr/lost-heartbeat/, 'nothing is sent that would fail over');
+is(run('--gone', 'exit 0', '--gone', 'exit 1', $path, 'gained_lease'), 0, 'of several, one is enough') or diag($err);
 
 # In time, or not at all: one that hangs, and one that succeeds too late.
 $path = monitor('if_hangs');
 my $began = time;
-is(run('-t', '0.5', '--if', 'sleep 60; true', $path, 'heartbeat_lost'), 1, '--if hangs');
+is(run($gone, '-t', '0.5', '--if', 'sleep 60; true', $path, 'heartbeat_lost'), 1, '--if hangs');
 cmp_ok(time - $began, '<', 30, '--if hangs: it is not waited for');
-like($err, qr/^colo_failover.pl: not elected, or nothing is lost: "sleep 60; true" did not succeed in time$/, '--if hangs: it says so');
-is(run('-t', '0.5', '--if', 'sleep 0.52; true', $path, 'heartbeat_lost'), 1, '--if succeeds when the time is over');
-unlike(got($path), qr/lost-heartbeat/, '--if hangs, or is late: nothing is sent that would fail over');
+like($err, qr/^colo_failover.pl: not elected: "sleep 60; true" did not succeed in time$/, '--if hangs: it says so');
+is(run($gone, '-t', '0.5', '--if', 'sleep 0.52; true', $path, 'heartbeat_lost'), 1, '--if succeeds when the time is over');
+is(run('--gone', 'sleep 60', '-t', '0.5', $path, 'gained_lease'), 1, '--gone hangs');
+is($err, qq(colo_failover.pl: "sleep 60" did not end in time\n), '--gone hangs: it says so');
+unlike(got($path), qr/lost-heartbeat/, 'what hangs, or is late: nothing is sent that would fail over');
 
 # What was true before the commands of --before must still be true after them.
 $path = monitor('if_once');
 my $once = "$directory/once";
-is(run('--if', "test ! -e $once && : >$once", '--before', '{"execute": "nbd-server-stop"}', $path, 'heartbeat_lost'),
+is(run($gone, '--if', "test ! -e $once && : >$once", '--before', '{"execute": "nbd-server-stop"}', $path, 'heartbeat_lost'),
 	1, '--if is true, and after --before not any more');
-like($err, qr/^colo_failover.pl: not any more: .* failed after --before$/, 'it says so');
-is(got($path), 'qmp_capabilities query-colo-status nbd-server-stop', 'nothing is sent that would fail over');
+like($err, qr/^colo_failover.pl: not any more: not elected: /, 'it says so');
+is(got($path), "$begin nbd-server-stop", 'nothing is sent that would fail over');
 
 $path = monitor('none', mode => 'none');
-is(run($path, 'gained_lease'), 0, 'no COLO: nothing to do');
+is(run($gone, $path, 'gained_lease'), 0, 'no COLO: nothing to do');
 unlike(got($path), qr/lost-heartbeat/, 'no COLO: nothing is sent');
 
 $path = monitor('refuses', fails => 'x-colo-lost-heartbeat');
-is(run($path, 'gained_lease'), 1, 'QEMU refuses');
+is(run($gone, $path, 'gained_lease'), 1, 'QEMU refuses');
 is($err, "colo_failover.pl: x-colo-lost-heartbeat: made to fail\n", 'QEMU refuses: its reason');
 
 $path = monitor('before_fails', fails => 'nbd-server-stop');
-is(run('--before', '{"execute": "nbd-server-stop"}', $path, 'gained_lease'), 1, 'what comes before fails');
+is(run($gone, '--before', '{"execute": "nbd-server-stop"}', $path, 'gained_lease'), 1, 'what comes before fails');
 unlike(got($path), qr/lost-heartbeat/, 'what comes before fails: all ends there');
 
+# The human monitor has no errors, only text.
+$path = monitor('text', answers => { 'human-monitor-command' => "Error: Node 'x' not found\r\n" });
+is(run($gone, '--before', '{"execute": "human-monitor-command", "arguments": {"command-line": "drive_del x"}}', $path, 'gained_lease'),
+	1, 'a command of the human monitor fails');
+is($err, "colo_failover.pl: drive_del x: Error: Node 'x' not found\n", 'its text is the error');
+unlike(got($path), qr/lost-heartbeat/, 'its text is the error: all ends there');
+
 $path = monitor('silent', silent => 'query-colo-status');
-is(run('-t', '0.5', $path, 'gained_lease'), 1, 'QEMU does not answer');
+is(run($gone, '-t', '0.5', $path, 'gained_lease'), 1, 'QEMU does not answer');
 is($err, "colo_failover.pl: QEMU did not answer in time\n", 'QEMU does not answer: it says so');
 
-$path = monitor('other', greeting => '220 some other service');
-is(run($path, 'gained_lease'), 1, 'something else listens there');
-like($err, qr/does not speak QMP: 220 some other service/, 'something else: it says so');
-is(run("$directory/nobody", 'gained_lease'), 1, 'nobody listens there');
+# A monitor answers one client at a time.
+my $first = IO::Socket::UNIX->new(Peer => monitor('in_use')) or die $!;
+is(run($gone, '-t', '0.5', "$directory/in_use", 'gained_lease'), 1, 'a monitor that has a client already');
+like($err, qr/^colo_failover.pl: \S+in_use does not answer: no QMP monitor, or in use by another client$/, 'it says so');
+close $first;
 
-foreach my $wrong ([ qr/SOCKET and EVENT/, $path ], [ qr/there is no event "lost"/, $path, 'lost' ],
-	[ qr/heartbeat_lost needs --if/, $path, 'heartbeat_lost' ], [ qr/-t must be above 0/, '-t', '0', $path, 'gained_lease' ],
+$path = monitor('other', greeting => '220 some other service');
+is(run($gone, $path, 'gained_lease'), 1, 'something else listens there');
+like($err, qr/does not speak QMP: 220 some other service/, 'something else: it says so');
+is(run($gone, "$directory/nobody", 'gained_lease'), 1, 'nobody listens there');
+like($err, qr/^colo_failover.pl: no QEMU at \S+nobody: No such file or directory$/, 'nobody: it says so');
+is(run($gone, "$directory/" . 'x' x 120, 'gained_lease'), 1, 'a path that no socket can have');
+like($err, qr/^colo_failover.pl: the path of the socket is too long/, 'it says so');
+
+foreach my $wrong ([ qr/SOCKET and an event/, $path ], [ qr/there is no event "lost"/, $path, 'lost' ],
+	[ qr/gained_lease needs --gone/, $path, 'gained_lease' ], [ qr/heartbeat_lost needs --if/, $gone, $path, 'heartbeat_lost' ],
+	[ qr/watch needs --if/, $gone, $path, 'watch' ], [ qr/--hand-over is for watch/, $gone, '--hand-over', 'true', $path, 'gained_lease' ],
+	[ qr/begins with "!"; what must fail goes into --gone/, $gone, '--if', '! ping -c1 x', $path, 'gained_lease' ],
+	[ qr/-t must be above 0/, '-t', '0', $path, 'gained_lease' ], [ qr/-i must be above 0/, '-i', '0', $path, 'gained_lease' ],
 	[ qr/is not a QMP command/, '--before', 'nonsense', $path, 'gained_lease' ],
 	[ qr/Unknown option: x/, '-x', $path, 'gained_lease' ])
 {
@@ -166,6 +257,119 @@ foreach my $wrong ([ qr/SOCKET and EVENT/, $path ], [ qr/there is no event "lost
 is(run('--help'), 0, '--help');
 like($out, qr/NAME.*SYNOPSIS.*EXIT STATUS/s, '--help explains');
 
+# ---- watch ----
+
+# Starts it, waits for what it says, ends it; its exit status and all that it said.
+sub watched
+{
+	my ($pattern, @arguments) = @_;
+	my $log = "$directory/watch.log";
+
+	unlink $log;
+	my $watch = IPC::Run::start([ $program, '-i', '0.1', '-t', '3', @arguments, 'watch' ], '<', \undef, '>', $log, '2>&1');
+	my $end = time + 60;
+	until (-e $log && PostgreSQL::Test::Utils::slurp_file($log) =~ $pattern) { last if time > $end; Time::HiRes::sleep(0.05); }
+	$watch->signal('TERM');
+	$watch->finish;
+	return ($watch->result(0), PostgreSQL::Test::Utils::slurp_file($log));
+}
+
+my $exit = { event => 'COLO_EXIT', data => { mode => 'secondary', reason => 'error' }, timestamp => { seconds => 1, microseconds => 0 } };
+$path = monitor('watch_event', events => [$exit]);
+my ($status, $said) = watched(qr/goes on alone/, '--if', 'true', $gone, $path);
+is($status, 0, 'watch: ends well when it is told to');
+like(got($path), qr/x-colo-lost-heartbeat/, 'watch: COLO says that it has lost its peer');
+$path = monitor('watch_gone');
+($status, $said) = watched(qr/goes on alone/, '--if', 'true', $gone, $path);
+like(got($path), qr/x-colo-lost-heartbeat/, 'watch: COLO says nothing, and the other side is gone');
+$path = monitor('watch_not_elected', events => [$exit]);
+($status, $said) = watched(qr/not elected/, '--if', 'false', $gone, $path);
+unlike(got($path), qr/lost-heartbeat/, 'watch: not elected, and nothing is sent');
+$path = monitor('watch_alive', events => [$exit]);
+($status, $said) = watched(qr/not gone/, '--if', 'true', '--gone', 'true', $path);
+unlike(got($path), qr/lost-heartbeat/, 'watch: not gone, and nothing is sent');
+# A host that answers every other time is not gone.
+($status, $said) = watched(qr/QEMU has ended/, '--if', 'true', '--gone', "if test -e $directory/flap; then rm $directory/flap; else : >$directory/flap; exit 1; fi",
+	monitor('flaps', ends_after => 12));
+unlike(got("$directory/flaps"), qr/lost-heartbeat/, 'watch: gone, there, gone: nothing is sent');
+
+# A QEMU that waits for a lost host hears two commands only.
+foreach my $mode ('primary', 'secondary')
+{
+	$path = monitor("watch_stuck_$mode", mode => $mode, stuck_after => 2, answers => { 'query-yank' => $primary{'query-yank'} });
+	($status, $said) = watched(qr/goes on alone/, '--if', 'true', $gone, $path);
+	like($said, qr/does not answer while COLO runs.*goes on alone/s, "watch: $mode is stuck, and freed");
+}
+unlike(got("$directory/watch_not_elected") . got("$directory/watch_alive"), qr/yank/, 'watch: no connection is broken unless all conditions hold');
+
+# This side's QEMU ends: the third question after mode was known.
+my $ended = qr/QEMU has ended while COLO ran/;
+foreach my $case ([ 'elected', [ '--if', 'true' ], qr/this host is elected: the other side may not go on\. Hand over/ ],
+	[ 'elected, with a command', [ '--if', 'true', '--hand-over', "echo handed >$directory/handed" ], qr/was elected: "echo handed[^"]*" has exit status 0/ ],
+	[ 'not elected', [ '--if', 'false' ], qr/not elected, so the other side can go on/ ])
+{
+	my ($name, $options, $words) = @$case;
+
+	(my $socket = "ends $name") =~ s/\W+/_/g;
+	$path = monitor($socket, mode => 'primary', ends_after => 3);
+	($status, $said) = watched($words, @$options, '--gone', 'true', $path);
+	like($said, $words, "watch: QEMU ends, $name");
+}
+ok(-e "$directory/handed", 'watch: the command was run');
+
+# ---- bringing it up ----
+
+my $start = "$FindBin::RealBin/../../script/examples/colo_start.pl";
+
+sub start
+{
+	IPC::Run::run([ $start, @_ ], '<', \undef, '>', \$out, '2>', \$err);
+	return $? >> 8;
+}
+
+my %new = ('query-status' => { status => 'paused' });
+my %waiting = ('query-status' => { status => 'inmigrate' });
+my $secondary = monitor('start_s', mode => 'none', answers => \%waiting);
+$path = monitor('start_p', mode => 'none', answers => \%new);
+is(start('-t', '2', $path, $secondary, '10.0.0.12'), 1, 'COLO does not begin to run');
+is($err, "colo_start.pl: COLO does not run after 2 s; the migration is \"none\"\nhint: run this again to go on waiting\n", 'it says so');
+like(got($secondary), qr/nbd-server-start nbd-server-add:parent0/, 'the secondary exports its disk');
+like(got($path), qr/blockdev-add:replication0.* x-blockdev-change:replication0 migrate-set-capabilities migrate-set-parameters migrate:tcp:10.0.0.12:9998/,
+	'the primary has it as a second copy, and migrates');
+
+$secondary = monitor('runs_s', mode => 'secondary');
+$path = monitor('runs_p', mode => 'primary');
+is(start($path, $secondary, '10.0.0.12'), 0, 'COLO runs already');
+is($out, "COLO runs already\n", 'it says so');
+unlike(got($path) . got($secondary), qr/nbd|migrate |blockdev/, 'and nothing is done');
+
+foreach my $wrong ([ qr/the primary's guest is running, so the disks can differ\nhint: send "stop", copy the disk/, { mode => 'none' }, { mode => 'none', answers => \%waiting } ],
+	[ qr/the secondary does not wait for a guest, it is "running"/, { mode => 'none', answers => \%new }, { mode => 'none' } ],
+	[ qr/COLO's mode of the primary is already "primary"/, { mode => 'primary' }, { mode => 'none', answers => \%waiting } ],
+	[ qr/the primary has been through a failover already/, { mode => 'none', last => 'primary' }, { mode => 'none', answers => \%waiting } ],
+	[ qr/nbd-server-add: made to fail/, { mode => 'none', answers => \%new }, { mode => 'none', answers => \%waiting, fails => 'nbd-server-add' } ],
+	[ qr/blockdev-add: made to fail/, { mode => 'none', answers => \%new, fails => 'blockdev-add' }, { mode => 'none', answers => \%waiting } ],
+	[ qr/the migration has ended, "failed": no route\nhint: end the secondary/, { mode => 'none', answers => { %new, 'query-migrate' => { status => 'failed', 'error-desc' => 'no route' } } },
+		{ mode => 'none', answers => \%waiting } ])
+{
+	my ($pattern, $p, $s) = @$wrong;
+	my $n = ++$names;
+
+	is(start('-t', '5', monitor("p$n", %$p), monitor("s$n", %$s), '10.0.0.12'), 1, "exit status where $pattern");
+	like($err, $pattern, 'and what is wrong');
+	unlike(got("$directory/p$n"), qr/migrate:/, 'it does not migrate') unless $pattern =~ /migration/;
+}
+foreach my $wrong ([ qr/PRIMARY_SOCKET, SECONDARY_SOCKET and SECONDARY_HOST/, 'a', 'b' ], [ qr/the two sockets are the same/, 'a', 'a', 'h' ],
+	[ qr/--nbd-port: 70000 is no port/, '--nbd-port', 70000, 'a', 'b', 'h' ], [ qr/-t must be above 0/, '-t', 0, 'a', 'b', 'h' ])
+{
+	my ($pattern, @arguments) = @$wrong;
+
+	is(start(@arguments), 2, "exit status of: @arguments");
+	like($err, $pattern, 'and what is wrong');
+}
+is(start('--help'), 0, 'colo_start.pl --help');
+like($out, qr/NAME.*SYNOPSIS.*EXIT STATUS/s, 'colo_start.pl --help explains');
+
 # ---- as notify_command: two hosts and a third member that only votes ----
 
 my $cluster = PgLeaderCluster->new('colo', 3, settings => { %PgLeaderCluster::STEADY });
@@ -175,7 +379,7 @@ foreach my $id (0, 1)
 {
 	$socket{$id} = monitor("node$id", mode => $id == 0 ? 'primary' : 'secondary');
 	# The other side is lost when its server no longer is there: a test's way to know.
-	$cluster->set($id, notify_command => "$program --if \"test -e $directory/lost\" -t 0.3 $socket{$id} %e");
+	$cluster->set($id, notify_command => "$program --gone \"test ! -e $directory/lost\" -t 0.3 $socket{$id} %e");
 }
 $cluster->set(2, candidate => 'off');
 $cluster->start_all;

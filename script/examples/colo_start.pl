@@ -1,0 +1,205 @@
+#!/usr/bin/perl
+# script/examples/colo_start.pl
+#	  Bring up COLO between two QEMUs, in the order that it needs: an example.
+#
+# Asks both what is done already, and does the rest.  doc/colo.md says how the QEMUs
+# are started.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use Getopt::Long qw(GetOptions :config no_ignore_case bundling);
+use JSON::PP;
+use Qmp;
+use Time::HiRes qw(sleep time);
+
+my $usage = <<'TEXT';
+NAME
+    colo_start.pl - bring up COLO between two QEMUs
+
+SYNOPSIS
+    colo_start.pl [OPTION...] PRIMARY_SOCKET SECONDARY_SOCKET SECONDARY_HOST
+
+DESCRIPTION
+    The sockets are QMP monitors, of which the other host's can be brought here by
+    ssh -L; SECONDARY_HOST is the name or address under which the primary's QEMU
+    reaches the secondary's.  The guest must be stopped, and both disks must be the
+    same.  In this order:
+
+    1. secondary: export its disk by the NBD server
+    2. primary: add that as a second copy of its disk
+    3. primary: migrate with x-colo, and wait until both say that COLO runs
+
+    The other way round, writes would be lost or the guest would hang.  What has been
+    done is left as it is, so this can be run again, also after it was interrupted.
+    If COLO runs already, nothing is done.
+
+OPTIONS
+    --disk ID            the primary's disk, a quorum; colo-disk0
+    --secondary-disk ID  what the secondary exports; parent0
+    --nbd-port PORT      of the secondary; 9999
+    --migrate-port PORT  of the secondary's -incoming; 9998
+    --checkpoint MS      time between checkpoints, if none is needed earlier; 2000
+    -t SECONDS           give up after this time; 120
+    --help               this text
+
+EXIT STATUS
+    0 COLO runs, 1 not, 2 called wrongly
+TEXT
+
+sub usage_error
+{
+	print STDERR "colo_start.pl: @_\nhint: colo_start.pl --help says more\n";
+	exit 2;
+}
+
+my %option = ('disk' => 'colo-disk0', 'secondary-disk' => 'parent0', 'nbd-port' => 9999, 'migrate-port' => 9998, 'checkpoint' => 2000, 't' => 120);
+my ($primary, $secondary, $host, $end);
+
+# The names that this gives; doc/colo.md has them as well.
+use constant { REPLICATION => 'replication0', CLIENT => 'nbd0' };
+
+sub fail
+{
+	my ($message, $hint) = @_;
+
+	print STDERR "colo_start.pl: $message\n", defined $hint ? "hint: $hint\n" : ();
+	exit 1;
+}
+
+sub done { print "@_\n"; return; }
+
+# The side's state: mode of COLO, and what the guest does.
+sub state_of
+{
+	my ($qmp) = @_;
+	my $colo = $qmp->execute('query-colo-status');
+
+	return ($colo->{mode} // 'none', $colo->{'last-mode'} // 'none', $qmp->execute('query-status')->{status});
+}
+
+sub colo_runs
+{
+	return (state_of($primary))[0] eq 'primary' && (state_of($secondary))[0] eq 'secondary';
+}
+
+sub migration_status { return $primary->execute('query-migrate')->{status} // 'none'; }
+
+# Is a migration under way?  Then all that comes before it is done.
+sub is_under_way { return migration_status() =~ /^(setup|active|device|pre-switchover|colo)$/; }
+
+# Are these two QEMUs what COLO can begin with?
+sub check_state
+{
+	my ($mode, $last, $status) = state_of($primary);
+
+	fail("COLO's mode of the primary is already \"$mode\", and the secondary is not in it", 'end the secondary, and let the primary go on alone: colo_failover.pl')
+	  if $mode ne 'none';
+	fail("the primary has been through a failover already (last mode \"$last\")", 'start both QEMUs anew')
+	  if $last ne 'none';
+	fail("the primary's guest is running, so the disks can differ", 'send "stop", copy the disk, start the secondary, and run this again')
+	  if $status eq 'running';
+	fail("the primary's guest is neither stopped nor new, it is \"$status\"") unless $status =~ /^(paused|prelaunch|postmigrate)$/;
+	fail('the last migration of the primary is over without COLO', 'end both QEMUs and start them anew') if $status eq 'postmigrate';
+
+	($mode, $last, $status) = state_of($secondary);
+	fail("the secondary has been through a failover already (last mode \"$last\")", 'start it anew, with -incoming') if $last ne 'none';
+	fail("the secondary does not wait for a guest, it is \"$status\"", 'start it with -incoming') unless $status eq 'inmigrate';
+	return;
+}
+
+sub export_disk
+{
+	my $name = $option{'secondary-disk'};
+	my $address = { type => 'inet', data => { host => '0.0.0.0', port => "$option{'nbd-port'}" } };
+
+	if (grep { $_->{id} eq $name && !$_->{'shutting-down'} } @{ $secondary->execute('query-block-exports') })
+	{
+		return done("secondary: $name is exported");
+	}
+	eval { $secondary->execute('nbd-server-start', { addr => $address }); 1 } || $@ =~ /already running/ || die $@;
+	$secondary->execute('nbd-server-add', { device => $name, writable => JSON::PP::true });
+	return done("secondary: exports $name at port $option{'nbd-port'}");
+}
+
+sub attach_disk
+{
+	if (grep { ($_->{'node-name'} // '') eq REPLICATION } $primary->block_nodes)
+	{
+		done('primary: ' . REPLICATION . ' is there');
+	}
+	else
+	{
+		$primary->execute('blockdev-add', {
+			driver => 'replication', mode => 'primary', 'node-name' => REPLICATION,
+			file => { driver => 'nbd', 'node-name' => CLIENT, export => $option{'secondary-disk'},
+				server => { type => 'inet', host => $host, port => "$option{'nbd-port'}" } } });
+		done('primary: ' . REPLICATION . ' is connected');
+	}
+	if (grep { $_->{child} eq REPLICATION && $_->{name} =~ /^children/ } $primary->block_edges)
+	{
+		return done("primary: $option{disk} has two copies");
+	}
+	$primary->execute('x-blockdev-change', { parent => $option{disk}, node => REPLICATION });
+	return done("primary: $option{disk} has two copies now");
+}
+
+sub migrate
+{
+	$primary->execute('migrate-set-capabilities', { capabilities => [ { capability => 'x-colo', state => JSON::PP::true } ] });
+	$primary->execute('migrate-set-parameters', { 'x-checkpoint-delay' => 0 + $option{checkpoint}, 'max-bandwidth' => 1 << 30 });
+	$primary->execute('migrate', { uri => "tcp:$host:$option{'migrate-port'}" });
+	return done('primary: migrates');
+}
+
+sub wait_for_colo
+{
+	until (colo_runs())
+	{
+		my $status = migration_status();
+
+		if ($status =~ /^(failed|cancelled|completed)$/)
+		{
+			my $words = $primary->execute('query-migrate')->{'error-desc'};
+			fail("the migration has ended, \"$status\"" . (defined $words ? ": $words" : ''), 'end the secondary, start it anew, and run this again');
+		}
+		fail("COLO does not run after $option{t} s; the migration is \"$status\"", 'run this again to go on waiting') if time > $end - 1;
+		sleep 0.1;
+	}
+	return done('COLO runs');
+}
+
+my $help;
+$SIG{__WARN__} = sub { chomp(my $text = shift); usage_error($text); };
+GetOptions(\%option, 'disk=s', 'secondary-disk=s', 'nbd-port=i', 'migrate-port=i', 'checkpoint=i', 't=f', 'help' => \$help);
+delete $SIG{__WARN__};
+if ($help) { print $usage; exit 0; }
+usage_error('PRIMARY_SOCKET, SECONDARY_SOCKET and SECONDARY_HOST, not ' . @ARGV . ' arguments') if @ARGV != 3;
+foreach my $name (qw(nbd-port migrate-port)) { usage_error("--$name: $option{$name} is no port") if $option{$name} < 1 || $option{$name} > 65535; }
+usage_error('-t must be above 0') if $option{t} <= 0;
+usage_error('--checkpoint must be above 0') if $option{checkpoint} <= 0;
+usage_error('the two sockets are the same') if $ARGV[0] eq $ARGV[1];
+$host = $ARGV[2];
+$end = time + $option{t};
+eval {
+	$primary = Qmp->new($ARGV[0], $end);
+	$secondary = Qmp->new($ARGV[1], $end);
+	if (colo_runs())
+	{
+		done('COLO runs already');
+		exit 0;
+	}
+	if (is_under_way()) { done('primary: migrates already'); }
+	else
+	{
+		check_state();
+		export_disk();
+		attach_disk();
+		migrate();
+	}
+	wait_for_colo();
+	1;
+} or do { chomp(my $words = $@); fail($words); };
