@@ -32,7 +32,8 @@ SYNOPSIS
 DESCRIPTION
     Connects to the QMP monitor that listens on the Unix socket SOCKET, asks for the
     state of COLO, and if this side is primary or secondary, and the other one is
-    gone, sends x-colo-lost-heartbeat.  Does nothing if COLO does not run.
+    gone, sends x-colo-lost-heartbeat.  Does nothing if COLO does not run; that the
+    guest has been failed over already is an error.
 
     The last argument is an event:
         gained_lease     this side was elected, perhaps only because leadership was
@@ -250,7 +251,8 @@ sub fail_over
 	setitimer(ITIMER_REAL, $seconds);
 	my $qmp = do { local $late = Qmp::no_greeting($path); Qmp->new($path, $end) };
 	my $lock = lock_directory($path);
-	my $mode = $qmp->execute('query-colo-status')->{mode} // 'none';
+	my ($mode, $last) = map { $_ // 'none' } @{ $qmp->execute('query-colo-status') }{ 'mode', 'last-mode' };
+	fail("this guest has been failed over already: it was the $last, and goes on alone") if $mode eq 'none' && $last ne 'none';
 	if ($mode ne 'primary' && $mode ne 'secondary')
 	{
 		print "COLO does not run: nothing to fail over\n";

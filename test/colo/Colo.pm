@@ -133,6 +133,15 @@ sub gone
 
 sub failover_program { return "$top/script/examples/colo_failover.pl"; }
 
+sub side { my ($self, $id) = @_; return $side[$id]; }
+
+# Once more, by hand: exit status, and what it says.
+sub fail_over
+{
+	my ($self, $id) = @_;
+	return $self->try_run(failover_program(), '--gone', 'exit 1', "$self->{run}/$side[$id].notify", 'gained_lease');
+}
+
 sub install_notify
 {
 	my ($self, $id) = @_;

@@ -74,6 +74,8 @@ sub check_survivor
 	my $other = $colo->mode(1 - $id);
 
 	like($other, $other_is, "$name: the other side was not told");
+	my ($status, $said) = $colo->fail_over($id);
+	is("$status $said", "1 colo_failover.pl: this guest has been failed over already: it was the " . $colo->side($id) . ", and goes on alone\n", "$name: a second time is refused");
 	$colo->put("last$_") foreach 0 .. 2;
 	is_complete("$name, in the guest", $colo->lines);
 	is_complete("$name, on the disk", $colo->lines_on_disk($id));
@@ -188,7 +190,7 @@ my %case = (
 	});
 
 my %leader = (links_cut_and_secondary_leads => 1);
-my %options = map { ($_ => [ '--checkpoint', 50 ]) } qw(primary_unplugged_in_checkpoint secondary_unplugged_in_checkpoint);
+my %options = map { ($_ => [ '--checkpoint', 300 ]) } qw(primary_unplugged_in_checkpoint secondary_unplugged_in_checkpoint);
 my @cases = $ENV{COLO_CASES} ? split(/[ ,]+/, $ENV{COLO_CASES}) : sort keys %case;
 foreach my $name (@cases)
 {

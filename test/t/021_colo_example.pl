@@ -208,6 +208,11 @@ $path = monitor('none', mode => 'none');
 is(run($gone, $path, 'gained_lease'), 0, 'no COLO: nothing to do');
 unlike(got($path), qr/lost-heartbeat/, 'no COLO: nothing is sent');
 
+$path = monitor('already', mode => 'none', last => 'secondary');
+is(run($gone, $path, 'gained_lease'), 1, 'failed over already');
+is($err, "colo_failover.pl: this guest has been failed over already: it was the secondary, and goes on alone\n", 'failed over already: it says so');
+unlike(got($path), qr/lost-heartbeat/, 'failed over already: nothing is sent');
+
 $path = monitor('refuses', fails => 'x-colo-lost-heartbeat');
 is(run($gone, $path, 'gained_lease'), 1, 'QEMU refuses');
 is($err, "colo_failover.pl: x-colo-lost-heartbeat: made to fail\n", 'QEMU refuses: its reason');
