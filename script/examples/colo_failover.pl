@@ -26,8 +26,9 @@ NAME
     colo_failover.pl - fail over a virtual machine under COLO, if this side is elected
 
 SYNOPSIS
-    colo_failover.pl --gone COMMAND... [OPTION...] SOCKET gained_lease
-    colo_failover.pl --gone COMMAND... --if COMMAND [OPTION...] SOCKET heartbeat_lost | watch
+    colo_failover.pl --gone COMMAND... --take COMMAND [OPTION...] SOCKET gained_lease
+    colo_failover.pl --gone COMMAND... --take COMMAND --if COMMAND [OPTION...] SOCKET
+                     heartbeat_lost | watch
 
 DESCRIPTION
     Connects to the QMP monitor that listens on the Unix socket SOCKET, asks for the
@@ -58,6 +59,10 @@ OPTIONS
                     there.  All else: unknown, and nothing is sent.  Of several, one is
                     enough.  It is run again until the other side is gone, or the time
                     is over
+    --take COMMAND  run when all else holds: only if this shell command ends with exit
+                    status 0.  It takes, on the third machine, what only one side can
+                    have: the right to go on.  Without it, a side that was cut off and
+                    is elected later would go on beside the other.  doc/colo.md has one
     --if COMMAND    only if this shell command ends with exit status 0, such as
                     "pg_leader_check -q -h HOST"; run again in the same way
     --before JSON   a QMP command to send first, such as '{"execute": "nbd-server-stop"}',
@@ -94,7 +99,7 @@ sub usage_error
 	exit 2;
 }
 
-my ($if, @gone, @before, $hand_over, $end);
+my ($if, $take, @gone, @before, $hand_over, $end);
 my $seconds = 5;
 my $interval = 1;
 # What is to be said when the time is over.
@@ -174,6 +179,17 @@ sub wait_for_conditions
 		local $late = $why;
 		sleep(0.1);
 	}
+	return;
+}
+
+# That this side is elected, and the other one gone, may have been true for the other one
+# before.  What only one of them can ever have decides.
+sub take
+{
+	local $late = "\"$take\" did not end in time";
+	my $status = run_shell($take);
+
+	fail("this side may not go on: \"$take\" " . status_words($status)) if $status != 0;
 	return;
 }
 
@@ -260,6 +276,7 @@ sub fail_over
 	}
 	# Last, so that it is true when it is acted on.
 	wait_for_conditions();
+	take();
 	prepare($qmp, $mode);
 	my $why = why_not();
 	fail("not any more: $why") if $why ne '';
@@ -429,7 +446,7 @@ sub watch
 
 my $help;
 $SIG{__WARN__} = sub { chomp(my $text = shift); usage_error($text); };
-GetOptions('if=s' => \$if, 'gone=s' => \@gone, 'before=s' => \@before, 'hand-over=s' => \$hand_over, 't=f' => \$seconds, 'i=f' => \$interval, 'help' => \$help);
+GetOptions('if=s' => \$if, 'take=s' => \$take, 'gone=s' => \@gone, 'before=s' => \@before, 'hand-over=s' => \$hand_over, 't=f' => \$seconds, 'i=f' => \$interval, 'help' => \$help);
 delete $SIG{__WARN__};
 if ($help) { print $usage; exit 0; }
 usage_error('SOCKET and an event, not ' . @ARGV . ' arguments') if @ARGV != 2;
@@ -446,6 +463,7 @@ foreach my $text (@before)
 exit 0 if $event eq 'lost_lease' || $event eq 'new_leader';
 usage_error("there is no event \"$event\"") unless $event =~ /^(gained_lease|heartbeat_lost|watch)$/;
 usage_error("$event needs --gone COMMAND") if !@gone;
+usage_error("$event needs --take COMMAND") if !defined $take;
 usage_error("$event needs --if COMMAND") if $event ne 'gained_lease' && !defined $if;
 usage_error('--hand-over is for watch') if defined $hand_over && $event ne 'watch';
 # "!" makes a success of a program that is missing, too.

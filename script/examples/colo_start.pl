@@ -42,6 +42,8 @@ OPTIONS
     --secondary-disk ID  what the secondary exports; parent0
     --nbd-port PORT      of the secondary; 9999
     --migrate-port PORT  of the secondary's -incoming; 9998
+    --release COMMAND    run before 3; must end with exit status 0.  It gives back what a
+                         failover has taken, see --take of colo_failover.pl
     --checkpoint MS      time between checkpoints, if none is needed earlier; 2000
     -t SECONDS           give up after this time; 120
     --help               this text
@@ -155,6 +157,16 @@ sub migrate
 	return done('primary: migrates');
 }
 
+# Neither side can be told to go on now, for COLO does not run.
+sub release
+{
+	return unless defined $option{release};
+	my $status = system('/bin/sh', '-c', $option{release});
+
+	fail("\"$option{release}\" failed", 'nothing was migrated; run this again when it works') if $status != 0;
+	return done('what the last failover took is given back');
+}
+
 sub wait_for_colo
 {
 	until (colo_runs())
@@ -174,7 +186,7 @@ sub wait_for_colo
 
 my $help;
 $SIG{__WARN__} = sub { chomp(my $text = shift); usage_error($text); };
-GetOptions(\%option, 'disk=s', 'secondary-disk=s', 'nbd-port=i', 'migrate-port=i', 'checkpoint=i', 't=f', 'help' => \$help);
+GetOptions(\%option, 'disk=s', 'secondary-disk=s', 'nbd-port=i', 'migrate-port=i', 'release=s', 'checkpoint=i', 't=f', 'help' => \$help);
 delete $SIG{__WARN__};
 if ($help) { print $usage; exit 0; }
 usage_error('PRIMARY_SOCKET, SECONDARY_SOCKET and SECONDARY_HOST, not ' . @ARGV . ' arguments') if @ARGV != 3;
@@ -198,6 +210,7 @@ eval {
 		check_state();
 		export_disk();
 		attach_disk();
+		release();
 		migrate();
 	}
 	wait_for_colo();

@@ -88,6 +88,7 @@ sub new
 	$self->run(qw(ip addr add), CLIENT, qw(dev bpgldtest));
 	$self->launch(1, $self->ids);
 	$self->settings(2, 'pg_leader.candidate' => 'off');
+	defined $self->query(2, 'CREATE TABLE colo (guest text PRIMARY KEY, side text NOT NULL)') or die 'no table';
 	$self->install_notify($_) foreach 0, 1;
 	return $self;
 }
@@ -131,6 +132,17 @@ sub gone
 	return ('--gone', "ping -qnc1 -W1 $host[$other]", '--gone', "pgrep -F $self->{run}/$side[$other].pid");
 }
 
+# On the third machine: whoever is first has it.  By a socket, for there is one file system.
+sub witness { my ($self, @options) = @_; return "psql -XAtqh $self->{dir}/sockets -p @{[$self->{tcp} + 2]} -U postgres postgres @options"; }
+
+sub take_command
+{
+	my ($self, $id) = @_;
+
+	return $self->witness(qq(-c "INSERT INTO colo VALUES ('vm1', '$side[$id]') ON CONFLICT DO NOTHING" -c "SELECT side FROM colo WHERE guest = 'vm1'"))
+	  . " | grep -qx $side[$id]";
+}
+
 sub failover_program { return "$top/script/examples/colo_failover.pl"; }
 
 sub side { my ($self, $id) = @_; return $side[$id]; }
@@ -139,15 +151,20 @@ sub side { my ($self, $id) = @_; return $side[$id]; }
 sub fail_over
 {
 	my ($self, $id) = @_;
-	return $self->try_run(failover_program(), '--gone', 'exit 1', "$self->{run}/$side[$id].notify", 'gained_lease');
+	return $self->try_run(failover_program(), '--gone', 'exit 1', '--take', 'false', "$self->{run}/$side[$id].notify", 'gained_lease');
 }
 
 sub install_notify
 {
 	my ($self, $id) = @_;
 	my @gone = map { /^--/ ? $_ : "\"$_\"" } $self->gone($id);
+	my $take = "$self->{dir}/take$id";
 
-	$self->settings($id, 'pg_leader.notify_command' => join(' ', failover_program(), @gone, "$self->{run}/$side[$id].notify %e"));
+	open(my $script, '>', $take) or die $!;
+	print $script "#!/bin/sh\n", $self->take_command($id), "\n";
+	close $script;
+	chmod 0755, $take;
+	$self->settings($id, 'pg_leader.notify_command' => join(' ', failover_program(), @gone, '--take', $take, "$self->{run}/$side[$id].notify %e"));
 	return;
 }
 
@@ -159,7 +176,7 @@ sub start_watch
 	my $other = 1 - $id;
 
 	$self->{watch}[$id] = $self->start_process("$self->{run}/$side[$id].watch_log", 'nsenter', "--net=/run/netns/pgldtest$id", '--',
-		'runuser', '-u', $ENV{PGLD_USER} // 'postgres', '--', failover_program(), $self->gone($id),
+		'runuser', '-u', $ENV{PGLD_USER} // 'postgres', '--', failover_program(), $self->gone($id), '--take', "$self->{dir}/take$id",
 		'--if', "$top/script/pg_leader_check -q -h $socket -p $port -U postgres -d postgres",
 		'--hand-over', "psql -XAtqh $socket -p $port -U postgres -c 'SELECT pg_leader_transfer($other)' postgres",
 		"$self->{run}/$side[$id].watch", 'watch');
@@ -300,7 +317,7 @@ sub up
 	delete $self->{qmp};
 	foreach (1, 2)
 	{
-		$said = $self->run("$top/script/examples/colo_start.pl", @options, "$run/primary.test", "$run/secondary.test", $host[1]);
+		$said = $self->run("$top/script/examples/colo_start.pl", @options, '--release', $self->witness('-c "DELETE FROM colo"'), "$run/primary.test", "$run/secondary.test", $host[1]);
 		$self->{started} .= $said;
 	}
 	die "the second time it was not up: $said" unless $said eq "COLO runs already\n";

@@ -165,6 +165,22 @@ my %case = (
 		wait_for_survivor($name, 1, $began);
 		check_survivor($name, 1, qr/^(primary|silent)/);
 	},
+	# Leadership moves on while the links are cut: the other side is elected, and cannot know
+	# that this one lives, but for what it has taken.
+	links_cut_then_the_other_leads => sub {
+		my ($name) = @_;
+		my $began = time;
+
+		$colo->ctl(qw(disconnect 0 1 both));
+		wait_for_survivor($name, 0, $began);
+		my ($term) = ($colo->wait_for_leader(0, 2))[1];
+		$colo->ctl('pause', 0);
+		is(($colo->wait_for_leader_above($term, 1, 2))[0], 1, "$name: the secondary's host leads");
+		ok(Chaos::eventually(30, sub { Chaos::slurp("$colo->{dir}/node1.log") =~ /this side may not go on: .*notify_command failed for gained_lease/s }),
+			"$name: it may not go on");
+		$colo->ctl('resume', 0);
+		check_survivor($name, 0, qr/^secondary$/);
+	},
 	primary_qemu_killed => sub {
 		my ($name) = @_;
 		my $began = time;

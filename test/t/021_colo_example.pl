@@ -133,17 +133,18 @@ sub run
 # ---- by itself ----
 
 my $gone = '--gone=exit 1';
+my $take = '--take=exit 0';
 my $begin = 'qmp_capabilities query-colo-status';
 my $all = "$begin query-block-exports x-colo-lost-heartbeat";
 my $path = monitor('secondary');
 is(run($path, 'lost_lease') . run($path, 'new_leader'), '00', 'events that are no reason to act');
 is(got($path), '', 'nothing is sent for them');
-is(run($gone, $path, 'gained_lease'), 0, 'gained_lease') or diag($err);
+is(run($take, $gone, $path, 'gained_lease'), 0, 'gained_lease') or diag($err);
 is($out, "the secondary side goes on alone\n", 'it says what it has done');
 is(got($path), $all, 'the heartbeat is told as lost');
 
 $path = monitor('exports', answers => { 'query-block-exports' => [ { id => 'parent0' } ] });
-is(run($gone, $path, 'gained_lease'), 0, 'a secondary that exports its disk');
+is(run($take, $gone, $path, 'gained_lease'), 0, 'a secondary that exports its disk');
 is(got($path), "$begin query-block-exports nbd-server-stop x-colo-lost-heartbeat", 'the server for that is stopped first');
 
 # What a primary has, and what of it is removed, in that order.
@@ -157,17 +158,17 @@ my %primary = (
 		{ name => 'comp0', type => 'child<colo-compare>' }, { name => 'm0', type => 'child<filter-mirror>' },
 		{ name => 'iothread1', type => 'child<iothread>' } ]);
 $path = monitor('primary', mode => 'primary', answers => \%primary);
-is(run($gone, '--if', 'true', $path, 'heartbeat_lost'), 0, 'heartbeat_lost, elected') or diag($err);
+is(run($take, $gone, '--if', 'true', $path, 'heartbeat_lost'), 0, 'heartbeat_lost, elected') or diag($err);
 is(got($path), "$begin query-yank yank x-debug-query-block-graph x-blockdev-change:children.1 query-named-block-nodes "
 	  . 'blockdev-del:replication0 qom-list object-del:comp0 object-del:m0 object-del:redire0 x-colo-lost-heartbeat',
 	'the connection is broken before the disk is removed, and the rest after it');
 
 $path = monitor('primary2', mode => 'primary', answers => \%primary);
-is(run($gone, '--if', 'true', '--before', '{"execute": "nbd-server-stop"}', $path, 'heartbeat_lost'), 0, '--before');
+is(run($take, $gone, '--if', 'true', '--before', '{"execute": "nbd-server-stop"}', $path, 'heartbeat_lost'), 0, '--before');
 is(got($path), "$begin nbd-server-stop x-colo-lost-heartbeat", '--before is in place of all that');
 
 $path = monitor('not_elected', mode => 'primary');
-is(run($gone, '-t', '0.5', '--if', 'false', $path, 'heartbeat_lost'), 1, 'heartbeat_lost, not elected');
+is(run($take, $gone, '-t', '0.5', '--if', 'false', $path, 'heartbeat_lost'), 1, 'heartbeat_lost, not elected');
 is($err, qq(colo_failover.pl: not elected: "false" did not succeed in time\n), 'it says so');
 is(got($path), $begin, 'nothing is sent that would fail over');
 
@@ -179,77 +180,88 @@ foreach my $case ([ 'exit 0', '"exit 0" succeeds' ], [ 'exit 2', 'unknown: "exit
 {
 	my ($command, $words) = @$case;
 
-	is(run('--gone', $command, '-t', '0.5', $path, 'gained_lease'), 1, "--gone '$command'");
+	is(run($take, '--gone', $command, '-t', '0.5', $path, 'gained_lease'), 1, "--gone '$command'");
 	like($err, qr/^colo_failover.pl: the other side is not gone: \Q$words\E\n\z/m, "--gone '$command': it says why");
 }
 unlike(got($path), qr/lost-heartbeat/, 'nothing is sent that would fail over');
-is(run('--gone', 'exit 0', '--gone', 'exit 1', $path, 'gained_lease'), 0, 'of several, one is enough') or diag($err);
+is(run($take, '--gone', 'exit 0', '--gone', 'exit 1', $path, 'gained_lease'), 0, 'of several, one is enough') or diag($err);
 
 # In time, or not at all: one that hangs, and one that succeeds too late.
 $path = monitor('if_hangs');
 my $began = time;
-is(run($gone, '-t', '0.5', '--if', 'sleep 60; true', $path, 'heartbeat_lost'), 1, '--if hangs');
+is(run($take, $gone, '-t', '0.5', '--if', 'sleep 60; true', $path, 'heartbeat_lost'), 1, '--if hangs');
 cmp_ok(time - $began, '<', 30, '--if hangs: it is not waited for');
 like($err, qr/^colo_failover.pl: not elected: "sleep 60; true" did not succeed in time$/, '--if hangs: it says so');
-is(run($gone, '-t', '0.5', '--if', 'sleep 0.52; true', $path, 'heartbeat_lost'), 1, '--if succeeds when the time is over');
-is(run('--gone', 'sleep 60', '-t', '0.5', $path, 'gained_lease'), 1, '--gone hangs');
+is(run($take, $gone, '-t', '0.5', '--if', 'sleep 0.52; true', $path, 'heartbeat_lost'), 1, '--if succeeds when the time is over');
+is(run($take, '--gone', 'sleep 60', '-t', '0.5', $path, 'gained_lease'), 1, '--gone hangs');
 is($err, qq(colo_failover.pl: "sleep 60" did not end in time\n), '--gone hangs: it says so');
 unlike(got($path), qr/lost-heartbeat/, 'what hangs, or is late: nothing is sent that would fail over');
+
+# Elected, and the other side gone: but that one may have gone on before.
+$path = monitor('taken', mode => 'primary', answers => \%primary);
+is(run($gone, '--take', 'exit 3', $path, 'gained_lease'), 1, 'the other side has gone on');
+is($err, qq(colo_failover.pl: this side may not go on: "exit 3" has exit status 3\n), 'it says so');
+is(got($path), $begin, 'nothing is touched, and nothing is sent');
+$path = monitor('not_yet_taken');
+run('--gone', 'true', '-t', '0.5', '--take', ": >$directory/took", $path, 'gained_lease');
+run($gone, '--if', 'false', '-t', '0.5', '--take', ": >$directory/took", $path, 'heartbeat_lost');
+ok(!-e "$directory/took", 'nothing is taken while a condition does not hold');
 
 # What was true before the commands of --before must still be true after them.
 $path = monitor('if_once');
 my $once = "$directory/once";
-is(run($gone, '--if', "test ! -e $once && : >$once", '--before', '{"execute": "nbd-server-stop"}', $path, 'heartbeat_lost'),
+is(run($take, $gone, '--if', "test ! -e $once && : >$once", '--before', '{"execute": "nbd-server-stop"}', $path, 'heartbeat_lost'),
 	1, '--if is true, and after --before not any more');
 like($err, qr/^colo_failover.pl: not any more: not elected: /, 'it says so');
 is(got($path), "$begin nbd-server-stop", 'nothing is sent that would fail over');
 
 $path = monitor('none', mode => 'none');
-is(run($gone, $path, 'gained_lease'), 0, 'no COLO: nothing to do');
+is(run($take, $gone, $path, 'gained_lease'), 0, 'no COLO: nothing to do');
 unlike(got($path), qr/lost-heartbeat/, 'no COLO: nothing is sent');
 
 $path = monitor('already', mode => 'none', last => 'secondary');
-is(run($gone, $path, 'gained_lease'), 1, 'failed over already');
+is(run($take, $gone, $path, 'gained_lease'), 1, 'failed over already');
 is($err, "colo_failover.pl: this guest has been failed over already: it was the secondary, and goes on alone\n", 'failed over already: it says so');
 unlike(got($path), qr/lost-heartbeat/, 'failed over already: nothing is sent');
 
 $path = monitor('refuses', fails => 'x-colo-lost-heartbeat');
-is(run($gone, $path, 'gained_lease'), 1, 'QEMU refuses');
+is(run($take, $gone, $path, 'gained_lease'), 1, 'QEMU refuses');
 is($err, "colo_failover.pl: x-colo-lost-heartbeat: made to fail\n", 'QEMU refuses: its reason');
 
 $path = monitor('before_fails', fails => 'nbd-server-stop');
-is(run($gone, '--before', '{"execute": "nbd-server-stop"}', $path, 'gained_lease'), 1, 'what comes before fails');
+is(run($take, $gone, '--before', '{"execute": "nbd-server-stop"}', $path, 'gained_lease'), 1, 'what comes before fails');
 unlike(got($path), qr/lost-heartbeat/, 'what comes before fails: all ends there');
 
 # The human monitor has no errors, only text.
 $path = monitor('text', answers => { 'human-monitor-command' => "Error: Node 'x' not found\r\n" });
-is(run($gone, '--before', '{"execute": "human-monitor-command", "arguments": {"command-line": "drive_del x"}}', $path, 'gained_lease'),
+is(run($take, $gone, '--before', '{"execute": "human-monitor-command", "arguments": {"command-line": "drive_del x"}}', $path, 'gained_lease'),
 	1, 'a command of the human monitor fails');
 is($err, "colo_failover.pl: drive_del x: Error: Node 'x' not found\n", 'its text is the error');
 unlike(got($path), qr/lost-heartbeat/, 'its text is the error: all ends there');
 
 $path = monitor('silent', silent => 'query-colo-status');
-is(run($gone, '-t', '0.5', $path, 'gained_lease'), 1, 'QEMU does not answer');
+is(run($take, $gone, '-t', '0.5', $path, 'gained_lease'), 1, 'QEMU does not answer');
 is($err, "colo_failover.pl: QEMU did not answer in time\n", 'QEMU does not answer: it says so');
 
 # A monitor answers one client at a time.
 my $first = IO::Socket::UNIX->new(Peer => monitor('in_use')) or die $!;
-is(run($gone, '-t', '0.5', "$directory/in_use", 'gained_lease'), 1, 'a monitor that has a client already');
+is(run($take, $gone, '-t', '0.5', "$directory/in_use", 'gained_lease'), 1, 'a monitor that has a client already');
 like($err, qr/^colo_failover.pl: \S+in_use does not answer: no QMP monitor, or in use by another client$/, 'it says so');
 close $first;
 
 $path = monitor('other', greeting => '220 some other service');
-is(run($gone, $path, 'gained_lease'), 1, 'something else listens there');
+is(run($take, $gone, $path, 'gained_lease'), 1, 'something else listens there');
 like($err, qr/does not speak QMP: 220 some other service/, 'something else: it says so');
-is(run($gone, "$directory/nobody", 'gained_lease'), 1, 'nobody listens there');
+is(run($take, $gone, "$directory/nobody", 'gained_lease'), 1, 'nobody listens there');
 like($err, qr/^colo_failover.pl: no QEMU at \S+nobody: No such file or directory$/, 'nobody: it says so');
-is(run($gone, "$directory/" . 'x' x 120, 'gained_lease'), 1, 'a path that no socket can have');
+is(run($take, $gone, "$directory/" . 'x' x 120, 'gained_lease'), 1, 'a path that no socket can have');
 like($err, qr/^colo_failover.pl: the path of the socket is too long/, 'it says so');
 
 foreach my $wrong ([ qr/SOCKET and an event/, $path ], [ qr/there is no event "lost"/, $path, 'lost' ],
-	[ qr/gained_lease needs --gone/, $path, 'gained_lease' ], [ qr/heartbeat_lost needs --if/, $gone, $path, 'heartbeat_lost' ],
-	[ qr/watch needs --if/, $gone, $path, 'watch' ], [ qr/--hand-over is for watch/, $gone, '--hand-over', 'true', $path, 'gained_lease' ],
-	[ qr/begins with "!"; what must fail goes into --gone/, $gone, '--if', '! ping -c1 x', $path, 'gained_lease' ],
+	[ qr/gained_lease needs --gone/, $take, $path, 'gained_lease' ],
+	[ qr/gained_lease needs --take/, $gone, $path, 'gained_lease' ], [ qr/heartbeat_lost needs --if/, $gone, $take, $path, 'heartbeat_lost' ],
+	[ qr/watch needs --if/, $gone, $take, $path, 'watch' ], [ qr/--hand-over is for watch/, $gone, $take, '--hand-over', 'true', $path, 'gained_lease' ],
+	[ qr/begins with "!"; what must fail goes into --gone/, $gone, $take, '--if', '! ping -c1 x', $path, 'gained_lease' ],
 	[ qr/-t must be above 0/, '-t', '0', $path, 'gained_lease' ], [ qr/-i must be above 0/, '-i', '0', $path, 'gained_lease' ],
 	[ qr/is not a QMP command/, '--before', 'nonsense', $path, 'gained_lease' ],
 	[ qr/Unknown option: x/, '-x', $path, 'gained_lease' ])
@@ -271,7 +283,7 @@ sub watched
 	my $log = "$directory/watch.log";
 
 	unlink $log;
-	my $watch = IPC::Run::start([ $program, '-i', '0.1', '-t', '3', @arguments, 'watch' ], '<', \undef, '>', $log, '2>&1');
+	my $watch = IPC::Run::start([ $program, '-i', '0.1', '-t', '3', $take, @arguments, 'watch' ], '<', \undef, '>', $log, '2>&1');
 	my $end = time + 60;
 	until (-e $log && PostgreSQL::Test::Utils::slurp_file($log) =~ $pattern) { last if time > $end; Time::HiRes::sleep(0.05); }
 	$watch->signal('TERM');
@@ -342,9 +354,16 @@ like(got($secondary), qr/nbd-server-start nbd-server-add:parent0/, 'the secondar
 like(got($path), qr/blockdev-add:replication0.* x-blockdev-change:replication0 migrate-set-capabilities migrate-set-parameters migrate:tcp:10.0.0.12:9998/,
 	'the primary has it as a second copy, and migrates');
 
+$secondary = monitor('release_s', mode => 'none', answers => \%waiting);
+$path = monitor('release_p', mode => 'none', answers => \%new);
+is(start('--release', 'exit 1', $path, $secondary, '10.0.0.12'), 1, '--release fails');
+like($err, qr/^colo_start.pl: "exit 1" failed\nhint: nothing was migrated/, 'it says so');
+unlike(got($path), qr/migrate:/, 'and nothing is migrated');
+
 $secondary = monitor('runs_s', mode => 'secondary');
 $path = monitor('runs_p', mode => 'primary');
-is(start($path, $secondary, '10.0.0.12'), 0, 'COLO runs already');
+is(start('--release', ": >$directory/released", $path, $secondary, '10.0.0.12'), 0, 'COLO runs already');
+ok(!-e "$directory/released", 'nothing is given back while it runs');
 is($out, "COLO runs already\n", 'it says so');
 unlike(got($path) . got($secondary), qr/nbd|migrate |blockdev/, 'and nothing is done');
 
@@ -384,7 +403,7 @@ foreach my $id (0, 1)
 {
 	$socket{$id} = monitor("node$id", mode => $id == 0 ? 'primary' : 'secondary');
 	# The other side is lost when its server no longer is there: a test's way to know.
-	$cluster->set($id, notify_command => "$program --gone \"test ! -e $directory/lost\" -t 0.3 $socket{$id} %e");
+	$cluster->set($id, notify_command => "$program --gone \"test ! -e $directory/lost\" --take true -t 0.3 $socket{$id} %e");
 }
 $cluster->set(2, candidate => 'off');
 $cluster->start_all;
