@@ -403,13 +403,13 @@ sub put
 	return 1;
 }
 
-# The lines that the guest has on its disk, as the guest sees it; undef: no answer.
+# The lines that the guest has on its disk, as the guest sees it; none: no answer.
 sub lines
 {
 	my ($self) = @_;
-	my $answer = ask(80, "GET /log HTTP/1.0\r\n\r\n", 10) // return undef;
+	my $answer = ask(80, "GET /log HTTP/1.0\r\n\r\n", 10) // return;
 
-	return undef unless $answer =~ s/\A.*?\r?\n\r?\n//s;
+	return unless $answer =~ s/\A.*?\r?\n\r?\n//s;
 	return split /\n/, $answer;
 }
 

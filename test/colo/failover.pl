@@ -74,6 +74,7 @@ sub check_survivor
 	my $other = $colo->mode(1 - $id);
 
 	like($other, $other_is, "$name: the other side was not told");
+	unlike(Chaos::slurp("$colo->{run}/" . $colo->side(1 - $id) . '.watch_log'), qr/goes on alone/, "$name: nor by what watches it");
 	my ($status, $said) = $colo->fail_over($id);
 	is("$status $said", "1 colo_failover.pl: this guest has been failed over already: it was the " . $colo->side($id) . ", and goes on alone\n", "$name: a second time is refused");
 	$colo->put("last$_") foreach 0 .. 2;
@@ -103,121 +104,113 @@ sub begin
 
 # ---- cases ----
 
+# What is done to whom, which side goes on, and what the other one is then.
+#
+#	leader		the node that leads before, 0 by default
+#	options		of colo_start.pl
+#	also		what is looked at besides, before QEMU is asked to end
 my %case = (
-	primary_lost => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->unplug(0);
-		$colo->kill_qemu(0);
-		$colo->kill_nodes(0);
-		wait_for_survivor($name, 1, $began);
-		check_survivor($name, 1, qr/^dead$/);
+	primary_lost => {
+		fault => sub { $colo->unplug(0); $colo->kill_qemu(0); $colo->kill_nodes(0); },
+		survivor => 1, other => qr/^dead$/
 	},
-	secondary_killed => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->kill_qemu(1);
-		$colo->kill_nodes(1);
-		wait_for_survivor($name, 0, $began);
-		check_survivor($name, 0, qr/^dead$/);
+	# Checkpoints one after the other: the side that goes on can be waiting in one of them.
+	primary_unplugged_in_checkpoint => {
+		options => [ '--checkpoint', 300 ],
+		fault => sub { $colo->unplug(0) },
+		survivor => 1, other => qr/^(primary|silent)/
 	},
-	secondary_unplugged => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->unplug(1);
-		wait_for_survivor($name, 0, $began);
-		check_survivor($name, 0, qr/^secondary$/);
+	primary_qemu_killed => {
+		fault => sub { $colo->kill_qemu(0) },
+		survivor => 1, other => qr/^dead$/,
+		also => sub { is(($colo->settled)[0], 1, "$_[0]: leadership was handed over"); }
 	},
-	# Checkpoints one after the other: the side that goes on waits in one of them.
-	primary_unplugged_in_checkpoint => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->unplug(0);
-		wait_for_survivor($name, 1, $began);
-		check_survivor($name, 1, qr/^(primary|silent)/);
+	secondary_killed => {
+		fault => sub { $colo->kill_qemu(1); $colo->kill_nodes(1); },
+		survivor => 0, other => qr/^dead$/
 	},
-	secondary_unplugged_in_checkpoint => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->unplug(1);
-		wait_for_survivor($name, 0, $began);
-		check_survivor($name, 0, qr/^(secondary|silent)/);
+	secondary_unplugged => {
+		fault => sub { $colo->unplug(1) },
+		survivor => 0, other => qr/^(secondary|silent)/
 	},
-	links_between_hosts_cut => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->ctl(qw(disconnect 0 1 both));
-		wait_for_survivor($name, 0, $began);
-		check_survivor($name, 0, qr/^secondary$/);
+	secondary_unplugged_in_checkpoint => {
+		options => [ '--checkpoint', 300 ],
+		fault => sub { $colo->unplug(1) },
+		survivor => 0, other => qr/^(secondary|silent)/
+	},
+	links_between_hosts_cut => {
+		fault => sub { $colo->ctl(qw(disconnect 0 1 both)) },
+		survivor => 0, other => qr/^(secondary|silent)/
 	},
 	# The primary lives, and is not told: what it would answer does not get out.
-	links_cut_and_secondary_leads => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->ctl(qw(disconnect 0 1 both));
-		wait_for_survivor($name, 1, $began);
-		check_survivor($name, 1, qr/^(primary|silent)/);
+	links_cut_and_secondary_leads => {
+		leader => 1,
+		fault => sub { $colo->ctl(qw(disconnect 0 1 both)) },
+		survivor => 1, other => qr/^(primary|silent)/
 	},
-	# Leadership moves on while the links are cut: the other side is elected, and cannot know
-	# that this one lives, but for what it has taken.
-	links_cut_then_the_other_leads => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->ctl(qw(disconnect 0 1 both));
-		wait_for_survivor($name, 0, $began);
-		my ($term) = ($colo->wait_for_leader(0, 2))[1];
-		$colo->ctl('pause', 0);
-		is(($colo->wait_for_leader_above($term, 1, 2))[0], 1, "$name: the secondary's host leads");
-		ok(Chaos::eventually(30, sub { Chaos::slurp("$colo->{dir}/node1.log") =~ /this side may not go on: .*notify_command failed for gained_lease/s }),
-			"$name: it may not go on");
-		$colo->ctl('resume', 0);
-		check_survivor($name, 0, qr/^secondary$/);
-	},
-	primary_qemu_killed => sub {
-		my ($name) = @_;
-		my $began = time;
-
-		$colo->kill_qemu(0);
-		wait_for_survivor($name, 1, $began);
-		check_survivor($name, 1, qr/^dead$/);
-		is(($colo->settled)[0], 1, "$name: leadership was handed over");
-	},
-	hand_over => sub {
-		my ($name) = @_;
-		my ($term) = ($colo->settled)[1];
-
-		$colo->ctl('transfer', 1);
-		my ($leader) = $colo->wait_for_leader_above($term, $colo->ids);
-		is($leader, 1, "$name: the secondary's host leads");
-		ok(Chaos::eventually(30, sub { Chaos::slurp("$colo->{dir}/node1.log") =~ /colo_failover\.pl: the other side is not gone: .*notify_command failed for gained_lease/s }),
-			"$name: its command says that the other side is not gone");
-		is($colo->mode(0) . ' ' . $colo->mode(1), 'primary secondary', "$name: COLO runs on, nobody was told anything");
-		ok($colo->put('after', 20), "$name: the guest answers");
-		is_complete("$name, in the guest", $colo->lines);
-		$colo->make_leader(0);
+	# The other side is elected while the links are cut.  It cannot know that this one
+	# lives, but for what it has taken.
+	links_cut_then_the_other_leads => {
+		fault => sub { $colo->ctl(qw(disconnect 0 1 both)) },
+		survivor => 0, other => qr/^(secondary|silent)/,
+		also => \&lead_with_the_other
 	});
 
-my %leader = (links_cut_and_secondary_leads => 1);
-my %options = map { ($_ => [ '--checkpoint', 300 ]) } qw(primary_unplugged_in_checkpoint secondary_unplugged_in_checkpoint);
-my @cases = $ENV{COLO_CASES} ? split(/[ ,]+/, $ENV{COLO_CASES}) : sort keys %case;
-foreach my $name (@cases)
+sub lead_with_the_other
 {
-	die "there is no case \"$name\": " . join(' ', sort keys %case) unless $case{$name};
+	my ($name) = @_;
+	my ($term) = ($colo->wait_for_leader(0, 2))[1];
+
+	$colo->ctl('pause', 0);
+	is(($colo->wait_for_leader_above($term, 1, 2))[0], 1, "$name: the secondary's host leads");
+	ok(Chaos::eventually(30, sub { Chaos::slurp("$colo->{dir}/node1.log") =~ /this side may not go on: .*notify_command failed for gained_lease/s }),
+		"$name: it may not go on");
+	$colo->ctl('resume', 0);
+	return;
+}
+
+sub run_case
+{
+	my ($name, $case) = @_;
+
+	begin($name, $case->{leader} // 0, @{ $case->{options} // [] });
+	my $began = time;
+	$case->{fault}->();
+	wait_for_survivor($name, $case->{survivor}, $began);
+	$case->{also}->($name) if $case->{also};
+	check_survivor($name, $case->{survivor}, $case->{other});
+	return;
+}
+
+# Nothing is lost, and nobody goes on alone.
+sub hand_over
+{
+	my ($name) = @_;
+
+	begin($name, 0);
+	my ($term) = ($colo->settled)[1];
+	$colo->ctl('transfer', 1);
+	my ($leader) = $colo->wait_for_leader_above($term, $colo->ids);
+	is($leader, 1, "$name: the secondary's host leads");
+	ok(Chaos::eventually(30, sub { Chaos::slurp("$colo->{dir}/node1.log") =~ /colo_failover\.pl: the other side is not gone: .*notify_command failed for gained_lease/s }),
+		"$name: its command says that the other side is not gone");
+	is($colo->mode(0) . ' ' . $colo->mode(1), 'primary secondary', "$name: COLO runs on, nobody was told anything");
+	ok($colo->put('after', 20), "$name: the guest answers");
+	is_complete("$name, in the guest", $colo->lines);
+	return;
+}
+
+my @all = ('hand_over', sort keys %case);
+foreach my $case ($ENV{COLO_CASES} ? split(/[ ,]+/, $ENV{COLO_CASES}) : @all)
+{
+	die "there is no case \"$case\": @all\n" unless grep { $_ eq $case } @all;
 	foreach my $run (1 .. $runs)
 	{
-		my $what = "$name, run $run";
+		my $name = "$case, run $run";
 
-		begin($what, $leader{$name} // 0, @{ $options{$name} // [] });
+		if ($case{$case}) { run_case($name, $case{$case}); }
+		else { hand_over($name); }
 		diag($colo->{started}) if $ENV{COLO_VERBOSE};
-		$case{$name}->($what);
 		diag_logs() if $ENV{COLO_VERBOSE};
 		$colo->down;
 	}
