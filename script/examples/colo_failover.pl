@@ -104,6 +104,8 @@ my $seconds = 5;
 my $interval = 1;
 # What is to be said when the time is over.
 our $late = 'QEMU did not answer in time';
+# Why the conditions did not hold when they were asked last; undef: they have not been.
+our $known;
 
 # ---- commands of the shell ----
 
@@ -143,8 +145,9 @@ sub status_words
 sub why_not_elected
 {
 	return '' unless defined $if;
-	local $late = "not elected: \"$if\" did not succeed in time";
-	return run_shell($if) == 0 ? '' : $late;
+	my $why = "not elected: \"$if\" did not succeed in time";
+	local $late = $known // $why;
+	return run_shell($if) == 0 ? '' : $why;
 }
 
 sub why_not_gone
@@ -153,7 +156,7 @@ sub why_not_gone
 
 	foreach my $command (@gone)
 	{
-		local $late = "\"$command\" did not end in time";
+		local $late = $known // "\"$command\" did not end in time";
 		my $status = run_shell($command);
 		return '' if $status == 1 << 8;
 		push @why, $status == 0 ? "\"$command\" succeeds" : "unknown: \"$command\" " . status_words($status);
@@ -170,12 +173,14 @@ sub in_time { return time < $end; }
 # Run the conditions until they hold.
 sub wait_for_conditions
 {
+	local $known;
 	while (1)
 	{
 		my $why = why_not();
 
 		last if $why eq '' && in_time();
 		fail($why ne '' ? $why : $late) unless in_time();
+		$known = $why;
 		local $late = $why;
 		sleep(0.1);
 	}

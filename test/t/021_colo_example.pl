@@ -184,6 +184,9 @@ foreach my $case ([ 'exit 0', '"exit 0" succeeds' ], [ 'exit 2', 'unknown: "exit
 	like($err, qr/^colo_failover.pl: the other side is not gone: \Q$words\E\n\z/m, "--gone '$command': it says why");
 }
 unlike(got($path), qr/lost-heartbeat/, 'nothing is sent that would fail over');
+my $second = "if test -e $directory/asked; then sleep 60; fi; : >$directory/asked";
+is(run($take, '--gone', $second, '-t', '1', $path, 'gained_lease'), 1, 'the time ends while it is asked once more');
+like($err, qr/the other side is not gone: .* succeeds$/, 'what the first answer was is said');
 is(run($take, '--gone', 'exit 0', '--gone', 'exit 1', $path, 'gained_lease'), 0, 'of several, one is enough') or diag($err);
 
 # In time, or not at all: one that hangs, and one that succeeds too late.
