@@ -111,10 +111,26 @@ sub execute_out_of_band
 sub run
 {
 	my ($self, $how, $name, $arguments) = @_;
+
+	return $self->answer($self->ask($how, $name, $arguments), $name, $arguments);
+}
+
+# The two halves of it: an answer that did not come in time can be waited for later,
+# without asking again.  QEMU reads nothing more when eight commands wait.
+sub ask
+{
+	my ($self, $how, $name, $arguments) = @_;
 	my $id = ++$self->{id};
 
 	local $SIG{PIPE} = 'IGNORE';
 	$self->send_line($json->encode({ $how => $name, id => $id, ($arguments ? (arguments => $arguments) : ()) }) . "\n");
+	return $id;
+}
+
+sub answer
+{
+	my ($self, $id, $name, $arguments) = @_;
+
 	while (1)
 	{
 		my $answer = $self->receive;

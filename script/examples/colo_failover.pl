@@ -15,6 +15,7 @@ use File::Basename qw(dirname);
 use FindBin;
 use lib $FindBin::RealBin;
 
+use IO::Select;
 use Getopt::Long qw(GetOptions :config no_ignore_case bundling);
 use JSON::PP;
 use POSIX ();
@@ -54,9 +55,8 @@ DESCRIPTION
 
 OPTIONS
     --gone COMMAND  the other side is gone if this shell command ends with exit status
-                    1, as "ping -qnc1 -W1 HOST" does for a host that does not answer,
-                    and "ssh HOST pgrep ..." for a program that does not run.  0: it is
-                    there.  All else: unknown, and nothing is sent.  Of several, one is
+                    1, as "ping -qn -c3 -W1 HOST" does for a host that does not answer.
+                    0: it is there.  All else: unknown, and nothing is sent.  Of several, one is
                     enough.  It is run again until the other side is gone, or the time
                     is over
     --take COMMAND  run when all else holds: only if this shell command ends with exit
@@ -308,14 +308,17 @@ sub say_once
 	return;
 }
 
-# In a process of its own, because a monitor has one client, and for its time limit.
+# The process that fails over for watch; 0: none.
+my $child = 0;
+
+# In a process of its own, because a monitor has one client, and for its time limit.  What
+# it has started may hold its standard error open when it has ended.
 sub fail_over_once
 {
 	my ($path) = @_;
 	pipe(my $read, my $write) or die "pipe: $!\n";
-	my $pid = fork() // die "fork: $!\n";
-
-	if ($pid == 0)
+	$child = fork() // die "fork: $!\n";
+	if ($child == 0)
 	{
 		close $read;
 		$is_watching = 0;
@@ -324,13 +327,21 @@ sub fail_over_once
 		exit 0;
 	}
 	close $write;
-	local $/;
-	my $words = <$read> // '';
-	waitpid($pid, 0);
+	my $words = '';
+	my $ended = 0;
+	while (1)
+	{
+		my $is_over = $ended;
+		sysread($read, $words, 4096, length $words) or last while IO::Select->new($read)->can_read($ended ? 0 : 0.1);
+		last if $is_over;
+		$ended = waitpid($child, POSIX::WNOHANG()) != 0;
+	}
+	my $status = $?;
+	$child = 0;
 	chomp $words;
 	$words =~ s/^colo_failover\.pl: //;
 	say_once($words);
-	return $? == 0;
+	return $status == 0;
 }
 
 # This side's QEMU is no more: if the guest ran here, it runs nowhere.
@@ -360,7 +371,12 @@ sub ask_mode
 	my ($state) = @_;
 
 	$state->{qmp}->set_end(time + ($state->{stuck} ? 0.2 : $seconds < 2 ? $seconds : 2));
-	my $mode = eval { $state->{qmp}->execute('query-colo-status')->{mode} // 'none' };
+	my $qmp = $state->{qmp};
+	my $mode = eval {
+		$state->{asked} //= $qmp->ask('execute', 'query-colo-status');
+		$qmp->answer($state->{asked}, 'query-colo-status')->{mode} // 'none';
+	};
+	delete $state->{asked} if defined $mode;
 	die $@ unless defined $mode || (Qmp::is_late($@) && $state->{mode} ne 'none');
 	say_once('QEMU does not answer while COLO runs') if !defined $mode && !$state->{stuck};
 	$state->{stuck} = !defined $mode;
@@ -385,7 +401,7 @@ sub free_qemu
 {
 	my ($state) = @_;
 
-	return if @before || !($state->{stuck} || $state->{mode} eq 'primary');
+	return if @before;
 	$state->{qmp}->set_end(time + $seconds);
 	eval { break_connections($state->{qmp}); 1 } or do { chomp(my $words = $@); say_once($words); };
 	return;
@@ -399,7 +415,8 @@ sub look
 	my $rest;
 
 	# Events, until it is time for the next look; at once if this is to confirm the last one.
-	for (my $until = time + ($state->{looks} ? 0 : $interval); ($rest = $until - time) > 0;)
+	my $confirms = $state->{looks} && $state->{looks} < LOOKS && !$state->{exited};
+	for (my $until = time + ($confirms ? 0 : $interval); ($rest = $until - time) > 0;)
 	{
 		$qmp->set_end(time + $seconds);
 		$qmp->wait_until($until);
@@ -439,10 +456,10 @@ sub watch
 		}
 		next unless $is_lost;
 		my $why = in_limits(\&why_not);
-		say_once($why);
-		next if $why ne '';
-		free_qemu($state);
-		delete $state->{qmp};
+		if ($why eq '' && $state->{stuck} && in_limits(sub { run_shell($take) }) != 0) { $why = "this side may not go on: \"$take\" failed"; }
+		if ($why ne '') { say_once($why); next; }
+		free_qemu($state) if $state->{stuck};
+		delete @{$state}{qw(qmp asked stuck)};
 		fail_over_once($path);
 	}
 }
@@ -471,8 +488,13 @@ usage_error("$event needs --gone COMMAND") if !@gone;
 usage_error("$event needs --take COMMAND") if !defined $take;
 usage_error("$event needs --if COMMAND") if $event ne 'gained_lease' && !defined $if;
 usage_error('--hand-over is for watch') if defined $hand_over && $event ne 'watch';
-# "!" makes a success of a program that is missing, too.
-usage_error("--if: \"$if\" begins with \"!\"; what must fail goes into --gone") if defined $if && $if =~ /^\s*!/;
+# Nothing is a command that succeeds, and "!" makes a success of a program that is missing,
+# and exit status 1 of one that succeeds.
+foreach my $command ($take, @gone, defined $if ? $if : (), defined $hand_over ? $hand_over : ())
+{
+	usage_error('a command is empty') unless $command =~ /\S/;
+	usage_error("\"$command\" begins with \"!\": a program that is missing would count, too") if $command =~ /^\s*!/;
+}
 
 $SIG{ALRM} = sub {
 	kill_shell();
@@ -481,7 +503,11 @@ $SIG{ALRM} = sub {
 # When this program ends, what it runs ends too.
 foreach my $name (qw(HUP INT TERM))
 {
-	$SIG{$name} = sub { kill_shell(); exit 0 if $is_watching; fail("ended by SIG$name"); };
+	$SIG{$name} = sub {
+		kill_shell();
+		if ($child) { kill 'TERM', $child; waitpid($child, 0); }
+		exit 0 if $is_watching; fail("ended by SIG$name");
+	};
 }
 if ($event eq 'watch') { watch($path); }
 eval { fail_over($path); 1 } or do { chomp(my $words = $@); fail($words); };

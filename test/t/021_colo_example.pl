@@ -180,12 +180,12 @@ foreach my $case ([ 'exit 0', '"exit 0" succeeds' ], [ 'exit 2', 'unknown: "exit
 {
 	my ($command, $words) = @$case;
 
-	is(run($take, '--gone', $command, '-t', '0.5', $path, 'gained_lease'), 1, "--gone '$command'");
+	is(run($take, '--gone', $command, '-t', '2', $path, 'gained_lease'), 1, "--gone '$command'");
 	like($err, qr/^colo_failover.pl: the other side is not gone: \Q$words\E\n\z/m, "--gone '$command': it says why");
 }
 unlike(got($path), qr/lost-heartbeat/, 'nothing is sent that would fail over');
 my $second = "if test -e $directory/asked; then sleep 60; fi; : >$directory/asked";
-is(run($take, '--gone', $second, '-t', '1', $path, 'gained_lease'), 1, 'the time ends while it is asked once more');
+is(run($take, '--gone', $second, '-t', '3', $path, 'gained_lease'), 1, 'the time ends while it is asked once more');
 like($err, qr/the other side is not gone: .* succeeds$/, 'what the first answer was is said');
 is(run($take, '--gone', 'exit 0', '--gone', 'exit 1', $path, 'gained_lease'), 0, 'of several, one is enough') or diag($err);
 
@@ -264,7 +264,10 @@ foreach my $wrong ([ qr/SOCKET and an event/, $path ], [ qr/there is no event "l
 	[ qr/gained_lease needs --gone/, $take, $path, 'gained_lease' ],
 	[ qr/gained_lease needs --take/, $gone, $path, 'gained_lease' ], [ qr/heartbeat_lost needs --if/, $gone, $take, $path, 'heartbeat_lost' ],
 	[ qr/watch needs --if/, $gone, $take, $path, 'watch' ], [ qr/--hand-over is for watch/, $gone, $take, '--hand-over', 'true', $path, 'gained_lease' ],
-	[ qr/begins with "!"; what must fail goes into --gone/, $gone, $take, '--if', '! ping -c1 x', $path, 'gained_lease' ],
+	[ qr/a command is empty/, $gone, '--take', '', $path, 'gained_lease' ],
+	[ qr/a command is empty/, $gone, $take, '--if', ' ', $path, 'gained_lease' ],
+	[ qr/begins with "!"/, $take, '--gone', '! ping -c1 x', $path, 'gained_lease' ],
+	[ qr/begins with "!": a program that is missing would count/, $gone, $take, '--if', '! ping -c1 x', $path, 'gained_lease' ],
 	[ qr/-t must be above 0/, '-t', '0', $path, 'gained_lease' ], [ qr/-i must be above 0/, '-i', '0', $path, 'gained_lease' ],
 	[ qr/is not a QMP command/, '--before', 'nonsense', $path, 'gained_lease' ],
 	[ qr/Unknown option: x/, '-x', $path, 'gained_lease' ])
@@ -284,11 +287,12 @@ sub watched
 {
 	my ($pattern, @arguments) = @_;
 	my $log = "$directory/watch.log";
+	my $seconds = $arguments[0] =~ /^\d+$/ ? shift @arguments : 60;
 
 	unlink $log;
 	my $watch = IPC::Run::start([ $program, '-i', '0.1', '-t', '3', $take, @arguments, 'watch' ], '<', \undef, '>', $log, '2>&1');
-	my $end = time + 60;
-	until (-e $log && PostgreSQL::Test::Utils::slurp_file($log) =~ $pattern) { last if time > $end; Time::HiRes::sleep(0.05); }
+	my $end = time + $seconds;
+	until (ref $pattern eq 'CODE' ? $pattern->() : -e $log && PostgreSQL::Test::Utils::slurp_file($log) =~ $pattern) { last if time > $end; Time::HiRes::sleep(0.05); }
 	$watch->signal('TERM');
 	$watch->finish;
 	return ($watch->result(0), PostgreSQL::Test::Utils::slurp_file($log));
@@ -321,6 +325,19 @@ foreach my $mode ('primary', 'secondary')
 	like($said, qr/does not answer while COLO runs.*goes on alone/s, "watch: $mode is stuck, and freed");
 }
 unlike(got("$directory/watch_not_elected") . got("$directory/watch_alive"), qr/yank/, 'watch: no connection is broken unless all conditions hold');
+
+# It does not spin, and what it has started ends with it, or is not waited for.
+$path = monitor('watch_spins', events => [$exit]);
+($status, $said) = watched(qr/never/, 2, '--if', 'true', '--gone', "echo >>$directory/spins; true", $path);
+cmp_ok(scalar(split /^/, PostgreSQL::Test::Utils::slurp_file("$directory/spins")), '<', 60, 'watch: it waits between its looks');
+$path = monitor('watch_ended');
+($status, $said) = watched(sub { -e "$directory/taking" }, '--if', 'true', $gone, '--take', ": >$directory/taking; sleep 2", $path);
+ok(-e "$directory/taking", 'watch: ended while the right is being taken');
+Time::HiRes::sleep(2.5);
+unlike(got($path), qr/lost-heartbeat/, 'watch: ended while the right is being taken: nothing is sent later');
+$path = monitor('watch_left');
+($status, $said) = watched(qr/may not go on.*may not go on|never/s, 6, '--if', 'true', $gone, '--take', "echo >>$directory/left; sleep 300 & exit 1", $path);
+cmp_ok(scalar(split /^/, PostgreSQL::Test::Utils::slurp_file("$directory/left")), '>', 1, 'watch: what is left of a command is not waited for');
 
 # This side's QEMU ends: the third question after mode was known.
 my $ended = qr/QEMU has ended while COLO ran/;
