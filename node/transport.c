@@ -448,6 +448,16 @@ transport_receive(Transport *transport, const Cluster *cluster, RaftMessage *mes
 
 /* ---- sending ---- */
 
+/* Always false, for "return not_sent(...)". */
+static bool
+not_sent(Transport *transport, const RaftMessage *message, int number)
+{
+	transport->counters.send_errors++;
+	transport->last_send_errno = number;
+	transport->last_send_to = message->to;
+	return false;
+}
+
 bool
 transport_send(Transport *transport, const RaftMessage *message)
 {
@@ -469,10 +479,7 @@ transport_send(Transport *transport, const RaftMessage *message)
 	if (envelope.key_id != 0 && !secret_sign(transport->secret, buffer, sizeof(buffer)))
 	{
 		/* Never send unsigned when there are keys. */
-		transport->counters.send_errors++;
-		transport->last_send_errno = EIO;
-		transport->last_send_to = message->to;
-		return false;
+		return not_sent(transport, message, EIO);
 	}
 	do
 	{
@@ -484,10 +491,7 @@ transport_send(Transport *transport, const RaftMessage *message)
 		transport->counters.sent++;
 		return true;
 	}
-	transport->counters.send_errors++;
-	transport->last_send_errno = length < 0 ? errno : EMSGSIZE;
-	transport->last_send_to = message->to;
-	return false;
+	return not_sent(transport, message, length < 0 ? errno : EMSGSIZE);
 }
 
 const char *

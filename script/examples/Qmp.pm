@@ -14,6 +14,10 @@ use IO::Socket::UNIX;
 use JSON::PP;
 use Time::HiRes qw(time);
 
+# What the second copy of a primary's disk is called, and the connection to it; doc/colo.md
+# has these names as well.
+use constant { REPLICATION => 'replication0', CLIENT => 'nbd0' };
+
 my $json = JSON::PP->new->canonical;
 
 # Connect and negotiate, before that time (seconds since 1970).
@@ -97,7 +101,7 @@ sub execute
 {
 	my ($self, $name, $arguments) = @_;
 
-	return $self->run('execute', $name, $arguments);
+	return $self->answer($self->ask('execute', $name, $arguments), $name, $arguments);
 }
 
 # The same for the few commands that QEMU runs out of band: also while it is stuck.
@@ -105,12 +109,7 @@ sub execute_out_of_band
 {
 	my ($self, $name, $arguments) = @_;
 
-	return $self->run($self->{has_oob} ? 'exec-oob' : 'execute', $name, $arguments);
-}
-
-sub run
-{
-	my ($self, $how, $name, $arguments) = @_;
+	my $how = $self->{has_oob} ? 'exec-oob' : 'execute';
 
 	return $self->answer($self->ask($how, $name, $arguments), $name, $arguments);
 }
@@ -161,23 +160,25 @@ sub events
 	return splice @{ $self->{events} };
 }
 
-# Which block node is whose child: references to hashes with parent and child, the nodes'
-# names, and name, of the child within its parent.
-sub block_edges
+# Where the second copy is a child of a quorum: references to hashes with parent, the
+# quorum's node, and name, of the child within it.
+sub copies
 {
 	my ($self) = @_;
 	my $graph = $self->execute('x-debug-query-block-graph');
-	my %name = map { $_->{id} => $_->{name} } @{ $graph->{nodes} };
+	my %node = map { $_->{id} => $_->{name} } @{ $graph->{nodes} };
 
-	return map { { parent => $name{ $_->{parent} }, child => $name{ $_->{child} }, name => $_->{name} } }
-	  @{ $graph->{edges} };
+	return map { { parent => $node{ $_->{parent} }, name => $_->{name} } }
+	  grep { $node{ $_->{child} } eq REPLICATION && $_->{name} =~ /^children/ } @{ $graph->{edges} };
 }
 
-sub block_nodes
+# Is there a second copy, whether it is in use or not?
+sub has_copy
 {
 	my ($self) = @_;
 
-	return @{ $self->execute('query-named-block-nodes', { flat => JSON::PP::true }) };
+	return grep { ($_->{'node-name'} // '') eq REPLICATION }
+	  @{ $self->execute('query-named-block-nodes', { flat => JSON::PP::true }) };
 }
 
 1;

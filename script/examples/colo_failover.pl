@@ -80,10 +80,8 @@ EXIT STATUS
     0 failed over, or nothing to do; 1 not; 2 called wrongly
 TEXT
 
-# What colo_start.pl calls the second copy of the disk, and the connection to it; and all
-# connections to the other side by their names in doc/colo.md.
-use constant { REPLICATION => 'replication0', CLIENT => 'nbd0' };
-my %to_other_side = map { $_ => 1 } 'block-node ' . CLIENT, 'chardev mirror0', 'chardev compare1', 'migration ';
+# All connections to the other side, by their names in doc/colo.md.
+my %to_other_side = map { $_ => 1 } 'block-node ' . Qmp::CLIENT, 'chardev mirror0', 'chardev compare1', 'migration ';
 
 # So many looks of watch must agree that the other side is gone.
 use constant LOOKS => 3;
@@ -240,12 +238,8 @@ sub prepare_primary
 	my ($qmp) = @_;
 
 	break_connections($qmp);
-	foreach my $edge (grep { $_->{child} eq REPLICATION && $_->{name} =~ /^children/ } $qmp->block_edges)
-	{
-		$qmp->execute('x-blockdev-change', { parent => $edge->{parent}, child => $edge->{name} });
-	}
-	$qmp->execute('blockdev-del', { 'node-name' => REPLICATION })
-	  if grep { ($_->{'node-name'} // '') eq REPLICATION } $qmp->block_nodes;
+	$qmp->execute('x-blockdev-change', { parent => $_->{parent}, child => $_->{name} }) foreach $qmp->copies;
+	$qmp->execute('blockdev-del', { 'node-name' => Qmp::REPLICATION }) if $qmp->has_copy;
 	my @objects = @{ $qmp->execute('qom-list', { path => '/objects' }) };
 	foreach my $type (qw(colo-compare filter-mirror filter-redirector))
 	{
@@ -336,12 +330,11 @@ sub fail_over_once
 		last if $is_over;
 		$ended = waitpid($child, POSIX::WNOHANG()) != 0;
 	}
-	my $status = $?;
 	$child = 0;
 	chomp $words;
 	$words =~ s/^colo_failover\.pl: //;
 	say_once($words);
-	return $status == 0;
+	return;
 }
 
 # This side's QEMU is no more: if the guest ran here, it runs nowhere.
@@ -412,11 +405,11 @@ sub look
 {
 	my ($path, $state) = @_;
 	my $qmp = $state->{qmp} //= Qmp->new($path, time + $seconds);
-	my $rest;
 
 	# Events, until it is time for the next look; at once if this is to confirm the last one.
 	my $confirms = $state->{looks} && $state->{looks} < LOOKS && !$state->{exited};
-	for (my $until = time + ($confirms ? 0 : $interval); ($rest = $until - time) > 0;)
+	my $until = time + ($confirms ? 0 : $interval);
+	while (time < $until)
 	{
 		$qmp->set_end(time + $seconds);
 		$qmp->wait_until($until);

@@ -61,9 +61,6 @@ sub usage_error
 my %option = ('disk' => 'colo-disk0', 'secondary-disk' => 'parent0', 'nbd-port' => 9999, 'migrate-port' => 9998, 'checkpoint' => 2000, 't' => 120);
 my ($primary, $secondary, $host, $end);
 
-# The names that this gives; doc/colo.md has them as well.
-use constant { REPLICATION => 'replication0', CLIENT => 'nbd0' };
-
 sub fail
 {
 	my ($message, $hint) = @_;
@@ -129,23 +126,20 @@ sub export_disk
 
 sub attach_disk
 {
-	if (grep { ($_->{'node-name'} // '') eq REPLICATION } $primary->block_nodes)
+	if ($primary->has_copy)
 	{
-		done('primary: ' . REPLICATION . ' is there');
+		done('primary: ' . Qmp::REPLICATION . ' is there');
 	}
 	else
 	{
 		$primary->execute('blockdev-add', {
-			driver => 'replication', mode => 'primary', 'node-name' => REPLICATION,
-			file => { driver => 'nbd', 'node-name' => CLIENT, export => $option{'secondary-disk'},
+			driver => 'replication', mode => 'primary', 'node-name' => Qmp::REPLICATION,
+			file => { driver => 'nbd', 'node-name' => Qmp::CLIENT, export => $option{'secondary-disk'},
 				server => { type => 'inet', host => $host, port => "$option{'nbd-port'}" } } });
-		done('primary: ' . REPLICATION . ' is connected');
+		done('primary: ' . Qmp::REPLICATION . ' is connected');
 	}
-	if (grep { $_->{child} eq REPLICATION && $_->{name} =~ /^children/ } $primary->block_edges)
-	{
-		return done("primary: $option{disk} has two copies");
-	}
-	$primary->execute('x-blockdev-change', { parent => $option{disk}, node => REPLICATION });
+	return done("primary: $option{disk} has two copies") if $primary->copies;
+	$primary->execute('x-blockdev-change', { parent => $option{disk}, node => Qmp::REPLICATION });
 	return done("primary: $option{disk} has two copies now");
 }
 
