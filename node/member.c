@@ -158,6 +158,97 @@ member_set_position(Member *member, RaftPosition position)
 	raft_set_position(&member->raft, position);
 }
 
+/* ---- of a managed member ---- */
+
+void
+member_set_data(Member *member, const RaftData *data)
+{
+	(void) begin_call_now(member);
+	raft_set_data(&member->raft, data, &member->output);
+	act(member);
+}
+
+void
+member_remember_held(Member *member, RaftPosition held)
+{
+	(void) begin_call_now(member);
+	member->output = (RaftOutput){.save = false};
+	raft_remember_held(&member->raft, held, &member->output);
+	act(member);
+}
+
+RaftClaimResult
+member_claim(Member *member)
+{
+	uint64_t		now = begin_call_now(member);
+	RaftClaimResult result = raft_claim(&member->raft, now, &member->output);
+
+	act(member);
+	return result;
+}
+
+uint32_t
+member_promote(Member *member)
+{
+	uint64_t now = begin_call_now(member);
+	uint32_t timeline = raft_promote(&member->raft, now, &member->output);
+
+	act(member);
+	return timeline;
+}
+
+void
+member_promoted(Member *member)
+{
+	(void) begin_call_now(member);
+	raft_promoted(&member->raft, &member->output);
+	act(member);
+}
+
+bool
+member_follow(Member *member, uint32_t timeline)
+{
+	bool follows;
+
+	(void) begin_call_now(member);
+	follows = raft_follow(&member->raft, timeline, &member->output);
+	act(member);
+	return follows;
+}
+
+bool
+member_rebuild(Member *member, RaftRebuild how, RaftPosition floor)
+{
+	bool begins;
+
+	(void) begin_call_now(member);
+	begins = raft_rebuild(&member->raft, how, floor, &member->output);
+	act(member);
+	return begins;
+}
+
+bool
+member_rebuilt(Member *member)
+{
+	bool ends;
+
+	(void) begin_call_now(member);
+	ends = raft_rebuilt(&member->raft, &member->output);
+	act(member);
+	return ends;
+}
+
+bool
+member_trust_data(Member *member)
+{
+	bool trusted;
+
+	(void) begin_call_now(member);
+	trusted = raft_trust_data(&member->raft, &member->output);
+	act(member);
+	return trusted;
+}
+
 void
 member_reload(Member *member, const RaftTimeouts *timeouts, bool may_lead)
 {

@@ -104,6 +104,18 @@ extern bool member_admit(Member *member);
 /* How new this member's data is.  Takes effect with the next vote. */
 extern void member_set_position(Member *member, RaftPosition position);
 
+/* ---- of a managed member, see raft.h ---- */
+
+extern void			   member_set_data(Member *member, const RaftData *data);
+extern void			   member_remember_held(Member *member, RaftPosition held);
+extern RaftClaimResult member_claim(Member *member);
+extern uint32_t		   member_promote(Member *member);
+extern void			   member_promoted(Member *member);
+extern bool			   member_follow(Member *member, uint32_t timeline);
+extern bool			   member_rebuild(Member *member, RaftRebuild how, RaftPosition floor);
+extern bool			   member_rebuilt(Member *member);
+extern bool			   member_trust_data(Member *member);
+
 /*
  * Settings that can change: timeouts, which passed raft_check_config(), and whether it
  * may lead.  A leader that may no longer lead resigns.

@@ -24,9 +24,68 @@
 #include <unistd.h>
 
 #define STORE_MAGIC		 "PGLDSAVE"
-#define STORE_RECORD_END 76
+#define STORE_RECORD_END 196
+
+/* The data's flags, and that of a timeline which this member was authorised to create. */
+#define DATA_DISTRUSTED 1
+#define DATA_NEW_LIST	2
+#define DATA_FLAGS		3
+#define CREATED			UINT32_C(0x80000000)
 
 /* ---- pure ---- */
+
+static void
+put_data(uint8_t *slot, const RaftSaved *saved)
+{
+	put_number(slot + 76, 4, (uint32_t) saved->rebuild);
+	put_number(slot + 80, 8, saved->system_id);
+	put_number(slot + 88, 4, saved->claim);
+	put_number(slot + 92, 4, saved->promoting);
+	put_number(slot + 96, 4, (uint32_t) saved->rebuild_source);
+	put_number(slot + 100, 4, (saved->distrusted ? DATA_DISTRUSTED : 0) | (saved->new_list ? DATA_NEW_LIST : 0));
+	put_number(slot + 104, 8, saved->rebuild_term);
+	put_number(slot + 112, 8, saved->floor.epoch);
+	put_number(slot + 120, 8, saved->floor.index);
+	put_number(slot + 128, 4, saved->n_timelines);
+	for (uint32_t i = 0; i < saved->n_timelines; i++)
+		put_number(slot + 132 + 4 * i, 4,
+				   saved->timelines[i].id | (saved->timelines[i].created ? CREATED : 0));
+}
+
+/* What belongs to the data; false: impossible. */
+static bool
+take_data(const uint8_t *slot, RaftSaved *saved)
+{
+	uint64_t rebuild = get_number(slot + 76, 4);
+	uint64_t flags = get_number(slot + 100, 4);
+
+	saved->system_id = get_number(slot + 80, 8);
+	saved->claim = (uint32_t) get_number(slot + 88, 4);
+	saved->promoting = (uint32_t) get_number(slot + 92, 4);
+	saved->rebuild_source = get_signed(slot + 96);
+	saved->distrusted = (flags & DATA_DISTRUSTED) != 0;
+	saved->new_list = (flags & DATA_NEW_LIST) != 0;
+	saved->rebuild_term = get_number(slot + 104, 8);
+	saved->floor.epoch = get_number(slot + 112, 8);
+	saved->floor.index = get_number(slot + 120, 8);
+	saved->n_timelines = (uint32_t) get_number(slot + 128, 4);
+	if (rebuild >= RAFT_REBUILDS || flags > DATA_FLAGS || saved->claim > RAFT_MAX_TIMELINE ||
+		saved->promoting > saved->claim || saved->rebuild_term > RAFT_MAX_TERM ||
+		saved->rebuild_source < RAFT_NONE || saved->rebuild_source >= RAFT_MAX_NODES ||
+		saved->n_timelines > RAFT_TIMELINES)
+		return false;
+	saved->rebuild = (RaftRebuild) rebuild;
+	for (uint32_t i = 0; i < saved->n_timelines; i++)
+	{
+		uint32_t value = (uint32_t) get_number(slot + 132 + 4 * i, 4);
+
+		saved->timelines[i].id = value & ~CREATED;
+		saved->timelines[i].created = (value & CREATED) != 0;
+		if (saved->timelines[i].id == 0)
+			return false;
+	}
+	return is_zero(slot + 132 + 4 * saved->n_timelines, 4 * (RAFT_TIMELINES - saved->n_timelines));
+}
 
 void
 store_encode(const StoreIdentity *identity, const RaftSaved *saved, uint8_t *slot)
@@ -44,6 +103,7 @@ store_encode(const StoreIdentity *identity, const RaftSaved *saved, uint8_t *slo
 	put_number(slot + 56, 8, saved->promise);
 	put_number(slot + 64, 8, saved->list_digest);
 	put_number(slot + 72, 4, (uint32_t) saved->abstaining);
+	put_data(slot, saved);
 	record_seal(slot, STORE_SLOT_SIZE);
 }
 
@@ -70,7 +130,7 @@ store_decode(const uint8_t *slot, StoreIdentity *identity, RaftSaved *saved)
 		read.voted_for < RAFT_UNKNOWN || read.voted_for >= RAFT_MAX_NODES ||
 		read.list_size > RAFT_MAX_NODES ||
 		read.promise > RAFT_MAX_PROMISE ||
-		get_number(slot + 72, 4) > RAFT_ABSTAIN_LAST ||
+		get_number(slot + 72, 4) > RAFT_ABSTAIN_LAST || !take_data(slot, &read) ||
 		!is_zero(slot + STORE_RECORD_END, STORE_SLOT_SIZE - RECORD_CRC_SIZE - STORE_RECORD_END))
 		return STORE_BAD;
 	read.abstaining = (RaftAbstain) get_number(slot + 72, 4);

@@ -33,8 +33,19 @@
  *	  56     8    promise
  *	  64     8    list digest
  *	  72     4    abstaining, and why
- *	  76     48   zero
- *	  124    4    CRC-32C of all bytes before it
+ *	  76     4    rebuild: what is being done to the data directory
+ *	  80     8    system identifier
+ *	  88     4    claim
+ *	  92     4    promotion that may still happen
+ *	  96     4    rebuild: from whom
+ *	  100    4    1: data are distrusted; 2: no leader was open under this list
+ *	  104    8    rebuild: term
+ *	  112    8    floor, timeline
+ *	  120    8    floor, LSN
+ *	  128    4    number of timelines
+ *	  132    64   timelines; the highest bit: created
+ *	  196    56   zero
+ *	  252    4    CRC-32C of all bytes before it
  *
  * Magic, format and CRC stay where they are in every format, so that a file of
  * another version can be told from a broken one.  What lies outside the slots
@@ -57,7 +68,7 @@
 #include "../raft/raft.h"
 
 #define STORE_FORMAT	  1
-#define STORE_SLOT_SIZE	  128  /* bytes of a record, CRC-32C included */
+#define STORE_SLOT_SIZE	  256  /* bytes of a record, CRC-32C included */
 #define STORE_SLOT_STRIDE 4096 /* the slots share no disk block */
 #define STORE_FILE_SIZE	  (2 * STORE_SLOT_STRIDE)
 #define STORE_PATH_SIZE	  1024

@@ -115,6 +115,7 @@ raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
 		return;
 
 	assert(r->role == RAFT_FOLLOWER);
+	raft_heed_claims_of_all(r, heard, out);
 	r->saved.abstaining = RAFT_VOTING;
 	r->saved.list_digest = r->config.list_digest;
 	r->saved.list_size = r->config.list_size;
@@ -136,6 +137,13 @@ bool
 raft_admit(Raft *r, uint64_t now, RaftOutput *out)
 {
 	raft_clear_output(out);
+	if (r->config.managed && r->role == RAFT_LEADER && r->saved.claim == 0)
+	{
+		/* No primary runs beside this one: the first claim need not hear everyone. */
+		r->first_admitted = true;
+		raft_note(r, out, RAFT_ADMITTED, RAFT_NONE, 0);
+		return true;
+	}
 	if (r->saved.abstaining == RAFT_VOTING)
 		return false;
 	r->admitted = true;

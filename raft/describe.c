@@ -219,6 +219,30 @@ describe_abstaining(char *buffer, size_t size, const RaftEvent *event)
 	}
 }
 
+/* About data and timelines. */
+static int
+describe_data(char *buffer, size_t size, const RaftEvent *event)
+{
+	switch (event->reason)
+	{
+		case RAFT_CLAIMED:
+			return snprintf(buffer, size, "claimed timeline %" PRIu64, event->value);
+		case RAFT_PROMOTES:
+			return snprintf(buffer, size, "promotes its server to timeline %" PRIu64, event->value);
+		case RAFT_DATA_BEHIND:
+			return snprintf(buffer, size,
+							"holds less WAL than it is known to have held, on timeline %" PRIu64
+							": does not vote until it has caught up with a leader",
+							event->value);
+		default:
+			break;
+	}
+	if (event->value == RAFT_INTACT)
+		return snprintf(buffer, size, "its data are whole again");
+	return snprintf(buffer, size, "%s its data from node %" PRId32,
+					event->value == RAFT_REWINDING ? "rewinds" : "clones", event->peer);
+}
+
 const char *
 raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 {
@@ -279,6 +303,12 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 		case RAFT_SECOND_LEADER:
 			n = snprintf(buffer, size, "node %" PRId32 " claims to lead a term that has another leader",
 						 peer);
+			break;
+		case RAFT_CLAIMED:
+		case RAFT_PROMOTES:
+		case RAFT_REBUILDS_DATA:
+		case RAFT_DATA_BEHIND:
+			n = describe_data(buffer, size, event);
 			break;
 		case RAFT_REASONS:
 			break;

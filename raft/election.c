@@ -56,7 +56,7 @@ begin_round(Raft *r, uint64_t now, RaftOutput *out)
 	r->round++;
 	r->counters.pre_votes_started++;
 	open_ballots(r, now);
-	if (count_granted(r) >= raft_quorum(r))
+	if (count_granted(r) >= raft_votes_needed(r))
 		(void) raft_stand(r, now, r->saved.term, 0, RAFT_NONE, RAFT_PRE_VOTE_WON, RAFT_NONE, out);
 	else
 		raft_ask(r, now, out);
@@ -118,7 +118,7 @@ raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term, int32_
 		r->peers[id].bound_until = 0;
 
 	open_ballots(r, now);
-	if (count_granted(r) >= raft_quorum(r))
+	if (count_granted(r) >= raft_votes_needed(r))
 		raft_become_leader(r, now, granted_by(r), out);
 	else
 		raft_ask(r, now, out);
@@ -215,7 +215,8 @@ raft_on_pre_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 	answer->round = m->round;
 	answer->asked_term = m->asked_term;
 	answer->granted = free_vote && bound <= now && r->role != RAFT_LEADER &&
-					  r->saved.abstaining == RAFT_VOTING && !raft_is_older(m->position, r->position);
+					  r->saved.abstaining == RAFT_VOTING && raft_data_let_vote(r, &m->told) &&
+					  !raft_is_older(m->position, raft_voting_position(r));
 	if (answer->granted)
 	{
 		r->counters.pre_votes_given++;
@@ -254,7 +255,7 @@ raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	if (m->granted)
 	{
 		peer->ballot = RAFT_BALLOT_GRANTED;
-		if (count_granted(r) >= raft_quorum(r) &&
+		if (count_granted(r) >= raft_votes_needed(r) &&
 			!raft_stand(r, now, r->saved.term, 0, RAFT_NONE, RAFT_PRE_VOTE_WON, RAFT_NONE, out))
 			raft_follow_nobody(r, now);
 		return;
@@ -353,7 +354,7 @@ raft_on_vote_request(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *ou
 	}
 	if (m->term > r->saved.term)
 		adopt_term_of_asker(r, now, m, out);
-	if (raft_is_older(m->position, r->position))
+	if (!raft_data_let_vote(r, &m->told) || raft_is_older(m->position, raft_voting_position(r)))
 	{
 		refuse_vote(r, m, 0, out);
 		return;
@@ -388,9 +389,11 @@ raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 	if (m->granted)
 	{
 		peer->ballot = RAFT_BALLOT_GRANTED;
+		peer->voted_claim = m->told.claim;
+		peer->voted_is_claim = m->told.claimed;
 		peer->bound_until = later_of(peer->bound_until,
 									 r->asked_at + raft_lease_length(r, r->asked_promise));
-		if (is_candidate && count_granted(r) >= raft_quorum(r))
+		if (is_candidate && count_granted(r) >= raft_votes_needed(r))
 			raft_become_leader(r, now, granted_by(r), out);
 		return;
 	}

@@ -96,6 +96,7 @@ answer_greeting(Raft *r, const RaftMessage *m, RaftOutput *out)
 	answer->max_timeout = r->config.timeouts.max_timeout;
 	answer->remembered_boot = sooner_of(peer->boot, RAFT_MAX_REMEMBERED);
 	answer->remembered_incarnation = peer->incarnation;
+	answer->position = peer->remembered;
 
 	/*
 	 * What the greeter may have forgotten is what it did before its present
@@ -257,6 +258,8 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 		peer->term = m->term;
 		peer->abstaining = m->abstaining;
 		peer->may_lead = m->may_lead;
+		if (m->type != RAFT_GREETING_CONFIRM && m->type != RAFT_TRANSFER)
+			peer->told = m->told;
 	}
 	return true;
 }
@@ -332,6 +335,7 @@ raft_on_greeting_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	peer->answer_max_timeout = m->max_timeout;
 	if (peer->greeted_at != 0 && peer->round_trip == 0)
 		peer->round_trip = now - peer->greeted_at;
+	raft_remember_held(r, m->position, out);
 	(void) raft_add_message(r, out, RAFT_GREETING_CONFIRM, m->from);
 
 	raft_tick_abstaining(r, now, out);

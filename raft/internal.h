@@ -8,8 +8,10 @@
  *	  handover.c	transfer, resigning, a member that is ahead
  *	  election.c	pre-votes and votes
  *	  leader.c		heartbeats, check quorum
+ *	  claim.c		claims, promotions, rebuilds
  *	  promise.c		promises given, and the lease that others' promises make
  *	  state.c		output, messages, terms, roles, timers
+ *	  data.c		what a member's data lets it do
  *
  * Each file calls only files that stand below it here.  describe.c and message.c
  * stand alone.
@@ -81,6 +83,19 @@ raft_same_list(const Raft *r, const RaftPeer *peer)
 	return peer->list_digest == r->config.list_digest;
 }
 
+/* data.c */
+extern RaftPosition raft_voting_position(const Raft *r);
+extern bool			raft_data_let_vote(const Raft *r, const RaftTold *candidate);
+extern bool			raft_data_let_stand(const Raft *r);
+extern uint32_t		raft_votes_needed(const Raft *r);
+extern void			raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told);
+
+/* claim.c */
+extern void raft_count_votes_claims(Raft *r, RaftOutput *out);
+extern void raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out);
+extern void raft_heed_follower(Raft *r, const RaftMessage *m);
+extern void raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out);
+
 /* state.c */
 extern uint8_t		raft_newest_version(const Raft *r);
 extern uint8_t		raft_version_for(const Raft *r, uint8_t theirs);
@@ -95,6 +110,7 @@ extern void			raft_set_role(Raft *r, uint64_t now, RaftRole role);
 extern void			raft_follow_nobody(Raft *r, uint64_t now);
 extern void			raft_start_timer(Raft *r, uint64_t now);
 extern bool			raft_can_stand(const Raft *r);
+extern bool			raft_counts_in_quorum(const Raft *r, const RaftPeer *peer);
 extern uint64_t		raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n);
 
 /* promise.c */
@@ -109,7 +125,6 @@ extern void		raft_give_promise(Raft *r, uint64_t now, uint64_t term, int32_t lea
 extern void		raft_become_leader(Raft *r, uint64_t now, uint64_t voters, RaftOutput *out);
 extern void		raft_stop_leading(Raft *r, uint64_t now, RaftOutput *out, RaftReason reason, int32_t peer,
 								  uint64_t value, uint64_t nodes);
-extern bool		raft_counts_in_quorum(const Raft *r, const RaftPeer *peer);
 extern void		raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out);
 extern uint64_t raft_quorum_deadline(const Raft *r);
 extern void		raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out);

@@ -51,6 +51,7 @@ raft_become_leader(Raft *r, uint64_t now, uint64_t voters, RaftOutput *out)
 	raft_set_role(r, now, RAFT_LEADER);
 	r->leader_id = r->term_leader = r->config.node_id;
 	r->counters.elections_won++;
+	raft_count_votes_claims(r, out);
 	r->heartbeat_round = 0;
 	memset(r->rounds, 0, sizeof(r->rounds));
 	for_each_peer(r, id)
@@ -72,12 +73,6 @@ raft_stop_leading(Raft *r, uint64_t now, RaftOutput *out, RaftReason reason, int
 	assert(r->role == RAFT_LEADER);
 	raft_follow_nobody(r, now);
 	raft_note_nodes(r, out, reason, peer, value, nodes);
-}
-
-bool
-raft_counts_in_quorum(const Raft *r, const RaftPeer *peer)
-{
-	return !peer->abstaining && raft_same_list(r, peer);
 }
 
 /*
@@ -186,6 +181,7 @@ raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	raft_give_promise(r, now, m->term, m->from, m->promise, out);
 	if (is_news)
 		raft_note(r, out, RAFT_LEADER_FOUND, m->from, 0);
+	raft_heed_leader(r, m, out);
 	answer_heartbeat(r, now, m, true, out);
 }
 
@@ -232,6 +228,7 @@ raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 	peer->position = m->position;
 	peer->bound = m->bound;
 	peer->acked_at = now;
+	raft_heed_follower(r, m);
 	if (round->number == m->round)
 	{
 		peer->round_trip = now - round->sent_at;

@@ -28,6 +28,20 @@
 #define USES_MAX_TIMEOUT 0x040
 #define USES_REMEMBERED	 0x080
 #define USES_GRANTED	 0x100
+#define USES_TOLD		 0x200
+
+/* What a member says of its data, as bits; the two lowest are the server. */
+#define TOLD_SERVER		0x003
+#define TOLD_MANAGED	0x004
+#define TOLD_KNOWN		0x008
+#define TOLD_GONE		0x010
+#define TOLD_REBUILDING 0x020
+#define TOLD_CLAIMED	0x040
+#define TOLD_PROMOTED	0x080
+#define TOLD_OPEN		0x100
+#define TOLD_NEEDS_ALL	0x200
+#define TOLD_FORGOTTEN	0x400
+#define TOLD_ALL		0x7FF
 
 static unsigned
 fields_of(RaftMessageType type)
@@ -39,19 +53,19 @@ fields_of(RaftMessageType type)
 		case RAFT_TRANSFER:
 			return 0;
 		case RAFT_GREETING_ANSWER:
-			return USES_PROMISE | USES_MAX_TIMEOUT | USES_REMEMBERED;
+			return USES_PROMISE | USES_MAX_TIMEOUT | USES_REMEMBERED | USES_POSITION | USES_TOLD;
 		case RAFT_PRE_VOTE_REQUEST:
-			return USES_ROUND | USES_ASKED_TERM | USES_POSITION;
+			return USES_ROUND | USES_ASKED_TERM | USES_POSITION | USES_TOLD;
 		case RAFT_PRE_VOTE_ANSWER:
-			return USES_ROUND | USES_ASKED_TERM | USES_PROMISE | USES_LEADER | USES_GRANTED;
+			return USES_ROUND | USES_ASKED_TERM | USES_PROMISE | USES_LEADER | USES_GRANTED | USES_TOLD;
 		case RAFT_VOTE_REQUEST:
-			return USES_PROMISE | USES_POSITION | USES_REPLACED;
+			return USES_PROMISE | USES_POSITION | USES_REPLACED | USES_TOLD;
 		case RAFT_VOTE_ANSWER:
-			return USES_ASKED_TERM | USES_PROMISE | USES_LEADER | USES_GRANTED;
+			return USES_ASKED_TERM | USES_PROMISE | USES_LEADER | USES_GRANTED | USES_TOLD;
 		case RAFT_HEARTBEAT:
-			return USES_ROUND | USES_PROMISE | USES_POSITION;
+			return USES_ROUND | USES_PROMISE | USES_POSITION | USES_TOLD;
 		case RAFT_HEARTBEAT_ANSWER:
-			return USES_ROUND | USES_ASKED_TERM | USES_POSITION | USES_LEADER | USES_GRANTED;
+			return USES_ROUND | USES_ASKED_TERM | USES_POSITION | USES_LEADER | USES_GRANTED | USES_TOLD;
 		case RAFT_MESSAGE_TYPES:
 			break;
 	}
@@ -132,6 +146,32 @@ message_size(uint8_t version)
 	return version >= MESSAGE_OLDEST && version <= MESSAGE_VERSION ? MESSAGE_SIZE : 0;
 }
 
+static uint32_t
+told_bits(const RaftTold *told)
+{
+	return (uint32_t) told->server | (told->managed ? TOLD_MANAGED : 0) |
+		   (told->known ? TOLD_KNOWN : 0) | (told->gone ? TOLD_GONE : 0) |
+		   (told->rebuilding ? TOLD_REBUILDING : 0) | (told->claimed ? TOLD_CLAIMED : 0) |
+		   (told->promoted ? TOLD_PROMOTED : 0) | (told->open ? TOLD_OPEN : 0) |
+		   (told->needs_all ? TOLD_NEEDS_ALL : 0) | (told->forgotten ? TOLD_FORGOTTEN : 0);
+}
+
+static bool
+take_told(uint32_t bits, RaftTold *told)
+{
+	told->server = (RaftServer) (bits & TOLD_SERVER);
+	told->managed = (bits & TOLD_MANAGED) != 0;
+	told->known = (bits & TOLD_KNOWN) != 0;
+	told->gone = (bits & TOLD_GONE) != 0;
+	told->rebuilding = (bits & TOLD_REBUILDING) != 0;
+	told->claimed = (bits & TOLD_CLAIMED) != 0;
+	told->promoted = (bits & TOLD_PROMOTED) != 0;
+	told->open = (bits & TOLD_OPEN) != 0;
+	told->needs_all = (bits & TOLD_NEEDS_ALL) != 0;
+	told->forgotten = (bits & TOLD_FORGOTTEN) != 0;
+	return (bits & ~(uint32_t) TOLD_ALL) == 0;
+}
+
 void
 message_encode(const RaftMessage *message, const MessageEnvelope *envelope, uint8_t *buffer)
 {
@@ -176,6 +216,9 @@ message_encode(const RaftMessage *message, const MessageEnvelope *envelope, uint
 	at = put64(at, message->remembered_boot);
 	at = put64(at, message->remembered_incarnation);
 	at = put64(at, message->remembered_save);
+	at = put64(at, message->told.system_id);
+	at = put32(at, message->told.claim);
+	at = put32(at, told_bits(&message->told));
 	assert(at == buffer + MESSAGE_TAG_OFFSET);
 
 	memset(at, 0, MESSAGE_TAG_SIZE);
@@ -199,10 +242,34 @@ header_is_possible(const RaftMessage *m)
 	return m->term <= RAFT_MAX_TERM;
 }
 
+/* Only leaders promote, only candidates need votes. */
+static bool
+told_is_possible(const RaftMessage *m)
+{
+	const RaftTold *told = &m->told;
+	bool			is_request = m->type == RAFT_PRE_VOTE_REQUEST || m->type == RAFT_VOTE_REQUEST;
+
+	if (told->server < RAFT_SERVER_NONE || told->server >= RAFT_SERVERS ||
+		told->claim > RAFT_MAX_TIMELINE)
+		return false;
+	if (!told->managed || !(fields_of(m->type) & USES_TOLD))
+		return told->system_id == 0 && told->claim == 0 && told_bits(told) == 0;
+	if (told->claimed && told->claim == 0)
+		return false;
+	if ((told->promoted || told->open || told->forgotten) && m->type != RAFT_HEARTBEAT)
+		return false;
+	if ((told->open && !told->promoted) || (told->promoted && !told->claimed))
+		return false;
+	return is_request || !told->needs_all;
+}
+
 static bool
 body_is_possible(const RaftMessage *m)
 {
 	unsigned uses = fields_of(m->type);
+
+	if (!told_is_possible(m))
+		return false;
 
 	if (!(uses & USES_ROUND) && m->round != 0)
 		return false;
@@ -238,7 +305,8 @@ body_is_possible(const RaftMessage *m)
 	return m->replaced_leader == RAFT_NONE ? m->replaced_term == 0 : is_node_id(m->replaced_leader);
 }
 
-static void
+/* false: bits that mean nothing. */
+static bool
 take_body(const uint8_t *at, RaftMessage *message)
 {
 	message->round = take64(&at);
@@ -253,6 +321,9 @@ take_body(const uint8_t *at, RaftMessage *message)
 	message->remembered_boot = take64(&at);
 	message->remembered_incarnation = take64(&at);
 	message->remembered_save = take64(&at);
+	message->told.system_id = take64(&at);
+	message->told.claim = take32(&at);
+	return take_told(take32(&at), &message->told);
 }
 
 MessageError
@@ -305,8 +376,8 @@ message_decode(const uint8_t *buffer, size_t length, MessageEnvelope *envelope,
 	message->granted = (flags & FLAG_GRANTED) != 0;
 	message->bound = (flags & FLAG_BOUND) != 0;
 	message->leader_id = message->replaced_leader = RAFT_NONE;
-	if (has_body)
-		take_body(at, message);
+	if (has_body && !take_body(at, message))
+		return MESSAGE_IMPOSSIBLE;
 	return body_is_possible(message) ? MESSAGE_OK : MESSAGE_IMPOSSIBLE;
 }
 

@@ -37,7 +37,10 @@
  *	  152    8    remembered boot counter
  *	  160    8    remembered incarnation
  *	  168    8    remembered save number
- *	  176    32   authentication tag
+ *	  176    8    system identifier
+ *	  184    4    claim
+ *	  188    4    what the sender says of its data, in bits
+ *	  192    32   authentication tag
  *
  * Fixed in every version, so that any program can identify sender, version and
  * authenticity: the first
@@ -67,7 +70,7 @@
 
 #define MESSAGE_MAGIC		UINT32_C(0x50474C44) /* "PGLD" */
 #define MESSAGE_HEADER_SIZE 88
-#define MESSAGE_TAG_OFFSET	176
+#define MESSAGE_TAG_OFFSET	192
 #define MESSAGE_TAG_SIZE	32
 #define MESSAGE_SIZE		(MESSAGE_TAG_OFFSET + MESSAGE_TAG_SIZE)
 #define MESSAGE_SIZE_LIMIT	512
@@ -84,13 +87,15 @@ enum
 };
 
 /*
- * Message types.  The comment names the body fields that the type uses;
+ * Message types.  The comment names the body fields that the type uses; all but
+ * greeting, confirmation and transfer say what the sender's data is ("told").
  * "asked_term" of an answer is the term of the request that it answers.
  */
 typedef enum RaftMessageType
 {
 	RAFT_GREETING = 1,	   /* first message of the handshake, changes no state */
-	RAFT_GREETING_ANSWER,  /* promise, max_timeout, remembered_* */
+	RAFT_GREETING_ANSWER,  /* promise, max_timeout, remembered_*, position
+								 * (the highest of the receiver's that is remembered) */
 	RAFT_GREETING_CONFIRM, /* third message of the handshake */
 	RAFT_PRE_VOTE_REQUEST, /* round, asked_term, position */
 	RAFT_PRE_VOTE_ANSWER,  /* round, asked_term, granted; a refusal:
@@ -111,6 +116,39 @@ typedef struct RaftPosition
 	uint64_t epoch;
 	uint64_t index;
 } RaftPosition;
+
+/* Timelines are numbered from 1 to this; 0: none. */
+#define RAFT_MAX_TIMELINE UINT32_C(0x7FFFFFFF)
+
+/* What runs where a member's data is. */
+typedef enum RaftServer
+{
+	RAFT_SERVER_NONE = 0, /* nothing, or nobody has looked yet */
+	RAFT_SERVER_RECOVERY,
+	RAFT_SERVER_PRIMARY,
+	RAFT_SERVERS
+} RaftServer;
+
+/*
+ * What a member says of its data.  All zero where pg_leader only elects
+ * (pg_leader.manage = off).
+ */
+typedef struct RaftTold
+{
+	bool	   managed;
+	bool	   known;	   /* the position is that of the end of its WAL */
+	bool	   gone;	   /* it lost its data: it has to be told a floor before it votes */
+	bool	   rebuilding; /* its data is being overwritten */
+	bool	   claimed;	   /* the claim is one; else it is the newest timeline that it knows */
+	bool	   promoted;   /* leaders: primary on the timeline of the claim */
+	bool	   open;	   /* leaders: commits are answered */
+	bool	   needs_all;  /* candidates: needs the vote of every member of the list */
+	bool	   forgotten;  /* heartbeats: the receiver's flushes no longer count, and the
+							* position is the floor that it asked for */
+	RaftServer server;
+	uint32_t   claim;	  /* highest that it has stored */
+	uint64_t   system_id; /* of its data; 0: it has never held any */
+} RaftTold;
 
 typedef struct RaftMessage
 {
@@ -145,6 +183,7 @@ typedef struct RaftMessage
 									 * sender has seen; 0: none */
 	uint64_t	 remembered_incarnation;
 	uint64_t	 remembered_save; /* highest of its starts before the present one */
+	RaftTold	 told;
 } RaftMessage;
 
 /* Why a datagram is not one of ours; MESSAGE_OK is 0. */

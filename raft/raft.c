@@ -48,6 +48,7 @@ raft_first_record(const RaftSaved *loaded, bool damaged, const RaftConfig *confi
 		/* Nobody can tell a new member from one that lost its state. */
 		memset(first, 0, sizeof(*first));
 		first->voted_for = RAFT_UNKNOWN;
+		first->rebuild_source = RAFT_NONE;
 		first->list_digest = config->list_digest;
 		first->list_size = config->list_size;
 		first->abstaining = RAFT_ABSTAIN_NEW;

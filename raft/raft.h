@@ -102,6 +102,25 @@ typedef enum RaftAbstain
 	RAFT_ABSTAIN_LAST = RAFT_ABSTAIN_LIST
 } RaftAbstain;
 
+/* What is being done to a member's data directory, if anything. */
+typedef enum RaftRebuild
+{
+	RAFT_INTACT = 0,
+	RAFT_REWINDING,
+	RAFT_CLONING,
+	RAFT_REBUILDS
+} RaftRebuild;
+
+/* A timeline on which this member's WAL may be; all else is foreign. */
+typedef struct RaftTimeline
+{
+	uint32_t id;
+	bool	 created; /* it was authorised to create it; else it followed, or adopted it */
+} RaftTimeline;
+
+/* So many are remembered, the newest ones. */
+#define RAFT_TIMELINES 16
+
 /*
  * What has to survive.  One record, always written whole.  The first one of a store
  * is made by raft_first_record(), or, for a cluster that is created now, by
@@ -117,6 +136,24 @@ typedef struct RaftSaved
 	uint64_t	list_digest; /* of the list that this member last took over */
 	uint32_t	list_size;
 	RaftAbstain abstaining;
+
+	/* Of the data; all zero as long as pg_leader only elects. */
+	uint32_t	claim;		/* highest that it has seen; 0: none */
+	uint32_t	promoting;	/* a promotion to it was asked for, and may still happen; 0: none */
+	uint64_t	system_id;	/* 0: it has never held data */
+	bool		distrusted; /* this record may be older than the data: do not use them */
+	bool		new_list;	/* no leader was open under the present list yet */
+	RaftRebuild rebuild;
+	int32_t		rebuild_source; /* a node id; RAFT_NONE */
+	uint64_t	rebuild_term;
+
+	/*
+	 * Of which this member may be the only one to remember that it held it.  While
+	 * rebuilding: it votes as if it had that.  Else: below it, it does not vote.
+	 */
+	RaftPosition floor;
+	uint32_t	 n_timelines;
+	RaftTimeline timelines[RAFT_TIMELINES]; /* the newest last */
 } RaftSaved;
 
 typedef struct RaftTimeouts
@@ -137,10 +174,24 @@ typedef struct RaftConfig
 	uint64_t	 incarnation;	/* random, drawn for this start */
 	uint64_t	 seed;			/* of the timeouts' generator */
 	bool		 may_lead;
+	bool		 managed;		 /* the leader becomes the primary: rules 12 to 25 are in force */
 	uint8_t		 oldest_version; /* of datagrams; 0: MESSAGE_OLDEST */
 	uint8_t		 newest_version; /* 0: MESSAGE_VERSION */
 	RaftTimeouts timeouts;
 } RaftConfig;
+
+/* What the host knows of its data (managed). */
+typedef struct RaftData
+{
+	RaftServer	 server;
+	uint64_t	 system_id;		  /* 0: there is none, or nothing usable */
+	bool		 known;			  /* the position is that of the end of local WAL */
+	bool		 foreign;		  /* there is WAL on a timeline that is not this member's */
+	RaftPosition position;		  /* timeline and LSN of that end, cut before foreign WAL */
+	uint32_t	 newest_timeline; /* of which there is WAL or a history file; 0: none */
+	bool		 promoted;		  /* primary on this leadership's claim, or kept (rule 17) */
+	bool		 open;
+} RaftData;
 
 /* Why something happened; raft_describe_event() has the words. */
 typedef enum RaftReason
@@ -164,6 +215,10 @@ typedef enum RaftReason
 	RAFT_ADMITTED,			 /* pg_leader_admit() */
 	RAFT_STOPPED_ABSTAINING,
 	RAFT_SECOND_LEADER, /* peer: who claims a term that has a leader */
+	RAFT_CLAIMED,		/* value: the timeline */
+	RAFT_PROMOTES,		/* value: the timeline */
+	RAFT_REBUILDS_DATA, /* value: RaftRebuild, RAFT_INTACT when done; peer: from whom */
+	RAFT_DATA_BEHIND,	/* it holds less than it is known to have held; value: timeline of that */
 	RAFT_REASONS
 } RaftReason;
 
@@ -237,9 +292,14 @@ typedef struct RaftPeer
 	uint64_t	 term;		   /* as of its last datagram */
 	bool		 abstaining;
 	bool		 may_lead;
-	bool		 bound;		 /* by a promise to somebody else; as of its last heartbeat answer */
-	uint8_t		 newest;	 /* version that it understands; 0: not known */
-	RaftPosition position;	 /* as of its last heartbeat answer */
+	bool		 bound;		  /* by a promise to somebody else; as of its last heartbeat answer */
+	uint8_t		 newest;	  /* version that it understands; 0: not known */
+	RaftPosition position;	  /* as of its last heartbeat answer */
+	RaftPosition remembered;  /* the highest that it said it held, since it last lost data */
+	uint32_t	 voted_claim; /* that came with its vote */
+	bool		 voted_is_claim;
+	RaftTold	 told;		 /* as of its last datagram that says anything of it */
+	bool		 forgotten;	 /* its flushes are: a floor may be named */
 	uint64_t	 heard_at;	 /* last datagram that echoed our start; 0: none */
 	uint64_t	 round_trip; /* us, of its last heartbeat answer, or first greeting; 0: not known */
 
@@ -279,6 +339,7 @@ typedef struct RaftPeer
 
 	/* While leading. */
 	uint64_t acked_round;
+	uint32_t acked_claim; /* that it had stored by then; 0: none */
 	uint64_t acked_at;	  /* when the last acknowledgement came */
 	uint64_t bound_until; /* its promise to us is valid at least until then */
 } RaftPeer;
@@ -296,6 +357,8 @@ typedef struct Raft
 	RaftSaved	 saved; /* what must be durable, see THE CONTRACT */
 	RaftPosition position;
 	bool		 may_lead;
+	bool		 has_looked; /* raft_set_data() was called: data is what is there */
+	RaftData	 data;
 	uint64_t	 random;			 /* state of the generator */
 	uint64_t	 loaded_save_number; /* saves of earlier starts up to it are accounted for */
 
@@ -329,6 +392,13 @@ typedef struct Raft
 	uint64_t  heartbeat_round;
 	uint64_t  own_bound_until; /* our own promise to ourselves */
 	RaftRound rounds[RAFT_ROUNDS];
+	uint32_t  elected_claim;  /* the highest in the votes that elected it, its own included */
+	uint32_t  claim;		  /* its own of this term, not used up; 0: none */
+	bool	  first_admitted; /* pg_leader_admit(): the first claim need not hear everyone */
+
+	/* Data that are less than they were (rule 22). */
+	uint64_t	 catch_up_term; /* in which the leader said this; 0: it did not */
+	RaftPosition catch_up;		/* how far its WAL reached then */
 
 	/* Abstaining. */
 	uint64_t gone_above_at; /* when it last detected that its state is old; 0: never */
@@ -430,8 +500,91 @@ extern bool raft_admit(Raft *r, uint64_t now, RaftOutput *out);
  */
 extern bool raft_abstains_for(const Raft *r, uint64_t now, uint64_t *peers);
 
-/* How new this member's data is.  Takes effect with the next vote. */
+/*
+ * How new this member's data is, where pg_leader only elects.  Takes effect with the
+ * next vote.
+ */
 extern void raft_set_position(Raft *r, RaftPosition position);
+
+/* ---- of a managed member: rules 12 to 25 ---- */
+
+/*
+ * What its data are now.  The position is a running maximum as long as the directory
+ * is the same, and unknown until local WAL was read to its end.  Timelines above
+ * RAFT_MAX_TIMELINE must not come here.
+ */
+extern void raft_set_data(Raft *r, const RaftData *data, RaftOutput *out);
+
+/*
+ * It is known from elsewhere that this member held that (rule 22): it does not vote
+ * below it.
+ */
+extern void raft_remember_held(Raft *r, RaftPosition held, RaftOutput *out);
+
+typedef enum RaftClaimResult
+{
+	RAFT_CLAIM_MADE = 0,
+	RAFT_CLAIM_NOT_MANAGED,
+	RAFT_CLAIM_NOT_LEADER,
+	RAFT_CLAIM_PROMOTING, /* a promotion that was asked for may still happen */
+	RAFT_CLAIM_NO_DATA,	  /* not in recovery, or its position is not known, or not its own */
+	RAFT_CLAIM_NEEDS_ALL, /* the first claim: not every member has said what it holds */
+	RAFT_CLAIM_BEHIND,	  /* the first claim: another member holds more */
+	RAFT_CLAIM_EXHAUSTED  /* no timeline is left below RAFT_MAX_TIMELINE */
+} RaftClaimResult;
+
+/*
+ * A leader in recovery claims the next timeline that nobody has (rule 12).  The next
+ * raft_tick(), which is due at once, sends it.  Called again, it claims another one.
+ */
+extern RaftClaimResult raft_claim(Raft *r, uint64_t now, RaftOutput *out);
+
+/* The claim of this term if a majority has stored it and it is not used up; else 0. */
+extern uint32_t raft_claimed(const Raft *r);
+
+/*
+ * Use the claim up: once this is durable and shown, the server may be promoted to the
+ * timeline that is returned.  0: it may not (rule 13).  r->saved.promoting says so until
+ * raft_promoted(): the server has left recovery, or has been stopped for good.
+ */
+extern uint32_t raft_promote(Raft *r, uint64_t now, RaftOutput *out);
+extern void		raft_promoted(Raft *r, RaftOutput *out);
+
+/*
+ * Until when that member, this one included, votes for nobody else than this leader,
+ * with the margins of a lease; 0: it does not (rule 16).
+ */
+extern uint64_t raft_peer_bound(const Raft *r, int32_t id);
+
+/*
+ * A leader has ended the connections of a member whose data are gone, and does not
+ * count what they had confirmed; the position that it set since is the floor.
+ */
+extern bool raft_forgot(Raft *r, int32_t id);
+
+/*
+ * The server is about to get WAL of that timeline from the leader: true once this is
+ * durable, false if the leader of this term has not been promoted on it.
+ */
+extern bool raft_follow(Raft *r, uint32_t timeline, RaftOutput *out);
+
+/*
+ * The data directory is about to be changed (rule 21): true once this is durable.
+ * "floor" is the last point that its history has in common with the leader's.  A
+ * second attempt keeps the first floor.  And: it is whole again; false if it is below
+ * the floor.
+ */
+extern bool raft_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, RaftOutput *out);
+extern bool raft_rebuilt(Raft *r, RaftOutput *out);
+
+/* The operator's word that data which are distrusted are whole. */
+extern bool raft_trust_data(Raft *r, RaftOutput *out);
+
+/* Did it lose its data, and holds it less than it is known to have held? */
+extern bool raft_is_gone(const Raft *r);
+extern bool raft_is_behind(const Raft *r);
+
+/* ---- reading ---- */
 
 /* Whether this member may stand.  A leader that may not must raft_resign(). */
 extern void raft_set_may_lead(Raft *r, bool may_lead);

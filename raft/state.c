@@ -3,7 +3,7 @@
  *	  What every rule of the election works with: the output of a call, messages,
  *	  terms, roles and timers.
  *
- * The lowest file of the core: it calls no other.  See internal.h.
+ * Calls data.c only.  See internal.h.
  */
 #include "internal.h"
 
@@ -35,10 +35,16 @@ raft_version_for(const Raft *r, uint8_t theirs)
 
 /* ---- the output of a call ---- */
 
-/* r->saved has changed: one save, however many changes this call makes. */
+/*
+ * r->saved has changed: one save, however many changes this call makes.  What this
+ * member holds goes along (rule 22).
+ */
 void
 raft_mark_save(Raft *r, RaftOutput *out)
 {
+	if (r->config.managed && r->saved.rebuild == RAFT_INTACT && r->data.known &&
+		!raft_is_gone(r) && raft_is_older(r->saved.floor, r->position))
+		r->saved.floor = r->position;
 	if (!out->save)
 		r->saved.save_number++;
 	out->save = true;
@@ -91,7 +97,7 @@ raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to)
 	m->from = r->config.node_id;
 	m->to = to;
 	m->abstaining = r->saved.abstaining != RAFT_VOTING;
-	m->may_lead = r->may_lead && !m->abstaining;
+	m->may_lead = r->may_lead && !m->abstaining && raft_data_let_stand(r);
 	m->version = raft_version_for(r, r->peers[to].newest);
 	m->newest = raft_newest_version(r);
 	m->list_digest = r->config.list_digest;
@@ -103,6 +109,7 @@ raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to)
 	m->save_number = r->saved.save_number;
 	m->term = r->saved.term;
 	m->leader_id = m->replaced_leader = RAFT_NONE;
+	raft_tell(r, type, to, &m->told);
 	r->counters.sent[type]++;
 	return m;
 }
@@ -170,7 +177,14 @@ raft_start_timer(Raft *r, uint64_t now)
 bool
 raft_can_stand(const Raft *r)
 {
-	return r->may_lead && r->saved.abstaining == RAFT_VOTING && r->saved.term < RAFT_MAX_TERM;
+	return r->may_lead && r->saved.abstaining == RAFT_VOTING && r->saved.term < RAFT_MAX_TERM &&
+		   raft_data_let_stand(r);
+}
+
+bool
+raft_counts_in_quorum(const Raft *r, const RaftPeer *peer)
+{
+	return !peer->abstaining && raft_same_list(r, peer);
 }
 
 uint64_t
@@ -183,6 +197,13 @@ uint32_t
 raft_quorum(const Raft *r)
 {
 	return r->config.list_size / 2 + 1;
+}
+
+/* How many votes elect: all under a list in which no leader has been open (rule 24). */
+uint32_t
+raft_votes_needed(const Raft *r)
+{
+	return r->saved.new_list ? r->config.list_size : raft_quorum(r);
 }
 
 /* The n-th largest of the values, n from 1; 0 if there are fewer. */

@@ -94,6 +94,40 @@ complain(const char *hint, const char *format, ...)
 /* ---- printing ---- */
 
 static void
+print_position(const char *name, RaftPosition position)
+{
+	printf("%s: %X/%X on timeline %llu\n", name, (unsigned) (position.index >> 32),
+		   (unsigned) position.index, (unsigned long long) position.epoch);
+}
+
+/* What the member remembers of its data; nothing where pg_leader only elects. */
+static void
+print_data(const RaftSaved *saved)
+{
+	static const char *const rebuilds[] = {"no", "rewinding", "cloning"};
+
+	if (saved->claim == 0 && saved->system_id == 0 && saved->rebuild == RAFT_INTACT)
+		return;
+	printf("system identifier: %llu\n", (unsigned long long) saved->system_id);
+	printf("highest claimed timeline: %u\n", (unsigned) saved->claim);
+	if (saved->promoting != 0)
+		printf("promotion under way: to timeline %u\n", (unsigned) saved->promoting);
+	printf("own timelines:");
+	for (uint32_t i = 0; i < saved->n_timelines; i++)
+		printf(" %u%s", (unsigned) saved->timelines[i].id,
+			   saved->timelines[i].created ? " (created)" : "");
+	printf("%s\n", saved->n_timelines == 0 ? " none" : "");
+	printf("rebuilding: %s", rebuilds[saved->rebuild]);
+	if (saved->rebuild != RAFT_INTACT)
+		printf(", from node %d, since term %llu", (int) saved->rebuild_source,
+			   (unsigned long long) saved->rebuild_term);
+	printf("\n");
+	print_position("has held", saved->floor);
+	printf("data distrusted: %s\n", saved->distrusted ? "yes" : "no");
+	printf("leader open under this list: %s\n", saved->new_list ? "not yet" : "yes");
+}
+
+static void
 print_record(const RaftSaved *saved)
 {
 	printf("save number: %llu\n", (unsigned long long) saved->save_number);
@@ -113,6 +147,7 @@ print_record(const RaftSaved *saved)
 		printf("abstaining: no\n");
 	else
 		printf("abstaining: yes (%s)\n", raft_abstain_name(saved->abstaining));
+	print_data(saved);
 }
 
 /* Read a whole file for what it says of itself. */

@@ -42,6 +42,30 @@ random_up_to(uint64_t most)
 	}
 }
 
+/* What a managed member can say of its data in a message of that type. */
+static RaftTold
+random_told(RaftMessageType type)
+{
+	RaftTold told = {.managed = true};
+
+	told.known = random_number() & 1;
+	told.gone = random_number() & 1;
+	told.rebuilding = random_number() & 1;
+	told.server = (RaftServer) (random_number() % RAFT_SERVERS);
+	told.claim = (uint32_t) random_up_to(RAFT_MAX_TIMELINE);
+	told.claimed = told.claim != 0 && random_number() & 1;
+	told.system_id = random_number();
+	if (type == RAFT_HEARTBEAT)
+	{
+		told.promoted = told.claimed && random_number() & 1;
+		told.open = told.promoted && random_number() & 1;
+		told.forgotten = random_number() & 1;
+	}
+	if (type == RAFT_PRE_VOTE_REQUEST || type == RAFT_VOTE_REQUEST)
+		told.needs_all = random_number() & 1;
+	return told;
+}
+
 static RaftMessage
 random_message(RaftMessageType type)
 {
@@ -80,7 +104,7 @@ random_message(RaftMessageType type)
 	if (type == RAFT_HEARTBEAT_ANSWER)
 		m.bound = random_number() & 1;
 	if (type == RAFT_PRE_VOTE_REQUEST || type == RAFT_VOTE_REQUEST ||
-		type == RAFT_HEARTBEAT || type == RAFT_HEARTBEAT_ANSWER)
+		type == RAFT_HEARTBEAT || type == RAFT_HEARTBEAT_ANSWER || type == RAFT_GREETING_ANSWER)
 	{
 		m.position.epoch = random_number();
 		m.position.index = random_number();
@@ -97,6 +121,9 @@ random_message(RaftMessageType type)
 		m.remembered_incarnation = random_number();
 		m.remembered_save = random_up_to(RAFT_MAX_REMEMBERED);
 	}
+	if (type != RAFT_GREETING && type != RAFT_GREETING_CONFIRM && type != RAFT_TRANSFER &&
+		random_number() & 1)
+		m.told = random_told(type);
 	return m;
 }
 
@@ -130,6 +157,18 @@ assert_same(const RaftMessage *a, const RaftMessage *b)
 	assert_true(a->remembered_boot == b->remembered_boot);
 	assert_true(a->remembered_incarnation == b->remembered_incarnation);
 	assert_true(a->remembered_save == b->remembered_save);
+	assert_int_equal(a->told.managed, b->told.managed);
+	assert_int_equal(a->told.known, b->told.known);
+	assert_int_equal(a->told.gone, b->told.gone);
+	assert_int_equal(a->told.rebuilding, b->told.rebuilding);
+	assert_int_equal(a->told.claimed, b->told.claimed);
+	assert_int_equal(a->told.promoted, b->told.promoted);
+	assert_int_equal(a->told.open, b->told.open);
+	assert_int_equal(a->told.needs_all, b->told.needs_all);
+	assert_int_equal(a->told.forgotten, b->told.forgotten);
+	assert_int_equal(a->told.server, b->told.server);
+	assert_int_equal(a->told.claim, b->told.claim);
+	assert_true(a->told.system_id == b->told.system_id);
 }
 
 static void
@@ -361,8 +400,8 @@ garbage_impossible_bodies(void **state)
 		{88, 8, BIT(RAFT_PRE_VOTE_REQUEST) | BIT(RAFT_PRE_VOTE_ANSWER) | BIT(RAFT_HEARTBEAT) | BIT(RAFT_HEARTBEAT_ANSWER)},
 		{96, 8, BIT(RAFT_PRE_VOTE_REQUEST) | BIT(RAFT_PRE_VOTE_ANSWER) | BIT(RAFT_VOTE_ANSWER) | BIT(RAFT_HEARTBEAT_ANSWER)},
 		{104, 8, BIT(RAFT_GREETING_ANSWER) | BIT(RAFT_PRE_VOTE_ANSWER) | BIT(RAFT_VOTE_REQUEST) | BIT(RAFT_VOTE_ANSWER) | BIT(RAFT_HEARTBEAT)},
-		{112, 8, BIT(RAFT_PRE_VOTE_REQUEST) | BIT(RAFT_VOTE_REQUEST) | BIT(RAFT_HEARTBEAT) | BIT(RAFT_HEARTBEAT_ANSWER)},
-		{120, 8, BIT(RAFT_PRE_VOTE_REQUEST) | BIT(RAFT_VOTE_REQUEST) | BIT(RAFT_HEARTBEAT) | BIT(RAFT_HEARTBEAT_ANSWER)},
+		{112, 8, BIT(RAFT_GREETING_ANSWER) | BIT(RAFT_PRE_VOTE_REQUEST) | BIT(RAFT_VOTE_REQUEST) | BIT(RAFT_HEARTBEAT) | BIT(RAFT_HEARTBEAT_ANSWER)},
+		{120, 8, BIT(RAFT_GREETING_ANSWER) | BIT(RAFT_PRE_VOTE_REQUEST) | BIT(RAFT_VOTE_REQUEST) | BIT(RAFT_HEARTBEAT) | BIT(RAFT_HEARTBEAT_ANSWER)},
 		{128, 8, BIT(RAFT_VOTE_REQUEST)},
 		{144, 8, BIT(RAFT_GREETING_ANSWER)},
 		{152, 8, BIT(RAFT_GREETING_ANSWER)},
@@ -399,6 +438,23 @@ garbage_impossible_bodies(void **state)
 		refuse(type, 104, 8, UINT64_MAX);
 		refuse(type, 128, 8, RAFT_MAX_TERM + 1);
 		refuse(type, 144, 8, UINT64_MAX);
+
+		/* Data: of no server, of no member that only elects, unknown bits, wrong types. */
+		refuse(type, 184, 4, RAFT_MAX_TIMELINE + 1);
+		refuse(type, 188, 4, 0x007);
+		refuse(type, 188, 4, 0x004 | 0x800);
+		refuse(type, 188, 4, 0x008);
+		refuse(type, 184, 8, 0x044); /* a claim of timeline 0 */
+		if (type != RAFT_HEARTBEAT)
+		{
+			refuse(type, 184, 8, UINT64_C(0x1000000C4));
+			refuse(type, 184, 8, UINT64_C(0x100000404));
+		}
+		refuse(type, 184, 8, UINT64_C(0x100000104)); /* open, and not promoted */
+		if (type != RAFT_PRE_VOTE_REQUEST && type != RAFT_VOTE_REQUEST)
+			refuse(type, 188, 4, 0x204);
+		if (type == RAFT_GREETING || type == RAFT_GREETING_CONFIRM || type == RAFT_TRANSFER)
+			refuse(type, 188, 4, 0x004);
 	}
 }
 
@@ -430,6 +486,8 @@ layout_is_fixed(void **state)
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered boot */
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered incarnation */
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered save */
+		0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, /* system identifier */
+		0x7F, 0xFF, 0xFF, 0xFF, 0x00, 0x00, 0x02, 0x4D, /* claim, data */
 														/* and a tag of zeros */
 	};
 	RaftMessage		m;
@@ -458,6 +516,7 @@ layout_is_fixed(void **state)
 	m.replaced_term = 0x13;
 	m.replaced_leader = 5;
 	m.leader_id = RAFT_NONE;
+	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .needs_all = true, .server = RAFT_SERVER_RECOVERY, .claim = RAFT_MAX_TIMELINE, .system_id = UINT64_C(0x7172737475767778)};
 
 	memset(bytes, 0xEE, sizeof(bytes));
 	message_encode(&m, &envelope, bytes);
@@ -465,7 +524,7 @@ layout_is_fixed(void **state)
 	assert_int_equal(message_decode(expected, MESSAGE_SIZE, &envelope, &back), MESSAGE_OK);
 	assert_same(&m, &back);
 
-	assert_int_equal(MESSAGE_SIZE, 208);
+	assert_int_equal(MESSAGE_SIZE, 224);
 	assert_int_equal(MESSAGE_VERSION, 1);
 	assert_int_equal(RAFT_MESSAGE_TYPES, 11);
 }

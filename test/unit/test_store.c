@@ -44,9 +44,48 @@ record(uint64_t save_number)
 	return saved;
 }
 
+static RaftSaved
+record_of_data(uint64_t save_number)
+{
+	RaftSaved saved = record(save_number);
+
+	saved.claim = 9;
+	saved.promoting = 8;
+	saved.system_id = UINT64_C(0x7171717171717171);
+	saved.distrusted = true;
+	saved.new_list = true;
+	saved.rebuild = RAFT_CLONING;
+	saved.rebuild_source = 4;
+	saved.rebuild_term = 41;
+	saved.floor = (RaftPosition){.epoch = 7, .index = UINT64_C(0x1B374D848)};
+	saved.n_timelines = 2;
+	saved.timelines[0] = (RaftTimeline){.id = 1};
+	saved.timelines[1] = (RaftTimeline){.id = 9, .created = true};
+	return saved;
+}
+
+static bool
+same_data(const RaftSaved *a, const RaftSaved *b)
+{
+	for (uint32_t i = 0; i < RAFT_TIMELINES; i++)
+	{
+		if (a->timelines[i].id != b->timelines[i].id ||
+			a->timelines[i].created != b->timelines[i].created)
+			return false;
+	}
+	return a->claim == b->claim && a->promoting == b->promoting &&
+		   a->system_id == b->system_id && a->distrusted == b->distrusted &&
+		   a->new_list == b->new_list && a->rebuild == b->rebuild &&
+		   a->rebuild_source == b->rebuild_source && a->rebuild_term == b->rebuild_term &&
+		   a->floor.epoch == b->floor.epoch && a->floor.index == b->floor.index &&
+		   a->n_timelines == b->n_timelines;
+}
+
 static bool
 same_record(const RaftSaved *a, const RaftSaved *b)
 {
+	if (!same_data(a, b))
+		return false;
 	return a->save_number == b->save_number && a->boot == b->boot &&
 		   a->term == b->term && a->voted_for == b->voted_for &&
 		   a->promise == b->promise && a->list_digest == b->list_digest &&
@@ -83,8 +122,13 @@ slot_layout_never_changes(void **state)
 		0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 3,
 		0, 0, 0, 0, 0, 0x03, 0x0d, 0x40,
 		0x84, 0x35, 0x37, 0x42, 0x1d, 0xf3, 0xc8, 0xf4,
-		0, 0, 0, 5};
-	RaftSaved saved = record(6);
+		0, 0, 0, 5, 0, 0, 0, 2,
+		0x71, 0x71, 0x71, 0x71, 0x71, 0x71, 0x71, 0x71,
+		0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 4, 0, 0, 0, 3,
+		0, 0, 0, 0, 0, 0, 0, 41, 0, 0, 0, 0, 0, 0, 0, 7,
+		0, 0, 0, 1, 0xb3, 0x74, 0xd8, 0x48,
+		0, 0, 0, 2, 0, 0, 0, 1, 0x80, 0, 0, 9};
+	RaftSaved saved = record_of_data(6);
 	uint8_t	  slot[STORE_SLOT_SIZE];
 	uint32_t  crc = UINT32_C(0xffffffff);
 
@@ -111,7 +155,7 @@ slot_layout_never_changes(void **state)
 static void
 every_value_comes_back(void **state)
 {
-	RaftSaved values[4] = {record(1), record(2), {0}, {0}};
+	RaftSaved values[4] = {record(1), record_of_data(2), {0}, {0}};
 
 	(void) state;
 	values[1].voted_for = RAFT_UNKNOWN;
@@ -124,6 +168,11 @@ every_value_comes_back(void **state)
 	values[3].list_digest = UINT64_MAX;
 	values[3].list_size = RAFT_MAX_NODES;
 	values[3].abstaining = RAFT_ABSTAIN_LAST;
+	values[3].claim = RAFT_MAX_TIMELINE;
+	values[3].floor = (RaftPosition){.epoch = UINT64_MAX, .index = UINT64_MAX};
+	values[3].n_timelines = RAFT_TIMELINES;
+	for (uint32_t i = 0; i < RAFT_TIMELINES; i++)
+		values[3].timelines[i] = (RaftTimeline){.id = RAFT_MAX_TIMELINE - i, .created = i % 2 == 0};
 	for (int i = 0; i < 4; i++)
 	{
 		uint8_t		  slot[STORE_SLOT_SIZE];
@@ -141,14 +190,14 @@ every_value_comes_back(void **state)
 static void
 impossible_values_are_bad_under_a_good_checksum(void **state)
 {
-	RaftSaved	  values[7];
+	RaftSaved	  values[14];
 	StoreIdentity identity = us;
 	uint8_t		  slot[STORE_SLOT_SIZE];
 	RaftSaved	  saved;
 
 	(void) state;
-	for (int i = 0; i < 7; i++)
-		values[i] = record(1);
+	for (int i = 0; i < 14; i++)
+		values[i] = i < 7 ? record(1) : record_of_data(1);
 	values[0].term = RAFT_MAX_TERM + 1;
 	values[1].voted_for = RAFT_MAX_NODES;
 	values[2].voted_for = RAFT_UNKNOWN - 1;
@@ -156,7 +205,14 @@ impossible_values_are_bad_under_a_good_checksum(void **state)
 	values[4].list_size = RAFT_MAX_NODES + 1;
 	values[5].abstaining = RAFT_ABSTAIN_LAST + 1;
 	values[6].voted_for = INT32_MIN;
-	for (int i = 0; i < 7; i++)
+	values[7].claim = RAFT_MAX_TIMELINE + 1;
+	values[8].promoting = values[8].claim + 1;
+	values[9].rebuild = RAFT_REBUILDS;
+	values[10].rebuild_source = RAFT_MAX_NODES;
+	values[11].rebuild_term = RAFT_MAX_TERM + 1;
+	values[12].timelines[1].id = 0;
+	values[13].timelines[0].id = UINT32_C(0x80000000);
+	for (int i = 0; i < 14; i++)
 	{
 		store_encode(&us, &values[i], slot);
 		assert_int_equal(store_decode(slot, &identity, &saved), STORE_BAD);

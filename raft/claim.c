@@ -1,0 +1,428 @@
+/*
+ * raft/claim.c
+ *	  Claims, promotions and rebuilds: what a member does with its data (rules 12, 13,
+ *	  15, 21 and 22).
+ *
+ * A timeline is created by one promotion for ever.  Whoever is about to create timeline
+ * c has it claimed by a majority first, durably; whoever is elected later hears of that
+ * in its votes, and claims above it.
+ *
+ * All that the host asks for here is refused unless it is sure, and what it may rely on
+ * is durable before it is shown: a promotion that may still happen, and the timelines
+ * that this member's WAL may be on, are in the record.
+ */
+#include "internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Remember a timeline as this member's own; the oldest of too many is forgotten. */
+static void
+add_timeline(Raft *r, uint32_t id, bool created, RaftOutput *out)
+{
+	RaftSaved *saved = &r->saved;
+
+	if (id == 0 || id > RAFT_MAX_TIMELINE)
+		return;
+	for (uint32_t i = 0; i < saved->n_timelines; i++)
+	{
+		if (saved->timelines[i].id != id)
+			continue;
+		if (created && !saved->timelines[i].created)
+		{
+			saved->timelines[i].created = true;
+			raft_mark_save(r, out);
+		}
+		return;
+	}
+	if (saved->n_timelines == RAFT_TIMELINES)
+		memmove(saved->timelines, saved->timelines + 1,
+				--saved->n_timelines * sizeof(saved->timelines[0]));
+	saved->timelines[saved->n_timelines++] = (RaftTimeline){.id = id, .created = created};
+	raft_mark_save(r, out);
+}
+
+/*
+ * Store a claim.  The first one that this member hears of makes the timeline that its
+ * data are on its own: it is adopted.
+ */
+static void
+store_claim(Raft *r, uint32_t claim, RaftOutput *out)
+{
+	if (claim <= r->saved.claim)
+		return;
+	if (r->saved.claim == 0 && r->data.known && r->data.system_id != 0)
+		add_timeline(r, (uint32_t) r->position.epoch, false, out);
+	r->saved.claim = claim;
+	raft_mark_save(r, out);
+}
+
+/* ---- what the host says of its data ---- */
+
+/*
+ * Its data become the member's own while nobody has claimed anything: then it was
+ * created, or adopted.  Later only a rebuild brings them.
+ */
+static void
+take_system_id(Raft *r, RaftOutput *out)
+{
+	if (r->saved.system_id != 0 || r->data.system_id == 0 || r->saved.claim != 0 ||
+		r->saved.abstaining != RAFT_VOTING || r->saved.distrusted)
+		return;
+	r->saved.system_id = r->data.system_id;
+	raft_mark_save(r, out);
+}
+
+void
+raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
+{
+	static const RaftPosition none = {0, 0};
+	bool					  was_behind = raft_is_behind(r);
+
+	raft_clear_output(out);
+	assert(r->config.managed && data->position.epoch <= RAFT_MAX_TIMELINE);
+	r->data = *data;
+	r->has_looked = true;
+	r->position = data->known ? data->position : none;
+	take_system_id(r, out);
+	if (r->saved.claim != 0 && data->newest_timeline > r->saved.claim &&
+		data->newest_timeline <= RAFT_MAX_TIMELINE)
+		store_claim(r, data->newest_timeline, out);
+	if (r->saved.new_list && r->role == RAFT_LEADER && data->promoted && data->open)
+	{
+		r->saved.new_list = false;
+		raft_mark_save(r, out);
+	}
+	if (!raft_is_behind(r))
+		return;
+	if (r->catch_up_term == r->saved.term && !raft_is_older(r->position, r->catch_up))
+	{
+		/* It has all that this leader had when the loss was known already. */
+		r->saved.floor = r->position;
+		raft_mark_save(r, out);
+	}
+	else if (!was_behind)
+		raft_note(r, out, RAFT_DATA_BEHIND, RAFT_NONE, r->saved.floor.epoch);
+}
+
+/* What this member is known to have held: by a peer, or by the host's own notes. */
+void
+raft_remember_held(Raft *r, RaftPosition held, RaftOutput *out)
+{
+	if (!r->config.managed || r->saved.rebuild != RAFT_INTACT || raft_is_gone(r) ||
+		r->saved.system_id == 0 || !raft_is_older(r->saved.floor, held))
+		return;
+	r->saved.floor = held;
+	raft_mark_save(r, out);
+}
+
+/* ---- claims and promotion, of a leader ---- */
+
+/* Has that peer said in this term all that the first claim has to know of it? */
+static bool
+is_accounted_for(const Raft *r, const RaftPeer *peer)
+{
+	const RaftTold *told = &peer->told;
+
+	if (!raft_counts_in_quorum(r, peer) || peer->acked_round == 0 || !told->managed ||
+		told->server == RAFT_SERVER_PRIMARY)
+		return false;
+	if (told->system_id == 0)
+		return !told->gone;
+	return told->system_id == r->saved.system_id && told->known;
+}
+
+/*
+ * While no claim is stored anywhere, a primary that is not managed may still run beside
+ * this one: everybody has to have said that it does not, or pg_leader_admit().
+ */
+static RaftClaimResult
+check_first_claim(const Raft *r)
+{
+	for_each_peer(r, id)
+	{
+		const RaftPeer *peer = &r->peers[id];
+
+		if (!is_accounted_for(r, peer) && !r->first_admitted)
+			return RAFT_CLAIM_NEEDS_ALL;
+		if (raft_is_older(r->position, peer->position))
+			return RAFT_CLAIM_BEHIND;
+	}
+	return RAFT_CLAIM_MADE;
+}
+
+RaftClaimResult
+raft_claim(Raft *r, uint64_t now, RaftOutput *out)
+{
+	uint32_t		highest = r->elected_claim;
+	RaftClaimResult result = RAFT_CLAIM_MADE;
+
+	raft_clear_output(out);
+	if (!r->config.managed)
+		return RAFT_CLAIM_NOT_MANAGED;
+	if (r->role != RAFT_LEADER)
+		return RAFT_CLAIM_NOT_LEADER;
+	if (r->saved.promoting != 0)
+		return RAFT_CLAIM_PROMOTING;
+	if (!raft_data_let_stand(r) || r->data.server != RAFT_SERVER_RECOVERY)
+		return RAFT_CLAIM_NO_DATA;
+	if (r->saved.claim == 0)
+		result = check_first_claim(r);
+	if (result != RAFT_CLAIM_MADE)
+		return result;
+
+	highest = (uint32_t) later_of(later_of(highest, r->saved.claim),
+								  later_of(r->position.epoch, r->data.newest_timeline));
+	if (highest >= RAFT_MAX_TIMELINE)
+		return RAFT_CLAIM_EXHAUSTED;
+	store_claim(r, highest + 1, out);
+	r->claim = highest + 1;
+	r->heartbeat_at = now; /* it is stored before it is sent */
+	raft_note(r, out, RAFT_CLAIMED, RAFT_NONE, r->claim);
+	return RAFT_CLAIM_MADE;
+}
+
+uint32_t
+raft_claimed(const Raft *r)
+{
+	uint32_t n = 1;
+
+	if (r->role != RAFT_LEADER || r->claim == 0)
+		return 0;
+	for_each_peer(r, id)
+	{
+		const RaftPeer *peer = &r->peers[id];
+
+		n += raft_counts_in_quorum(r, peer) && peer->acked_claim >= r->claim;
+	}
+	return n >= raft_quorum(r) ? r->claim : 0;
+}
+
+uint32_t
+raft_promote(Raft *r, uint64_t now, RaftOutput *out)
+{
+	uint32_t timeline = raft_claimed(r);
+
+	raft_clear_output(out);
+	if (timeline == 0 || raft_lease_until(r) <= now || r->saved.promoting != 0 ||
+		!raft_data_let_stand(r) || r->data.server != RAFT_SERVER_RECOVERY)
+		return 0;
+	r->claim = 0; /* asking uses it up */
+	r->saved.promoting = timeline;
+	add_timeline(r, timeline, true, out);
+	raft_mark_save(r, out);
+	raft_note(r, out, RAFT_PROMOTES, RAFT_NONE, timeline);
+	return timeline;
+}
+
+void
+raft_promoted(Raft *r, RaftOutput *out)
+{
+	raft_clear_output(out);
+	if (r->saved.promoting == 0)
+		return;
+	r->saved.promoting = 0;
+	raft_mark_save(r, out);
+}
+
+void
+raft_count_votes_claims(Raft *r, RaftOutput *out)
+{
+	uint32_t highest = 0;
+
+	r->claim = 0;
+	r->first_admitted = false;
+	r->elected_claim = (uint32_t) later_of(r->saved.claim, r->data.newest_timeline);
+	for_each_peer(r, id)
+	{
+		RaftPeer *peer = &r->peers[id];
+
+		peer->acked_claim = 0;
+		peer->forgotten = false;
+		if (peer->ballot != RAFT_BALLOT_GRANTED)
+			continue;
+		r->elected_claim = (uint32_t) later_of(r->elected_claim, peer->voted_claim);
+		if (peer->voted_is_claim)
+			highest = (uint32_t) later_of(highest, peer->voted_claim);
+	}
+	if (r->config.managed && highest > r->saved.claim)
+		store_claim(r, highest, out);
+}
+
+uint64_t
+raft_peer_bound(const Raft *r, int32_t id)
+{
+	if (r->role != RAFT_LEADER || !raft_is_member(r, id))
+		return 0;
+	if (id == r->config.node_id)
+		return r->own_bound_until;
+	return raft_counts_in_quorum(r, &r->peers[id]) ? r->peers[id].bound_until : 0;
+}
+
+bool
+raft_forgot(Raft *r, int32_t id)
+{
+	if (r->role != RAFT_LEADER || !raft_is_member(r, id) || id == r->config.node_id ||
+		!r->peers[id].told.gone)
+		return false;
+	r->peers[id].forgotten = true;
+	return true;
+}
+
+/* ---- following and rebuilding ---- */
+
+/* Is the leader of this term known to be primary on a timeline that it claimed? */
+static bool
+leader_is_promoted(const Raft *r)
+{
+	return r->role == RAFT_FOLLOWER && r->leader_id != RAFT_NONE &&
+		   r->leader_id != r->config.node_id && r->peers[r->leader_id].told.promoted &&
+		   r->peers[r->leader_id].term == r->saved.term;
+}
+
+bool
+raft_follow(Raft *r, uint32_t timeline, RaftOutput *out)
+{
+	raft_clear_output(out);
+	if (!r->config.managed || r->saved.promoting != 0 || !leader_is_promoted(r) ||
+		r->peers[r->leader_id].told.claim != timeline)
+		return false;
+	add_timeline(r, timeline, false, out);
+	return true;
+}
+
+static void
+start_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, uint32_t timeline, RaftOutput *out)
+{
+	/*
+	 * Repeated, whichever way: what the first attempt overwrote stays overwritten.  And
+	 * what was lost before stays the floor, for this member confirmed it to somebody.
+	 */
+	if (r->saved.rebuild == RAFT_INTACT && !raft_is_behind(r))
+		r->saved.floor = floor;
+	r->saved.rebuild = how;
+	r->saved.rebuild_source = r->leader_id;
+	r->saved.rebuild_term = r->saved.term;
+	r->saved.distrusted = false;
+	r->saved.system_id = r->peers[r->leader_id].told.system_id;
+	r->saved.promoting = 0;
+	raft_mark_save(r, out);
+	add_timeline(r, timeline, false, out);
+	raft_note(r, out, RAFT_REBUILDS_DATA, r->leader_id, how);
+}
+
+bool
+raft_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, RaftOutput *out)
+{
+	raft_clear_output(out);
+	if (!r->config.managed || how == RAFT_INTACT || !leader_is_promoted(r) || raft_is_gone(r))
+		return false;
+	start_rebuild(r, how, floor, r->peers[r->leader_id].told.claim, out);
+	return true;
+}
+
+bool
+raft_rebuilt(Raft *r, RaftOutput *out)
+{
+	raft_clear_output(out);
+	if (r->saved.rebuild == RAFT_INTACT || !r->data.known ||
+		r->data.system_id != r->saved.system_id || raft_is_older(r->position, r->saved.floor))
+		return false;
+	r->saved.rebuild = RAFT_INTACT;
+	r->saved.rebuild_source = RAFT_NONE;
+	r->saved.rebuild_term = 0;
+	raft_mark_save(r, out);
+	raft_note(r, out, RAFT_REBUILDS_DATA, RAFT_NONE, RAFT_INTACT);
+	return true;
+}
+
+bool
+raft_trust_data(Raft *r, RaftOutput *out)
+{
+	raft_clear_output(out);
+	if (!r->saved.distrusted || r->data.system_id == 0)
+		return false;
+	r->saved.distrusted = false;
+	r->saved.system_id = r->data.system_id;
+	add_timeline(r, (uint32_t) r->data.position.epoch, false, out);
+	raft_mark_save(r, out);
+	return true;
+}
+
+/* A heartbeat of the leader of this term, which is followed. */
+void
+raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
+{
+	if (!r->config.managed || !m->told.managed)
+		return;
+	if (m->told.claimed)
+		store_claim(r, m->told.claim, out);
+	if (m->told.open && r->saved.new_list && r->saved.abstaining == RAFT_VOTING)
+	{
+		r->saved.new_list = false;
+		raft_mark_save(r, out);
+	}
+
+	/*
+	 * The floor of data that are gone: until the leader has ended the connections of
+	 * this member, it counts what they had confirmed.
+	 */
+	if (m->told.forgotten && raft_is_gone(r))
+		start_rebuild(r, RAFT_CLONING, m->position, m->told.claim, out);
+	if (raft_is_behind(r) && m->told.promoted && r->catch_up_term != r->saved.term)
+	{
+		r->catch_up_term = r->saved.term;
+		r->catch_up = m->position;
+	}
+}
+
+/* An acknowledgement of this term was counted. */
+void
+raft_heed_follower(Raft *r, const RaftMessage *m)
+{
+	static const RaftPosition none = {0, 0};
+	RaftPeer				 *peer = &r->peers[m->from];
+
+	if (!r->config.managed)
+		return;
+	if (m->told.claimed)
+		peer->acked_claim = (uint32_t) later_of(peer->acked_claim, m->told.claim);
+	if (!m->told.gone)
+		peer->forgotten = false;
+	if (m->told.gone || m->told.rebuilding)
+		peer->remembered = none;
+	else if (m->told.known && raft_is_older(peer->remembered, m->position))
+		peer->remembered = m->position;
+}
+
+/*
+ * This member stops abstaining: it knows the highest claim of all.  If its record may be
+ * older than its data, a rebuild that was half done may be forgotten with it, so they
+ * cannot be used (rule 22).  Members of a new list elect their first leader with
+ * everybody's vote (rule 24).
+ */
+void
+raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out)
+{
+	uint32_t highest = 0;
+
+	if (!r->config.managed)
+		return;
+	for_each_peer(r, id)
+	{
+		if ((heard >> id & 1) != 0 && r->peers[id].told.claimed)
+			highest = (uint32_t) later_of(highest, r->peers[id].told.claim);
+	}
+	if (highest > r->saved.claim)
+	{
+		r->saved.claim = highest;
+		raft_mark_save(r, out);
+	}
+	if (r->saved.claim == 0)
+		return;
+	if (r->saved.abstaining != RAFT_ABSTAIN_LIST && r->saved.rebuild == RAFT_INTACT)
+		r->saved.distrusted = true;
+	if (r->saved.abstaining == RAFT_ABSTAIN_LIST || r->saved.abstaining == RAFT_ABSTAIN_NEW)
+		r->saved.new_list = r->config.list_size > 1;
+	raft_mark_save(r, out);
+}

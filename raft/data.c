@@ -1,0 +1,114 @@
+/*
+ * raft/data.c
+ *	  What a member's data lets it do, and what it says of them (rules 15, 21, 22, 24).
+ *
+ * A vote says: I hold nothing that you lack.  So a member that does not know what it
+ * holds, or holds less than it may have confirmed to somebody, cannot give one.  A
+ * member that only elects (not managed) has nothing to lose and is always fit.
+ *
+ * The lowest file of the core: it changes nothing and calls no other.
+ */
+#include "internal.h"
+
+#include <assert.h>
+
+/* Has this member never held data, as far as it knows? */
+static bool
+never_held(const Raft *r)
+{
+	return r->has_looked && r->saved.system_id == 0 && r->data.system_id == 0;
+}
+
+/*
+ * Did it lose its data?  Those of another system are not its own; and a member that
+ * comes new to a cluster that has claims may have been one that held some (rule 24).
+ */
+bool
+raft_is_gone(const Raft *r)
+{
+	if (!r->config.managed || r->saved.rebuild != RAFT_INTACT)
+		return false;
+	if (r->saved.distrusted)
+		return true;
+	if (!r->has_looked)
+		return false;
+	if (r->saved.system_id != 0)
+		return r->data.system_id != r->saved.system_id;
+	return r->saved.claim != 0;
+}
+
+/* Does it hold less than it is known to have held (rule 22)? */
+bool
+raft_is_behind(const Raft *r)
+{
+	return r->config.managed && r->saved.rebuild == RAFT_INTACT && r->data.known &&
+		   !raft_is_gone(r) && raft_is_older(r->position, r->saved.floor);
+}
+
+/* What it votes with: nobody whose position is older gets its vote (rule 2). */
+RaftPosition
+raft_voting_position(const Raft *r)
+{
+	if (r->config.managed && r->saved.rebuild != RAFT_INTACT &&
+		raft_is_older(r->position, r->saved.floor))
+		return r->saved.floor;
+	return r->position;
+}
+
+/* Is its position that of all that it holds? */
+static bool
+knows_position(const Raft *r)
+{
+	return r->has_looked && r->data.known && !raft_is_gone(r);
+}
+
+/* Can it give a vote to the candidate, so far as data go? */
+bool
+raft_data_let_vote(const Raft *r, const RaftTold *candidate)
+{
+	if (!r->config.managed)
+		return true;
+	if (candidate->system_id != 0 && r->saved.system_id != 0 &&
+		candidate->system_id != r->saved.system_id)
+		return false;
+	if (r->saved.rebuild != RAFT_INTACT)
+		return true;
+	if (!r->has_looked)
+		return false;
+	if (never_held(r))
+		return (r->saved.claim == 0 && !candidate->claimed) || candidate->needs_all;
+	return knows_position(r) && !raft_is_behind(r);
+}
+
+bool
+raft_data_let_stand(const Raft *r)
+{
+	if (!r->config.managed)
+		return true;
+	return knows_position(r) && r->data.server != RAFT_SERVER_NONE && r->data.system_id != 0 &&
+		   r->saved.rebuild == RAFT_INTACT && !r->data.foreign && !raft_is_behind(r);
+}
+
+/* What goes with a message of that type to that member. */
+void
+raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
+{
+	bool leads = type == RAFT_HEARTBEAT && r->data.promoted && r->saved.claim != 0;
+
+	if (!r->config.managed || type == RAFT_GREETING || type == RAFT_GREETING_CONFIRM ||
+		type == RAFT_TRANSFER)
+		return;
+	told->managed = true;
+	told->known = knows_position(r);
+	told->gone = raft_is_gone(r);
+	told->rebuilding = r->saved.rebuild != RAFT_INTACT;
+	told->claimed = r->saved.claim != 0;
+	told->claim = told->claimed ? r->saved.claim : r->data.newest_timeline;
+	told->server = r->data.server;
+	told->system_id = r->saved.system_id;
+	told->promoted = leads;
+	told->open = leads && r->data.open;
+	told->forgotten = leads && r->peers[to].forgotten;
+	told->needs_all = r->saved.new_list &&
+					  (type == RAFT_VOTE_REQUEST || type == RAFT_PRE_VOTE_REQUEST);
+}

@@ -1,0 +1,756 @@
+/*
+ * test/unit/test_raft_data.c
+ *	  The election knows the data: rules 12, 13, 15, 16, 20 to 22 and 24.
+ *
+ * Members of these worlds are managed.  What a server would do is said by data_is(); the
+ * fixture checks the election's own invariants after every step.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+
+#define SYSTEM UINT64_C(7300000000000000001)
+
+static World		world;
+static World *const w = &world;
+
+static Raft *
+raft(int node)
+{
+	return &w->node[node].member.raft;
+}
+
+static const RaftSaved *
+disk(int node)
+{
+	return &w->node[node].disk;
+}
+
+/* A server in recovery whose WAL is known to its end. */
+static RaftData
+standby(uint32_t timeline, uint64_t lsn)
+{
+	return (RaftData){.server = RAFT_SERVER_RECOVERY, .system_id = SYSTEM, .known = true, .position = {.epoch = timeline, .index = lsn}, .newest_timeline = timeline};
+}
+
+static void
+data_is(int node, RaftData data)
+{
+	member_set_data(&w->node[node].member, &data);
+}
+
+static void
+promoted_on(int node, uint32_t timeline, uint64_t lsn, bool open)
+{
+	RaftData data = standby(timeline, lsn);
+
+	data.server = RAFT_SERVER_PRIMARY;
+	data.promoted = true;
+	data.open = open;
+	data_is(node, data);
+}
+
+/* n members, managed, that have not looked at their data yet. */
+static void
+managed(int n)
+{
+	world_prepare(w, n);
+	w->delay = 200;
+	for (int i = 0; i < n; i++)
+	{
+		w->node[i].config.managed = true;
+		world_new_store(w, i);
+		world_start(w, i);
+	}
+}
+
+static void
+all_standby(uint32_t timeline, uint64_t lsn)
+{
+	for (int i = 0; i < w->n; i++)
+		data_is(i, standby(timeline, lsn));
+}
+
+/* Node 0 leads, and every peer has acknowledged in its term. */
+static void
+lead(int n)
+{
+	managed(n);
+	all_standby(1, 100);
+	world_elect(w, 0);
+	world_run(w, MS(200));
+	assert_int_equal(world_leader(w), 0);
+}
+
+/* Node 0 has claimed timeline 2, and a majority knows. */
+static void
+lead_with_claim(int n)
+{
+	lead(n);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	assert_int_equal(raft_claimed(raft(0)), n == 1 ? 2 : 0);
+	world_run(w, MS(100));
+	assert_int_equal(raft_claimed(raft(0)), 2);
+}
+
+/* And is promoted on it, with everybody else following. */
+static void
+lead_promoted(int n)
+{
+	lead_with_claim(n);
+	assert_int_equal(member_promote(&w->node[0].member), 2);
+	member_promoted(&w->node[0].member);
+	promoted_on(0, 2, 110, true);
+	world_run(w, MS(100));
+	for (int i = 1; i < n; i++)
+	{
+		assert_true(member_follow(&w->node[i].member, 2));
+		data_is(i, standby(2, 110));
+	}
+	world_run(w, MS(100));
+}
+
+/* Does the member grant a vote to the candidate, who holds that? */
+static bool
+votes(int voter, int candidate, RaftPosition position, const RaftTold *told)
+{
+	RaftMessage request = world_vote_request(w, candidate, voter, disk(voter)->term + 1);
+	bool		granted;
+
+	request.position = position;
+	request.told = *told;
+	world_advance(w, MS(1000)); /* no promise holds any more */
+	world_drop_all(w);
+	world_forget(w);
+	world_inject(w, &request);
+	assert_non_null(world_sent(w, voter, RAFT_VOTE_ANSWER, candidate));
+	granted = world_sent(w, voter, RAFT_VOTE_ANSWER, candidate)->granted;
+	world_drop_all(w);
+	return granted;
+}
+
+static RaftTold
+candidate_with(uint32_t claim)
+{
+	return (RaftTold){.managed = true, .known = true, .claimed = claim != 0, .claim = claim, .server = RAFT_SERVER_RECOVERY, .system_id = SYSTEM};
+}
+
+static bool
+votes_for(int voter, int candidate, uint32_t timeline, uint64_t lsn, uint32_t claim)
+{
+	RaftTold told = candidate_with(claim);
+
+	return votes(voter, candidate, (RaftPosition){timeline, lsn}, &told);
+}
+
+/* ---- rule 12 ---- */
+
+static void
+rule_12_first_claim_needs_everyone(void **state)
+{
+	RaftData primary = standby(1, 100);
+
+	(void) state;
+	lead(3);
+	primary.server = RAFT_SERVER_PRIMARY;
+	data_is(2, primary);
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
+
+	data_is(2, standby(1, 101));
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_BEHIND);
+
+	data_is(2, (RaftData){.server = RAFT_SERVER_RECOVERY, .system_id = SYSTEM});
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
+
+	data_is(2, standby(1, 99));
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+}
+
+static void
+rule_12_first_claim_hears_the_dead_only_by_the_operator(void **state)
+{
+	(void) state;
+	managed(3);
+	all_standby(1, 100);
+	world_crash(w, 2);
+	world_deliver_all(w);
+	world_set_timer(w, 0, 0);
+	assert_true(world_run_until(w, world_is_stable, MS(5000)));
+	assert_int_equal(world_leader(w), 0);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
+	assert_true(world_admit(w, 0));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+}
+
+static void
+rule_12_first_claim_does_without_members_that_never_held_data(void **state)
+{
+	(void) state;
+	managed(3);
+	data_is(0, standby(1, 100));
+	data_is(1, (RaftData){0});
+	data_is(2, (RaftData){0});
+	world_elect(w, 0);
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	assert_true(disk(0)->system_id == SYSTEM && disk(1)->system_id == 0);
+}
+
+static void
+rule_12_first_claim_not_beside_another_system(void **state)
+{
+	RaftData other = standby(1, 50);
+
+	(void) state;
+	managed(3);
+	other.system_id = SYSTEM + 1;
+	data_is(0, standby(1, 100));
+	data_is(1, standby(1, 100));
+	data_is(2, other);
+	world_elect(w, 0);
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
+}
+
+/* Durable on both sides before anybody counts it. */
+static void
+rule_12_claim_is_stored_before_it_counts(void **state)
+{
+	(void) state;
+	lead(3);
+	world_drop_all(w);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	assert_int_equal(disk(0)->claim, 2);
+	assert_int_equal(disk(1)->claim, 0);
+	assert_int_equal(raft_claimed(raft(0)), 0);
+	world_tick_at_deadline(w, 0);
+	assert_true(world_deliver(w, 0, 1));
+	assert_int_equal(disk(1)->claim, 2);
+	assert_int_equal(raft_claimed(raft(0)), 0);
+	assert_true(world_deliver(w, 1, 0));
+	assert_int_equal(raft_claimed(raft(0)), 2);
+	world_restart(w, 1);
+	assert_int_equal(disk(1)->claim, 2);
+}
+
+/* An acknowledgement of a round before the claim does not count. */
+static void
+rule_12_only_what_was_stored_counts(void **state)
+{
+	(void) state;
+	lead(3);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	for (int i = 1; i < 3; i++)
+	{
+		RaftMessage heartbeat = world_heartbeat(w, 0, i, disk(0)->term, raft(0)->heartbeat_round);
+		RaftMessage answer = world_answer(w, &heartbeat, true);
+
+		answer.told = candidate_with(0);
+		world_inject(w, &answer);
+	}
+	assert_int_equal(raft_claimed(raft(0)), 0);
+}
+
+static void
+rule_12_claim_is_above_the_votes_that_elected(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	/* Node 1 stores a claim of which node 2, the next leader, has heard nothing. */
+	world_cut_both(w, 0, 2);
+	assert_true(disk(2)->claim == 2);
+	member_resign(&w->node[0].member);
+	world_drop_all(w);
+	world_crash(w, 0);
+	{
+		RaftMessage heartbeat = world_heartbeat(w, 0, 1, disk(1)->term, 1000);
+
+		heartbeat.boot = disk(0)->boot;
+		heartbeat.told = candidate_with(7);
+		world_inject(w, &heartbeat);
+	}
+	world_drop_all(w);
+	assert_int_equal(disk(1)->claim, 7);
+	world_run(w, MS(300));
+	world_set_timer(w, 2, 0);
+	assert_true(world_run_until(w, world_is_stable, MS(5000)));
+	if (world_leader(w) == 2)
+		assert_int_equal(raft(2)->elected_claim, 7);
+	assert_int_equal(member_claim(&w->node[world_leader(w)].member), RAFT_CLAIM_MADE);
+	assert_int_equal(raft(world_leader(w))->claim, 8);
+}
+
+static void
+rule_12_claim_is_above_all_that_is_known(void **state)
+{
+	RaftData data = standby(3, 100);
+
+	(void) state;
+	lead(3);
+	data.newest_timeline = 9;
+	data_is(0, data);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	assert_int_equal(raft(0)->claim, 10);
+	data.newest_timeline = RAFT_MAX_TIMELINE;
+	data_is(0, data);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_EXHAUSTED);
+}
+
+static void
+rule_12_claim_of_an_older_term_is_dropped(void **state)
+{
+	RaftMessage late;
+
+	(void) state;
+	lead_with_claim(3);
+	late = world_heartbeat(w, 0, 1, disk(1)->term - 1, 1000);
+	late.told = candidate_with(9);
+	world_inject(w, &late);
+	assert_int_equal(disk(1)->claim, 2);
+}
+
+/* ---- rule 13 ---- */
+
+static void
+rule_13_promotion_uses_the_claim_up(void **state)
+{
+	(void) state;
+	lead_with_claim(3);
+	assert_int_equal(member_promote(&w->node[0].member), 2);
+	assert_int_equal(disk(0)->promoting, 2);
+	assert_int_equal(raft_claimed(raft(0)), 0);
+	assert_int_equal(member_promote(&w->node[0].member), 0);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_PROMOTING);
+	member_promoted(&w->node[0].member);
+	assert_int_equal(disk(0)->promoting, 0);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	assert_int_equal(raft(0)->claim, 3);
+}
+
+static void
+rule_13_promotion_needs_the_lease(void **state)
+{
+	(void) state;
+	lead_with_claim(3);
+	world_advance(w, MS(199)); /* the lease is over, and the leader does not know yet */
+	assert_false(world_has_lease(w, 0));
+	assert_int_equal(world_leader(w), 0);
+	assert_int_equal(member_promote(&w->node[0].member), 0);
+}
+
+static void
+rule_13_promotion_under_way_outlives_the_process(void **state)
+{
+	(void) state;
+	lead_with_claim(3);
+	assert_int_equal(member_promote(&w->node[0].member), 2);
+	world_restart(w, 0);
+	assert_int_equal(raft(0)->saved.promoting, 2);
+	assert_true(disk(0)->n_timelines > 0);
+	assert_int_equal(disk(0)->timelines[disk(0)->n_timelines - 1].id, 2);
+	assert_true(disk(0)->timelines[disk(0)->n_timelines - 1].created);
+}
+
+static void
+rule_13_claim_of_a_lost_leadership_is_void(void **state)
+{
+	(void) state;
+	lead_with_claim(3);
+	member_resign(&w->node[0].member);
+	assert_int_equal(raft_claimed(raft(0)), 0);
+	assert_int_equal(member_promote(&w->node[0].member), 0);
+	assert_true(world_run_until(w, world_is_stable, MS(5000)));
+	assert_int_equal(raft_claimed(raft(world_leader(w))), 0);
+}
+
+/* ---- rule 15 ---- */
+
+static void
+rule_15_unknown_position_acknowledges_only(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	world_restart(w, 2);
+	world_run(w, MS(500));
+	assert_int_equal(world_leader(w), 0);
+	assert_true(raft(0)->peers[2].acked_at + MS(200) > w->now);
+	assert_false(raft(0)->peers[2].told.known || raft(0)->peers[2].may_lead);
+	assert_false(votes_for(2, 1, 5, 900, 5));
+	assert_int_equal(raft(2)->role, RAFT_FOLLOWER);
+	data_is(2, standby(2, 110));
+	assert_true(votes_for(2, 1, 5, 900, 5));
+}
+
+static void
+rule_15_unknown_position_does_not_stand(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	world_restart(w, 2);
+	world_isolate(w, 2);
+	world_run(w, MS(3000));
+	assert_int_equal(raft(2)->role, RAFT_FOLLOWER);
+	data_is(2, standby(2, 110));
+	world_run(w, MS(3000));
+	assert_int_equal(raft(2)->role, RAFT_PRE_CANDIDATE);
+}
+
+static void
+rule_15_no_vote_for_another_system(void **state)
+{
+	RaftTold told = candidate_with(2);
+
+	(void) state;
+	lead_promoted(3);
+	told.system_id = SYSTEM + 1;
+	assert_false(votes(1, 2, (RaftPosition){9, 900}, &told));
+	told.system_id = SYSTEM;
+	assert_true(votes(1, 2, (RaftPosition){9, 900}, &told));
+}
+
+static void
+rule_15_data_of_another_system_are_gone(void **state)
+{
+	RaftData other = standby(1, 5000);
+
+	(void) state;
+	lead_promoted(3);
+	other.system_id = SYSTEM + 1;
+	data_is(2, other);
+	assert_true(raft_is_gone(raft(2)));
+	assert_false(votes_for(2, 1, 5, 9000, 5));
+	assert_true(disk(2)->system_id == SYSTEM);
+}
+
+static void
+rule_15_never_held_votes_while_nothing_is_claimed(void **state)
+{
+	(void) state;
+	managed(3);
+	for (int i = 0; i < 3; i++)
+		data_is(i, (RaftData){0});
+	world_deliver_all(w);
+	world_greet_all(w);
+	assert_false(votes_for(1, 0, 2, 100, 2));
+	assert_true(votes_for(1, 0, 1, 100, 0));
+	assert_int_equal(raft(1)->role, RAFT_FOLLOWER);
+}
+
+static void
+rule_15_foreign_wal_does_not_stand(void **state)
+{
+	RaftData data = standby(2, 110);
+
+	(void) state;
+	lead_promoted(3);
+	data.foreign = true;
+	data_is(2, data);
+	world_isolate(w, 2);
+	world_run(w, MS(3000));
+	assert_int_equal(raft(2)->role, RAFT_FOLLOWER);
+	world_heal(w);
+	world_run(w, MS(1000));
+	assert_true(votes_for(2, 1, 2, 110, 2));
+	assert_false(votes_for(2, 1, 2, 109, 2));
+}
+
+/* ---- rule 16 ---- */
+
+static void
+rule_16_bounds_are_this_leaderships(void **state)
+{
+	(void) state;
+	lead(3);
+	for (int i = 0; i < 3; i++)
+		assert_true(raft_peer_bound(raft(0), i) > w->now);
+	assert_true(raft_peer_bound(raft(0), 1) < w->now + MS(200));
+	assert_true(raft_peer_bound(raft(1), 0) == 0);
+	assert_true(raft_peer_bound(raft(0), 40) == 0);
+	member_resign(&w->node[0].member);
+	assert_true(raft_peer_bound(raft(0), 1) == 0);
+}
+
+/* ---- rules 20 and 21 ---- */
+
+static void
+rule_20_follows_only_what_the_leader_claimed(void **state)
+{
+	(void) state;
+	lead_with_claim(3);
+	assert_false(member_follow(&w->node[1].member, 2)); /* not promoted yet */
+	assert_int_equal(member_promote(&w->node[0].member), 2);
+	member_promoted(&w->node[0].member);
+	promoted_on(0, 2, 100, false);
+	world_run(w, MS(100));
+	assert_false(member_follow(&w->node[1].member, 3));
+	assert_true(member_follow(&w->node[1].member, 2));
+	assert_int_equal(disk(1)->timelines[disk(1)->n_timelines - 1].id, 2);
+	assert_false(disk(1)->timelines[disk(1)->n_timelines - 1].created);
+	assert_false(member_follow(&w->node[0].member, 2));
+}
+
+static void
+rule_21_votes_with_the_floor_while_rebuilding(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	assert_true(member_rebuild(&w->node[2].member, RAFT_REWINDING, (RaftPosition){2, 105}));
+	assert_int_equal(disk(2)->rebuild, RAFT_REWINDING);
+	assert_int_equal(disk(2)->rebuild_source, 0);
+	world_restart(w, 2);
+	data_is(2, (RaftData){0});
+	assert_int_equal(disk(2)->rebuild, RAFT_REWINDING);
+	world_run(w, MS(500));
+	assert_false(raft(0)->peers[2].may_lead);
+	assert_false(votes_for(2, 1, 2, 104, 2));
+	assert_true(votes_for(2, 1, 2, 105, 2));
+
+	/* A second attempt keeps the floor; it is over when the copy has reached it. */
+	world_run(w, MS(2000));
+	if (world_leader(w) == 0)
+		assert_true(member_rebuild(&w->node[2].member, RAFT_CLONING, (RaftPosition){2, 3}));
+	data_is(2, standby(2, 104));
+	assert_false(member_rebuilt(&w->node[2].member));
+	data_is(2, standby(2, 105));
+	assert_true(member_rebuilt(&w->node[2].member));
+	assert_int_equal(disk(2)->rebuild, RAFT_INTACT);
+	assert_false(member_rebuilt(&w->node[2].member));
+}
+
+static void
+rule_21_rebuilds_only_from_a_promoted_leader_of_its_term(void **state)
+{
+	(void) state;
+	lead_with_claim(3);
+	assert_false(member_rebuild(&w->node[2].member, RAFT_CLONING, (RaftPosition){1, 50}));
+	assert_false(member_rebuild(&w->node[0].member, RAFT_CLONING, (RaftPosition){1, 50}));
+	assert_int_equal(disk(2)->rebuild, RAFT_INTACT);
+}
+
+static void
+rule_21_gone_data_need_a_floor_of_the_leader(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	world_restart(w, 2);
+	world_greet_all(w);
+	data_is(2, (RaftData){0});
+	assert_true(raft_is_gone(raft(2)));
+	assert_false(votes_for(2, 1, 5, 900, 5));
+	assert_false(member_rebuild(&w->node[2].member, RAFT_CLONING, (RaftPosition){1, 1}));
+	assert_true(world_run_until(w, world_is_stable, MS(5000)));
+	world_run(w, MS(500));
+
+	/* Only when the leader has forgotten what it confirmed. */
+	assert_int_equal(disk(2)->rebuild, RAFT_INTACT);
+	assert_false(raft_forgot(raft(0), 1));
+	if (world_leader(w) != 0)
+		return;
+	assert_true(raft_forgot(raft(0), 2));
+	promoted_on(0, 2, 150, true);
+	world_run(w, MS(200));
+	assert_int_equal(disk(2)->rebuild, RAFT_CLONING);
+	assert_true(disk(2)->floor.epoch == 2 && disk(2)->floor.index == 150);
+	assert_false(votes_for(2, 1, 2, 149, 2));
+	assert_true(votes_for(2, 1, 2, 150, 2));
+}
+
+/* ---- rule 22 ---- */
+
+static void
+rule_22_below_its_floor_it_does_not_vote(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	assert_true(disk(2)->floor.epoch != 0);
+	member_remember_held(&w->node[2].member, (RaftPosition){2, 110});
+	world_restart(w, 2);
+	world_greet_all(w);
+	data_is(2, standby(2, 90));
+	assert_true(raft_is_behind(raft(2)));
+	assert_false(votes_for(2, 1, 2, 500, 2));
+}
+
+static void
+rule_22_peers_remember_what_it_held(void **state)
+{
+	RaftSaved old;
+
+	(void) state;
+	lead_promoted(3);
+	old = w->node[2].disk;
+	old.floor = (RaftPosition){1, 1};
+	world_crash(w, 2);
+	w->node[2].disk.floor = old.floor;
+	world_start(w, 2);
+	data_is(2, standby(2, 109));
+	assert_false(raft_is_behind(raft(2)));
+	world_run(w, MS(500));
+	assert_true(raft_is_behind(raft(2)) || disk(2)->floor.index == 109);
+	assert_true(disk(2)->floor.epoch == 2);
+}
+
+static void
+rule_22_votes_again_when_it_has_caught_up(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	member_remember_held(&w->node[2].member, (RaftPosition){2, 200});
+	world_restart(w, 2);
+	data_is(2, standby(2, 90));
+	world_run(w, MS(500));
+	assert_true(raft_is_behind(raft(2)));
+	data_is(2, standby(2, 109)); /* the leader had 110 */
+	assert_true(raft_is_behind(raft(2)));
+	data_is(2, standby(2, 110));
+	assert_false(raft_is_behind(raft(2)));
+	assert_true(disk(2)->floor.index == 110);
+}
+
+/* What was lost stays the floor of a rebuild: it confirmed it, and its source may die. */
+static void
+rule_22_what_was_lost_stays_the_floor(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	member_remember_held(&w->node[2].member, (RaftPosition){2, 110});
+	data_is(2, standby(2, 90));
+	assert_true(member_rebuild(&w->node[2].member, RAFT_CLONING, (RaftPosition){2, 90}));
+	assert_false(votes_for(2, 1, 2, 109, 2));
+	assert_true(votes_for(2, 1, 2, 110, 2));
+}
+
+static void
+rule_22_lost_state_file_distrusts_the_data(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	world_crash(w, 2);
+	world_wipe(w, 2);
+	world_start(w, 2);
+	data_is(2, standby(2, 110));
+	world_run(w, MS(5000));
+	assert_int_equal(disk(2)->abstaining, RAFT_VOTING);
+	assert_int_equal(disk(2)->claim, 2);
+	assert_true(disk(2)->distrusted && raft_is_gone(raft(2)));
+	assert_false(votes_for(2, 1, 2, 500, 2));
+	assert_true(member_trust_data(&w->node[2].member));
+	assert_true(votes_for(2, 1, 2, 500, 2));
+}
+
+/* ---- rule 24 ---- */
+
+static void
+rule_24_new_list_elects_with_every_vote(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	for (int i = 0; i < 3; i++)
+		world_crash(w, i);
+	for (int i = 0; i < 3; i++)
+	{
+		w->node[i].disk.new_list = true;
+		if (i != 1)
+		{
+			world_start(w, i);
+			data_is(i, standby(2, 110));
+		}
+	}
+	world_run(w, MS(3000));
+	assert_int_equal(world_leader(w), -1);
+	world_start(w, 1);
+	data_is(1, standby(2, 110));
+	assert_true(world_run_until(w, world_is_stable, MS(5000)));
+	promoted_on(world_leader(w), 2, 110, true);
+	world_run(w, MS(500));
+	for (int i = 0; i < 3; i++)
+		assert_false(disk(i)->new_list);
+}
+
+static void
+rule_24_appended_member_is_gone_once_there_are_claims(void **state)
+{
+	RaftTold told = candidate_with(2);
+
+	(void) state;
+	lead_promoted(3);
+	world_crash(w, 2);
+	world_wipe(w, 2);
+	world_start(w, 2);
+	data_is(2, (RaftData){0});
+	world_run(w, MS(5000));
+	assert_int_equal(disk(2)->abstaining, RAFT_VOTING);
+	assert_true(raft_is_gone(raft(2)));
+	assert_false(votes(2, 1, (RaftPosition){2, 110}, &told));
+	told.needs_all = true;
+	assert_true(votes(2, 1, (RaftPosition){2, 110}, &told));
+}
+
+/* ---- not managed ---- */
+
+static void
+not_managed_says_nothing_of_data(void **state)
+{
+	(void) state;
+	world_init(w, 3);
+	world_elect(w, 0);
+	world_forget(w);
+	world_tick_at_deadline(w, 0);
+	assert_non_null(world_sent(w, 0, RAFT_HEARTBEAT, 1));
+	assert_false(world_sent(w, 0, RAFT_HEARTBEAT, 1)->told.managed);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NOT_MANAGED);
+	assert_int_equal(member_promote(&w->node[0].member), 0);
+	assert_false(member_follow(&w->node[1].member, 1));
+	assert_false(member_rebuild(&w->node[1].member, RAFT_CLONING, (RaftPosition){1, 1}));
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rule_12_first_claim_needs_everyone),
+		cmocka_unit_test(rule_12_first_claim_hears_the_dead_only_by_the_operator),
+		cmocka_unit_test(rule_12_first_claim_does_without_members_that_never_held_data),
+		cmocka_unit_test(rule_12_first_claim_not_beside_another_system),
+		cmocka_unit_test(rule_12_claim_is_stored_before_it_counts),
+		cmocka_unit_test(rule_12_only_what_was_stored_counts),
+		cmocka_unit_test(rule_12_claim_is_above_the_votes_that_elected),
+		cmocka_unit_test(rule_12_claim_is_above_all_that_is_known),
+		cmocka_unit_test(rule_12_claim_of_an_older_term_is_dropped),
+		cmocka_unit_test(rule_13_promotion_uses_the_claim_up),
+		cmocka_unit_test(rule_13_promotion_needs_the_lease),
+		cmocka_unit_test(rule_13_promotion_under_way_outlives_the_process),
+		cmocka_unit_test(rule_13_claim_of_a_lost_leadership_is_void),
+		cmocka_unit_test(rule_15_unknown_position_acknowledges_only),
+		cmocka_unit_test(rule_15_unknown_position_does_not_stand),
+		cmocka_unit_test(rule_15_no_vote_for_another_system),
+		cmocka_unit_test(rule_15_data_of_another_system_are_gone),
+		cmocka_unit_test(rule_15_never_held_votes_while_nothing_is_claimed),
+		cmocka_unit_test(rule_15_foreign_wal_does_not_stand),
+		cmocka_unit_test(rule_16_bounds_are_this_leaderships),
+		cmocka_unit_test(rule_20_follows_only_what_the_leader_claimed),
+		cmocka_unit_test(rule_21_votes_with_the_floor_while_rebuilding),
+		cmocka_unit_test(rule_21_rebuilds_only_from_a_promoted_leader_of_its_term),
+		cmocka_unit_test(rule_21_gone_data_need_a_floor_of_the_leader),
+		cmocka_unit_test(rule_22_below_its_floor_it_does_not_vote),
+		cmocka_unit_test(rule_22_peers_remember_what_it_held),
+		cmocka_unit_test(rule_22_votes_again_when_it_has_caught_up),
+		cmocka_unit_test(rule_22_what_was_lost_stays_the_floor),
+		cmocka_unit_test(rule_22_lost_state_file_distrusts_the_data),
+		cmocka_unit_test(rule_24_new_list_elects_with_every_vote),
+		cmocka_unit_test(rule_24_appended_member_is_gone_once_there_are_claims),
+		cmocka_unit_test(not_managed_says_nothing_of_data),
+	};
+
+	return cmocka_run_group_tests_name("raft_data", tests, NULL, NULL);
+}
