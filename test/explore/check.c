@@ -108,3 +108,13 @@ world_check_leases(const World *w)
 	}
 	return invariants_leases(leases, world_limits.nodes, 0);
 }
+
+/* D3: a timeline is created by one promotion for ever. */
+bool
+world_check_promotion(World *w, int i, uint32_t timeline)
+{
+	if (w->promoted >> timeline & 1)
+		return invariants_fail("D3: node %d may create timeline %d, which was created before", i, (int) timeline);
+	w->promoted |= (uint8_t) (1U << timeline);
+	return true;
+}

@@ -254,7 +254,8 @@ explore_state(const World *w, uint32_t entry, Report *report)
 	}
 	for (int i = 0; go_on && i < world_limits.nodes; i++)
 	{
-		static const WorldStepKind kinds[] = {STEP_TICK, STEP_TIME_OUT, STEP_RESTART, STEP_START, STEP_WIPE};
+		static const WorldStepKind kinds[] = {STEP_TICK, STEP_TIME_OUT, STEP_RESTART, STEP_START, STEP_WIPE,
+											  STEP_CLAIM, STEP_PROMOTE};
 
 		for (size_t k = 0; go_on && k < sizeof(kinds) / sizeof(kinds[0]); k++)
 			go_on = try_step(w, entry, (WorldStep){.kind = kinds[k], .node = i}, report);
@@ -326,6 +327,9 @@ print_happened(void)
 		   world_happened[RAFT_VOTE_WON], world_happened[RAFT_NOT_ELECTED],
 		   world_happened[RAFT_VOTE_GIVEN], world_happened[RAFT_TIMED_OUT],
 		   world_happened[RAFT_QUORUM_LOST], world_happened[RAFT_SECOND_LEADER]);
+	if (world_limits.claims > 0)
+		printf("#   claims: %" PRIu64 ", promotions: %" PRIu64 "\n", world_happened[RAFT_CLAIMED],
+			   world_happened[RAFT_PROMOTES]);
 	printf("#   steps: %" PRIu64 " deliveries, %" PRIu64 " of a copy, %" PRIu64 " restarts, %" PRIu64
 		   " starts after a crash in a save, %" PRIu64 " transfers, %" PRIu64 " state files lost\n",
 		   world_steps[STEP_DELIVER], world_steps[STEP_DUPLICATE], world_steps[STEP_RESTART],
@@ -342,9 +346,9 @@ print_report(int number, const Setup *setup, const Report *report, uint64_t floo
 		   report->violation || quiet ? "not " : "", number, l->nodes, setup->start, seen_states(),
 		   report->depth, report->stopped == NULL && !report->violation ? ", that is all of them" : "");
 	printf("#   limits: terms to %d, %d datagrams on their way, %d copies, %d crashes, %d transfers,"
-		   " %d state files lost, promises of %d units, positions %s\n",
+		   " %d state files lost, promises of %d units, positions %s, claims to %d\n",
 		   l->terms, l->flight, l->duplicates, l->crashes, l->transfers, l->wipes, l->units,
-		   l->different_positions ? "different" : "the same");
+		   l->different_positions ? "different" : "the same", l->claims);
 	printf("#   %" PRIu64 " steps taken, %" PRIu64 " states seen, %" PRIu64 " explored, %" PRIu64
 		   " on the frontier, %" PRIu64 " steps over the limit of terms; %.1f s, %.0f steps/s%s%s\n",
 		   report->steps, seen_states(), report->explored, seen_queued(), report->over, report->seconds,
@@ -370,12 +374,13 @@ print_coverage(int number)
 {
 	bool all = happened[RAFT_VOTE_WON] > 0 && happened[RAFT_NOT_ELECTED] > 0 &&
 			   happened[RAFT_QUORUM_LOST] > 0 && happened[RAFT_HANDED_OVER] > 0 &&
-			   happened[RAFT_STANDS_ABOVE] > 0 && happened[RAFT_STOPPED_ABSTAINING] > 0;
+			   happened[RAFT_STANDS_ABOVE] > 0 && happened[RAFT_STOPPED_ABSTAINING] > 0 &&
+			   happened[RAFT_CLAIMED] > 0 && happened[RAFT_PROMOTES] > 0;
 
 	for (int k = 0; k < STEP_KINDS; k++)
 		all = all && (steps_taken[k] > 0 || k == STEP_WIPE);
 	printf("%sok %d - elections were won and lost, quorums lost, leaderships handed over, members"
-		   " ahead, members back from abstaining, and every kind of step was taken\n",
+		   " ahead, members back from abstaining, timelines claimed, servers promoted, and every kind of step was taken\n",
 		   all ? "" : "not ", number);
 	printf("#   %" PRIu64 " won, %" PRIu64 " lost, %" PRIu64 " quorums lost, %" PRIu64
 		   " handed over, %" PRIu64 " members ahead, %" PRIu64 " back from abstaining\n",
@@ -393,17 +398,19 @@ static const struct
 	WorldLimits limits;
 	double		share;
 } configurations[] = {
-	/* nodes, terms, flight, duplicates, crashes, transfers, wipes, units, positions */
-	{"fresh", {2, 3, 3, 1, 1, 0, 0, 2, false, false}, 0.10},
-	{"leader", {2, 3, 3, 1, 1, 1, 0, 2, false, false}, 0.08},
-	{"fresh", {3, 2, 3, 0, 1, 0, 0, 2, true, false}, 0.18},
-	{"leader", {3, 3, 2, 0, 1, 1, 0, 2, false, false}, 0.16},
-	{"again", {3, 3, 2, 0, 0, 0, 0, 2, false, false}, 0.08},
-	{"ahead", {3, 3, 2, 0, 0, 0, 0, 2, false, false}, 0.10},
-	{"wiped", {3, 3, 2, 0, 0, 0, 0, 2, false, false}, 0.10},
-	{"voted", {3, 2, 2, 0, 0, 0, 0, 2, false, false}, 0.08},
-	{"waited", {3, 2, 2, 0, 0, 0, 0, 2, false, false}, 0.06},
-	{"minority", {3, 3, 2, 0, 0, 0, 0, 2, false, false}, 0.06},
+	/* nodes, terms, flight, duplicates, crashes, transfers, wipes, units, claims, positions */
+	{"fresh", {2, 3, 3, 1, 1, 0, 0, 2, 0, false, false}, 0.08},
+	{"leader", {2, 3, 3, 1, 1, 1, 0, 2, 0, false, false}, 0.08},
+	{"fresh", {3, 2, 3, 0, 1, 0, 0, 2, 0, true, false}, 0.15},
+	{"leader", {3, 3, 2, 0, 1, 1, 0, 2, 0, false, false}, 0.13},
+	{"again", {3, 3, 2, 0, 0, 0, 0, 2, 0, false, false}, 0.08},
+	{"ahead", {3, 3, 2, 0, 0, 0, 0, 2, 0, false, false}, 0.10},
+	{"wiped", {3, 3, 2, 0, 0, 0, 0, 2, 0, false, false}, 0.10},
+	{"voted", {3, 2, 2, 0, 0, 0, 0, 2, 0, false, false}, 0.08},
+	{"waited", {3, 2, 2, 0, 0, 0, 0, 2, 0, false, false}, 0.06},
+	{"minority", {3, 3, 2, 0, 0, 0, 0, 2, 0, false, false}, 0.04},
+	{"leader", {3, 2, 2, 0, 1, 0, 0, 2, 3, false, false}, 0.14},
+	{"promoted", {3, 2, 2, 0, 1, 0, 0, 2, 4, false, false}, 0.10},
 };
 
 #define N_CONFIGURATIONS ((int) (sizeof(configurations) / sizeof(configurations[0])))
@@ -420,8 +427,8 @@ static const char help[] =
 	"    shown by a shortest path.  Prints TAP.\n\n"
 	"OPTIONS\n"
 	"    --nodes 2|3        members (3)\n"
-	"    --start NAME       fresh, leader, again, ahead, wiped, voted, waited or\n"
-	"                       minority, see starts.c (fresh)\n"
+	"    --start NAME       fresh, leader, again, ahead, promoted, wiped, voted,\n"
+	"                       waited or minority, see starts.c (fresh)\n"
 	"    --depth N          at most so many steps (0: no limit)\n"
 	"    --seconds S        stop after so long (60)\n"
 	"    --memory MB        at most so much (1536)\n"
@@ -432,6 +439,7 @@ static const char help[] =
 	"    --transfers N      transfers on a path (1)\n"
 	"    --wipes N          state files lost on a path (0)\n"
 	"    --units N          a promise lasts N units of time, 2 to 8 (2)\n"
+	"    --claims N         highest timeline that is claimed, 2 to 7; 0: members only elect (0)\n"
 	"    --positions WHICH  same or different (same)\n"
 	"    --exact 1          keep also what the code cannot read any more (0)\n"
 	"    --help             this text\n\n"
@@ -485,6 +493,7 @@ enum
 	TRANSFERS,
 	WIPES,
 	UNITS,
+	CLAIMS,
 	EXACT,
 	N_OPTIONS
 };
@@ -501,6 +510,7 @@ static Option options[N_OPTIONS] = {
 	{"--transfers", 0, 100, 1, false},
 	{"--wipes", 0, 100, 0, false},
 	{"--units", 2, 8, 2, false},
+	{"--claims", 0, 7, 0, false},
 	{"--exact", 0, 1, 0, false},
 };
 
@@ -557,6 +567,7 @@ apply_options(WorldLimits *l, bool all)
 		{TRANSFERS, &l->transfers},
 		{WIPES, &l->wipes},
 		{UNITS, &l->units},
+		{CLAIMS, &l->claims},
 	};
 
 	for (size_t k = 0; k < sizeof(map) / sizeof(map[0]); k++)
@@ -589,6 +600,8 @@ main(int argc, char **argv)
 	one = start_option != NULL || options[NODES].given;
 	if (start_option != NULL && options[NODES].value < 3 && world_start_needs_three(start_option))
 		called_wrongly("this start needs three nodes", start_option);
+	if (start_option != NULL && strcmp(start_option, "promoted") == 0 && options[CLAIMS].value == 0)
+		called_wrongly("this start needs --claims", start_option);
 	if (!seen_prepare((size_t) options[MEMORY].value << 20))
 	{
 		fprintf(stderr, "explore: there is not so much memory: %d MB\n", options[MEMORY].value);

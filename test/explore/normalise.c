@@ -307,6 +307,7 @@ forget_roles(WorldNode *n)
 	{
 		n->heartbeat_at = n->heartbeat_round = 0;
 		memset(n->sent_at, 0, sizeof(n->sent_at));
+		n->claim = n->elected_claim = 0;
 	}
 	if (!counts)
 		n->asked_promise = n->own_bound_until = 0;
@@ -317,9 +318,11 @@ forget_roles(WorldNode *n)
 		WorldPeer *peer = &n->peers[j];
 
 		if (!leads)
-			peer->acked_round = peer->acked_at = 0;
+			peer->acked_round = peer->acked_at = peer->acked_claim = 0;
 		else
 			peer->ask_at = 0;
+		if (leads || !counts)
+			peer->voted_claim = 0;
 		if (!counts)
 			peer->bound_until = 0;
 		if (n->role == RAFT_FOLLOWER)

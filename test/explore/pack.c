@@ -4,7 +4,8 @@
  *
  * What is not packed is a constant of this world (configuration, member list,
  * positions, version of the datagrams) or statistics that no decision reads
- * (counters, times of events).  What does not fit a packed field ends the program:
+ * (counters, times of events), and what is read only of data that change: of these all
+ * have the same.  What does not fit a packed field ends the program:
  * nothing is cut off in silence.
  */
 #include <stdlib.h>
@@ -15,16 +16,17 @@
 #define MS			UINT64_C(1000)
 #define LIST_DIGEST UINT64_C(5)
 #define POINT_NEVER 255
+#define SYSTEM_ID	UINT64_C(7)
 
 /*
  * A field more in one of these is a field more to pack, or to leave out for a
  * reason: look at every function of this file before changing the numbers.
  */
 #if UINTPTR_MAX > UINT32_MAX
-_Static_assert(sizeof(RaftSaved) == 56, "pack.c does not know all of RaftSaved");
-_Static_assert(sizeof(RaftPeer) == 248, "pack.c does not know all of RaftPeer");
-_Static_assert(sizeof(RaftMessage) == 176, "pack.c does not know all of RaftMessage");
-_Static_assert(offsetof(Raft, peers) == 3440, "pack.c does not know all of Raft");
+_Static_assert(sizeof(RaftSaved) == 248, "pack.c does not know all of RaftSaved");
+_Static_assert(sizeof(RaftPeer) == 320, "pack.c does not know all of RaftPeer");
+_Static_assert(sizeof(RaftMessage) == 208, "pack.c does not know all of RaftMessage");
+_Static_assert(offsetof(Raft, peers) == 3720, "pack.c does not know all of Raft");
 #endif
 
 WorldLimits world_limits;
@@ -131,6 +133,7 @@ world_prepare(void)
 		c->list_digest = LIST_DIGEST;
 		c->list_size = (uint32_t) world_limits.nodes;
 		c->may_lead = true;
+		c->managed = world_limits.claims > 0;
 		c->timeouts.min_timeout = promise;
 		c->timeouts.max_timeout = promise + WORLD_UNIT_MS * MS;
 		c->timeouts.heartbeat_interval = WORLD_UNIT_MS * MS;
@@ -159,6 +162,16 @@ world_load_saved(const WorldNode *n, RaftSaved *saved)
 	saved->list_digest = LIST_DIGEST;
 	saved->list_size = (uint32_t) world_limits.nodes;
 	saved->abstaining = (RaftAbstain) n->abstaining;
+	if (world_limits.claims == 0)
+		return;
+
+	/*
+	 * Everybody holds the same data, whole.  Which timelines are a member's own
+	 * decides nothing here.
+	 */
+	saved->claim = n->stored_claim;
+	saved->system_id = SYSTEM_ID;
+	saved->rebuild_source = RAFT_NONE;
 }
 
 void
@@ -171,6 +184,8 @@ world_store_saved(WorldNode *n, const RaftSaved *saved)
 	n->voted_for = (int8_t) saved->voted_for;
 	n->promise = pack_ms(saved->promise, "a stored promise");
 	n->abstaining = (uint8_t) saved->abstaining;
+	must_fit(saved->rebuild == RAFT_INTACT && !saved->new_list && !saved->distrusted, "data");
+	n->stored_claim = small(saved->claim, "a claim");
 }
 
 static void
@@ -208,6 +223,9 @@ load_peer(const WorldPeer *p, int j, RaftPeer *peer)
 	peer->acked_round = p->acked_round;
 	peer->acked_at = unpack_point(p->acked_at, past_quorum);
 	peer->bound_until = unpack_end(p->bound_until);
+	peer->acked_claim = p->acked_claim;
+	peer->voted_claim = p->voted_claim;
+	peer->voted_is_claim = p->voted_claim != 0;
 }
 
 static void
@@ -238,6 +256,8 @@ store_peer(WorldPeer *p, const RaftPeer *peer)
 	p->acked_round = small(peer->acked_round, "a round");
 	p->acked_at = pack_point(peer->acked_at, past_quorum);
 	p->bound_until = world_pack_end(peer->bound_until);
+	p->acked_claim = small(peer->acked_claim, "a claim");
+	p->voted_claim = small(peer->voted_claim, "a claim");
 }
 
 /* The core of node i, until the next call for the same node. */
@@ -251,6 +271,8 @@ world_load(const World *w, int i)
 	world_load_saved(n, &r->saved);
 	r->position = world_position(i);
 	r->may_lead = true;
+	r->has_looked = world_limits.claims > 0;
+	r->data = (RaftData){.server = RAFT_SERVER_RECOVERY, .system_id = SYSTEM_ID, .known = true, .position = r->position, .newest_timeline = 1};
 	r->random = 0;
 	r->loaded_save_number = n->loaded_save_number;
 	r->role = (RaftRole) n->role;
@@ -281,7 +303,9 @@ world_load(const World *w, int i)
 										   unpack_point(n->sent_at[k], past_lease),
 										   configs[i].timeouts.min_timeout};
 	}
-	r->admitted = false;
+	r->elected_claim = n->elected_claim;
+	r->claim = n->claim;
+	r->admitted = r->first_admitted = false;
 	r->heard_from = n->heard_from;
 	r->gone_above_at = n->gone_above ? WORLD_NOW : 0;
 	r->abstain_until = unpack_point(n->abstain_until, 0);
@@ -328,6 +352,8 @@ world_store(World *w, int i, const Raft *r)
 
 		n->sent_at[k] = round->number == (uint64_t) k + 1 ? pack_point(round->sent_at, past_lease) : 0;
 	}
+	n->elected_claim = small(r->elected_claim, "a claim");
+	n->claim = small(r->claim, "a claim");
 	n->heard_from = small(r->heard_from, "a set of members");
 	n->gone_above = r->gone_above_at != 0;
 	n->abstain_until = pack_point(r->abstain_until, 0);
@@ -364,6 +390,7 @@ world_pack_message(const RaftMessage *m, WorldMessage *p)
 	p->incarnation = small(m->incarnation, "an incarnation");
 	p->echo_boot = small(m->echo_boot, "a boot counter");
 	p->echo_incarnation = small(m->echo_incarnation, "an incarnation");
+	p->claim = small(m->told.claim, "a claim");
 	p->sequence = small(m->sequence, "a sequence number");
 	p->save_number = small(m->save_number, "a save number");
 }
@@ -395,6 +422,8 @@ world_unpack_message(const WorldMessage *p, RaftMessage *m)
 	m->replaced_term = p->replaced_term;
 	m->leader_id = p->leader_id;
 	m->replaced_leader = p->replaced_leader;
+	if (world_limits.claims > 0 && m->type != RAFT_TRANSFER)
+		m->told = (RaftTold){.managed = true, .known = true, .claimed = p->claim != 0, .server = RAFT_SERVER_RECOVERY, .claim = p->claim, .system_id = SYSTEM_ID};
 }
 
 /* ---- time ---- */

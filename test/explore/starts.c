@@ -8,6 +8,8 @@
  *	  again		node 0 led, the acknowledgements are late, it lost its quorum and
  *				leads again in the next term; now they arrive
  *	  ahead		node 0 leads without a lease, node 2 stands in the next term
+ *	  promoted	node 0 led and was promoted on its claim, of which node 1 knows and node 2
+ *				does not; node 2 stands in the next term
  *	  wiped		as leader, and then the last node has lost its state file
  *	  voted		node 0 stands; the last node has voted for it, the answer is on
  *				its way, that node has lost its state file, and the end of its
@@ -27,7 +29,7 @@
 
 #define BIT(type) (1u << (type))
 
-const char *const world_start_names[] = {"fresh", "leader", "again", "ahead", "wiped",
+const char *const world_start_names[] = {"fresh", "leader", "again", "ahead", "promoted", "wiped",
 										 "voted", "waited", "minority", NULL};
 
 static bool
@@ -121,6 +123,17 @@ begin_ahead(World *w, int last)
 }
 
 static bool
+begin_promoted(World *w, int last)
+{
+	if (!take(w, STEP_CLAIM, 0, 0) || !take(w, STEP_TICK, 0, 0) ||
+		!deliver_one(w, RAFT_HEARTBEAT, 0, 1) || !deliver_one(w, RAFT_HEARTBEAT_ANSWER, 1, 0) ||
+		!take(w, STEP_PROMOTE, 0, 0))
+		return false;
+	keep_only(w, 0);
+	return begin_ahead(w, last);
+}
+
+static bool
 begin_minority(World *w, int last)
 {
 	if (!pass(w, world_limits.units) || !take(w, STEP_TIME_OUT, 1, 0) ||
@@ -149,7 +162,10 @@ begin(World *w, const char *name)
 
 	memset(w, 0, sizeof(*w));
 	for (int i = 0; i <= last; i++)
+	{
 		w->node[i].voted_for = RAFT_NONE;
+		w->node[i].stored_claim = world_limits.claims > 0; /* of the first, all have heard */
+	}
 	for (int i = 0; ok && i <= last; i++)
 		ok = take(w, STEP_START, i, 0);
 	ok = ok && pass(w, world_limits.units);
@@ -168,13 +184,15 @@ begin(World *w, const char *name)
 		return take(w, STEP_WIPE, last, 0);
 	if (strcmp(name, "ahead") == 0)
 		return begin_ahead(w, last);
+	if (strcmp(name, "promoted") == 0)
+		return begin_promoted(w, last);
 	return begin_minority(w, last);
 }
 
 bool
 world_start_needs_three(const char *name)
 {
-	return strcmp(name, "ahead") == 0 || strcmp(name, "minority") == 0;
+	return strcmp(name, "ahead") == 0 || strcmp(name, "minority") == 0 || strcmp(name, "promoted") == 0;
 }
 
 bool

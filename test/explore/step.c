@@ -390,6 +390,37 @@ transfer(World *w, const WorldStep *what)
 	return step.result;
 }
 
+/* A claim, or its use: the promotion happens and fails at once, so that there can be more. */
+static WorldResult
+claim(World *w, const WorldStep *what)
+{
+	const WorldNode *n = &w->node[what->node];
+	Member			*member;
+	uint32_t		 timeline;
+
+	if (!n->up || n->role != RAFT_LEADER || world_limits.claims == 0)
+		return WORLD_NOT_POSSIBLE;
+	member = wake(w, what->node, false, what->crash);
+	if (what->kind == STEP_CLAIM)
+	{
+		if (n->claim != 0 || raft_claim(&member->raft, WORLD_NOW, &member->output) != RAFT_CLAIM_MADE)
+			return WORLD_NOT_POSSIBLE;
+		if (member->raft.claim > (uint32_t) world_limits.claims)
+			return WORLD_OVER_LIMIT;
+		(void) member_claim(wake(w, what->node, false, what->crash));
+		return step.result;
+	}
+	timeline = member_promote(member);
+	if (timeline == 0)
+		return WORLD_NOT_POSSIBLE;
+	if (step.result != WORLD_DONE || !w->node[what->node].up)
+		return step.result;
+	if (!world_check_promotion(w, what->node, timeline))
+		return WORLD_VIOLATION;
+	member_promoted(wake(w, what->node, false, false));
+	return step.result;
+}
+
 static WorldResult
 restart(World *w, const WorldStep *what)
 {
@@ -434,6 +465,10 @@ world_act(World *w, const WorldStep *what)
 			break;
 		case STEP_TRANSFER:
 			result = transfer(w, what);
+			break;
+		case STEP_CLAIM:
+		case STEP_PROMOTE:
+			result = claim(w, what);
 			break;
 		case STEP_KINDS:
 			break;

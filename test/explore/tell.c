@@ -23,6 +23,8 @@ tell_message(const RaftMessage *m)
 		fprintf(world_trace, ", promise %" PRIu64 " ms", m->promise / 1000);
 	if (m->abstaining)
 		fprintf(world_trace, ", abstaining");
+	if (m->told.claimed)
+		fprintf(world_trace, ", claim %" PRIu32, m->told.claim);
 }
 
 static void
@@ -67,6 +69,12 @@ world_tell_step(const World *w, const WorldStep *step)
 			break;
 		case STEP_TRANSFER:
 			fprintf(world_trace, "node %d is told to hand over to node %d", step->node, step->item);
+			break;
+		case STEP_CLAIM:
+			fprintf(world_trace, "node %d claims a timeline", step->node);
+			break;
+		case STEP_PROMOTE:
+			fprintf(world_trace, "node %d is promoted, and ends up as a standby again", step->node);
 			break;
 		case STEP_KINDS:
 			break;

@@ -47,8 +47,9 @@ typedef struct WorldLimits
 	int	 duplicates; /* datagrams delivered and delivered again */
 	int	 crashes;
 	int	 transfers;
-	int	 wipes; /* state files lost */
-	int	 units; /* a promise lasts that many units of time */
+	int	 wipes;	 /* state files lost */
+	int	 units;	 /* a promise lasts that many units of time */
+	int	 claims; /* highest timeline that is claimed; 0: members only elect */
 	bool different_positions;
 	bool exact; /* forget nothing, see normalise.c */
 } WorldLimits;
@@ -88,6 +89,8 @@ typedef struct WorldPeer
 	uint8_t acked_round;
 	uint8_t acked_at;	 /* point */
 	uint8_t bound_until; /* end */
+	uint8_t acked_claim;
+	uint8_t voted_claim;
 } WorldPeer;
 
 typedef struct WorldNode
@@ -102,6 +105,7 @@ typedef struct WorldNode
 	int8_t	voted_for;
 	uint8_t promise; /* ms */
 	uint8_t abstaining;
+	uint8_t stored_claim;
 
 	/* The rest is zero on a node that is down. */
 	uint8_t	  incarnation;
@@ -124,6 +128,8 @@ typedef struct WorldNode
 	uint8_t	  heartbeat_at; /* point */
 	uint8_t	  heartbeat_round;
 	uint8_t	  own_bound_until; /* end */
+	uint8_t	  elected_claim;
+	uint8_t	  claim;
 	uint8_t	  heard_from;
 	uint8_t	  gone_above;			 /* lately: within the second that this world may last */
 	uint8_t	  abstain_until;		 /* point */
@@ -158,7 +164,8 @@ typedef struct WorldMessage
 	uint8_t incarnation;
 	uint8_t echo_boot;
 	uint8_t echo_incarnation;
-	uint8_t sequence;
+	uint8_t claim;
+	uint8_t sequence; /* from here on, two that differ only in this are one */
 	uint8_t save_number;
 } WorldMessage;
 
@@ -172,6 +179,7 @@ typedef struct World
 
 	/* What the checks remember; 0: nothing, else 1 + node id. */
 	uint8_t leader_of[WORLD_TERMS];
+	uint8_t promoted; /* bit t: somebody was authorised to create timeline t */
 	uint8_t vote_of[WORLD_NODES][WORLD_TERMS];
 
 	WorldNode	 node[WORLD_NODES];
@@ -189,6 +197,8 @@ typedef enum WorldStepKind
 	STEP_START,		/* node that is down starts */
 	STEP_WIPE,		/* node ends, loses its state file and starts */
 	STEP_TRANSFER,	/* item: the target */
+	STEP_CLAIM,		/* a leader claims the next timeline */
+	STEP_PROMOTE,	/* and uses the claim up */
 	STEP_KINDS
 } WorldStepKind;
 
@@ -267,6 +277,7 @@ extern bool world_check_start(const World *w, int i, const RaftSaved *before, bo
 extern bool world_check_saved(World *w, int i, const RaftSaved *saved);
 extern bool world_check_shown(World *w, const InvariantsCall *call, const RaftSaved *durable);
 extern bool world_check_leases(const World *w);
+extern bool world_check_promotion(World *w, int i, uint32_t timeline);
 
 /* tell.c */
 extern void world_tell_step(const World *w, const WorldStep *step);
