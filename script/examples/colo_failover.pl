@@ -58,9 +58,8 @@ OPTIONS
     --gone COMMAND  the other side is gone if this shell command ends with exit status
                     1, as "ping -qn -c1 -W1 HOST" does for a host that does not answer.
                     0: it is there.  All else: unknown, and nothing is sent.  Of
-                    several, one is enough.  The other side must be gone three times in
-                    a row, of which the looks of watch count, and that COLO itself says
-                    that it has lost its peer counts as two
+                    several, one is enough.  It must be gone three times in a row; that
+                    COLO has told watch that it has lost its peer counts as one of them
     --take COMMAND  run when all else holds: only if this shell command ends with exit
                     status 0.  It takes, on the third machine, what only one side can
                     have: the right to go on.  Without it, a side that was cut off and

@@ -7,10 +7,11 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib $FindBin::RealBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../../script/examples";
 use IO::Socket::UNIX;
 use JSON::PP;
 use PgLeaderCluster;
+use Qmp;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -304,7 +305,7 @@ foreach my $case ([ 'gained_lease' ], [ 'watch', '-i', '0.1', '--if', 'true' ])
 	my $pid = "$directory/killed_$event.pid";
 
 	$path = monitor("killed_$event");
-	my $run = IPC::Run::start([ $program, $gone, @options, '--take', "echo \$\$ >$pid; sleep 60; true", $path, $event ], '<', \undef, '>', \$out, '2>', \$err);
+	my $run = IPC::Run::start([ $program, $gone, @options, '--take', "echo \$\$ >$pid; sleep 60 2>/dev/null; true", $path, $event ], '<', \undef, '>', \$out, '2>', \$err);
 	ok(wait_for_file($pid), "$event: killed while the right is being taken");
 	$run->signal('KILL');
 	$run->finish;
@@ -380,6 +381,12 @@ foreach my $wrong ([ qr/SOCKET and an event/, $path ], [ qr/there is no event "l
 is(run('--help'), 0, '--help');
 like($out, qr/NAME.*SYNOPSIS.*EXIT STATUS/s, '--help explains');
 
+# An answer that comes while another one is waited for is kept.
+my $qmp = Qmp->new(monitor('two_answers'), time + 20);
+my $id = $qmp->ask('execute', 'query-status');
+$qmp->execute_out_of_band('query-yank');
+is(eval { $qmp->answer($id, 'query-status')->{status} }, 'running', 'two answers: the first one is kept');
+
 # ---- watch ----
 
 # Starts it, waits for what it says, ends it; its exit status and all that it said.
@@ -444,7 +451,8 @@ foreach my $case ([ 'not elected', qr/not elected/, $gone, '--if', 'false' ], [ 
 	{
 		(my $socket = "yank $name " . ($stuck // '')) =~ s/\W+/_/g;
 		$path = monitor($socket, mode => 'primary', stuck_after => $stuck, answers => \%primary);
-		($status, $said) = watched($words, 4, @options, $path);
+		($status, $said) = watched($words, $name eq 'not gone' ? 4 : 20, @options, $path);
+		like($said, $words, "watch: $name: it says so") if $name ne 'not gone';
 		unlike(got($path), qr/yank|lost-heartbeat/, "watch: $name: no connection is broken" . ($stuck ? ' of one that is stuck' : ''));
 	}
 }
@@ -573,7 +581,7 @@ like($err, qr/^colo_start.pl: "exit 1" has exit status 1\nhint: nothing was migr
 unlike(got($path), qr/migrate:/, 'and nothing is migrated');
 $secondary = monitor('release_hangs_s', mode => 'none', answers => \%waiting);
 $path = monitor('release_hangs_p', mode => 'none', answers => \%new);
-is(start('-t', '1', '--release', "echo \$\$ >$directory/release.pid; sleep 60; true", $path, $secondary, '10.0.0.12'), 1, '--release hangs');
+is(start('-t', '1', '--release', "echo \$\$ >$directory/release.pid; sleep 60 2>/dev/null; true", $path, $secondary, '10.0.0.12'), 1, '--release hangs');
 like($err, qr/^colo_start.pl: ".*" did not end in time\nhint: nothing was migrated/, '--release hangs: it says so');
 ok(has_ended("$directory/release.pid"), '--release hangs: it is ended');
 
