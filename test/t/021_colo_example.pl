@@ -470,7 +470,7 @@ ok(!-e "$directory/stuck_took", 'watch: stuck, with --before: nothing is taken')
 # It does not spin, and what it has started ends with it, or is not waited for.
 $path = monitor('watch_spins', events => [$exit]);
 ($status, $said) = watched(qr/never/, 2, '--if', 'true', '--gone', "echo >>$directory/spins; true", $path);
-cmp_ok(scalar(split /^/, PostgreSQL::Test::Utils::slurp_file("$directory/spins")), '<', 60, 'watch: it waits between its looks');
+cmp_ok(lines_in('spins'), '<', 60, 'watch: it waits between its looks');
 $path = monitor('watch_ended');
 ($status, $said) = watched(sub { -e "$directory/taking" }, '--if', 'true', $gone, '--take', ": >$directory/taking; sleep 2", $path);
 ok(-e "$directory/taking", 'watch: ended while the right is being taken');
@@ -478,7 +478,7 @@ Time::HiRes::sleep(2.5);
 unlike(got($path), qr/lost-heartbeat/, 'watch: ended while the right is being taken: nothing is sent later');
 $path = monitor('watch_left');
 ($status, $said) = watched(qr/may not go on.*may not go on|never/s, 6, '--if', 'true', $gone, '--take', "echo >>$directory/left; sleep 300 & exit 1", $path);
-cmp_ok(scalar(split /^/, PostgreSQL::Test::Utils::slurp_file("$directory/left")), '>', 1, 'watch: what is left of a command is not waited for');
+cmp_ok(lines_in('left'), '>', 1, 'watch: what is left of a command is not waited for');
 
 # This side's QEMU ends: the third question after mode was known.
 my $ended = qr/QEMU has ended while COLO ran/;
