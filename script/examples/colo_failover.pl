@@ -116,6 +116,9 @@ our $late = 'QEMU did not answer in time';
 # Why the conditions did not hold when they were asked last; undef: they have not been.
 our $known;
 
+# An alarm that comes while Perl ends finds no handler, and would be the exit status.
+END { setitimer(ITIMER_REAL, 0); }
+
 # ---- the conditions ----
 
 # Why not to fail over; empty: nothing is against it.
