@@ -453,7 +453,7 @@ foreach my $case ([ 'not elected', qr/not elected/, $gone, '--if', 'false' ], [ 
 {
 	my ($name, $words, @options) = @$case;
 
-	foreach my $stuck (undef, 2)
+	foreach my $stuck (undef, 1)
 	{
 		(my $socket = "yank $name " . ($stuck // '')) =~ s/\W+/_/g;
 		$path = monitor($socket, mode => 'primary', stuck_after => $stuck, answers => \%primary);
