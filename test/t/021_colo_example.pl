@@ -626,7 +626,7 @@ unlike(got($path) . got($secondary), qr/nbd|migrate |blockdev/, 'and nothing is 
 
 foreach my $wrong ([ qr/the primary's guest is running, so the disks can differ\nhint: send "stop", copy the disk/, { mode => 'none' }, { mode => 'none', answers => \%waiting } ],
 	[ qr/the secondary does not wait for a guest, it is "running"/, { mode => 'none', answers => \%new }, { mode => 'none' } ],
-	[ qr/the sockets are swapped: COLO runs/, { mode => 'secondary' }, { mode => 'primary' } ],
+	[ qr/the sockets are swapped: COLO runs/, { mode => 'secondary' }, { mode => 'none', answers => \%waiting } ],
 	[ qr/the sockets are swapped: COLO runs/, { mode => 'none', answers => \%new }, { mode => 'primary' } ],
 	[ qr/the primary is in COLO, but not with this secondary, which waits for a guest\nhint: /, { mode => 'primary', answers => { 'query-migrate' => { status => 'colo' } } },
 		{ mode => 'none', answers => \%waiting } ],
