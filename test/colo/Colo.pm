@@ -209,7 +209,7 @@ sub common_options
 	my ($self, $id) = @_;
 	my $base = "$self->{run}/$side[$id]";
 
-	return words(<<"OPTIONS", map { "-qmp unix:$base.$_,server=on,wait=off" } @monitors), '-append', 'console=ttyS0 quiet nokaslr mitigations=off';
+	return words(<<"OPTIONS", map { "-qmp unix:$base.$_,server=on,wait=off" } @monitors), '-append', 'console=ttyS0 quiet nokaslr mitigations=off no_timer_check';
 -name $side[$id] -nodefaults -no-user-config -machine pc,accel=tcg -cpu qemu64 -smp 1 -display none
 -m $self->{memory} -kernel $self->{guest}/kernel -initrd $self->{guest}/initrd.gz
 -serial file:$base.console -pidfile $base.pid
