@@ -217,6 +217,8 @@ count_results()
 			else failed++
 		}
 		/^1\.\.0( |$)/ { skipped++ }
+		# prove, of a file that skips all of its tests
+		/^test\/[^ ]+ \.+ skipped: / { skipped++ }
 		/^1\.\.[1-9][0-9]*/ { split($1, plan, /\.\./); planned += plan[2] }
 		# pg_regress of PostgreSQL 15
 		/^(test|    ) +[^ ]+ +\.\.\. (ok|FAILED|failed)/ {
@@ -610,6 +612,17 @@ run_on_stand()
 		PGLD_USER="$SERVER_USER" test/stand/private_network "$@"
 }
 
+# prove_on_stand FILE: for prove, a file that skips all of its tests has failed; here it is
+# one skipped test.
+prove_on_stand()
+{
+	local status
+
+	run_on_stand prove -v "$1" | tee "$scratch/results/prove"
+	status=${PIPESTATUS[0]}
+	(( status == 0 )) || grep -q '^Result: NOTESTS$' "$scratch/results/prove"
+}
+
 # Counted as one skipped test, and as a failure in CI.
 stand_is_impossible()
 {
@@ -634,7 +647,7 @@ part_stand()
 	(( ${#tests[@]} > 0 )) || { say "there are no tests in test/stand"; return 1; }
 	# Each with a network of its own: what one leaves is no other's concern.
 	for file in "${tests[@]}"; do
-		run_on_stand prove -v "$file" || status=1
+		prove_on_stand "$file" || status=1
 	done
 	return "$status"
 }
@@ -646,7 +659,7 @@ part_colo()
 	! stand_is_impossible || return 0
 	need_build
 	for file in failover postgres; do
-		[[ ${COLO_TESTS:-$file} != "$file" ]] || run_on_stand prove -v "test/colo/$file.pl" || status=1
+		[[ ${COLO_TESTS:-$file} != "$file" ]] || prove_on_stand "test/colo/$file.pl" || status=1
 	done
 	return "$status"
 }

@@ -32,7 +32,7 @@ sub new
 	die "the path of the socket is too long: $path\n" if length $path > 107;
 	$socket->connect(pack_sockaddr_un($path))
 	  or die $!{EAGAIN} ? "$path is in use: a monitor has one client at a time\n" : "no QEMU at $path: $!\n";
-	my $self = bless { path => $path, socket => $socket, end => $end, buffer => '', events => [], id => 0 }, $class;
+	my $self = bless { path => $path, socket => $socket, end => $end, buffer => '', events => [], answers => {}, id => 0 }, $class;
 	my $greeting = eval { $self->receive } // die is_late($@) ? no_greeting($path) . "\n" : $@;
 	die "no QMP monitor at $path\n" unless exists $greeting->{QMP};
 	$self->{has_oob} = grep { $_ eq 'oob' } @{ $greeting->{QMP}{capabilities} // [] };
@@ -119,7 +119,8 @@ sub execute_out_of_band
 sub ask
 {
 	my ($self, $how, $name, $arguments) = @_;
-	my $id = ++$self->{id};
+	# Another process may go on with the connection.
+	my $id = "$$-" . ++$self->{id};
 
 	local $SIG{PIPE} = 'IGNORE';
 	$self->send_line($json->encode({ $how => $name, id => $id, ($arguments ? (arguments => $arguments) : ()) }) . "\n");
@@ -132,9 +133,9 @@ sub answer
 
 	while (1)
 	{
-		my $answer = $self->receive;
+		my $answer = delete $self->{answers}{$id} // $self->receive;
 		if (exists $answer->{event}) { push @{ $self->{events} }, $answer; next; }
-		next if ($answer->{id} // '') ne $id;
+		if (($answer->{id} // '') ne $id) { $self->{answers}{ $answer->{id} // '' } = $answer; next; }
 		die "$name: $answer->{error}{desc}\n" if exists $answer->{error};
 		my $returned = $answer->{return};
 		if ($name eq 'human-monitor-command' && !ref $returned && $returned =~ /\S/)
@@ -177,8 +178,20 @@ sub has_copy
 {
 	my ($self) = @_;
 
-	return grep { ($_->{'node-name'} // '') eq REPLICATION }
+	return defined $self->file_of(REPLICATION);
+}
+
+# What the connection to it is connected to: nbd://HOST:PORT/EXPORT.
+sub copy_address { return $_[0]->file_of(CLIENT); }
+
+# The file of the block node with that name; undef: there is none.
+sub file_of
+{
+	my ($self, $name) = @_;
+	my ($node) = grep { ($_->{'node-name'} // '') eq $name }
 	  @{ $self->execute('query-named-block-nodes', { flat => JSON::PP::true }) };
+
+	return $node && ($node->{file} // '');
 }
 
 1;

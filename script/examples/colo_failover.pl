@@ -15,11 +15,12 @@ use File::Basename qw(dirname);
 use FindBin;
 use lib $FindBin::RealBin;
 
-use IO::Select;
 use Getopt::Long qw(GetOptions :config no_ignore_case bundling);
+use IO::Select;
 use JSON::PP;
 use POSIX ();
 use Qmp;
+use Shell;
 use Time::HiRes qw(setitimer sleep time ITIMER_REAL);
 
 my $usage = <<'TEXT';
@@ -46,8 +47,8 @@ DESCRIPTION
                          nothing is done
         watch            runs until it is ended, and does what heartbeat_lost does
                          when COLO says that it has lost its peer, or when the other
-                         side is gone three times in a row.  If this side's QEMU ends
-                         while COLO runs, --hand-over is run if this side is elected
+                         side is gone.  If this side's QEMU ends while COLO runs,
+                         --hand-over is run if this side is elected
 
     Before, it does what QEMU wants to be done first.  Secondary: the NBD server is
     stopped.  Primary: the connection to the other disk is broken, so that nothing
@@ -55,26 +56,28 @@ DESCRIPTION
 
 OPTIONS
     --gone COMMAND  the other side is gone if this shell command ends with exit status
-                    1, as "ping -qn -c3 -W1 HOST" does for a host that does not answer.
-                    0: it is there.  All else: unknown, and nothing is sent.  Of several, one is
-                    enough.  It is run again until the other side is gone, or the time
-                    is over
+                    1, as "ping -qn -c1 -W1 HOST" does for a host that does not answer.
+                    0: it is there.  All else: unknown, and nothing is sent.  Of
+                    several, one is enough.  It must be gone three times in a row; that
+                    COLO has told watch that it has lost its peer counts as one of them
     --take COMMAND  run when all else holds: only if this shell command ends with exit
                     status 0.  It takes, on the third machine, what only one side can
                     have: the right to go on.  Without it, a side that was cut off and
                     is elected later would go on beside the other.  doc/colo.md has one
     --if COMMAND    only if this shell command ends with exit status 0, such as
-                    "pg_leader_check -q -h HOST"; run again in the same way
+                    "pg_leader_check -q -h HOST"; asked once more before QEMU is told.
+                    Exit status 1 means that another one is elected
     --before JSON   a QMP command to send first, such as '{"execute": "nbd-server-stop"}',
                     in place of what is done by itself.  If one fails, all ends there
-    -t SECONDS      give up after this time, 5 by default, whatever is being done;
-                    commands that still run are killed
+    -t SECONDS      give up after this time, 8 by default, whatever is being done;
+                    commands that still run are killed.  --take is run in the first
+                    three quarters of it only
     -i SECONDS      time between two looks of watch, 1 by default
     --hand-over COMMAND
-                    of watch, such as "psql -c 'SELECT pg_leader_transfer(1)'"
+                    of watch, such as "psql -c 'SELECT pg_leader_transfer(1)'"; run
+                    again until it ends with exit status 0, another one is elected, or
+                    QEMU is back
     --help          this text
-
-    --gone and --if must hold once more after what comes first.
 
 EXIT STATUS
     0 failed over, or nothing to do; 1 not; 2 called wrongly
@@ -83,12 +86,20 @@ TEXT
 # All connections to the other side, by their names in doc/colo.md.
 my %to_other_side = map { $_ => 1 } 'block-node ' . Qmp::CLIENT, 'chardev mirror0', 'chardev compare1', 'migration ';
 
-# So many looks of watch must agree that the other side is gone.
+# So many answers in a row must say that the other side is gone.
 use constant LOOKS => 3;
 
 sub complain { print STDERR "colo_failover.pl: @_\n"; return; }
 
-sub fail { complain(@_); exit 1; }
+# What this side is once it has the right to go on, for from then on the other one cannot.
+my $holds;
+
+sub fail
+{
+	complain(defined $holds ? ("$holds:", @_) : @_);
+	print STDERR 'hint: end the other QEMU for good and run this again here; only if COLO runs on instead, undo what --take did', "\n" if defined $holds;
+	exit 1;
+}
 
 sub usage_error
 {
@@ -98,46 +109,17 @@ sub usage_error
 }
 
 my ($if, $take, @gone, @before, $hand_over, $end);
-my $seconds = 5;
+my $seconds = 8;
 my $interval = 1;
 # What is to be said when the time is over.
 our $late = 'QEMU did not answer in time';
 # Why the conditions did not hold when they were asked last; undef: they have not been.
 our $known;
 
-# ---- commands of the shell ----
+# An alarm that comes while Perl ends finds no handler, and would be the exit status.
+END { setitimer(ITIMER_REAL, 0); }
 
-# The shell that runs, leader of a process group of its own; 0: none.
-my $shell = 0;
-
-sub kill_shell { kill 'KILL', -$shell, $shell if $shell; return; }
-
-# Runs it, and returns what became of it as $? has it.  The alarm ends one that hangs.
-sub run_shell
-{
-	my ($command) = @_;
-
-	$shell = fork() // fail("fork: $!");
-	if ($shell == 0)
-	{
-		setpgrp(0, 0);
-		$SIG{$_} = 'DEFAULT' foreach qw(ALRM HUP INT PIPE TERM);
-		# Its exit status is what counts; its errors are for the log.
-		open(STDOUT, '>', '/dev/null') or POSIX::_exit(127);
-		exec('/bin/sh', '-c', $command) or POSIX::_exit(127);
-	}
-	setpgrp($shell, $shell);
-	waitpid($shell, 0);
-	my $status = $?;
-	$shell = 0;
-	return $status;
-}
-
-sub status_words
-{
-	my ($status) = @_;
-	return $status & 127 ? 'was ended by signal ' . ($status & 127) : 'has exit status ' . ($status >> 8);
-}
+# ---- the conditions ----
 
 # Why not to fail over; empty: nothing is against it.
 sub why_not_elected
@@ -145,7 +127,7 @@ sub why_not_elected
 	return '' unless defined $if;
 	my $why = "not elected: \"$if\" did not succeed in time";
 	local $late = $known // $why;
-	return run_shell($if) == 0 ? '' : $why;
+	return Shell::run($if) == 0 ? '' : $why;
 }
 
 sub why_not_gone
@@ -155,45 +137,49 @@ sub why_not_gone
 	foreach my $command (@gone)
 	{
 		local $late = $known // "\"$command\" did not end in time";
-		my $status = run_shell($command);
+		my $status = Shell::run($command);
 		return '' if $status == 1 << 8;
-		push @why, $status == 0 ? "\"$command\" succeeds" : "unknown: \"$command\" " . status_words($status);
+		push @why, $status == 0 ? "\"$command\" succeeds" : "unknown: \"$command\" " . Shell::status_words($status);
 	}
 	return 'the other side is not gone: ' . join('; ', @why);
 }
 
-sub why_not { return why_not_elected() || why_not_gone(); }
+# That this side is elected, and the other one gone, may have been true for the other one
+# before.  What only one of them can ever have decides.
+sub why_may_not
+{
+	local $late = "\"$take\" did not end in time";
+	my $status = Shell::run($take);
+
+	return $status == 0 ? '' : "this side may not go on: \"$take\" " . Shell::status_words($status);
+}
 
 # ---- the failover ----
 
-sub in_time { return time < $end; }
-
-# Run the conditions until they hold.
+# Returns when the other side was gone LOOKS times in a row, of which so many answers have
+# been given already, and this side is elected after that.  The right to go on is worth
+# nothing without time to use it.
 sub wait_for_conditions
 {
+	my ($answers) = @_;
 	local $known;
+
 	while (1)
 	{
-		my $why = why_not();
+		my $why = why_not_elected();
 
-		last if $why eq '' && in_time();
-		fail($why ne '' ? $why : $late) unless in_time();
+		fail($why ne '' ? $why : $known // $late) if time > $end - $seconds / 4;
+		if ($why eq '')
+		{
+			return if $answers >= LOOKS;
+			$why = why_not_gone();
+			$answers = $why eq '' ? $answers + 1 : 0;
+			$why = "the other side was gone $answers times in a row; " . LOOKS . ' are wanted in time' if $why eq '';
+		}
 		$known = $why;
 		local $late = $why;
-		sleep(0.1);
+		sleep(0.1) if $answers < LOOKS;
 	}
-	return;
-}
-
-# That this side is elected, and the other one gone, may have been true for the other one
-# before.  What only one of them can ever have decides.
-sub take
-{
-	local $late = "\"$take\" did not end in time";
-	my $status = run_shell($take);
-
-	fail("this side may not go on: \"$take\" " . status_words($status)) if $status != 0;
-	return;
 }
 
 # One at a time: notify_command and watch may come at once.  The lock is that of the
@@ -205,7 +191,7 @@ sub lock_directory
 	sysopen(my $lock, $directory, O_RDONLY | O_DIRECTORY) or fail("$directory: $!");
 	until (flock($lock, LOCK_EX | LOCK_NB))
 	{
-		fail('another colo_failover.pl did not end in time') unless in_time();
+		fail('another colo_failover.pl did not end in time') if time >= $end;
 		sleep(0.05);
 	}
 	return $lock;
@@ -260,11 +246,13 @@ sub prepare
 
 sub fail_over
 {
-	my ($path) = @_;
+	my ($path, $answers, $qmp) = @_;
+	my $not_told = 'this side holds the right to go on, and was not told to';
 
 	$end = time + $seconds;
 	setitimer(ITIMER_REAL, $seconds);
-	my $qmp = do { local $late = Qmp::no_greeting($path); Qmp->new($path, $end) };
+	$qmp //= do { local $late = Qmp::no_greeting($path); Qmp->new($path, $end) };
+	$qmp->set_end($end);
 	my $lock = lock_directory($path);
 	my ($mode, $last) = map { $_ // 'none' } @{ $qmp->execute('query-colo-status') }{ 'mode', 'last-mode' };
 	fail("this guest has been failed over already: it was the $last, and goes on alone") if $mode eq 'none' && $last ne 'none';
@@ -273,13 +261,18 @@ sub fail_over
 		print "COLO does not run: nothing to fail over\n";
 		return;
 	}
-	# Last, so that it is true when it is acted on.
-	wait_for_conditions();
-	take();
+	# Only what has taken the right comes with all answers.
+	$holds = $not_told if $answers >= LOOKS;
+	wait_for_conditions($answers);
+	my $why = why_may_not();
+	fail($why) if $why ne '';
+	$holds = $not_told;
 	prepare($qmp, $mode);
-	my $why = why_not();
-	fail("not any more: $why") if $why ne '';
-	fail('not done in time; nothing is told to go on') unless in_time();
+	# Whether the other side is gone is no question any more: it cannot go on.
+	$why = why_not_elected();
+	fail($why) if $why ne '';
+	fail('the time is over') if time >= $end;
+	$holds = 'this side holds the right to go on, and QEMU has not confirmed that it does';
 	$qmp->execute('x-colo-lost-heartbeat');
 	print "the $mode side goes on alone\n";
 	return;
@@ -305,56 +298,62 @@ sub say_once
 # The process that fails over for watch; 0: none.
 my $child = 0;
 
-# In a process of its own, because a monitor has one client, and for its time limit.  What
-# it has started may hold its standard error open when it has ended.
+# In a process of its own, for its time limit, with the connection that is there: a QEMU
+# that is stuck answers no other.  What it has started may hold its standard error open
+# when it has ended.  Returns true if it has exit status 0.
 sub fail_over_once
 {
-	my ($path) = @_;
+	my ($path, $answers, $qmp) = @_;
+	my $parent = $$;
+
 	pipe(my $read, my $write) or die "pipe: $!\n";
-	$child = fork() // die "fork: $!\n";
+	$child = fork() // do { $child = 0; die "fork: $!\n" };
 	if ($child == 0)
 	{
+		Shell::end_with_parent(POSIX::SIGTERM(), $parent);
 		close $read;
 		$is_watching = 0;
 		open(STDERR, '>&', $write);
-		eval { fail_over($path); 1 } or do { chomp(my $words = $@); fail($words); };
+		eval { fail_over($path, $answers, $qmp); 1 } or do { chomp(my $words = $@); fail($words); };
 		exit 0;
 	}
 	close $write;
-	my $words = '';
-	my $ended = 0;
-	while (1)
+	my $open = IO::Select->new($read);
+	my ($words, $status) = ('');
+	until (defined $status)
 	{
-		my $is_over = $ended;
-		sysread($read, $words, 4096, length $words) or last while IO::Select->new($read)->can_read($ended ? 0 : 0.1);
-		last if $is_over;
-		$ended = waitpid($child, POSIX::WNOHANG()) != 0;
+		$status = $? if waitpid($child, POSIX::WNOHANG()) != 0;
+		while ($open->count && $open->can_read(defined $status ? 0 : 0.1))
+		{
+			sysread($read, $words, 4096, length $words) or $open->remove($read);
+		}
+		sleep(0.1) unless defined $status || $open->count;
 	}
 	$child = 0;
 	chomp $words;
 	$words =~ s/^colo_failover\.pl: //;
 	say_once($words);
-	return;
+	return $status == 0;
 }
 
-# This side's QEMU is no more: if the guest ran here, it runs nowhere.
-sub qemu_has_ended
+# This side's QEMU is no more: if the guest ran here, it runs nowhere until it is clear that
+# the other side leads.
+sub hand_over_leadership
 {
-	my ($was_told) = @_;
+	my ($state) = @_;
+	my $status = in_limits(sub { Shell::run($if) });
+	my $words;
 
-	return say_once('QEMU was told to end') if $was_told;
-	say_once('QEMU has ended while COLO ran');
-	if (in_limits(\&why_not_elected)) { say_once("QEMU has ended while COLO ran; not elected, so the other side can go on"); }
-	elsif (!defined $hand_over)
-	{
-		say_once('QEMU has ended while COLO ran, and this host is elected: the other side may not go on. '
-			  . 'Hand over with pg_leader_transfer(), or use --hand-over');
-	}
+	if ($status == 1 << 8) { $state->{ended} = 0; $words = 'not elected, so the other side can go on'; }
+	elsif ($status != 0) { $words = "it is not known whether this side is elected: \"$if\" " . Shell::status_words($status); }
+	elsif (!defined $hand_over) { $words = 'this host is elected: the other side may not go on. Hand over with pg_leader_transfer(), or use --hand-over'; }
 	else
 	{
-		my $status = in_limits(sub { run_shell($hand_over) });
-		say_once("QEMU has ended while COLO ran, and this host was elected: \"$hand_over\" " . status_words($status));
+		$status = in_limits(sub { Shell::run($hand_over) });
+		$state->{ended} = 0 if $status == 0;
+		$words = "this host was elected: \"$hand_over\" " . Shell::status_words($status);
 	}
+	say_once("QEMU has ended while COLO ran; $words");
 	return;
 }
 
@@ -377,54 +376,105 @@ sub ask_mode
 	return;
 }
 
-# Asks the conditions while the alarm is set, again and again: each kills one command.
+# Asks while the alarm is set, again and again: each kills one command.
 sub in_limits
 {
-	my ($conditions) = @_;
+	my ($question) = @_;
 
 	setitimer(ITIMER_REAL, $seconds, $seconds);
-	my $why = $conditions->();
+	my $answer = eval { $question->() };
 	setitimer(ITIMER_REAL, 0);
-	return $why;
+	return $answer // die $@;
 }
 
-# A QEMU that is stuck answers no new connection, so this one, which is there, makes it
-# answer again.
+# Makes a QEMU that is stuck answer again.  Empty, or why not.
 sub free_qemu
 {
 	my ($state) = @_;
 
-	return if @before;
+	return 'QEMU does not answer, and --before is in place of what would free it' if @before;
+	my $why = in_limits(\&why_not_gone);
+	$state->{looks} = 0 if $why ne '';
+	$why ||= in_limits(\&why_may_not);
+	return $why if $why ne '';
 	$state->{qmp}->set_end(time + $seconds);
-	eval { break_connections($state->{qmp}); 1 } or do { chomp(my $words = $@); say_once($words); };
-	return;
+	return '' if eval { break_connections($state->{qmp}); 1 };
+	chomp(my $words = $@);
+	return "this side holds the right to go on, and QEMU cannot be freed: $words";
 }
 
-# One look: true if the other side seems to be gone.
+# True if COLO has just said that it has lost its peer.
+sub take_events
+{
+	my ($state) = @_;
+	my $has_exited = 0;
+
+	foreach my $event ($state->{qmp}->events)
+	{
+		my $what = "$event->{event} " . ($event->{data}{reason} // '');
+
+		$has_exited = 1 if $what eq 'COLO_EXIT error';
+		$state->{told} = 1 if $what =~ /^SHUTDOWN (host-qmp-quit|guest-shutdown)$/;
+	}
+	$state->{exited} ||= $has_exited;
+	return $has_exited;
+}
+
+# One look: true if the other side seems to be gone.  The last answer comes later, when
+# it is acted on.
 sub look
 {
 	my ($path, $state) = @_;
 	my $qmp = $state->{qmp} //= Qmp->new($path, time + $seconds);
 
+	if ($state->{ended}) { $state->{ended} = 0; say_once('QEMU is back'); }
 	# Events, until it is time for the next look; at once if this is to confirm the last one.
-	my $confirms = $state->{looks} && $state->{looks} < LOOKS && !$state->{exited};
+	my $confirms = $state->{looks} && $state->{looks} < LOOKS - 1 && !$state->{exited};
 	my $until = time + ($confirms ? 0 : $interval);
-	while (time < $until)
+	until (take_events($state) || time >= $until)
 	{
 		$qmp->set_end(time + $seconds);
 		$qmp->wait_until($until);
-		foreach my $event ($qmp->events)
-		{
-			$state->{exited} = 1 if $event->{event} eq 'COLO_EXIT' && ($event->{data}{reason} // '') eq 'error';
-			$state->{told} = 1 if $event->{event} eq 'SHUTDOWN' && ($event->{data}{reason} // '') =~ /^(host-qmp-quit|guest-shutdown)$/;
-		}
-		last if $state->{exited} && !$state->{looks};
 	}
 	ask_mode($state);
 	if ($state->{mode} !~ /^(primary|secondary)$/) { $state->{looks} = $state->{exited} = 0; return 0; }
 	my $why = in_limits(\&why_not_gone);
-	$state->{looks} = $why eq '' || $state->{exited} ? $state->{looks} + 1 : 0;
-	return $state->{exited} || $state->{looks} >= LOOKS;
+	$state->{looks} = $why eq '' ? $state->{looks} + 1 : 0;
+	say_once($why) if $state->{exited} && $why ne '';
+	return $state->{looks} >= ($state->{exited} ? 1 : LOOKS - 1);
+}
+
+sub act
+{
+	my ($path, $state) = @_;
+	my $answers = LOOKS - 1;
+	my $why = in_limits(\&why_not_elected);
+
+	if ($why eq '' && $state->{stuck}) { $answers = LOOKS; $why = free_qemu($state); }
+	return say_once($why) if $why ne '';
+	# What has been asked may be answered to that process.
+	delete @{$state}{qw(asked stuck)};
+	$state->{mode} = 'none' if fail_over_once($path, $answers, $state->{qmp});
+	return;
+}
+
+# There is no connection to QEMU: it has ended, or it cannot be asked for another reason.
+sub lose_connection
+{
+	my ($state, $words) = @_;
+
+	eval { take_events($state) } if $state->{qmp};
+	if ($state->{mode} ne 'none' && $words =~ /^(no QEMU at|QEMU has closed the connection|cannot write)/)
+	{
+		$state->{ended} = !$state->{told};
+		say_once($state->{told} ? 'QEMU was told to end' : 'QEMU has ended while COLO ran');
+		@{$state}{qw(mode told)} = ('none', 0);
+	}
+	elsif (!$state->{ended}) { say_once($words); }
+	delete @{$state}{qw(qmp asked stuck exited)};
+	$state->{looks} = 0;
+	hand_over_leadership($state) if $state->{ended};
+	return;
 }
 
 sub watch
@@ -436,24 +486,12 @@ sub watch
 	$is_watching = 1;
 	while (1)
 	{
-		my $is_lost = eval { look($path, $state) };
-
-		if (!defined $is_lost)
-		{
-			chomp(my $words = $@);
-			if ($state->{mode} ne 'none' && $words =~ /has closed the connection|cannot write/) { qemu_has_ended($state->{told}); }
-			else { say_once($words); }
-			$state = { mode => 'none', looks => 0 };
-			sleep($interval);
-			next;
-		}
-		next unless $is_lost;
-		my $why = in_limits(\&why_not);
-		if ($why eq '' && $state->{stuck} && in_limits(sub { run_shell($take) }) != 0) { $why = "this side may not go on: \"$take\" failed"; }
-		if ($why ne '') { say_once($why); next; }
-		free_qemu($state) if $state->{stuck};
-		delete @{$state}{qw(qmp asked stuck)};
-		fail_over_once($path);
+		next if eval { act($path, $state) if look($path, $state); 1 };
+		chomp(my $words = $@);
+		# What cannot be run says nothing about QEMU.
+		my $is_done = $words !~ /^(fork|pipe): / && eval { lose_connection($state, $words); 1 };
+		say_once($words) unless $is_done;
+		sleep($interval);
 	}
 }
 
@@ -490,17 +528,17 @@ foreach my $command ($take, @gone, defined $if ? $if : (), defined $hand_over ? 
 }
 
 $SIG{ALRM} = sub {
-	kill_shell();
+	Shell::end();
 	fail($late) unless $is_watching;
 };
 # When this program ends, what it runs ends too.
 foreach my $name (qw(HUP INT TERM))
 {
 	$SIG{$name} = sub {
-		kill_shell();
+		Shell::end();
 		if ($child) { kill 'TERM', $child; waitpid($child, 0); }
 		exit 0 if $is_watching; fail("ended by SIG$name");
 	};
 }
 if ($event eq 'watch') { watch($path); }
-eval { fail_over($path); 1 } or do { chomp(my $words = $@); fail($words); };
+eval { fail_over($path, 0); 1 } or do { chomp(my $words = $@); fail($words); };

@@ -14,14 +14,16 @@ use lib $FindBin::RealBin;
 use Getopt::Long qw(GetOptions :config no_ignore_case bundling);
 use JSON::PP;
 use Qmp;
-use Time::HiRes qw(sleep time);
+use Shell;
+use Time::HiRes qw(setitimer sleep time ITIMER_REAL);
 
 my $usage = <<'TEXT';
 NAME
     colo_start.pl - bring up COLO between two QEMUs
 
 SYNOPSIS
-    colo_start.pl [OPTION...] PRIMARY_SOCKET SECONDARY_SOCKET SECONDARY_HOST
+    colo_start.pl --release COMMAND [OPTION...]
+                  PRIMARY_SOCKET SECONDARY_SOCKET SECONDARY_HOST
 
 DESCRIPTION
     The sockets are QMP monitors, of which the other host's can be brought here by
@@ -44,8 +46,9 @@ OPTIONS
     --migrate-port PORT  of the secondary's -incoming; 9998
     --release COMMAND    run before 3; must end with exit status 0.  It gives back what a
                          failover has taken, see --take of colo_failover.pl
+    --no-release         nothing has to be given back
     --checkpoint MS      time between checkpoints, if none is needed earlier; 2000
-    -t SECONDS           give up after this time; 120
+    -t SECONDS           give up after this time; 120.  A --release that still runs is killed
     --help               this text
 
 EXIT STATUS
@@ -85,18 +88,25 @@ sub colo_runs
 	return (state_of($primary))[0] eq 'primary' && (state_of($secondary))[0] eq 'secondary';
 }
 
-sub migration_status { return $primary->execute('query-migrate')->{status} // 'none'; }
+sub migration_status { return $_[0]->execute('query-migrate')->{status} // 'none'; }
+
+sub check_order
+{
+	my @modes = map { (state_of($_))[0] } $primary, $secondary;
+
+	fail('the sockets are swapped: COLO runs, and the first one is the secondary\'s', 'PRIMARY_SOCKET comes first')
+	  if $modes[0] eq 'secondary' || $modes[1] eq 'primary';
+	return;
+}
 
 # Is a migration under way?  Then all that comes before it is done.
-sub is_under_way { return migration_status() =~ /^(setup|active|device|pre-switchover|colo)$/; }
+sub is_under_way { return migration_status($primary) =~ /^(setup|active|device|pre-switchover|colo)$/; }
 
 # Are these two QEMUs what COLO can begin with?
 sub check_state
 {
-	my ($mode, $last, $status) = state_of($primary);
+	my (undef, $last, $status) = state_of($primary);
 
-	fail("COLO's mode of the primary is already \"$mode\", and the secondary is not in it", 'end the secondary, and let the primary go on alone: colo_failover.pl')
-	  if $mode ne 'none';
 	fail("the primary has been through a failover already (last mode \"$last\")", 'start both QEMUs anew')
 	  if $last ne 'none';
 	fail("the primary's guest is running, so the disks can differ", 'send "stop", copy the disk, start the secondary, and run this again')
@@ -104,11 +114,13 @@ sub check_state
 	fail("the primary's guest is neither stopped nor new, it is \"$status\"") unless $status =~ /^(paused|prelaunch|postmigrate)$/;
 	fail('the last migration of the primary is over without COLO', 'end both QEMUs and start them anew') if $status eq 'postmigrate';
 
-	($mode, $last, $status) = state_of($secondary);
+	(undef, $last, $status) = state_of($secondary);
 	fail("the secondary has been through a failover already (last mode \"$last\")", 'start it anew, with -incoming') if $last ne 'none';
 	fail("the secondary does not wait for a guest, it is \"$status\"", 'start it with -incoming') unless $status eq 'inmigrate';
 	return;
 }
+
+my $stop_server = 'send "nbd-server-stop" to the secondary, and run this again';
 
 sub export_disk
 {
@@ -119,23 +131,32 @@ sub export_disk
 	{
 		return done("secondary: $name is exported");
 	}
-	eval { $secondary->execute('nbd-server-start', { addr => $address }); 1 } || $@ =~ /already running/ || die $@;
+	# QEMU does not say at which port.
+	eval { $secondary->execute('nbd-server-start', { addr => $address }); 1 }
+	  or $@ =~ /already running/ ? fail('the secondary has an NBD server already, perhaps at another port', $stop_server) : die $@;
 	$secondary->execute('nbd-server-add', { device => $name, writable => JSON::PP::true });
 	return done("secondary: exports $name at port $option{'nbd-port'}");
 }
 
 sub attach_disk
 {
+	my $wanted = "nbd://$host:$option{'nbd-port'}/$option{'secondary-disk'}";
+
 	if ($primary->has_copy)
 	{
+		my $found = $primary->copy_address // 'nothing';
+
+		fail('the primary has ' . Qmp::REPLICATION . " from an earlier run, connected to $found, not to $wanted",
+			'use the host, port and disk of that run, or end both QEMUs and start them anew') if $found ne $wanted;
 		done('primary: ' . Qmp::REPLICATION . ' is there');
 	}
 	else
 	{
-		$primary->execute('blockdev-add', {
+		eval { $primary->execute('blockdev-add', {
 			driver => 'replication', mode => 'primary', 'node-name' => Qmp::REPLICATION,
 			file => { driver => 'nbd', 'node-name' => Qmp::CLIENT, export => $option{'secondary-disk'},
-				server => { type => 'inet', host => $host, port => "$option{'nbd-port'}" } } });
+				server => { type => 'inet', host => $host, port => "$option{'nbd-port'}" } } }); 1 }
+		  or do { chomp(my $words = $@); fail($words, "if an earlier run had another --nbd-port: $stop_server"); };
 		done('primary: ' . Qmp::REPLICATION . ' is connected');
 	}
 	return done("primary: $option{disk} has two copies") if $primary->copies;
@@ -155,18 +176,35 @@ sub migrate
 sub release
 {
 	return unless defined $option{release};
-	my $status = system('/bin/sh', '-c', $option{release});
+	my $is_late = 0;
+	local $SIG{ALRM} = sub { $is_late = 1; Shell::end(); };
 
-	fail("\"$option{release}\" failed", 'nothing was migrated; run this again when it works') if $status != 0;
+	setitimer(ITIMER_REAL, $end > time ? $end - time : 0.001);
+	my $status = Shell::run($option{release});
+	setitimer(ITIMER_REAL, 0);
+	fail("\"$option{release}\" " . ($is_late ? 'did not end in time' : Shell::status_words($status)), 'nothing was migrated; run this again when it works')
+	  if $status != 0;
 	return done('what the last failover took is given back');
+}
+
+# Is the secondary, which is not in COLO yet, what the primary, which is, has migrated to?
+# That one has received something.
+sub check_peer
+{
+	fail('the secondary has gone on alone', 'end the primary, and start both anew') if (state_of($secondary))[1] ne 'none';
+	fail('the primary is in COLO, but not with this secondary, which waits for a guest',
+		'if its own secondary is no more, let the primary go on alone: colo_failover.pl; then start both anew')
+	  if migration_status($secondary) eq 'none';
+	return;
 }
 
 sub wait_for_colo
 {
 	until (colo_runs())
 	{
-		my $status = migration_status();
+		my $status = migration_status($primary);
 
+		check_peer() if $status eq 'colo';
 		if ($status =~ /^(failed|cancelled|completed)$/)
 		{
 			my $words = $primary->execute('query-migrate')->{'error-desc'};
@@ -180,7 +218,7 @@ sub wait_for_colo
 
 my $help;
 $SIG{__WARN__} = sub { chomp(my $text = shift); usage_error($text); };
-GetOptions(\%option, 'disk=s', 'secondary-disk=s', 'nbd-port=i', 'migrate-port=i', 'release=s', 'checkpoint=i', 't=f', 'help' => \$help);
+GetOptions(\%option, 'disk=s', 'secondary-disk=s', 'nbd-port=i', 'migrate-port=i', 'release=s', 'no-release', 'checkpoint=i', 't=f', 'help' => \$help);
 delete $SIG{__WARN__};
 if ($help) { print $usage; exit 0; }
 usage_error('PRIMARY_SOCKET, SECONDARY_SOCKET and SECONDARY_HOST, not ' . @ARGV . ' arguments') if @ARGV != 3;
@@ -188,11 +226,14 @@ foreach my $name (qw(nbd-port migrate-port)) { usage_error("--$name: $option{$na
 usage_error('-t must be above 0') if $option{t} <= 0;
 usage_error('--checkpoint must be above 0') if $option{checkpoint} <= 0;
 usage_error('the two sockets are the same') if $ARGV[0] eq $ARGV[1];
+usage_error('--release COMMAND, or --no-release if nothing has to be given back') if defined $option{release} == defined $option{'no-release'};
+usage_error('--release: the command is empty') if defined $option{release} && $option{release} !~ /\S/;
 $host = $ARGV[2];
 $end = time + $option{t};
 eval {
 	$primary = Qmp->new($ARGV[0], $end);
 	$secondary = Qmp->new($ARGV[1], $end);
+	check_order();
 	if (colo_runs())
 	{
 		done('COLO runs already');

@@ -67,7 +67,11 @@ sub guest_directory
 
 	mkdir $directory;
 	my $output = `$top/test/colo/make_guest @options $directory 2>&1`;
-	Test::More::plan(skip_all => "no guest: $output") if $? >> 8 == 77;
+	if ($? >> 8 == 77)
+	{
+		$output =~ s/\s+/ /g;
+		Test::More::plan(skip_all => "no guest: $output");
+	}
 	die "make_guest: $output" if $? != 0;
 	return $directory;
 }
@@ -205,7 +209,7 @@ sub common_options
 	my ($self, $id) = @_;
 	my $base = "$self->{run}/$side[$id]";
 
-	return words(<<"OPTIONS", map { "-qmp unix:$base.$_,server=on,wait=off" } @monitors), '-append', 'console=ttyS0 quiet nokaslr mitigations=off';
+	return words(<<"OPTIONS", map { "-qmp unix:$base.$_,server=on,wait=off" } @monitors), '-append', 'console=ttyS0 quiet nokaslr mitigations=off no_timer_check';
 -name $side[$id] -nodefaults -no-user-config -machine pc,accel=tcg -cpu qemu64 -smp 1 -display none
 -m $self->{memory} -kernel $self->{guest}/kernel -initrd $self->{guest}/initrd.gz
 -serial file:$base.console -pidfile $base.pid
@@ -355,6 +359,30 @@ sub mode
 	chomp $mode;
 	return $mode;
 }
+
+# The same of a QEMU that may wait for the other host in a checkpoint: made to answer.
+sub freed_mode
+{
+	my ($self, $id) = @_;
+
+	return $self->mode($id) unless $self->mode($id) =~ /^silent/;
+	my $qmp = $self->{qmp}[$id];
+	$qmp->set_end(time + 10);
+	my $instances = $qmp->execute_out_of_band('query-yank');
+	$qmp->execute_out_of_band('yank', { instances => $instances }) if @$instances;
+	my $mode;
+	Chaos::eventually(60, sub { ($mode = $self->mode($id)) !~ /^silent/ });
+	return $mode;
+}
+
+# What the node of a host has written since mark_logs was called.
+sub mark_logs { my ($self) = @_; $self->{mark} = [ map { length $self->log_of($_) } 0, 1 ]; return; }
+
+sub log_of { my ($self, $id) = @_; return Chaos::slurp("$self->{dir}/node$id.log"); }
+
+sub watch_log { my ($self, $id) = @_; return Chaos::slurp("$self->{run}/$side[$id].watch_log"); }
+
+sub new_log { my ($self, $id) = @_; return substr($self->log_of($id), $self->{mark}[$id]); }
 
 sub unplug { my ($self, $id) = @_; $self->run(qw(ip link set), "vpgldtest$id", 'down'); return; }
 

@@ -71,10 +71,11 @@ sub is_complete
 sub check_survivor
 {
 	my ($name, $id, $other_is) = @_;
-	my $other = $colo->mode(1 - $id);
+	my $other = $colo->freed_mode(1 - $id);
 
-	like($other, $other_is, "$name: the other side was not told");
-	unlike(Chaos::slurp("$colo->{run}/" . $colo->side(1 - $id) . '.watch_log'), qr/goes on alone/, "$name: nor by what watches it");
+	is($other, $other_is, "$name: the other side was not told");
+	like($colo->new_log($id) . $colo->watch_log($id), qr/goes on alone/, "$name: what told this side says so");
+	unlike($colo->new_log(1 - $id) . $colo->watch_log(1 - $id), qr/goes on alone/, "$name: and nothing of the other side does");
 	my ($status, $said) = $colo->fail_over($id);
 	is("$status $said", "1 colo_failover.pl: this guest has been failed over already: it was the " . $colo->side($id) . ", and goes on alone\n", "$name: a second time is refused");
 	$colo->put("last$_") foreach 0 .. 2;
@@ -87,6 +88,7 @@ sub begin
 {
 	my ($name, $leader, @options) = @_;
 
+	$colo->mark_logs;
 	$colo->{answered} = [];
 	$colo->{asked} = {};
 	$colo->{started} = '';
@@ -112,47 +114,47 @@ sub begin
 my %case = (
 	primary_lost => {
 		fault => sub { $colo->unplug(0); $colo->kill_qemu(0); $colo->kill_nodes(0); },
-		survivor => 1, other => qr/^dead$/
+		survivor => 1, other => 'dead'
 	},
 	# Checkpoints one after the other: the side that goes on can be waiting in one of them.
 	primary_unplugged_in_checkpoint => {
 		options => [ '--checkpoint', 300 ],
 		fault => sub { $colo->unplug(0) },
-		survivor => 1, other => qr/^(primary|silent)/
+		survivor => 1, other => 'primary'
 	},
 	primary_qemu_killed => {
 		fault => sub { $colo->kill_qemu(0) },
-		survivor => 1, other => qr/^dead$/,
+		survivor => 1, other => 'dead',
 		also => sub { is(($colo->settled)[0], 1, "$_[0]: leadership was handed over"); }
 	},
 	secondary_killed => {
 		fault => sub { $colo->kill_qemu(1); $colo->kill_nodes(1); },
-		survivor => 0, other => qr/^dead$/
+		survivor => 0, other => 'dead'
 	},
 	secondary_unplugged => {
 		fault => sub { $colo->unplug(1) },
-		survivor => 0, other => qr/^(secondary|silent)/
+		survivor => 0, other => 'secondary'
 	},
 	secondary_unplugged_in_checkpoint => {
 		options => [ '--checkpoint', 300 ],
 		fault => sub { $colo->unplug(1) },
-		survivor => 0, other => qr/^(secondary|silent)/
+		survivor => 0, other => 'secondary'
 	},
 	links_between_hosts_cut => {
 		fault => sub { $colo->ctl(qw(disconnect 0 1 both)) },
-		survivor => 0, other => qr/^(secondary|silent)/
+		survivor => 0, other => 'secondary'
 	},
 	# The primary lives, and is not told: what it would answer does not get out.
 	links_cut_and_secondary_leads => {
 		leader => 1,
 		fault => sub { $colo->ctl(qw(disconnect 0 1 both)) },
-		survivor => 1, other => qr/^(primary|silent)/
+		survivor => 1, other => 'primary'
 	},
 	# The other side is elected while the links are cut.  It cannot know that this one
 	# lives, but for what it has taken.
 	links_cut_then_the_other_leads => {
 		fault => sub { $colo->ctl(qw(disconnect 0 1 both)) },
-		survivor => 0, other => qr/^(secondary|silent)/,
+		survivor => 0, other => 'secondary',
 		also => \&lead_with_the_other
 	});
 
@@ -163,7 +165,7 @@ sub lead_with_the_other
 
 	$colo->ctl('pause', 0);
 	is(($colo->wait_for_leader_above($term, 1, 2))[0], 1, "$name: the secondary's host leads");
-	ok(Chaos::eventually(30, sub { Chaos::slurp("$colo->{dir}/node1.log") =~ /this side may not go on: .*notify_command failed for gained_lease/s }),
+	ok(Chaos::eventually(30, sub { $colo->new_log(1) =~ /this side may not go on: .*notify_command failed for gained_lease/s }),
 		"$name: it may not go on");
 	$colo->ctl('resume', 0);
 	return;
@@ -192,7 +194,7 @@ sub hand_over
 	$colo->ctl('transfer', 1);
 	my ($leader) = $colo->wait_for_leader_above($term, $colo->ids);
 	is($leader, 1, "$name: the secondary's host leads");
-	ok(Chaos::eventually(30, sub { Chaos::slurp("$colo->{dir}/node1.log") =~ /colo_failover\.pl: the other side is not gone: .*notify_command failed for gained_lease/s }),
+	ok(Chaos::eventually(30, sub { $colo->new_log(1) =~ /colo_failover\.pl: the other side is not gone: .*notify_command failed for gained_lease/s }),
 		"$name: its command says that the other side is not gone");
 	is($colo->mode(0) . ' ' . $colo->mode(1), 'primary secondary', "$name: COLO runs on, nobody was told anything");
 	ok($colo->put('after', 20), "$name: the guest answers");
