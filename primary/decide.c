@@ -460,7 +460,7 @@ leader_not_ready(const View *v)
 static bool
 not_comparable(const View *v)
 {
-	return v->f->lineage == NULL || !v->f->end_known;
+	return v->f->lineage == NULL || !v->f->end_known || v->f->end == 0;
 }
 
 static bool

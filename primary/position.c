@@ -59,7 +59,8 @@ primary_position(const PrimaryFacts *facts)
 {
 	PrimaryPosition position = {0};
 	bool			has_claims = facts->claim > 0 || facts->n_timelines > 0;
-	bool			by_hand = has_claims && facts->wrote && !is_created(facts, facts->timeline);
+	bool			wrote = facts->wrote || facts->server == RAFT_SERVER_PRIMARY;
+	bool			by_hand = has_claims && wrote && !is_created(facts, facts->timeline);
 	uint64_t		end;
 	uint64_t		cut;
 

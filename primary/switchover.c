@@ -156,7 +156,7 @@ switchover_next(Switchover *s, const SwitchoverFacts *facts)
 	}
 	if (s->step == before)
 		advance(s, facts);
-	if (s->step == before && may_go_back(s) && facts->now >= s->deadline)
+	if (may_go_back(s) && facts->now >= s->deadline)
 		(void) give_up(s, overdue(s));
 	return s->step;
 }
