@@ -239,12 +239,27 @@ change_leading(PrimaryFacts *f)
 	}
 }
 
+/* A rebuild that is about to be over. */
+static PrimaryFacts
+world_rebuilt(void)
+{
+	PrimaryFacts f = world_follower();
+
+	f.rebuild = RAFT_CLONING;
+	f.remains = PRIMARY_REMAINS_WHOLE;
+	f.floor = (RaftPosition){2, 1800};
+	f.receiving = true;
+	f.check.loose = true;
+	f.check.streaming = PRIMARY_STREAMING_REAL;
+	return f;
+}
+
 static PrimaryFacts
 any_facts(void)
 {
-	static PrimaryFacts (*const worlds[])(void) = {world_follower, world_elected, world_primary};
+	static PrimaryFacts (*const worlds[])(void) = {world_follower, world_rebuilt, world_elected, world_primary};
 	static void (*const changes[])(PrimaryFacts *) = {change_election, change_data, change_rebuild, change_leader, change_leading};
-	PrimaryFacts f = worlds[below(3)]();
+	PrimaryFacts f = worlds[below(4)]();
 
 	f.members = 1 + below(5);
 	for (uint32_t n = below(8); n > 0; n--)
