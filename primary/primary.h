@@ -69,7 +69,7 @@ typedef enum PrimaryStreaming
 	PRIMARY_STREAMING_STUCK
 } PrimaryStreaming;
 
-/* What a comparison with a leader has shown.  Begun anew by each rebuild. */
+/* What a comparison with a leader has shown.  Begun anew by each rebuild and restart. */
 typedef struct PrimaryCheck
 {
 	uint64_t		 term; /* in which it was made; that of another one says nothing */
@@ -134,7 +134,7 @@ typedef struct PrimaryFacts
 	int32_t	 self;
 	uint32_t members; /* in the list, 1 .. RAFT_MAX_NODES */
 	uint64_t term;
-	int32_t	 leader_id;	  /* of this term; RAFT_NONE: not known */
+	int32_t	 leader_id;	  /* of this term; ourselves only while our role is leader; RAFT_NONE: not known */
 	uint64_t lease_until; /* raft_lease_until() */
 
 	/* Claims. */

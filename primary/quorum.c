@@ -134,12 +134,14 @@ quorum_holders(const QuorumView *view, uint64_t end)
 	return holders;
 }
 
-/* "The server itself, and others": its own copy is one of them always. */
+/*
+ * "The server itself, and others": whoever counts is not beyond our own flush, so that
+ * nobody holds what we do not hold.
+ */
 static bool
 is_held(const QuorumView *view, uint64_t end)
 {
-	return view->flush >= end &&
-		   count_bits(quorum_holders(view, end)) >= quorum_copies(count_bits(view->members));
+	return count_bits(quorum_holders(view, end)) >= quorum_copies(count_bits(view->members));
 }
 
 /* For an even number of members C bounds are fewer than V: the lease is asked as well. */

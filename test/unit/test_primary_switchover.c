@@ -207,6 +207,7 @@ a_target_that_fell_behind_catches_up_again(void **state)
 
 	(void) state;
 	f.flush = 2580;
+	f.now += 100;
 	f.transfer_tried = true;
 	f.transfer = RAFT_TRANSFER_BEHIND;
 	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_CATCH_UP);
