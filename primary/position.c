@@ -59,8 +59,8 @@ primary_position(const PrimaryFacts *facts)
 {
 	PrimaryPosition position = {0};
 	bool			has_claims = facts->claim > 0 || facts->n_timelines > 0;
-	bool			wrote = facts->wrote || facts->server == RAFT_SERVER_PRIMARY;
-	bool			by_hand = has_claims && wrote && !is_created(facts, facts->timeline);
+	uint32_t		wrote_on = facts->server == RAFT_SERVER_PRIMARY ? facts->timeline : facts->wrote_on;
+	bool			by_hand = has_claims && wrote_on != 0 && !is_created(facts, wrote_on);
 	uint64_t		end;
 	uint64_t		cut;
 
@@ -70,7 +70,7 @@ primary_position(const PrimaryFacts *facts)
 	cut = own_end(facts);
 	position.foreign = by_hand || facts->end > cut;
 	end = facts->end < cut ? facts->end : cut;
-	if (end == 0 || (by_hand && cut >= facts->end && end > lineage_begin(facts->lineage, facts->timeline)))
+	if (end == 0 || (by_hand && cut >= facts->end && end > lineage_begin(facts->lineage, wrote_on)))
 		return position;
 	position.known = true;
 	position.position = (RaftPosition){lineage_timeline_before(facts->lineage, end), end};

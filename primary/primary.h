@@ -153,7 +153,7 @@ typedef struct PrimaryFacts
 	uint32_t	   major;
 	bool		   distrusted; /* the state file was lost or is older than a peer remembers (rule 22) */
 	uint32_t	   timeline;   /* that the server is on */
-	const Lineage *lineage;	   /* of local WAL */
+	const Lineage *lineage;	   /* of local WAL; read after end, which may have passed a fork */
 	bool		   end_known;
 	uint64_t	   end;
 	bool		   receiving; /* a receiver runs */
@@ -163,10 +163,10 @@ typedef struct PrimaryFacts
 	bool		   ran_on; /* neither server nor shared memory was started anew since its promotion */
 
 	/*
-	 * It has written WAL itself: it is out of recovery, or pg_control said before the
-	 * start that it last was.  Kept until it has been rebuilt.
+	 * On which timeline it has written WAL itself: as a primary, or as pg_control said
+	 * before the start.  0: on none since it last followed a leader or was rebuilt.
 	 */
-	bool		 wrote;
+	uint32_t	 wrote_on;
 	RaftTimeline timelines[RAFT_TIMELINES];
 	uint32_t	 n_timelines;
 

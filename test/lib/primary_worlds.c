@@ -132,6 +132,7 @@ world_elected(void)
 	f.leading_since = f.now - 50000;
 	f.claim = 7;
 	f.claimed = 7;
+	f.names_in_force = true;
 	f.other_could_lead = true;
 	f.other_has_all = true;
 	return f;
@@ -148,7 +149,7 @@ world_primary(void)
 	f.authorised_term = 7;
 	f.timeline = 7;
 	f.timelines[f.n_timelines++] = (RaftTimeline){7, true};
-	f.wrote = true;
+	f.wrote_on = 7;
 	f.ran_on = true;
 	f.lineage = world_path5_7();
 	f.end = 2700;
@@ -156,6 +157,5 @@ world_primary(void)
 	f.mark_end = 2600;
 	f.quorum_flushed = 2650;
 	f.released = 2650;
-	f.names_in_force = true;
 	return f;
 }

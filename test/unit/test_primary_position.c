@@ -70,7 +70,7 @@ it_is_cut_before_the_first_foreign_byte(void **state)
 	f.end = 1500;
 	expect_position(&f, 2, 1500, false);
 	/* also while it is primary there, and nothing is flushed yet */
-	f.wrote = true;
+	f.wrote_on = 3;
 	f.server = RAFT_SERVER_PRIMARY;
 	expect_position(&f, 2, 1500, true);
 	f.end = 1700;
@@ -107,7 +107,7 @@ without_any_of_ours_nothing_is_known(void **state)
 	/* before the first claim all is ours */
 	f.claim = 0;
 	expect_position(&f, 5, 2500, false);
-	f.wrote = true;
+	f.wrote_on = 5;
 	expect_position(&f, 5, 2500, false);
 }
 
@@ -121,7 +121,7 @@ written_by_hand_on_a_followed_timeline_is_not_known(void **state)
 	PrimaryFacts f = world_follower();
 
 	(void) state;
-	f.wrote = true;
+	f.wrote_on = 5;
 	assert_true(primary_position(&f).foreign);
 	assert_false(primary_position(&f).known);
 	/* it still holds after the restart as a standby, and it is cloned */

@@ -127,7 +127,7 @@ change_data(PrimaryFacts *f)
 			f->consistent = coin();
 			break;
 		case 9:
-			f->wrote = coin();
+			f->wrote_on = below(8);
 			break;
 		case 10:
 			f->n_timelines = below(f->n_timelines + 1);
