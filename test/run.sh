@@ -35,10 +35,11 @@ DESCRIPTION
 
     lint       formatting, static analysis, scripts, Prometheus's alerts, and
                links in the documents
-    pure       raft/ and node/ compile without the backend, and raft/ calls
-               neither input or output nor a clock
+    pure       raft/, node/ and primary/ compile without the backend, and raft/
+               and primary/ call neither input or output nor a clock
     build      the module compiles without a warning and installs
-    unit       the election, the state file and the network code by themselves
+    unit       the election, what a server should be, the state file and the network
+               code by themselves
     unit-asan  the same under the address and undefined-behaviour sanitizers
     sim        clusters in simulated time under every fault: all scenarios by
                name, and 10,000 random runs
@@ -444,16 +445,22 @@ pure_calls_down_only()
 	return "$status"
 }
 
+pure_primary_includes()
+{
+	! ( cd "$tree" && files '^primary/.*\.[ch]$' | xargs grep -nE '#[[:blank:]]*include "' ) |
+		grep -vE '"(\.\./raft/(raft|message)|\.\./node/lineage|[a-z]+)\.h"$'
+}
+
 part_pure()
 {
 	local compiler file objects
 
 	for compiler in gcc clang; do
 		objects=$scratch/tmp/pure-$compiler
-		as_tester mkdir -p "$objects/raft" "$objects/node"
-		for file in $(files '^raft/[^/]*\.c$'); do
+		as_tester mkdir -p "$objects/raft" "$objects/node" "$objects/primary"
+		for file in $(files '^(raft|primary)/[^/]*\.c$'); do
 			check "$compiler compiles $file as C11" as_tester "$compiler" -std=c11 -O2 \
-				-Wall -Wextra -Werror -pedantic -c -o "$objects/raft/$(basename "$file" .c).o" "$file"
+				-Wall -Wextra -Werror -pedantic -c -o "$objects/${file%.c}.o" "$file"
 		done
 		for file in $(files '^node/[^/]*\.c$'); do
 			check "$compiler compiles $file without the backend" as_tester "$compiler" -std=gnu11 -O2 \
@@ -462,15 +469,17 @@ part_pure()
 		done
 	done
 	objects=$scratch/tmp/pure-gcc
-	check "raft/ needs nothing but strings and assert" pure_needs_only "$objects/raft" \
-		'mem(cpy|set|move|cmp)|str(len|cmp)|v?snprintf|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_'
+	local strings='mem(cpy|set|move|cmp)|str(len|cmp)|v?snprintf|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_'
+	check "raft/ needs nothing but strings and assert" pure_needs_only "$objects/raft" "$strings"
+	check "primary/ needs nothing but those and histories" pure_needs_only "$objects/primary" "$strings|lineage_[a-z_]*"
 	check "files of raft/ call only those below them" pure_calls_down_only "$objects/raft"
 	check "node/ needs nothing of the backend" pure_needs_none "$objects/node" \
 		'err(start|start_cold|finish|msg|code)|elog_.*|palloc.*|pfree|MemoryContext.*|CurrentMemoryContext|MyLatch|ProcessInterrupts'
 	check "raft/ includes nothing of PostgreSQL or of node/ and server/" \
 		lint_absent '#[[:blank:]]*include.*(postgres|\.\./|node/|server/)' '^raft/.*\.[ch]$'
-	check "node/ includes nothing of server/" \
-		lint_absent '#[[:blank:]]*include.*(postgres\.h|server/)' '^node/.*\.[ch]$'
+	check "node/ includes nothing of server/ or of primary/" \
+		lint_absent '#[[:blank:]]*include.*(postgres\.h|server/|primary/)' '^node/.*\.[ch]$'
+	check "primary/ includes nothing but itself, raft/ and histories" pure_primary_includes
 	checked
 }
 

@@ -3,7 +3,7 @@
 # test/mutants/run.pl
 #	  Plants one bug at a time, and sees whether the tests notice.
 #
-# Each *.patch here is a small bug in raft/ or node/.  The patched tree is a copy;
+# Each *.patch here is a small bug in raft/, node/ or primary/.  The patched tree is a copy;
 # the real one is never touched.  A mutant is killed when a unit test, a transcript
 # or the simulator fails on it.  A mutant that survives, a patch that no longer
 # applies and a mutant that does not compile are failures.  See README.md.
@@ -99,14 +99,14 @@ sub run
 sub make_copy
 {
 	my ($tree) = @_;
-	my @parts = grep { -e "$ROOT/$_" } qw(raft node test/lib test/unit test/sim);
+	my @parts = grep { -e "$ROOT/$_" } qw(raft node primary test/lib test/unit test/sim);
 	mkdir $tree or die "$tree: $!\n";
 	chdir $ROOT or die "$ROOT: $!\n";
 	my $status = system('cp', '-p', '-r', '--parents', '-t', $tree, '--', @parts);
 	die "could not copy the tree\n" if $status != 0;
 
 	# Objects that a build has left beside the sources are no part of it.
-	unlink glob("$tree/raft/*.o $tree/raft/*.bc $tree/node/*.o $tree/node/*.bc");
+	unlink glob("$tree/{raft,node,primary}/*.{o,bc}");
 	return;
 }
 
@@ -121,11 +121,11 @@ sub unit_programs
 {
 	my ($tree, $patched) = @_;
 	my @programs = map { basename($_, '.c') } sort glob("$tree/test/unit/test_*.c");
-	my ($subject) = $patched =~ m{/(\w+)\.[ch]$};
-	return (
-		(grep { $_ eq "test_$subject" } @programs),
-		(grep { $_ ne "test_$subject" && /^test_raft_/ } @programs),
-		(grep { $_ ne "test_$subject" && !/^test_raft_/ } @programs));
+	my ($folder, $subject) = $patched =~ m{(\w+)/(\w+)\.[ch]$};
+	my %place = ("test_${folder}_$subject" => 0, "test_$subject" => 0);
+	my $first = $folder eq 'primary' ? qr/^test_primary_/ : qr/^test_raft_/;
+	my %order = map { $_ => $place{$_} // ($_ =~ $first ? 1 : 2) } @programs;
+	return sort { $order{$a} <=> $order{$b} || $a cmp $b } @programs;
 }
 
 # What a program's output says about its failure, in a few words.

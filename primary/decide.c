@@ -1,0 +1,766 @@
+/*
+ * primary/decide.c
+ *	  The table that says what a server should be.
+ *
+ * One row for each situation, from the top down: the first that is the case gives the
+ * order.  A row has a test of its own name (test/unit/test_primary_decide.c).  What lets
+ * commits, WAL or a promotion through (OPEN, FOLLOW, PROMOTE) says all that it needs once
+ * more, so that no gap in the rows above opens a gate.
+ *
+ * See primary.h.  Pure C11: no input or output, no clock, no allocation.
+ */
+#include "primary.h"
+
+#include <assert.h>
+
+#include "quorum.h"
+
+/* So many times the comparison may fail after a rebuild or restart (section 7). */
+#define REWINDS_UP_TO  0
+#define REBUILDS_UP_TO 1
+
+typedef struct View
+{
+	const PrimaryFacts *f;
+	PrimaryPosition		own;
+	bool				leads;
+} View;
+
+typedef struct Row
+{
+	PrimaryReason reason;
+	bool (*holds)(const View *v);
+	PrimaryAction action;
+} Row;
+
+/* ---- what several rows ask ---- */
+
+static bool
+has_passed(const View *v, uint64_t since, uint64_t timeout)
+{
+	return v->f->now >= since && v->f->now - since >= timeout;
+}
+
+/* Rule 21: the directory is neither the old one nor the new one. */
+static bool
+is_half(const View *v)
+{
+	return v->f->rebuild != RAFT_INTACT && v->f->remains != PRIMARY_REMAINS_WHOLE;
+}
+
+/* Rules 15, 21 and 22: there is nothing that may be used. */
+static bool
+is_gone(const View *v)
+{
+	return v->f->system_id == 0 || v->f->distrusted;
+}
+
+static bool
+is_other_cluster(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+
+	return f->system_id != 0 &&
+		   ((f->stored_system_id != 0 && f->system_id != f->stored_system_id) ||
+			(f->leader.system_id != 0 && f->system_id != f->leader.system_id) ||
+			(f->leader.major != 0 && f->major != f->leader.major));
+}
+
+static bool
+may_be_started(const View *v)
+{
+	return !is_half(v) && !is_gone(v) && !is_other_cluster(v);
+}
+
+static bool
+has_leader(const View *v)
+{
+	return v->f->leader_id >= 0;
+}
+
+/* Rule 21 and section 7: a rebuild takes from the leader of our term, promoted on its claim. */
+static bool
+has_source(const View *v)
+{
+	return has_leader(v) && !v->leads && v->f->leader.server == RAFT_SERVER_PRIMARY && v->f->leader.promoted;
+}
+
+static bool
+is_primary(const View *v)
+{
+	return v->f->server == RAFT_SERVER_PRIMARY;
+}
+
+static bool
+leads_primary(const View *v)
+{
+	return v->leads && is_primary(v);
+}
+
+static bool
+leads_recovery(const View *v)
+{
+	return v->leads && v->f->server == RAFT_SERVER_RECOVERY;
+}
+
+static bool
+has_lease(const View *v)
+{
+	return v->f->lease_until > v->f->now;
+}
+
+/* ---- it must not lead ---- */
+
+static bool
+leads_half_rebuilt(const View *v)
+{
+	return v->leads && v->f->rebuild != RAFT_INTACT;
+}
+
+static bool
+leads_without_server(const View *v)
+{
+	return v->leads && v->f->server == RAFT_SERVER_NONE;
+}
+
+static bool
+leads_without_data(const View *v)
+{
+	return v->leads && (is_gone(v) || is_other_cluster(v));
+}
+
+static bool
+leads_foreign(const View *v)
+{
+	return v->leads && v->own.foreign;
+}
+
+static bool
+leads_forbidden(const View *v)
+{
+	return v->leads && v->f->setting != PRIMARY_SETTING_GOOD;
+}
+
+/* Section 8: no room and small settings are reasons not to stand, not to leave. */
+static bool
+leads_unhealthy(const View *v)
+{
+	return v->leads && (v->f->health == PRIMARY_HEALTH_DISK_HUNG || v->f->health == PRIMARY_HEALTH_NO_ANSWER);
+}
+
+/* ---- it must not stay primary ---- */
+
+/* Rule 13: what was asked for may still happen. */
+static bool
+promotion_pends(const View *v)
+{
+	return v->f->promoting && !v->leads && v->f->server != RAFT_SERVER_NONE && may_be_started(v);
+}
+
+static bool
+is_handed_over(const View *v)
+{
+	return is_primary(v) && v->f->hand_over == PRIMARY_HAND_OVER_DONE && may_be_started(v);
+}
+
+/* Section 5: a primary that knows another leader. */
+static bool
+is_deposed(const View *v)
+{
+	return is_primary(v) && has_leader(v) && !v->leads && may_be_started(v);
+}
+
+static bool
+is_leaderless(const View *v)
+{
+	return is_primary(v) && !has_leader(v);
+}
+
+/* ---- whether its directory may be used ---- */
+
+static bool
+is_forbidden(const View *v)
+{
+	return v->f->setting != PRIMARY_SETTING_GOOD;
+}
+
+static bool
+half_no_source(const View *v)
+{
+	return is_half(v) && !has_source(v);
+}
+
+/*
+ * Only against the source that it began with: blocks that came from another one are in no
+ * WAL that would mend them.
+ */
+static bool
+half_rewound(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+
+	return is_half(v) && f->rebuild == RAFT_REWINDING && f->remains == PRIMARY_REMAINS_REPEATABLE &&
+		   f->leader_id == f->rebuild_source && f->term == f->rebuild_term && f->leader.control_shows_timeline;
+}
+
+static bool
+gone_no_source(const View *v)
+{
+	return is_gone(v) && !has_source(v);
+}
+
+static bool
+gone_no_floor(const View *v)
+{
+	RaftPosition floor;
+
+	return is_gone(v) && !primary_floor(v->f, &floor);
+}
+
+static bool
+is_not_running(const View *v)
+{
+	return v->f->server == RAFT_SERVER_NONE && may_be_started(v);
+}
+
+/* Section 7a: standbys of a primary that is not managed yet go on. */
+static bool
+nothing_claimed(const View *v)
+{
+	return v->f->claim == 0 && v->f->elected_claim == 0 && v->f->server == RAFT_SERVER_RECOVERY &&
+		   v->f->receiving && !v->f->leader.promoted;
+}
+
+/* ---- it leads and is primary ---- */
+
+static bool
+was_authorised(const View *v)
+{
+	return v->f->authorised != 0 && v->f->authorised_term == v->f->term;
+}
+
+/* Rule 14: what PostgreSQL made of it has to be what was claimed. */
+static bool
+is_on_wrong_timeline(const View *v)
+{
+	return leads_primary(v) && was_authorised(v) && v->f->timeline != v->f->authorised;
+}
+
+/* Rule 17: else a commit of a later timeline could be passed over (Raft's figure 8). */
+static bool
+may_keep(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+	bool				created = false;
+
+	for (uint32_t i = 0; i < f->n_timelines; i++)
+		created |= f->timelines[i].id == f->timeline && f->timelines[i].created;
+	return created && f->claim <= f->timeline && f->elected_claim <= f->timeline && f->ran_on;
+}
+
+static bool
+is_not_kept(const View *v)
+{
+	return leads_primary(v) && !was_authorised(v) && !may_keep(v);
+}
+
+static bool
+is_opened(const View *v)
+{
+	return v->f->opened_term == v->f->term;
+}
+
+static bool
+has_mark(const View *v)
+{
+	return is_opened(v) || (v->f->mark_term == v->f->term && v->f->mark_end != 0);
+}
+
+/* Rule 18, its two halves. */
+static bool
+quorum_has_mark(const View *v)
+{
+	return is_opened(v) || v->f->quorum_flushed >= v->f->mark_end;
+}
+
+/* With one copy no commit waits for a standby, and PostgreSQL keeps no such position. */
+static bool
+is_released(const View *v)
+{
+	return is_opened(v) || quorum_copies(v->f->members) == 1 || v->f->released >= v->f->mark_end;
+}
+
+static bool
+may_open(const View *v)
+{
+	return leads_primary(v) && v->own.known && !v->own.foreign && has_lease(v) && v->f->names_in_force &&
+		   (was_authorised(v) || may_keep(v)) && !is_on_wrong_timeline(v) &&
+		   has_mark(v) && quorum_has_mark(v) && is_released(v);
+}
+
+static bool
+drains(const View *v)
+{
+	return v->f->hand_over == PRIMARY_HAND_OVER_DRAINING && may_open(v);
+}
+
+static bool
+is_closed_for_hand_over(const View *v)
+{
+	return leads_primary(v) && v->f->hand_over != PRIMARY_HAND_OVER_NONE;
+}
+
+static uint64_t
+moved_last(const View *v)
+{
+	return v->f->moved_at > v->f->leading_since ? v->f->moved_at : v->f->leading_since;
+}
+
+/* Rule 18: a paused replay or a full disk must not hold the cluster. */
+static bool
+is_not_opening(const View *v)
+{
+	return v->leads && !is_opened(v) && v->f->other_could_lead &&
+		   has_passed(v, moved_last(v), v->f->open_timeout);
+}
+
+/* Rule 25. */
+static bool
+stands_still(const View *v)
+{
+	return leads_primary(v) && v->f->standing_since != 0 &&
+		   has_passed(v, v->f->standing_since, v->f->health_timeout);
+}
+
+static bool
+cannot_commit(const View *v)
+{
+	return stands_still(v) && is_opened(v) && v->f->other_has_all && !v->f->standing_before;
+}
+
+static bool
+primary_no_lease(const View *v)
+{
+	return leads_primary(v) && !has_lease(v);
+}
+
+static bool
+has_other_names(const View *v)
+{
+	return leads_primary(v) && !v->f->names_in_force;
+}
+
+static bool
+has_no_mark(const View *v)
+{
+	return leads_primary(v) && !has_mark(v);
+}
+
+static bool
+has_no_quorum(const View *v)
+{
+	return leads_primary(v) && !quorum_has_mark(v);
+}
+
+static bool
+is_not_released(const View *v)
+{
+	return leads_primary(v) && !is_released(v);
+}
+
+static bool
+opens_standing_still(const View *v)
+{
+	return may_open(v) && stands_still(v);
+}
+
+/* ---- it leads and is in recovery ---- */
+
+static bool
+promotes(const View *v)
+{
+	return leads_recovery(v) && v->f->promoting;
+}
+
+static bool
+still_receiving(const View *v)
+{
+	return leads_recovery(v) && v->f->receiving;
+}
+
+static bool
+end_unknown(const View *v)
+{
+	return v->leads && !v->own.known;
+}
+
+/* Rule 12.  What replay still has to do changes nothing about which id is free. */
+static bool
+has_no_claim(const View *v)
+{
+	return leads_recovery(v) && v->f->claimed == 0 && !v->f->claiming;
+}
+
+static bool
+replay_paused(const View *v)
+{
+	return leads_recovery(v) && v->f->paused;
+}
+
+static bool
+claim_unknown(const View *v)
+{
+	return leads_recovery(v) && v->f->claimed == 0;
+}
+
+static bool
+not_replayed(const View *v)
+{
+	return leads_recovery(v) && !v->f->replayed;
+}
+
+static bool
+recovery_no_lease(const View *v)
+{
+	return leads_recovery(v) && !has_lease(v);
+}
+
+/* Rule 13. */
+static bool
+is_elected(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+
+	return leads_recovery(v) && v->own.known && !v->own.foreign && !f->receiving && !f->promoting &&
+		   f->claimed != 0 && f->replayed && !f->paused && has_lease(v);
+}
+
+/* ---- another one leads ---- */
+
+static bool
+has_no_leader(const View *v)
+{
+	return !has_leader(v);
+}
+
+static bool
+leader_unknown(const View *v)
+{
+	return v->f->leader.lineage == NULL || v->f->leader.flush == 0 || v->f->leader.system_id == 0;
+}
+
+/* Rule 20: in recovery, or promoted on its claim. */
+static bool
+leader_not_ready(const View *v)
+{
+	return v->f->leader.server == RAFT_SERVER_NONE ||
+		   (v->f->leader.server == RAFT_SERVER_PRIMARY && !v->f->leader.promoted);
+}
+
+static bool
+not_comparable(const View *v)
+{
+	return v->f->lineage == NULL || !v->f->end_known || v->f->end == 0;
+}
+
+static bool
+is_checked(const View *v)
+{
+	return v->f->check.term == v->f->term && v->f->check.leader == v->f->leader_id;
+}
+
+/* The receiver that runs is this comparison's own: then it may be ahead of what we know. */
+static bool
+is_loose(const View *v)
+{
+	return v->f->receiving && is_checked(v) && v->f->check.loose;
+}
+
+static bool
+is_ahead(const View *v)
+{
+	return !is_loose(v) && v->f->end > v->f->leader.flush;
+}
+
+static bool
+look_again(const View *v)
+{
+	return !primary_diverged(v->f) && !v->own.foreign && is_ahead(v) &&
+		   !(is_checked(v) && v->f->check.looked_again);
+}
+
+static bool
+is_diverged(const View *v)
+{
+	return primary_diverged(v->f);
+}
+
+static bool
+is_foreign(const View *v)
+{
+	return v->own.foreign;
+}
+
+static bool
+differs(const View *v)
+{
+	return is_checked(v) && v->f->check.prefix == PRIMARY_PREFIX_DIFFERENT;
+}
+
+static bool
+is_stuck(const View *v)
+{
+	return is_checked(v) && v->f->check.streaming == PRIMARY_STREAMING_STUCK;
+}
+
+static bool
+streams_never(const View *v)
+{
+	return is_stuck(v) && v->f->failures > 0;
+}
+
+static bool
+wants_rebuild(const View *v)
+{
+	return is_foreign(v) || is_diverged(v) || is_ahead(v) || differs(v) || streams_never(v);
+}
+
+static bool
+fails_again(const View *v)
+{
+	return wants_rebuild(v) && v->f->failures > REBUILDS_UP_TO;
+}
+
+static bool
+no_source(const View *v)
+{
+	return wants_rebuild(v) && !has_source(v);
+}
+
+/* Rule 21: for a while only, or a leader that needs this copy to open waits for ever. */
+static bool
+prefers_open(const View *v)
+{
+	return wants_rebuild(v) && !v->f->leader.open &&
+		   (v->f->rebuild_wanted == 0 || !has_passed(v, v->f->rebuild_wanted, v->f->prefer_open));
+}
+
+static bool
+behind_no_floor(const View *v)
+{
+	RaftPosition floor;
+
+	return wants_rebuild(v) && !primary_floor(v->f, &floor);
+}
+
+/* Never on what another rebuild has left: pg_rewind is not to run twice on one directory. */
+static bool
+may_rewind(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+
+	return is_diverged(v) && f->failures <= REWINDS_UP_TO && f->rebuild == RAFT_INTACT &&
+		   f->hints && f->common_wal && f->rewind_room;
+}
+
+static bool
+rewind_paused(const View *v)
+{
+	return may_rewind(v) && v->f->paused;
+}
+
+/* pg_rewind looks at minRecoveryPoint alone, never at WAL that is not replayed. */
+static bool
+rewind_not_replayed(const View *v)
+{
+	return may_rewind(v) && !v->f->replayed;
+}
+
+static bool
+rewind_no_checkpoint(const View *v)
+{
+	return may_rewind(v) && !v->f->leader.control_shows_timeline;
+}
+
+static bool
+not_compared(const View *v)
+{
+	return !is_checked(v) || v->f->check.prefix != PRIMARY_PREFIX_SAME || (v->f->receiving && !is_loose(v));
+}
+
+/* Rule 20. */
+static bool
+is_compared(const View *v)
+{
+	return v->f->server == RAFT_SERVER_RECOVERY && !is_gone(v) && !is_half(v) && has_leader(v) && !v->leads &&
+		   !leader_unknown(v) && !leader_not_ready(v) && !not_comparable(v) && !wants_rebuild(v) &&
+		   !not_compared(v) && !v->f->promoting;
+}
+
+static bool
+is_rebuilt(const View *v)
+{
+	return is_compared(v) && v->f->rebuild != RAFT_INTACT && v->f->consistent && v->own.known &&
+		   v->f->check.streaming == PRIMARY_STREAMING_REAL && is_loose(v) && !primary_behind(v->f);
+}
+
+static bool
+always(const View *v)
+{
+	(void) v;
+	return true;
+}
+
+/* ---- the table ---- */
+
+static const Row table[] = {
+	/* who must not lead says so first */
+	{PRIMARY_LEADS_HALF_REBUILT, leads_half_rebuilt, PRIMARY_RESIGN},
+	{PRIMARY_LEADS_WITHOUT_SERVER, leads_without_server, PRIMARY_RESIGN},
+	{PRIMARY_LEADS_WITHOUT_DATA, leads_without_data, PRIMARY_RESIGN},
+	{PRIMARY_LEADS_FOREIGN, leads_foreign, PRIMARY_RESIGN},
+	{PRIMARY_LEADS_FORBIDDEN, leads_forbidden, PRIMARY_RESIGN},
+	{PRIMARY_LEADS_UNHEALTHY, leads_unhealthy, PRIMARY_RESIGN},
+	{PRIMARY_PROMOTION_PENDS, promotion_pends, PRIMARY_RESTART},
+	{PRIMARY_HANDED_OVER, is_handed_over, PRIMARY_RESTART},
+	{PRIMARY_DEPOSED, is_deposed, PRIMARY_RESTART},
+	{PRIMARY_LEADERLESS, is_leaderless, PRIMARY_CLOSE},
+
+	/* section 7, before the server runs */
+	{PRIMARY_FORBIDDEN, is_forbidden, PRIMARY_REFUSE},
+	{PRIMARY_OTHER_CLUSTER, is_other_cluster, PRIMARY_REFUSE},
+	{PRIMARY_HALF_NO_SOURCE, half_no_source, PRIMARY_WAIT},
+	{PRIMARY_HALF_REWOUND, half_rewound, PRIMARY_REWIND},
+	{PRIMARY_HALF_CLONED, is_half, PRIMARY_CLONE},
+	{PRIMARY_GONE_NO_SOURCE, gone_no_source, PRIMARY_WAIT},
+	{PRIMARY_GONE_NO_FLOOR, gone_no_floor, PRIMARY_WAIT},
+	{PRIMARY_GONE, is_gone, PRIMARY_CLONE},
+	{PRIMARY_NOT_RUNNING, is_not_running, PRIMARY_RESTART},
+	{PRIMARY_NOTHING_CLAIMED, nothing_claimed, PRIMARY_LEAVE},
+
+	/* it leads */
+	{PRIMARY_WRONG_TIMELINE, is_on_wrong_timeline, PRIMARY_RESTART},
+	{PRIMARY_NOT_KEPT, is_not_kept, PRIMARY_RESTART},
+	{PRIMARY_DRAINS, drains, PRIMARY_DRAIN},
+	{PRIMARY_CLOSED_FOR_HAND_OVER, is_closed_for_hand_over, PRIMARY_CLOSE},
+	{PRIMARY_NOT_OPENING, is_not_opening, PRIMARY_RESIGN},
+	{PRIMARY_CANNOT_COMMIT, cannot_commit, PRIMARY_RESIGN},
+	{PRIMARY_PROMOTES, promotes, PRIMARY_WAIT},
+	{PRIMARY_STILL_RECEIVING, still_receiving, PRIMARY_WAIT},
+	{PRIMARY_END_UNKNOWN, end_unknown, PRIMARY_WAIT},
+	{PRIMARY_NO_LEASE, primary_no_lease, PRIMARY_CLOSE},
+	{PRIMARY_OTHER_NAMES, has_other_names, PRIMARY_CLOSE},
+	{PRIMARY_NO_MARK, has_no_mark, PRIMARY_MARK},
+	{PRIMARY_NO_QUORUM, has_no_quorum, PRIMARY_CLOSE},
+	{PRIMARY_NOT_RELEASED, is_not_released, PRIMARY_CLOSE},
+	{PRIMARY_STANDS_STILL, opens_standing_still, PRIMARY_OPEN},
+	{PRIMARY_ALL_GOOD, may_open, PRIMARY_OPEN},
+	{PRIMARY_NO_CLAIM, has_no_claim, PRIMARY_CLAIM},
+	{PRIMARY_REPLAY_PAUSED, replay_paused, PRIMARY_RESUME_REPLAY},
+	{PRIMARY_CLAIM_UNKNOWN, claim_unknown, PRIMARY_WAIT},
+	{PRIMARY_NOT_REPLAYED, not_replayed, PRIMARY_WAIT},
+	{PRIMARY_NO_LEASE_YET, recovery_no_lease, PRIMARY_WAIT},
+	{PRIMARY_ELECTED, is_elected, PRIMARY_PROMOTE},
+
+	/* another one leads, and section 7 goes on */
+	{PRIMARY_NO_LEADER, has_no_leader, PRIMARY_WAIT},
+	{PRIMARY_LEADER_UNKNOWN, leader_unknown, PRIMARY_WAIT},
+	{PRIMARY_LEADER_NOT_READY, leader_not_ready, PRIMARY_WAIT},
+	{PRIMARY_NOT_COMPARABLE, not_comparable, PRIMARY_WAIT},
+	{PRIMARY_LOOK_AGAIN, look_again, PRIMARY_WAIT},
+	{PRIMARY_FAILS_AGAIN, fails_again, PRIMARY_WAIT},
+	{PRIMARY_NO_SOURCE, no_source, PRIMARY_WAIT},
+	{PRIMARY_PREFERS_OPEN, prefers_open, PRIMARY_WAIT},
+	{PRIMARY_BEHIND_NO_FLOOR, behind_no_floor, PRIMARY_WAIT},
+	{PRIMARY_FOREIGN, is_foreign, PRIMARY_CLONE},
+	{PRIMARY_REWIND_PAUSED, rewind_paused, PRIMARY_RESUME_REPLAY},
+	{PRIMARY_REWIND_NOT_REPLAYED, rewind_not_replayed, PRIMARY_WAIT},
+	{PRIMARY_REWIND_NO_CHECKPOINT, rewind_no_checkpoint, PRIMARY_WAIT},
+	{PRIMARY_DIVERGED, may_rewind, PRIMARY_REWIND},
+	{PRIMARY_DIVERGED_NO_REWIND, is_diverged, PRIMARY_CLONE},
+	{PRIMARY_AHEAD, is_ahead, PRIMARY_CLONE},
+	{PRIMARY_DIFFERS, differs, PRIMARY_CLONE},
+	{PRIMARY_STREAMS_NEVER, streams_never, PRIMARY_CLONE},
+	{PRIMARY_NOT_COMPARED, not_compared, PRIMARY_WAIT},
+	{PRIMARY_NOT_STREAMING, is_stuck, PRIMARY_RESTART},
+	{PRIMARY_IS_REBUILT, is_rebuilt, PRIMARY_REBUILT},
+	{PRIMARY_COMPARED, is_compared, PRIMARY_FOLLOW},
+	{PRIMARY_UNFORESEEN, always, PRIMARY_WAIT},
+};
+
+#define ROWS (sizeof(table) / sizeof(table[0]))
+
+static void
+earlier(uint64_t *at, uint64_t now, uint64_t since, uint64_t timeout)
+{
+	uint64_t end = since + timeout;
+
+	if (since != 0 && end > now && (*at == 0 || end < *at))
+		*at = end;
+}
+
+/* When something runs out of which no fact tells. */
+static uint64_t
+again_at(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+	uint64_t			at = 0;
+
+	if (v->leads)
+	{
+		earlier(&at, f->now, f->lease_until, 0);
+		earlier(&at, f->now, f->standing_since, f->health_timeout);
+		if (!is_opened(v))
+			earlier(&at, f->now, moved_last(v), f->open_timeout);
+	}
+	else
+		earlier(&at, f->now, f->rebuild_wanted, f->prefer_open);
+	return at;
+}
+
+static View
+look(const PrimaryFacts *facts)
+{
+	assert(facts->members >= 1 && facts->members <= RAFT_MAX_NODES);
+	assert(facts->n_timelines <= RAFT_TIMELINES);
+	return (View){facts, primary_position(facts), facts->leader_id >= 0 && facts->leader_id == facts->self};
+}
+
+PrimaryOrder
+primary_decide(const PrimaryFacts *facts)
+{
+	View		 view = look(facts);
+	PrimaryOrder order = {.node = RAFT_NONE, .again_at = again_at(&view)};
+	size_t		 i = 0;
+
+	while (!table[i].holds(&view))
+		i++;
+	assert(i < ROWS);
+	order.action = table[i].action;
+	order.reason = table[i].reason;
+	if (order.action == PRIMARY_FOLLOW || order.action == PRIMARY_REBUILT ||
+		order.action == PRIMARY_REWIND || order.action == PRIMARY_CLONE)
+		order.node = facts->leader_id;
+	if (order.action == PRIMARY_FOLLOW || order.action == PRIMARY_REBUILT)
+		order.timeline = facts->leader.lineage->timeline;
+	if (order.action == PRIMARY_PROMOTE)
+		order.timeline = facts->claimed;
+	if (order.action == PRIMARY_REWIND || order.action == PRIMARY_CLONE)
+	{
+		bool known = primary_floor(facts, &order.floor);
+
+		assert(known);
+		(void) known;
+	}
+	return order;
+}
+
+bool
+primary_may_stand(const PrimaryFacts *facts)
+{
+	View view = look(facts);
+
+	return view.own.known && !view.own.foreign && facts->server != RAFT_SERVER_NONE &&
+		   facts->rebuild == RAFT_INTACT && !is_gone(&view) && !is_other_cluster(&view) &&
+		   facts->setting == PRIMARY_SETTING_GOOD && facts->health == PRIMARY_HEALTHY;
+}

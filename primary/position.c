@@ -1,0 +1,122 @@
+/*
+ * primary/position.c
+ *	  What a server's WAL is worth: its position in the election, what of it is foreign,
+ *	  and what it has in common with the leader's.
+ *
+ * See primary.h.  Pure C11: no input or output, no clock, no allocation.
+ */
+#include "primary.h"
+
+#include <assert.h>
+
+static bool
+is_older(RaftPosition a, RaftPosition b)
+{
+	return a.epoch != b.epoch ? a.epoch < b.epoch : a.index < b.index;
+}
+
+/* Rule 14: was this member authorised to write on that timeline itself? */
+static bool
+is_created(const PrimaryFacts *facts, uint32_t timeline)
+{
+	assert(facts->n_timelines <= RAFT_TIMELINES);
+	for (uint32_t i = 0; i < facts->n_timelines; i++)
+	{
+		if (facts->timelines[i].id == timeline)
+			return facts->timelines[i].created;
+	}
+	return false;
+}
+
+/*
+ * The first byte that is not ours.  What comes before a timeline that is ours came with
+ * it, so the last such one of the path counts, and older ones may be forgotten.  Before
+ * the first claim everything is ours: there is nothing that it could be held against.
+ */
+static uint64_t
+own_end(const PrimaryFacts *facts)
+{
+	uint64_t end = 0;
+
+	if (facts->claim == 0 && facts->n_timelines == 0)
+		return LINEAGE_NO_END;
+	for (uint32_t i = 0; i < facts->n_timelines; i++)
+	{
+		uint64_t until = lineage_end(facts->lineage, facts->timelines[i].id);
+
+		if (until > end)
+			end = until;
+	}
+	return end;
+}
+
+/*
+ * Rule 15.  Where WAL that was followed and WAL that was written by hand are on one
+ * timeline, nothing says which byte is the first foreign one: the position is not known.
+ */
+PrimaryPosition
+primary_position(const PrimaryFacts *facts)
+{
+	PrimaryPosition position = {0};
+	bool			has_claims = facts->claim > 0 || facts->n_timelines > 0;
+	uint32_t		wrote_on = facts->server == RAFT_SERVER_PRIMARY ? facts->timeline : facts->wrote_on;
+	bool			by_hand = has_claims && wrote_on != 0 && !is_created(facts, wrote_on);
+	uint64_t		end;
+	uint64_t		cut;
+
+	position.foreign = by_hand;
+	if (facts->lineage == NULL || !facts->end_known || facts->system_id == 0)
+		return position;
+	cut = own_end(facts);
+	position.foreign = by_hand || facts->end > cut;
+	end = facts->end < cut ? facts->end : cut;
+	if (end == 0 || (by_hand && cut >= facts->end && end > lineage_begin(facts->lineage, wrote_on)))
+		return position;
+	position.known = true;
+	position.position = (RaftPosition){lineage_timeline_before(facts->lineage, end), end};
+	return position;
+}
+
+bool
+primary_diverged(const PrimaryFacts *facts)
+{
+	if (facts->lineage == NULL || facts->leader.lineage == NULL)
+		return false;
+	return lineage_common_end(facts->lineage, facts->end, facts->leader.lineage) < facts->end;
+}
+
+bool
+primary_behind(const PrimaryFacts *facts)
+{
+	PrimaryPosition own = primary_position(facts);
+
+	return own.known && is_older(own.position, facts->floor);
+}
+
+/*
+ * Rule 21.  An interrupted rebuild keeps its floor.  Data that are gone, or are less than
+ * was acknowledged, say nothing of what the others count on: then it is what the leader
+ * named.  Else it is what both have.
+ */
+bool
+primary_floor(const PrimaryFacts *facts, RaftPosition *floor)
+{
+	PrimaryPosition own = primary_position(facts);
+	uint64_t		common;
+
+	*floor = facts->floor;
+	if (facts->rebuild != RAFT_INTACT)
+		return true;
+	if (facts->system_id == 0 || facts->distrusted || !own.known || is_older(own.position, facts->floor))
+	{
+		*floor = facts->leader.floor;
+		return facts->leader.named_floor;
+	}
+	if (facts->leader.lineage == NULL || facts->leader.flush == 0)
+		return false;
+	common = lineage_common_end(facts->lineage, own.position.index, facts->leader.lineage);
+	if (common > facts->leader.flush)
+		common = facts->leader.flush;
+	*floor = (RaftPosition){lineage_timeline_before(facts->lineage, common), common};
+	return true;
+}

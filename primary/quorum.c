@@ -1,0 +1,167 @@
+/*
+ * primary/quorum.c
+ *	  Who counts for a commit, and how many have to.
+ *
+ * See quorum.h.  Pure C11: no input or output, no clock, no allocation.
+ */
+#include "quorum.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_PREFIX "pg_leader_"
+
+uint32_t
+quorum_votes(uint32_t n)
+{
+	assert(n >= 1 && n <= RAFT_MAX_NODES);
+	return n / 2 + 1;
+}
+
+uint32_t
+quorum_copies(uint32_t n)
+{
+	return n == 2 ? 2 : n - quorum_votes(n) + 1;
+}
+
+static bool
+is_member(uint64_t members, int32_t id)
+{
+	return id >= 0 && id < RAFT_MAX_NODES && (members >> id & 1) != 0;
+}
+
+static uint32_t
+count_bits(uint64_t bits)
+{
+	uint32_t n = 0;
+
+	for (; bits != 0; bits &= bits - 1)
+		n++;
+	return n;
+}
+
+const char *
+quorum_names(uint64_t members, char *buffer, size_t size)
+{
+	uint32_t	copies = quorum_copies(count_bits(members));
+	const char *separator = "";
+	size_t		length;
+
+	assert(size >= QUORUM_NAMES_SIZE);
+	buffer[0] = '\0';
+	if (copies == 1)
+		return buffer;
+	length = (size_t) snprintf(buffer, size, "ANY %u (", copies - 1);
+	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
+	{
+		if (!is_member(members, id))
+			continue;
+		length += (size_t) snprintf(buffer + length, size - length, "%s\"" NAME_PREFIX "%d\"", separator, id);
+		separator = ", ";
+	}
+	length += (size_t) snprintf(buffer + length, size - length, ")");
+	assert(length < size);
+	return buffer;
+}
+
+int32_t
+quorum_member(const char *application_name)
+{
+	const char *digits = application_name + strlen(NAME_PREFIX);
+	int32_t		id = 0;
+
+	if (strlen(application_name) <= strlen(NAME_PREFIX) ||
+		memcmp(application_name, NAME_PREFIX, strlen(NAME_PREFIX)) != 0)
+		return RAFT_NONE;
+	if (digits[0] == '0' && digits[1] != '\0')
+		return RAFT_NONE;
+	for (; *digits != '\0'; digits++)
+	{
+		if (*digits < '0' || *digits > '9')
+			return RAFT_NONE;
+		id = id * 10 + (*digits - '0');
+		if (id >= RAFT_MAX_NODES)
+			return RAFT_NONE;
+	}
+	return id;
+}
+
+static bool
+has_newer(const QuorumView *view, const QuorumSender *sender)
+{
+	for (uint32_t i = 0; i < view->n_senders; i++)
+	{
+		const QuorumSender *other = &view->senders[i];
+
+		if (other->member == sender->member && other->started > sender->started)
+			return true;
+	}
+	return false;
+}
+
+/* An older one is no member's any more, even where the newer one does not count. */
+QuorumVerdict
+quorum_verdict(const QuorumView *view, uint32_t i)
+{
+	const QuorumSender *sender = &view->senders[i];
+
+	assert(i < view->n_senders);
+	if (!is_member(view->members, sender->member) || sender->member == view->self)
+		return QUORUM_NOBODYS;
+	if (has_newer(view, sender))
+		return QUORUM_OLDER;
+	if (sender->flush > view->flush)
+		return QUORUM_DIVERGED;
+	return view->bounds[sender->member] > view->now ? QUORUM_COUNTS : QUORUM_UNBOUND;
+}
+
+uint64_t
+quorum_holders(const QuorumView *view, uint64_t end)
+{
+	uint64_t holders = 0;
+
+	assert(is_member(view->members, view->self));
+	if (view->flush >= end)
+		holders |= UINT64_C(1) << view->self;
+	for (uint32_t i = 0; i < view->n_senders; i++)
+	{
+		const QuorumSender *sender = &view->senders[i];
+
+		if (quorum_verdict(view, i) == QUORUM_COUNTS && sender->flush >= end)
+			holders |= UINT64_C(1) << sender->member;
+	}
+	return holders;
+}
+
+/*
+ * "The server itself, and others": whoever counts is not beyond our own flush, so that
+ * nobody holds what we do not hold.
+ */
+static bool
+is_held(const QuorumView *view, uint64_t end)
+{
+	return count_bits(quorum_holders(view, end)) >= quorum_copies(count_bits(view->members));
+}
+
+/* For an even number of members C bounds are fewer than V: the lease is asked as well. */
+bool
+quorum_answers(const QuorumView *view, uint64_t end)
+{
+	return view->open && view->lease_until > view->now && is_held(view, end);
+}
+
+uint64_t
+quorum_flushed(const QuorumView *view)
+{
+	uint64_t held = is_held(view, view->flush) ? view->flush : 0;
+
+	for (uint32_t i = 0; i < view->n_senders; i++)
+	{
+		uint64_t flush = view->senders[i].flush;
+
+		if (flush > held && quorum_verdict(view, i) == QUORUM_COUNTS && is_held(view, flush))
+			held = flush;
+	}
+	return held;
+}

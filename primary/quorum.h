@@ -1,0 +1,82 @@
+/*
+ * primary/quorum.h
+ *	  Who counts for a commit (rule 16), and how many have to.
+ *
+ * n members: V of them elect, C copies commit, the primary's own included, and V + C > n
+ * makes both meet.  Called by the fence, the role worker and the simulator.  Pure C11: no
+ * input or output, no clock, no allocation.
+ *
+ * READ IN THIS ORDER: the walsenders' flush positions, the server's own, a barrier, the
+ * bounds, the clock.  So a walsender that is beyond the server itself is one that has
+ * diverged, and a bound that runs ran when the flushes were read.
+ */
+#ifndef PG_LEADER_QUORUM_H
+#define PG_LEADER_QUORUM_H
+
+#include "../raft/raft.h"
+
+/* V, votes that elect; n: 1 .. RAFT_MAX_NODES. */
+extern uint32_t quorum_votes(uint32_t n);
+
+/*
+ * C, copies that commit: n - V + 1.  Of two members one would be enough for safety, as
+ * both have to vote; but then a commit would be on one disk alone: C = 2.
+ */
+extern uint32_t quorum_copies(uint32_t n);
+
+/* Room for the names of RAFT_MAX_NODES members. */
+#define QUORUM_NAMES_SIZE 1200
+
+/*
+ * The text of synchronous_standby_names, the same on all members: C - 1 of all names, ''
+ * for one member.  members: bit i, node id i.  Returns buffer.
+ */
+extern const char *quorum_names(uint64_t members, char *buffer, size_t size);
+
+/*
+ * The member whose walsender this is: "pg_leader_7" is 7.  RAFT_NONE: nobody's, like
+ * those of clones and checks ("pg_leader_7_clone", "pg_leader_7_check").
+ */
+extern int32_t quorum_member(const char *application_name);
+
+typedef struct QuorumSender
+{
+	int32_t	 member;  /* quorum_member(), RAFT_NONE also if it does not come from there */
+	uint64_t started; /* rises with each connection; no two are equal */
+	uint64_t flush;
+} QuorumSender;
+
+typedef enum QuorumVerdict
+{
+	QUORUM_COUNTS = 0, /* for what it has flushed */
+	QUORUM_NOBODYS,	   /* a clone, a check, somebody else's, ourselves: leave it alone */
+	QUORUM_OLDER,	   /* the member has a newer one: to be ended */
+	QUORUM_DIVERGED,   /* beyond our own flush: to be ended, with an alarm */
+	QUORUM_UNBOUND	   /* its member is not bound to this leadership at present */
+} QuorumVerdict;
+
+typedef struct QuorumView
+{
+	uint64_t			members; /* bit i: node id i */
+	int32_t				self;
+	const QuorumSender *senders;
+	uint32_t			n_senders;
+	uint64_t			flush;					/* our own */
+	uint64_t			bounds[RAFT_MAX_NODES]; /* raft_peer_bound() of this term; 0: not bound */
+	uint64_t			lease_until;
+	uint64_t			now;
+	bool				open; /* the fence lets answers through */
+} QuorumView;
+
+extern QuorumVerdict quorum_verdict(const QuorumView *view, uint32_t sender);
+
+/* Who holds the WAL up to there, ourselves included; bit i: node id i. */
+extern uint64_t quorum_holders(const QuorumView *view, uint64_t end);
+
+/* Rule 16: may a commit that ends there be answered? */
+extern bool quorum_answers(const QuorumView *view, uint64_t end);
+
+/* Up to where C members hold the WAL; 0: nowhere. */
+extern uint64_t quorum_flushed(const QuorumView *view);
+
+#endif /* PG_LEADER_QUORUM_H */

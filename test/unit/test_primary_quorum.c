@@ -1,0 +1,272 @@
+/*
+ * test/unit/test_primary_quorum.c
+ *	  Who counts for a commit, and how many have to (rule 16).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../primary/quorum.h"
+
+/* Five members, of which 0 is ours; all are bound, and 1 and 2 have flushed up to 100. */
+static QuorumSender senders[8];
+
+static QuorumView
+world(void)
+{
+	QuorumView view = {
+		.members = 0x1f,
+		.self = 0,
+		.senders = senders,
+		.n_senders = 2,
+		.flush = 110,
+		.lease_until = 2000,
+		.now = 1000,
+		.open = true,
+	};
+
+	senders[0] = (QuorumSender){1, 1, 100};
+	senders[1] = (QuorumSender){2, 2, 100};
+	for (int id = 1; id < 5; id++)
+		view.bounds[id] = 1001;
+	return view;
+}
+
+static void
+votes_and_copies_meet(void **state)
+{
+	const uint32_t votes[] = {0, 1, 2, 2, 3, 3, 4, 4};
+	const uint32_t copies[] = {0, 1, 2, 2, 2, 3, 3, 4};
+
+	(void) state;
+	for (uint32_t n = 1; n <= 7; n++)
+	{
+		assert_int_equal(quorum_votes(n), votes[n]);
+		assert_int_equal(quorum_copies(n), copies[n]);
+	}
+	for (uint32_t n = 1; n <= RAFT_MAX_NODES; n++)
+	{
+		assert_true(quorum_votes(n) + quorum_copies(n) > n);
+		/* and no more than is needed, but for two */
+		assert_int_equal(quorum_votes(n) + quorum_copies(n) == n + 1, n != 2);
+	}
+}
+
+static void
+the_names_are_those_of_all_members(void **state)
+{
+	char text[QUORUM_NAMES_SIZE];
+
+	(void) state;
+	assert_string_equal(quorum_names(0x1, text, sizeof(text)), "");
+	assert_string_equal(quorum_names(0x3, text, sizeof(text)), "ANY 1 (\"pg_leader_0\", \"pg_leader_1\")");
+	assert_string_equal(quorum_names(0x7, text, sizeof(text)),
+						"ANY 1 (\"pg_leader_0\", \"pg_leader_1\", \"pg_leader_2\")");
+	assert_string_equal(quorum_names(0xf, text, sizeof(text)),
+						"ANY 1 (\"pg_leader_0\", \"pg_leader_1\", \"pg_leader_2\", \"pg_leader_3\")");
+	assert_string_equal(quorum_names(0x45, text, sizeof(text)),
+						"ANY 1 (\"pg_leader_0\", \"pg_leader_2\", \"pg_leader_6\")");
+	quorum_names(0x1f, text, sizeof(text));
+	assert_memory_equal(text, "ANY 2 (", 7);
+	quorum_names(UINT64_MAX, text, sizeof(text));
+	assert_memory_equal(text, "ANY 31 (", 8);
+	assert_string_equal(text + strlen(text) - 15, "\"pg_leader_63\")");
+}
+
+static void
+clones_and_checks_are_nobodys(void **state)
+{
+	const char *nobodys[] = {"", "pg_leader_", "pg_leader", "pg_leader_1_clone", "pg_leader_1_check", "pg_leader_01",
+							 "pg_leader_64", "pg_leader_-1", "pg_leader_1 ", " pg_leader_1", "PG_LEADER_1",
+							 "pg_leader_99999999999999999999", "walreceiver"};
+
+	(void) state;
+	assert_int_equal(quorum_member("pg_leader_0"), 0);
+	assert_int_equal(quorum_member("pg_leader_7"), 7);
+	assert_int_equal(quorum_member("pg_leader_63"), 63);
+	for (size_t i = 0; i < sizeof(nobodys) / sizeof(nobodys[0]); i++)
+		assert_int_equal(quorum_member(nobodys[i]), RAFT_NONE);
+}
+
+static void
+answered_when_enough_hold_it(void **state)
+{
+	QuorumView view = world();
+
+	(void) state;
+	assert_true(quorum_answers(&view, 100));
+	assert_int_equal(quorum_holders(&view, 100), 0x7);
+	assert_int_equal(quorum_flushed(&view), 100);
+	assert_false(quorum_answers(&view, 101));
+	senders[1].flush = 99;
+	assert_false(quorum_answers(&view, 100));
+	assert_int_equal(quorum_flushed(&view), 99);
+	view.n_senders = 1;
+	assert_int_equal(quorum_flushed(&view), 0);
+}
+
+static void
+nothing_is_answered_behind_a_closed_fence_or_without_a_lease(void **state)
+{
+	QuorumView view = world();
+
+	(void) state;
+	view.open = false;
+	assert_false(quorum_answers(&view, 100));
+	view.open = true;
+	view.lease_until = 1000;
+	assert_false(quorum_answers(&view, 100));
+	view.lease_until = 1001;
+	assert_true(quorum_answers(&view, 100));
+}
+
+/* C15: one that has voted for somebody else meanwhile is no copy of ours. */
+static void
+only_members_that_are_bound_now_count(void **state)
+{
+	QuorumView view = world();
+
+	(void) state;
+	view.bounds[2] = 1000;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_UNBOUND);
+	assert_false(quorum_answers(&view, 100));
+	assert_int_equal(quorum_flushed(&view), 0);
+	view.bounds[2] = 0;
+	assert_false(quorum_answers(&view, 100));
+}
+
+/* C16: PostgreSQL counts both. */
+static void
+only_the_newest_walsender_of_a_member_counts(void **state)
+{
+	QuorumView view = world();
+
+	(void) state;
+	senders[2] = (QuorumSender){2, 3, 90};
+	view.n_senders = 3;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_OLDER);
+	assert_int_equal(quorum_verdict(&view, 2), QUORUM_COUNTS);
+	assert_false(quorum_answers(&view, 100));
+	assert_int_equal(quorum_flushed(&view), 90);
+	/* nor does the older one stand in for a newer one that does not count */
+	senders[2].flush = 111;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_OLDER);
+	assert_false(quorum_answers(&view, 100));
+	/* nor do two of one member make two */
+	senders[2] = (QuorumSender){1, 3, 100};
+	view.n_senders = 3;
+	senders[1].flush = 0;
+	assert_false(quorum_answers(&view, 100));
+	assert_int_equal(quorum_verdict(&view, 0), QUORUM_OLDER);
+}
+
+/* Walreceivers begin with their replay position as flushed. */
+static void
+one_that_is_beyond_us_has_diverged(void **state)
+{
+	QuorumView view = world();
+
+	(void) state;
+	senders[1].flush = 111;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_DIVERGED);
+	assert_false(quorum_answers(&view, 100));
+	assert_int_equal(quorum_flushed(&view), 0);
+	senders[1].flush = 110;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_COUNTS);
+	assert_true(quorum_answers(&view, 100));
+}
+
+static void
+our_own_copy_is_one_of_them(void **state)
+{
+	QuorumView view = world();
+
+	(void) state;
+	senders[2] = (QuorumSender){3, 3, 110};
+	view.n_senders = 3;
+	view.flush = 99;
+	senders[0].flush = senders[1].flush = senders[2].flush = 99;
+	assert_false(quorum_answers(&view, 100));
+	assert_int_equal(quorum_flushed(&view), 99);
+	/* a walsender of ourselves, or of nobody, is no copy */
+	view = world();
+	senders[1].member = 0;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_NOBODYS);
+	assert_false(quorum_answers(&view, 100));
+	senders[1].member = RAFT_NONE;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_NOBODYS);
+	senders[1].member = 5;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_NOBODYS);
+	assert_false(quorum_answers(&view, 100));
+}
+
+static void
+two_members_need_both_and_one_itself(void **state)
+{
+	QuorumView view = world();
+
+	(void) state;
+	view.members = 0x3;
+	assert_true(quorum_answers(&view, 100));
+	view.n_senders = 0;
+	assert_false(quorum_answers(&view, 100));
+	assert_int_equal(quorum_flushed(&view), 0);
+	view.members = 0x1;
+	assert_true(quorum_answers(&view, 110));
+	assert_false(quorum_answers(&view, 111));
+	assert_int_equal(quorum_flushed(&view), 110);
+}
+
+/* What quorum_flushed() says is answered, and one byte more is not. */
+static void
+random_views_agree(void **state)
+{
+	uint64_t random = 1;
+
+	(void) state;
+	for (int turn = 0; turn < 200000; turn++)
+	{
+		QuorumView view = world();
+		uint64_t   held;
+
+#define BELOW(n) ((uint32_t) ((random = random * 6364136223846793005u + 1442695040888963407u) >> 33) % (n))
+		view.members = (UINT64_C(1) << (1 + BELOW(6))) - 1;
+		view.n_senders = BELOW(8);
+		view.flush = 1 + BELOW(8);
+		for (uint32_t i = 0; i < view.n_senders; i++)
+			senders[i] = (QuorumSender){(int32_t) BELOW(7) - 1, i + 1, BELOW(10)};
+		for (int id = 0; id < 6; id++)
+			view.bounds[id] = 999 + BELOW(4);
+		held = quorum_flushed(&view);
+		assert_true(held <= view.flush);
+		assert_int_equal(quorum_answers(&view, held), held > 0 || quorum_answers(&view, 0));
+		for (uint64_t end = held + 1; end < 12; end++)
+			assert_false(quorum_answers(&view, end));
+		for (uint64_t end = 1; end <= held; end++)
+			assert_true(quorum_answers(&view, end));
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(votes_and_copies_meet),
+		cmocka_unit_test(the_names_are_those_of_all_members),
+		cmocka_unit_test(clones_and_checks_are_nobodys),
+		cmocka_unit_test(answered_when_enough_hold_it),
+		cmocka_unit_test(nothing_is_answered_behind_a_closed_fence_or_without_a_lease),
+		cmocka_unit_test(only_members_that_are_bound_now_count),
+		cmocka_unit_test(only_the_newest_walsender_of_a_member_counts),
+		cmocka_unit_test(one_that_is_beyond_us_has_diverged),
+		cmocka_unit_test(our_own_copy_is_one_of_them),
+		cmocka_unit_test(two_members_need_both_and_one_itself),
+		cmocka_unit_test(random_views_agree),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
