@@ -490,6 +490,20 @@ need_build()
 	touch "$scratch/built"
 }
 
+# Libraries that only tests load, in test/modules.
+need_modules()
+{
+	local directory
+
+	for directory in "$tree"/test/modules/*/; do
+		if ! as_tester make -s -C "$directory" WERROR=1 install >"$scratch/results/make" 2>&1; then
+			say "# make install in ${directory#"$tree"/} failed:"
+			tail -n 40 "$scratch/results/make" | sed 's/^/#   /'
+			return 1
+		fi
+	done
+}
+
 part_build()
 {
 	check "builds without a warning and installs" need_build
@@ -561,6 +575,7 @@ part_tap()
 	local -a tests
 
 	need_build
+	need_modules
 	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
 	pgxs=$(cd "$pgxs" && pwd)
 	read -ra tests <<<"${PROVE_TESTS:-}"
