@@ -25,98 +25,59 @@ my ($old, $new, $third) = map { PgFacts->new($_) } qw(old new third);
 my $forked = qr/new timeline 2 forked off current database system timeline 1 before current recovery point/;
 my $not_needed = qr/no rewind required/;
 
-# Is byte POSITION the same in SERVER's WAL as its end?
-sub is_at { my ($got, $expected, $name) = @_; return is($got, $expected, "$name: $expected"); }
+# ---- F ----
 
-# ---- one history for most rows ----
-
-# "new" is promoted at F, and "old" is kept as it was at several moments.
+# Data directories as they were at some moment.
 my %kept;
-my ($fork, $end_of_third);
+my $fork;
 
-$old->place($base);
-$old->start;
-foreach my $standby ($new, $third)
+# fork_off(STANDBY...): "old" is a primary with these standbys, all with the same WAL, far
+# from the end of a segment; here "new" hears the last of it.
+sub fork_off
 {
-	$standby->place($base, $old);
-	$standby->start;
+	my @others = @_;
+
+	$old->place($base);
+	$old->start;
+	foreach my $standby ($new, @others)
+	{
+		$standby->place($base, $old);
+		$standby->start;
+	}
+	$old->tell('before');
+	$old->ask('SELECT pg_switch_wal()');
+	$old->ask('CHECKPOINT');
+	$_->caught_up($old) foreach $new, @others;
+	$fork = $old->written;
+	$new->cut;
+	return;
 }
-$old->tell('before');
-# far from the end of a segment
-$old->ask('SELECT pg_switch_wal()');
-$old->ask('CHECKPOINT');
-$_->caught_up($old) foreach $new, $third;
-$fork = $old->written;
-$new->cut;
-$third->ask('SELECT pg_wal_replay_pause()');
-$third->until('replay is paused', sub { $third->ask('SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
 
-subtest 'pg_control of a primary: nothing says where its WAL ends, unless it was stopped cleanly' => sub {
-	$kept{killed} = $old->image;
-	is($old->control_state, 'in production', 'while it runs, and after a kill');
+# promote_new(): to timeline 2, at F.
+sub promote_new
+{
+	die '"new" is on another timeline' unless $new->promoted == 2;
+	die '"new" has forked off elsewhere' unless $new->get(PgFacts::history_name(2)) =~ /^1\t\Q$fork\E\t/m;
+	$new->tell('after');
+	return;
+}
+
+# ---- a primary that was stopped cleanly ----
+
+fork_off();
+
+subtest 'pg_control of a primary that was stopped cleanly: its checkpoint is the end of its WAL' => sub {
+	is($old->control_state, 'in production', 'while it runs: "in production"');
 	is($old->minimum_recovery_end, '0/0', 'no minimum recovery point');
-
 	$old->stop('fast');
 	$kept{stopped} = $old->image;
 	is($old->control_state, 'shut down', 'fast stop: "shut down"');
 	is($old->minimum_recovery_end, '0/0', 'fast stop: no minimum recovery point');
 	is($old->control->{'Latest checkpoint location'}, $fork, 'fast stop: the checkpoint is its last record');
 	is(PgFacts::position($old->end_of_wal(1, $fork)) - PgFacts::position($fork), 0x78, 'which is 0x78 bytes long');
-
-	$old->start;
-	$old->tell("lost $_") foreach 1 .. 50;
-	$end_of_third = $old->flushed;
-	$third->until('the receiver of "third" has it all', sub { $third->received eq $end_of_third });
-	$old->kill_all;
-	$kept{lost} = $old->image;
-	is($old->control_state, 'in production', 'killed: "in production"');
-	is($old->minimum_recovery_end, '0/0', 'killed: no minimum recovery point');
-
-	$old->start;
-	$old->tell('lost 51');
-	$old->stop('immediate');
-	is($old->control_state, 'in production', 'immediate stop: "in production"');
 };
 
-subtest 'pg_control of a standby: where it has replayed to, not what it has received' => sub {
-	is($third->replayed, $fork, 'replay is paused at F');
-	cmp_ok(PgFacts::position($third->received), '>', PgFacts::position($fork), 'WAL beyond F was received');
-	$third->stop('fast');
-	$kept{unreplayed} = $third->image;
-	is($third->control_state, 'shut down in recovery', 'fast stop: "shut down in recovery"');
-	is($third->minimum_recovery_end, $fork, 'fast stop: the minimum recovery point is the end of replay');
-
-	$new->stop('fast');
-	$kept{standby} = $new->image;
-	$new->start;
-	$new->kill_all;
-	is($new->control_state, 'in archive recovery', 'killed: "in archive recovery"');
-};
-
-$new->start;
-is($new->promoted, 2, 'there is a new primary on timeline 2');
-like($new->get(PgFacts::history_name(2)), qr/^1\t\Q$fork\E\t/m, 'it forks off at F');
-$new->tell('after');
-
-# ---- L = F ----
-
-subtest 'S4: killed, all of its WAL was received: follows as it is' => sub {
-	$old->place($kept{killed}, $new);
-	is($old->end_of_wal(1, $old->control->{'Latest checkpoint location'}), $fork, 'L = F');
-	$old->start;
-	$old->streams_from($new);
-	like($old->receiver, qr/ streaming 2$/, 'on timeline 2');
-};
-
-subtest 'S4: the recovery that pg_rewind runs writes WAL beyond F, so there is something to rewind' => sub {
-	$old->place($kept{killed});
-	$old->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'killed');
-	$old->configure($new);
-	$old->start;
-	$old->streams_from($new);
-};
-
-# ---- L > F ----
+promote_new();
 
 subtest 'S2: stopped cleanly, its last checkpoint was not received: never follows' => sub {
 	$old->place($kept{stopped}, $new);
@@ -139,105 +100,6 @@ subtest 'S2: pg_rewind mends it' => sub {
 	$old->streams_from($new);
 };
 
-subtest 'S3: killed with commits that nobody has received: never follows, and shows them' => sub {
-	$old->place($kept{lost}, $new);
-	$old->start;
-	$old->never_streams_from($new, $forked);
-	is($old->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'readers see the lost rows');
-};
-
-subtest 'S3: pg_rewind needs a clean end, which its own recovery makes, but not of a standby' => sub {
-	$old->place($kept{lost}, $new);
-	$old->rewinds($new, 1, qr/standby mode is not supported by single-user servers/, 'killed, with standby.signal');
-	$old->rewinds($new, 1, qr/target server must be shut down cleanly/, 'killed, no recovery allowed', '--no-ensure-shutdown');
-	is($old->control_state, 'in production', 'both have changed nothing');
-	unlink $old->path('standby.signal');
-	$old->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'killed, without standby.signal');
-	$old->configure($new);
-	$old->start;
-	$old->streams_from($new);
-	is($old->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 0, 'the lost rows are gone');
-};
-
-subtest 'S3: or it runs as a standby of nobody first, which writes nothing' => sub {
-	$old->place($kept{lost}, '');
-	my $end = $old->end_of_wal(1, $fork);
-
-	$old->start;
-	$old->until('it has replayed everything', sub { $old->replayed eq $end });
-	$old->stop('fast');
-	is($old->control_state, 'shut down in recovery', 'it was stopped cleanly');
-	is($old->minimum_recovery_end, $end, 'the minimum recovery point is L');
-	is($old->end_of_wal(1, $fork), $end, 'L is the same');
-	$old->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'with standby.signal', '--no-ensure-shutdown');
-	$old->configure($new);
-	$old->start;
-	$old->streams_from($new);
-};
-
-subtest 'S6: a running standby that is ahead is made to follow: never does, and is not taken for a synchronous one' => sub {
-	$third->place($kept{unreplayed}, '');
-	$third->start;
-	$third->until('it has replayed beyond F', sub { $third->replayed eq $end_of_third });
-	$new->ask(q{CREATE OR REPLACE FUNCTION look(name text) RETURNS text LANGUAGE plpgsql AS $$
-		DECLARE
-			seen text[] := '{}';
-			now text;
-			until timestamptz := clock_timestamp() + '30 s';
-		BEGIN
-			WHILE clock_timestamp() < until AND cardinality(seen) < 20 LOOP
-				PERFORM pg_stat_clear_snapshot();
-				SELECT format('%s %s %s', state, sync_state, flush_lsn) INTO now FROM pg_stat_replication
-					WHERE application_name = name AND flush_lsn IS NOT NULL;
-				IF found THEN
-					seen := seen || now;
-				END IF;
-				PERFORM pg_sleep(0.005);
-			END LOOP;
-			RETURN (SELECT string_agg(DISTINCT s, ', ' ORDER BY s) FROM unnest(seen) s);
-		END $$});
-	$new->ask($_) foreach q{ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (third)'}, 'SELECT pg_reload_conf()';
-	$third->mark;
-	$third->follow($new);
-	is($new->ask(q{SELECT look('third')}), "startup quorum $end_of_third", 'the primary sees: startup, and L as its flushed position');
-	$new->ask($_) foreach 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()';
-	$third->never_streams_from($new, $forked);
-	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'readers see the lost rows');
-	$third->stop('fast');
-	is($third->minimum_recovery_end, $end_of_third, 'fast stop: the minimum recovery point is L');
-	$third->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'with standby.signal', '--no-ensure-shutdown');
-	$third->configure($new);
-	$third->start;
-	$third->streams_from($new);
-};
-
-subtest 'S6b: lost WAL that was received and not replayed: pg_rewind does not see it' => sub {
-	$third->place($kept{unreplayed}, $new);
-	$third->rewinds($new, 0, $not_needed, 'lost WAL not replayed', '--no-ensure-shutdown');
-	$third->start;
-	$third->never_streams_from($new, $forked);
-	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'the start has replayed the lost WAL');
-};
-
-subtest 'S6b: without the lost WAL, and with the history file of the leader, it follows' => sub {
-	$third->place($kept{unreplayed}, $new);
-	my $segment_size = 1024 * 1024;
-	my $at = PgFacts::position($fork);
-	my $name = sprintf 'pg_wal/%08X%08X%08X', 1, $at >> 32, ($at & 0xFFFFFFFF) / $segment_size;
-	my $rest = $at % $segment_size;
-
-	$third->put(PgFacts::history_name(2), $new->get(PgFacts::history_name(2)));
-	$third->put($name, substr($third->get($name), 0, $rest) . "\0" x ($segment_size - $rest));
-	foreach my $later (glob $third->path('pg_wal/00000001????????????????'))
-	{
-		unlink $later if $later gt $third->path($name);
-	}
-	is($third->end_of_wal(1, $third->control->{'Latest checkpoint location'}), $fork, 'now L = F');
-	$third->start;
-	$third->streams_from($new);
-	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 0, 'without the lost rows');
-};
-
 # ---- when pg_rewind cannot, or must not ----
 
 subtest 'K1: neither checksums nor wal_log_hints: pg_rewind refuses' => sub {
@@ -245,26 +107,6 @@ subtest 'K1: neither checksums nor wal_log_hints: pg_rewind refuses' => sub {
 	system_or_bail('pg_checksums', '--disable', '--no-sync', '-D', $old->data_dir);
 	$old->rewinds($new, 1, qr/target server needs to use either data checksums or "wal_log_hints = on"/, 'no checksums', '--no-ensure-shutdown');
 	is($old->control_state, 'shut down', 'nothing was changed');
-};
-
-subtest 'K3: the WAL before F is gone: neither follows nor can be rewound' => sub {
-	$old->place($kept{lost});
-	$old->append_conf('postgresql.conf', 'wal_keep_size = 0');
-	$old->start;
-	my $segment = $old->ask("SELECT pg_walfile_name('$fork')");
-
-	for (1 .. 20)
-	{
-		last unless $old->has("pg_wal/$segment");
-		$old->ask($_) foreach q{INSERT INTO told VALUES ('lost much')}, 'SELECT pg_switch_wal()', 'CHECKPOINT';
-	}
-	$old->stop('fast');
-	ok(!$old->has("pg_wal/$segment"), 'the segment with F is gone');
-	$old->configure($new);
-	$old->start;
-	$old->never_streams_from($new, qr/requested starting point \S+ on timeline 1 is not in this server's history/);
-	$old->stop('fast');
-	$old->rewinds($new, 1, qr/could not open file ".*\Q$segment\E": No such file or directory.*could not find previous WAL record at/s, 'WAL is gone', '--no-ensure-shutdown');
 };
 
 subtest 'double run: a second pg_rewind before the first start spoils what the first one has made' => sub {
@@ -412,7 +254,6 @@ subtest 'pg_control says "shut down" while the postmaster waits for a receiver t
 	my ($receiver) = $old->receiver =~ /^(\d+) /;
 	my $postmaster = $new->{_pid};
 
-	$kept{leader} = $new->image;
 	kill 'STOP', $receiver;
 	$new->tell('for a receiver that stands still');
 	system_or_bail('pg_ctl', '-W', '-m', 'fast', '-D', $new->data_dir, 'stop');
@@ -424,14 +265,10 @@ subtest 'pg_control says "shut down" while the postmaster waits for a receiver t
 	$old->stop('immediate');
 };
 
-# ---- S1 ----
-
 subtest 'S1: stopped cleanly, its last checkpoint was received: follows as it is' => sub {
-	$old->place($kept{killed});
-	$old->start;
-	$new->place($kept{standby}, $old);
-	$new->start;
-	$new->caught_up($old);
+	fork_off();
+	$new->follow($old);
+	$new->until('it streams', sub { $new->receiver =~ / streaming / });
 	$old->stop('fast');
 	my $checkpoint = $old->control->{'Latest checkpoint location'};
 	my $end = $old->end_of_wal(1, $checkpoint);
@@ -443,6 +280,184 @@ subtest 'S1: stopped cleanly, its last checkpoint was received: follows as it is
 	$old->configure($new);
 	$old->start;
 	$old->streams_from($new);
+};
+
+# ---- a primary that was killed, and a standby that is ahead ----
+
+my $end_of_third;
+
+fork_off($third);
+$third->ask('SELECT pg_wal_replay_pause()');
+$third->until('replay is paused', sub { $third->ask('SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
+
+subtest 'pg_control of a primary that was killed: nothing says where its WAL ends' => sub {
+	$kept{killed} = $old->image;
+	$old->tell("lost $_") foreach 1 .. 50;
+	$end_of_third = $old->flushed;
+	$third->until('the receiver of "third" has it all', sub { $third->received eq $end_of_third });
+	$old->kill_all;
+	$kept{lost} = $old->image;
+	is($old->control_state, 'in production', 'killed: "in production"');
+	is($old->minimum_recovery_end, '0/0', 'killed: no minimum recovery point');
+
+	$old->start;
+	$old->tell('lost 51');
+	$old->stop('immediate');
+	is($old->control_state, 'in production', 'immediate stop: "in production"');
+	is($old->minimum_recovery_end, '0/0', 'immediate stop: no minimum recovery point');
+};
+
+subtest 'pg_control of a standby: where it has replayed to, not what it has received' => sub {
+	is($third->replayed, $fork, 'replay is paused at F');
+	cmp_ok(PgFacts::position($third->received), '>', PgFacts::position($fork), 'WAL beyond F was received');
+	$third->stop('fast');
+	$kept{unreplayed} = $third->image;
+	is($third->control_state, 'shut down in recovery', 'fast stop: "shut down in recovery"');
+	is($third->minimum_recovery_end, $fork, 'fast stop: the minimum recovery point is the end of replay');
+
+	$new->stop('fast');
+	$kept{standby} = $new->image;
+	$new->start;
+	$new->kill_all;
+	is($new->control_state, 'in archive recovery', 'killed: "in archive recovery"');
+};
+
+$new->start;
+promote_new();
+
+subtest 'S4: killed, all of its WAL was received: follows as it is' => sub {
+	$old->place($kept{killed}, $new);
+	is($old->end_of_wal(1, $old->control->{'Latest checkpoint location'}), $fork, 'L = F');
+	$old->start;
+	$old->streams_from($new);
+	like($old->receiver, qr/ streaming 2$/, 'on timeline 2');
+};
+
+subtest 'S4: the recovery that pg_rewind runs writes WAL beyond F, so there is something to rewind' => sub {
+	$old->place($kept{killed});
+	$old->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'killed');
+	$old->configure($new);
+	$old->start;
+	$old->streams_from($new);
+};
+
+subtest 'S3: killed with commits that nobody has received: never follows, and shows them' => sub {
+	$old->place($kept{lost}, $new);
+	$old->start;
+	$old->never_streams_from($new, $forked);
+	is($old->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'readers see the lost rows');
+};
+
+subtest 'S3: pg_rewind needs a clean end, which its own recovery makes, but not of a standby' => sub {
+	$old->place($kept{lost}, $new);
+	$old->rewinds($new, 1, qr/standby mode is not supported by single-user servers/, 'killed, with standby.signal');
+	$old->rewinds($new, 1, qr/target server must be shut down cleanly/, 'killed, no recovery allowed', '--no-ensure-shutdown');
+	is($old->control_state, 'in production', 'both have changed nothing');
+	unlink $old->path('standby.signal');
+	$old->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'killed, without standby.signal');
+	$old->configure($new);
+	$old->start;
+	$old->streams_from($new);
+	is($old->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 0, 'the lost rows are gone');
+};
+
+subtest 'S3: or it runs as a standby of nobody first, which writes nothing' => sub {
+	$old->place($kept{lost}, '');
+	my $end = $old->end_of_wal(1, $fork);
+
+	$old->start;
+	$old->until('it has replayed everything', sub { $old->replayed eq $end });
+	$old->stop('fast');
+	is($old->control_state, 'shut down in recovery', 'it was stopped cleanly');
+	is($old->minimum_recovery_end, $end, 'the minimum recovery point is L');
+	is($old->end_of_wal(1, $fork), $end, 'L is the same');
+	$old->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'with standby.signal', '--no-ensure-shutdown');
+	$old->configure($new);
+	$old->start;
+	$old->streams_from($new);
+};
+
+subtest 'S6: a running standby that is ahead is made to follow: never does, and is not taken for a synchronous one' => sub {
+	$third->place($kept{unreplayed}, '');
+	$third->start;
+	$third->until('it has replayed beyond F', sub { $third->replayed eq $end_of_third });
+	$new->ask(q{CREATE OR REPLACE FUNCTION look(name text) RETURNS text LANGUAGE plpgsql AS $$
+		DECLARE
+			seen text[] := '{}';
+			now text;
+			until timestamptz := clock_timestamp() + '30 s';
+		BEGIN
+			WHILE clock_timestamp() < until AND cardinality(seen) < 20 LOOP
+				PERFORM pg_stat_clear_snapshot();
+				SELECT format('%s %s %s', state, sync_state, flush_lsn) INTO now FROM pg_stat_replication
+					WHERE application_name = name AND flush_lsn IS NOT NULL;
+				IF found THEN
+					seen := seen || now;
+				END IF;
+				PERFORM pg_sleep(0.005);
+			END LOOP;
+			RETURN (SELECT string_agg(DISTINCT s, ', ' ORDER BY s) FROM unnest(seen) s);
+		END $$});
+	$new->ask($_) foreach q{ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (third)'}, 'SELECT pg_reload_conf()';
+	$third->mark;
+	$third->follow($new);
+	is($new->ask(q{SELECT look('third')}), "startup quorum $end_of_third", 'the primary sees: startup, and L as its flushed position');
+	$new->ask($_) foreach 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()';
+	$third->never_streams_from($new, $forked);
+	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'readers see the lost rows');
+	$third->stop('fast');
+	is($third->minimum_recovery_end, $end_of_third, 'fast stop: the minimum recovery point is L');
+	$third->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'with standby.signal', '--no-ensure-shutdown');
+	$third->configure($new);
+	$third->start;
+	$third->streams_from($new);
+};
+
+subtest 'S6b: lost WAL that was received and not replayed: pg_rewind does not see it' => sub {
+	$third->place($kept{unreplayed}, $new);
+	$third->rewinds($new, 0, $not_needed, 'lost WAL not replayed', '--no-ensure-shutdown');
+	$third->start;
+	$third->never_streams_from($new, $forked);
+	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'the start has replayed the lost WAL');
+};
+
+subtest 'S6b: without the lost WAL, and with the history file of the leader, it follows' => sub {
+	$third->place($kept{unreplayed}, $new);
+	my $segment_size = 1024 * 1024;
+	my $at = PgFacts::position($fork);
+	my $name = sprintf 'pg_wal/%08X%08X%08X', 1, $at >> 32, ($at & 0xFFFFFFFF) / $segment_size;
+	my $rest = $at % $segment_size;
+
+	$third->put(PgFacts::history_name(2), $new->get(PgFacts::history_name(2)));
+	$third->put($name, substr($third->get($name), 0, $rest) . "\0" x ($segment_size - $rest));
+	foreach my $later (glob $third->path('pg_wal/00000001????????????????'))
+	{
+		unlink $later if $later gt $third->path($name);
+	}
+	is($third->end_of_wal(1, $third->control->{'Latest checkpoint location'}), $fork, 'now L = F');
+	$third->start;
+	$third->streams_from($new);
+	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 0, 'without the lost rows');
+};
+
+subtest 'K3: the WAL before F is gone: neither follows nor can be rewound' => sub {
+	$old->place($kept{lost});
+	$old->append_conf('postgresql.conf', 'wal_keep_size = 0');
+	$old->start;
+	my $segment = $old->ask("SELECT pg_walfile_name('$fork')");
+
+	for (1 .. 20)
+	{
+		last unless $old->has("pg_wal/$segment");
+		$old->ask($_) foreach q{INSERT INTO told VALUES ('lost much')}, 'SELECT pg_switch_wal()', 'CHECKPOINT';
+	}
+	$old->stop('fast');
+	ok(!$old->has("pg_wal/$segment"), 'the segment with F is gone');
+	$old->configure($new);
+	$old->start;
+	$old->never_streams_from($new, qr/requested starting point \S+ on timeline 1 is not in this server's history/);
+	$old->stop('fast');
+	$old->rewinds($new, 1, qr/could not open file ".*\Q$segment\E": No such file or directory.*could not find previous WAL record at/s, 'WAL is gone', '--no-ensure-shutdown');
 };
 
 # ---- a history file of one's own ----
