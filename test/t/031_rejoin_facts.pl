@@ -121,6 +121,8 @@ subtest 'double run: a second pg_rewind before the first start spoils what the f
 	is($old->control_state, 'shut down', 'its recovery has ended on the timeline of the leader ...');
 	is($old->control_timeline, 2, '... which is timeline 2 ...');
 	cmp_ok(PgFacts::position($old->control->{'Latest checkpoint location'}), '>=', PgFacts::position($recovered_to), '... with a checkpoint that the leader does not have');
+	# The WAL of the leader is the longer again.
+	$new->tell("after the double run $_") foreach 1 .. 20;
 	$old->configure($new);
 	$old->start;
 	$old->never_streams_from($new, qr/(?:invalid record length at|incorrect prev-link|invalid magic number|unexpected pageaddr|invalid resource manager ID|incorrect resource manager data checksum)/);
@@ -208,6 +210,8 @@ sub is_half_rewound
 	is($old->control_state, 'shut down', 'pg_control is the old one: "shut down"');
 	is($old->control_timeline, 1, 'on timeline 1');
 	ok(!$old->has('backup_label'), 'there is no backup_label');
+	is(-s $old->path('pg_hba.conf'), 0, 'what is copied whole is emptied first: pg_hba.conf');
+	system_or_bail('cp', (map { "$kept{much}/$_" } 'pg_hba.conf', 'pg_ident.conf', 'postgresql.conf'), $old->data_dir);
 	$old->configure('');
 	$old->begin;
 	$old->until('it answers', sub { defined $old->try('SELECT 1') });
