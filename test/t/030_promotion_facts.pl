@@ -60,18 +60,19 @@ $kept{standby} = $standby->image;
 
 # ---- 1.3: what a history file does to a standby that is not promoted ----
 
-# with_history(CONTENTS): the standby runs; this is now its newest history file, and the
-# receiver breaks off.
+# with_history(CONTENTS, TIMELINE): the standby runs; this is now its newest history file, that of
+# timeline 2 if not said otherwise, and the receiver breaks off.
 sub with_history
 {
-	my $contents = shift;
+	my ($contents, $newest) = @_;
 
+	$newest //= 2;
 	$standby->place($kept{standby}, $primary);
 	$standby->start;
 	$standby->until('it streams', sub { $standby->receiver =~ / streaming / });
-	$standby->put(PgFacts::history_name(3), $contents);
+	$standby->put(PgFacts::history_name($newest), $contents);
 	$standby->mark;
-	$standby->ask('SELECT pg_terminate_backend(pid) FROM pg_stat_wal_receiver');
+	kill 'TERM', $standby->ask('SELECT pid FROM pg_stat_wal_receiver');
 	return;
 }
 
@@ -81,7 +82,7 @@ foreach my $case ([ 'with a comment only', BURNT ], [ 'that is empty', '' ])
 
 	subtest "1.3: a newest history file $what: a running standby goes on, one that starts does not come up" => sub {
 		with_history($contents);
-		$standby->says(qr/new timeline 3 is not a child of database system timeline 1/);
+		$standby->says(qr/new timeline 2 is not a child of database system timeline 1/);
 		$standby->streams_from($primary);
 		$standby->stop('fast');
 		$standby->begin;
@@ -97,24 +98,24 @@ subtest '1.3: a newest history file that forks off where the standby is: it is s
 	my $end = $primary->flushed;
 
 	with_history("1\t$end\tburnt\n");
-	$standby->says(qr/new target timeline is 3/);
-	$standby->says(qr/highest timeline 1 of the primary is behind recovery timeline 3/, 4);
+	$standby->says(qr/new target timeline is 2/);
+	$standby->says(qr/highest timeline 1 of the primary is behind recovery timeline 2/, 4);
 	$primary->tell('not for a stuck standby');
 	ok(!$standby->knows('not for a stuck standby'), 'it does not get what the primary writes');
 	$standby->stop('fast');
 	$standby->start;
-	$standby->says(qr/highest timeline 1 of the primary is behind recovery timeline 3/, 4);
+	$standby->says(qr/highest timeline 1 of the primary is behind recovery timeline 2/, 4);
 	ok(!$standby->knows('not for a stuck standby'), 'nor after a restart');
 };
 
 subtest '1.3: a newest history file that forked off long ago: a running standby goes on, one that starts ends' => sub {
 	with_history("1\t0/1000\tburnt\n");
-	$standby->says(qr/new timeline 3 forked off current database system timeline 1 before current recovery point/);
+	$standby->says(qr/new timeline 2 forked off current database system timeline 1 before current recovery point/);
 	$standby->streams_from($primary);
 	$standby->stop('fast');
 	$standby->begin;
 	$standby->ended;
-	$standby->says(qr/FATAL:  requested timeline 3 is not a child of this server's history/);
+	$standby->says(qr/FATAL:  requested timeline 2 is not a child of this server's history/);
 };
 
 subtest '1.3: a newest history file that cannot be read: the standby dies, running or started' => sub {
@@ -124,6 +125,15 @@ subtest '1.3: a newest history file that cannot be read: the standby dies, runni
 	$standby->begin;
 	$standby->ended;
 	$standby->says(qr/FATAL:  syntax error in history file: garbage/);
+};
+
+subtest '1.3: a history file behind a gap is not seen' => sub {
+	with_history("garbage\n", 3);
+	$standby->streams_from($primary);
+	$standby->stop('fast');
+	$standby->start;
+	$standby->streams_from($primary);
+	is($standby->times(qr/FATAL|timeline 3/), 0, 'nothing is said of it');
 };
 
 # ---- 1.1: the timeline that a promotion chooses ----

@@ -15,9 +15,9 @@ use lib $FindBin::RealBin;
 use IO::Select;
 use IO::Socket::UNIX;
 use PgFacts;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $base = PgFacts->first_image('', q{INSERT INTO told VALUES ('at first')});
 my ($old, $new, $third) = map { PgFacts->new($_) } qw(old new third);
@@ -184,21 +184,21 @@ $old->stop('fast');
 $kept{much} = $old->image;
 $new->ask('CREATE TABLE more AS SELECT i, repeat(md5(i::text), 30) FROM generate_series(1, 2000) i');
 
-# half_rewound(WHAT): pg_rewind of it has got half of what it needs; then CODE is called
-# with IPC::Run's handle of it.
+# half_rewound(CODE): pg_rewind has got a part of what it needs; then CODE is called with
+# IPC::Run's handle of it.  Returns its exit status.
 sub half_rewound
 {
 	my $code = shift;
-	my ($directory, $proxy) = stalling_proxy($new, 1_500_000);
+	my ($directory, $child) = stalling_proxy($new, 1_500_000);
 	my $out = '';
 
 	$old->place($kept{much});
 	my $run = IPC::Run::start([ 'pg_rewind', '--no-sync', '--no-ensure-shutdown', '-D', $old->data_dir, '--source-server',
 		"host=$directory port=" . $new->port . ' dbname=postgres' ], '>&', \$out);
 	$new->until('pg_rewind has copied a part', sub { $run->pump_nb; -e "$directory/stalled" });
-	$code->($run, $proxy);
-	kill 'KILL', $proxy;
-	waitpid $proxy, 0;
+	$code->($run);
+	kill 'KILL', $child;
+	waitpid $child, 0;
 	$run->finish;
 	print map { "# pg_rewind: $_\n" } split /\n/, $out;
 	return $run->full_result;
@@ -210,34 +210,57 @@ sub is_half_rewound
 	is($old->control_state, 'shut down', 'pg_control is the old one: "shut down"');
 	is($old->control_timeline, 1, 'on timeline 1');
 	ok(!$old->has('backup_label'), 'there is no backup_label');
-	is(-s $old->path('pg_hba.conf'), 0, 'what is copied whole is emptied first: pg_hba.conf');
-	system_or_bail('cp', (map { "$kept{much}/$_" } 'pg_hba.conf', 'pg_ident.conf', 'postgresql.conf'), $old->data_dir);
-	$old->configure('');
-	$old->begin;
-	$old->until('it answers', sub { defined $old->try('SELECT 1') });
-	pass('it starts as a standby and answers queries: nothing tells that it is a mixture');
-	$old->stop('immediate');
 	return;
 }
 
-subtest 'K8: the source is stopped while pg_rewind copies' => sub {
+# pg_rewind asks for 1000 pieces at a time, and empties the files that it copies whole when it
+# asks.  Here are so many of them, right behind the files of tables, that it does not come to the
+# others of the database, to pg_hba.conf and to pg_wal.
+my $database = $new->path('base/' . $new->ask(q{SELECT oid FROM pg_database WHERE datname = 'postgres'}));
+my @filler = map { "$database/filler_$_" } 1 .. 1100;
+
+append_to_file($_, 'x') foreach @filler;
+
+subtest 'K8: the source is stopped while pg_rewind copies the first of many files: a mixture that starts' => sub {
 	isnt(half_rewound(sub { $new->stop('immediate') }), 0, 'pg_rewind fails');
+	$kept{half} = $old->image;
 	is_half_rewound();
+	$old->configure('');
+	$old->start;
+	is($old->ask('SELECT pg_is_in_recovery()'), 't', 'it starts as a standby and answers queries');
+	like($old->words, qr/^lost x/m, 'with rows that were to go');
+	$old->stop('immediate');
 	$new->start;
 	is($new->ask('SELECT timeline_id FROM pg_control_checkpoint()'), 2, 'the source comes back on its timeline');
 };
 
-subtest 'pg_rewind is killed while it copies: a second run mends it' => sub {
-	isnt(half_rewound(sub { $_[0]->signal('KILL') }), 0, 'pg_rewind is killed');
-	my $half = $old->image;
+unlink @filler;
 
-	is_half_rewound();
-	$old->place($half);
+subtest 'pg_rewind broke off at the first of many files: a second run mends it' => sub {
+	$old->place($kept{half});
 	$old->rewinds($new, 0, qr/Done!/, 'once more', '--no-ensure-shutdown');
 	$old->configure($new);
 	$old->start;
 	$old->streams_from($new);
 	is($old->ask('SELECT count(*) FROM more'), 2000, 'with all that the source has');
+};
+
+subtest 'pg_rewind is killed while it copies the first of few files: what it copies whole is empty, what is to go is gone' => sub {
+	isnt(half_rewound(sub { $_[0]->signal('KILL') }), 0, 'pg_rewind is killed');
+	is_half_rewound();
+	is(-s $old->path('pg_hba.conf'), 0, 'pg_hba.conf is empty');
+	is(-s $old->path('postgresql.conf'), 0, 'postgresql.conf is empty');
+	is(-s $old->path(PgFacts::history_name(2)), 0, 'the history file of the source is empty');
+	system_or_bail('cp', (map { "$kept{much}/$_" } 'pg_hba.conf', 'pg_ident.conf', 'postgresql.conf'), $old->data_dir);
+	$old->configure;
+	$old->rewinds($new, 1, qr/could not open file ".*\/pg_wal\/00000001\w+": No such file or directory.*could not read WAL record/s,
+		'a second run cannot mend it', '--no-ensure-shutdown');
+	$old->configure('');
+	$old->begin;
+	$old->says(qr/could not read from (?:log|WAL) segment 00000002/);
+	$old->says(qr/waiting for WAL to become available/, 4);
+	is($old->try('SELECT 1'), undef, 'and it does not come up, with its own settings put back');
+	$old->stop('immediate');
 };
 
 # --no-sync leaves off before the only thing that comes after pg_control.
