@@ -404,7 +404,7 @@ subtest 'S3: or it runs as a standby of nobody first, which writes nothing' => s
 	$old->streams_from($new);
 };
 
-subtest 'S6: a running standby that is ahead is made to follow: never does, and is not taken for a synchronous one' => sub {
+subtest 'S6: a running standby that is ahead is made to follow: never does, and does not count as a synchronous one' => sub {
 	$third->place($kept{unreplayed}, '');
 	$third->start;
 	$third->until('it has replayed beyond F', sub { $third->replayed eq $end_of_third });
@@ -428,7 +428,10 @@ subtest 'S6: a running standby that is ahead is made to follow: never does, and 
 	$new->ask($_) foreach q{ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (third)'}, 'SELECT pg_reload_conf()';
 	$third->mark;
 	$third->follow($new);
-	is($new->ask(q{SELECT look('third')}), "startup quorum $end_of_third", 'the primary sees: startup, and L as its flushed position');
+	is($new->ask(q{SELECT look('third')}), "startup potential $end_of_third", 'the primary sees: startup, not counted, and L as its flushed position');
+	my ($out, $err);
+	$new->psql('postgres', q{SET statement_timeout = '1s'; INSERT INTO told VALUES ('waits for a quorum')}, stdout => \$out, stderr => \$err);
+	like($err, qr/canceling wait for synchronous replication/, 'a commit waits');
 	$new->ask($_) foreach 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()';
 	$third->never_streams_from($new, $forked);
 	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'readers see the lost rows');
