@@ -50,7 +50,8 @@ DESCRIPTION
     mutants    one-line bugs planted in the sources: each must be noticed
     sql        the SQL interface, on a server of its own
     tap        elections of real servers on this machine, and what looks at them:
-               notifications, checks, Prometheus's exporter
+               notifications, checks, Prometheus's exporter; what PostgreSQL itself
+               does at promotions and when a server comes back
     bench      a short run of what measures: bench/overhead, calm and scale
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
