@@ -320,6 +320,7 @@ $third->until('replay is paused', sub { $third->ask('SELECT pg_get_wal_replay_pa
 subtest 'pg_control of a primary that was killed: nothing says where its WAL ends' => sub {
 	$kept{killed} = $old->image;
 	$old->tell("lost $_") foreach 1 .. 50;
+	$old->ask(q{INSERT INTO told SELECT 'gone ' || repeat('y', 1000) || i FROM generate_series(1, 300) i});
 	$end_of_third = $old->flushed;
 	$third->until('the receiver of "third" has it all', sub { $third->received eq $end_of_third });
 	$old->kill_all;
@@ -404,7 +405,7 @@ subtest 'S3: or it runs as a standby of nobody first, which writes nothing' => s
 	$old->streams_from($new);
 };
 
-subtest 'S6: a running standby that is ahead is made to follow: never does, and does not count as a synchronous one' => sub {
+subtest 'S6: a running standby that is ahead is made to follow: never does, and acknowledges commits before L that it does not have' => sub {
 	$third->place($kept{unreplayed}, '');
 	$third->start;
 	$third->until('it has replayed beyond F', sub { $third->replayed eq $end_of_third });
@@ -428,10 +429,25 @@ subtest 'S6: a running standby that is ahead is made to follow: never does, and 
 	$new->ask($_) foreach q{ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (third)'}, 'SELECT pg_reload_conf()';
 	$third->mark;
 	$third->follow($new);
-	is($new->ask(q{SELECT look('third')}), "startup potential $end_of_third", 'the primary sees: startup, not counted, and L as its flushed position');
-	my ($out, $err);
-	$new->psql('postgres', q{SET statement_timeout = '1s'; INSERT INTO told VALUES ('waits for a quorum')}, stdout => \$out, stderr => \$err);
-	like($err, qr/canceling wait for synchronous replication/, 'a commit waits');
+	my $seen = $new->ask(q{SELECT look('third')});
+	like($seen, qr/startup potential \Q$end_of_third\E/, 'the primary sees: startup, not counted, and L as its flushed position');
+	is($seen =~ s/(?:startup potential|catchup potential|streaming quorum) \Q$end_of_third\E(?:, )?//gr, '', 'or streaming, and counted, for an instant, with that position');
+
+	# Both wait for it as a synchronous standby.
+	cmp_ok(PgFacts::position($new->flushed), '<', PgFacts::position($end_of_third) - 100_000, 'the primary has not come to L');
+	$new->psql('postgres', q{INSERT INTO told VALUES ('acknowledged')}, timeout => PgFacts::LIMIT, timed_out => \my $timed_out);
+	ok(!$timed_out, 'a commit before L is acknowledged, all the same');
+	cmp_ok(PgFacts::position($new->flushed), '<', PgFacts::position($end_of_third), 'it was before L');
+	ok(!$third->knows('acknowledged'), 'by a standby that does not have it');
+	$new->ask(q{SET synchronous_commit = local; INSERT INTO told SELECT 'to L ' || repeat('z', 1000) || i FROM generate_series(1, 400) i});
+	my $run = IPC::Run::start([ 'psql', '-X', '-d', $new->connstr('postgres'), '-c', q{INSERT INTO told VALUES ('after L')} ], '>&', \my $out);
+	$new->until('a commit waits', sub { $run->pump_nb; $new->ask(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) == 1 });
+	$new->mark;
+	$new->until('the standby has come back some times', sub { $new->times(qr/third LOG: .*START_REPLICATION/) > 5 });
+	is($new->ask(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}), 1, 'a commit beyond L waits');
+	$new->ask(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'});
+	$run->finish;
+	like($out, qr/canceling wait for synchronous replication/, 'until it is canceled');
 	$new->ask($_) foreach 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()';
 	$third->never_streams_from($new, $forked);
 	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'readers see the lost rows');

@@ -171,7 +171,7 @@ sub begin
 	$self->{from} = -s $self->logfile // 0;
 	local %ENV = $self->_get_env(PGAPPNAME => undef);
 	system_or_bail('pg_ctl', '-W', '-D', $self->data_dir, '-l', $self->logfile, '-o', '--cluster-name=' . $self->name, 'start');
-	$self->until('it has started', sub { -e $self->path('postmaster.pid') || $self->log =~ /database system is shut down|aborting startup/ });
+	$self->until('it has started', sub { -s $self->path('postmaster.pid') || $self->log =~ /database system is shut down|aborting startup/ });
 	$self->_update_pid(-1);
 	return;
 }
