@@ -86,7 +86,7 @@ foreach my $case ([ 'with a comment only', BURNT ], [ 'that is empty', '' ])
 		$standby->streams_from($primary);
 		$standby->stop('fast');
 		$standby->begin;
-		$standby->says(qr/unexpected timeline ID 1 in log segment/, 4);
+		$standby->says(qr/unexpected timeline ID 1 in (?:log|WAL) segment/, 4);
 		is($standby->times(qr/ready to accept read-only connections/), 0, 'it does not come up');
 		is($standby->try('SELECT 1'), undef, 'it answers no query');
 		is($standby->times(qr/FATAL:  (?!the database system is|terminating walreceiver)/), 0, 'and does not end');
