@@ -51,7 +51,8 @@ DESCRIPTION
     mutants    one-line bugs planted in the sources: each must be noticed
     sql        the SQL interface, on a server of its own
     tap        elections of real servers on this machine, and what looks at them:
-               notifications, checks, Prometheus's exporter
+               notifications, checks, Prometheus's exporter; what PostgreSQL itself
+               does at promotions and when a server comes back
     bench      a short run of what measures: bench/overhead, calm and scale
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
@@ -501,6 +502,20 @@ need_build()
 	touch "$scratch/built"
 }
 
+# Libraries that only tests load, in test/modules.
+need_modules()
+{
+	local directory
+
+	for directory in "$tree"/test/modules/*/; do
+		if ! as_tester make -s -C "$directory" WERROR=1 install >"$scratch/results/make" 2>&1; then
+			say "# make install in ${directory#"$tree"/} failed:"
+			tail -n 40 "$scratch/results/make" | sed 's/^/#   /'
+			return 1
+		fi
+	done
+}
+
 part_build()
 {
 	check "builds without a warning and installs" need_build
@@ -572,6 +587,7 @@ part_tap()
 	local -a tests
 
 	need_build
+	need_modules
 	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
 	pgxs=$(cd "$pgxs" && pwd)
 	read -ra tests <<<"${PROVE_TESTS:-}"

@@ -1,0 +1,206 @@
+/*-------------------------------------------------------------------------
+ *
+ * pg_leader_facts.c
+ *	  What the tests of PostgreSQL's own behaviour cannot do in SQL.
+ *
+ * Two things.  A resource manager that has no records: PostgreSQL calls its
+ * rm_startup and rm_cleanup in the startup process, before the first record is
+ * replayed and after the last one, which is before a promotion chooses its
+ * timeline.  And a function that shows the shared fields of the receiver of WAL.
+ *
+ * Two files in the data directory say what rm_cleanup shall do, so that a test
+ * can say it without a reload that might come too late:
+ *
+ *	  facts.claim	a number: the timeline that the promotion shall get.  History
+ *					files without a line are made for all those below it that
+ *					have none
+ *	  facts.refuse	exists: FATAL
+ *
+ * For test/t/030_promotion_facts.pl only.  It takes the identifier that is
+ * reserved for experiments, so it cannot be loaded beside another experiment.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "access/rmgr.h"
+#include "access/timeline.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "replication/walreceiver.h"
+#include "storage/fd.h"
+#include "storage/spin.h"
+#include "utils/builtins.h"
+#include "utils/pg_lsn.h"
+
+PG_MODULE_MAGIC;
+
+#define CLAIM_FILE	"facts.claim"
+#define REFUSE_FILE "facts.refuse"
+
+PGDLLEXPORT void _PG_init(void);
+PG_FUNCTION_INFO_V1(pg_leader_facts_receiver);
+
+/* ---- the resource manager ---- */
+
+static void
+redo(XLogReaderState *record)
+{
+	elog(PANIC, "facts: there are no such records");
+}
+
+static void
+describe(StringInfo buffer, XLogReaderState *record)
+{
+}
+
+static const char *
+identify(uint8 info)
+{
+	return NULL;
+}
+
+static void
+startup(void)
+{
+	elog(LOG, "facts: rm_startup");
+}
+
+/* The number in the file, 0 if there is no file. */
+static TimeLineID
+claimed_timeline(void)
+{
+	FILE		*file = AllocateFile(CLAIM_FILE, "r");
+	unsigned int claim = 0;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%u", &claim) != 1)
+		elog(FATAL, "facts: there is no number in \"%s\"", CLAIM_FILE);
+	FreeFile(file);
+	return claim;
+}
+
+/* Make the file, unless it is there; true if it was made. */
+static bool
+burn(TimeLineID timeline)
+{
+	static const char text[] = "# not used by anybody\n";
+	char			  path[MAXPGPATH];
+	int				  file;
+
+	TLHistoryFilePath(path, timeline);
+	file = BasicOpenFile(path, O_CREAT | O_EXCL | O_WRONLY | PG_BINARY);
+	if (file < 0 && errno == EEXIST)
+		return false;
+	if (file < 0 || write(file, text, strlen(text)) != (ssize_t) strlen(text))
+		elog(FATAL, "facts: could not write \"%s\": %m", path);
+	close(file);
+	return true;
+}
+
+static void
+cleanup(void)
+{
+	TimeLineID timeline;
+	XLogRecPtr end = GetXLogReplayRecPtr(&timeline);
+	TimeLineID claim = claimed_timeline();
+	int		   burnt = 0;
+
+	elog(LOG, "facts: rm_cleanup after %X/%X on timeline %u, target %u, archive recovery %d",
+		 LSN_FORMAT_ARGS(end), timeline, recoveryTargetTLI, ArchiveRecoveryRequested);
+	if (access(REFUSE_FILE, F_OK) == 0)
+		elog(FATAL, "facts: rm_cleanup refuses");
+	for (TimeLineID next = recoveryTargetTLI + 1; next < claim; next++)
+		burnt += burn(next);
+	elog(LOG, "facts: rm_cleanup made %d history files", burnt);
+}
+
+static RmgrData resource_manager = {
+	.rm_name = "pg_leader_facts",
+	.rm_redo = redo,
+	.rm_desc = describe,
+	.rm_identify = identify,
+	.rm_startup = startup,
+	.rm_cleanup = cleanup,
+};
+
+void
+_PG_init(void)
+{
+	/* A session that calls the function where nothing was preloaded. */
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	RegisterCustomRmgr(RM_EXPERIMENTAL_ID, &resource_manager);
+}
+
+/* ---- the receiver ---- */
+
+static const char *
+state_name(WalRcvState state)
+{
+	switch (state)
+	{
+		case WALRCV_STOPPED:
+			return "stopped";
+		case WALRCV_STARTING:
+			return "starting";
+		case WALRCV_STREAMING:
+			return "streaming";
+		case WALRCV_WAITING:
+			return "waiting";
+		case WALRCV_RESTARTING:
+			return "restarting";
+		case WALRCV_STOPPING:
+			return "stopping";
+		default:
+			return "another";
+	}
+}
+
+/*
+ * pg_leader_facts_receiver(OUT state, OUT pid, OUT start, OUT start_timeline,
+ * OUT flushed, OUT timeline): also when there is no receiver, where
+ * pg_stat_wal_receiver shows nothing.
+ */
+Datum
+pg_leader_facts_receiver(PG_FUNCTION_ARGS)
+{
+	TupleDesc	description;
+	Datum		values[6];
+	bool		nulls[6] = {false};
+	WalRcvState state;
+	XLogRecPtr	start;
+	XLogRecPtr	flushed;
+	TimeLineID	start_timeline;
+	TimeLineID	timeline;
+	pid_t		pid;
+
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE ||
+		description->natts != lengthof(values))
+		elog(ERROR, "facts: the function was declared with other columns");
+
+	SpinLockAcquire(&WalRcv->mutex);
+	state = WalRcv->walRcvState;
+	pid = WalRcv->pid;
+	start = WalRcv->receiveStart;
+	start_timeline = WalRcv->receiveStartTLI;
+	flushed = WalRcv->flushedUpto;
+	timeline = WalRcv->receivedTLI;
+	SpinLockRelease(&WalRcv->mutex);
+
+	values[0] = CStringGetTextDatum(state_name(state));
+	values[1] = Int32GetDatum((int32) pid);
+	values[2] = LSNGetDatum(start);
+	values[3] = Int32GetDatum((int32) start_timeline);
+	values[4] = LSNGetDatum(flushed);
+	values[5] = Int32GetDatum((int32) timeline);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+}
