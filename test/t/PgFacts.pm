@@ -189,7 +189,7 @@ sub ended
 {
 	my $self = shift;
 
-	$self->until('it has ended', sub { !-e $self->path('postmaster.pid') });
+	$self->until('it has ended', sub { !-e $self->path('postmaster.pid') && $self->log =~ /database system is shut down/ });
 	$self->{_pid} = undef;
 	return;
 }
