@@ -246,16 +246,18 @@ typedef struct SimRebuild
 	int8_t	 source;
 	uint32_t source_start;
 	SimLsn	 checkpoint; /* where replay will start */
+	SimLsn	 fork;
 } SimRebuild;
 
 typedef struct SimServer
 {
-	SimData data;
-	SimData side; /* a second directory beside it, for clones */
-	uint8_t life;
-	uint8_t phase;
+	SimData	 data;
+	SimData	 side; /* a second directory beside it, for clones */
+	uint8_t	 life;
+	uint8_t	 phase;
 	uint32_t start; /* counts starts; also those in place */
-	bool	disk_full;
+	bool	 disk_full;
+	uint8_t	 own_shape; /* of the records that the server writes by itself */
 
 	/* Recovery. */
 	bool	 paused;
@@ -375,8 +377,8 @@ extern uint16_t			sim_path_timeline(const SimCluster *c, SimPath path, SimLsn ls
 extern int				sim_history_text(const SimCluster *c, const SimData *d, uint16_t timeline,
 										 char *text, size_t size);
 extern uint8_t			sim_new_history(SimCluster *c, SimPath parent, uint16_t timeline, SimLsn fork);
-extern SimSegment		*sim_segment(SimData *d, uint16_t timeline, SimLsn lsn);
-extern SimSegment		*sim_make_segment(SimCluster *c, SimData *d, uint16_t timeline, SimLsn lsn);
+extern SimSegment	   *sim_segment(SimData *d, uint16_t timeline, SimLsn lsn);
+extern SimSegment	   *sim_make_segment(SimCluster *c, SimData *d, uint16_t timeline, SimLsn lsn);
 extern const SimRecord *sim_read_any(const SimCluster *c, const SimData *d, SimPath path, SimLsn lsn,
 									 uint16_t *file_timeline);
 extern SimLsn			sim_redo(const SimCluster *c, const SimData *d);
@@ -471,7 +473,8 @@ extern bool		 sim_clone_begin(SimCluster *c, int i, int source, bool aside);
 extern bool		 sim_rebuild_step(SimCluster *c, int i);
 extern void		 sim_rebuild_stop(SimCluster *c, int i);
 extern bool		 sim_swap_side(SimCluster *c, int i);
-extern bool		 sim_wipe(SimCluster *c, int i);
+extern bool		 sim_wipe(SimCluster *c, int i, bool aside);
+extern void		 sim_snapshot(const SimCluster *c, int i, SimData *copy);
 extern bool		 sim_restore(SimCluster *c, int i, const SimData *copy);
 extern void		 sim_put_history(SimData *d, uint16_t timeline, uint8_t history);
 
