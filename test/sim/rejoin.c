@@ -94,6 +94,17 @@ find_checkpoint(const SimCluster *c, const SimData *d, SimPath path, SimLsn fork
 	return 0;
 }
 
+/* extractPageMap(): all of it must be readable, from the checkpoint to the target's end. */
+static bool
+can_read_all(const SimCluster *c, const SimData *d, SimPath path, SimLsn from, SimLsn end)
+{
+	SimReader reader = sim_reader(c, d, path, from);
+
+	while (reader.at < end && sim_read_next(c, d, &reader) != NULL)
+		;
+	return reader.at >= end;
+}
+
 static bool
 is_clean(const SimData *d)
 {
@@ -130,6 +141,7 @@ sim_rewind_begin(SimCluster *c, int i, int source_id, bool ensure_shutdown)
 	SimRewind		 verdict;
 	SimLsn			 fork;
 	SimLsn			 end;
+	SimLsn			 checkpoint;
 
 	if (s->life != SIM_DOWN || control->state == SIM_NO_CONTROL || s->rebuild.step != SIM_REBUILD_NONE)
 		return SIM_REWIND_UNCLEAN;
@@ -144,11 +156,15 @@ sim_rewind_begin(SimCluster *c, int i, int source_id, bool ensure_shutdown)
 	end = control->min_recovery > control->checkpoint ? control->min_recovery : control->checkpoint + 1;
 	if (fork == 0 || end <= fork)
 		return fork == 0 ? SIM_REWIND_NO_ANCESTOR : SIM_REWIND_NOT_NEEDED;
-	s->rebuild = (SimRebuild){.step = SIM_REBUILD_PAGES, .source = (int8_t) source_id, .source_start = source->start, .fork = fork};
-	s->rebuild.checkpoint = find_checkpoint(c, &s->data, sim_path(&s->data, mine), fork);
-	if (s->rebuild.checkpoint == 0)
-		s->rebuild.step = SIM_REBUILD_NONE;
-	return s->rebuild.checkpoint == 0 ? SIM_REWIND_NO_WAL : SIM_REWIND_BEGUN;
+	checkpoint = find_checkpoint(c, &s->data, sim_path(&s->data, mine), fork);
+	if (checkpoint == 0 || !can_read_all(c, &s->data, sim_path(&s->data, mine), checkpoint, end))
+		return SIM_REWIND_NO_WAL;
+	s->rebuild = (SimRebuild){.step = SIM_REBUILD_PAGES,
+							  .source = (int8_t) source_id,
+							  .source_start = source->start,
+							  .checkpoint = checkpoint,
+							  .fork = fork};
+	return SIM_REWIND_BEGUN;
 }
 
 /* Copy of one of the source's segments, without what the kernel there does not have. */
@@ -172,6 +188,7 @@ copy_pages(SimData *d, const SimData *from)
 	memcpy(d->pages, from->pages, sizeof(d->pages));
 	d->pages_end = from->pages_end;
 	d->pages_uid = from->pages_uid;
+	d->mixture |= from->mixture;
 }
 
 /*
@@ -265,7 +282,12 @@ sim_clone_begin(SimCluster *c, int i, int source_id, bool aside)
 	d->system = source->data.system;
 	d->backup_label = true;
 	d->label = source->data.control.checkpoint;
-	s->rebuild = (SimRebuild){.step = SIM_REBUILD_PAGES, .clone = true, .aside = aside, .source = (int8_t) source_id, .source_start = source->start, .checkpoint = d->label};
+	s->rebuild = (SimRebuild){.step = SIM_REBUILD_PAGES,
+							  .clone = true,
+							  .aside = aside,
+							  .source = (int8_t) source_id,
+							  .source_start = source->start,
+							  .checkpoint = d->label};
 	return true;
 }
 

@@ -44,7 +44,9 @@ sim_new_promotion(SimCluster *c, int i, uint16_t timeline, SimLsn fork)
 		c->full = true;
 		return -1;
 	}
-	c->promotion[c->n_promotions] = (SimPromotion){.timeline = timeline, .server = (int8_t) i, .fork = fork};
+	c->promotion[c->n_promotions].timeline = timeline;
+	c->promotion[c->n_promotions].server = (int8_t) i;
+	c->promotion[c->n_promotions].fork = fork;
 	return c->n_promotions++;
 }
 
@@ -59,8 +61,10 @@ sim_server_ends(SimCluster *c, int i)
 	(void) sim_receiver_end(c, i, false);
 	for (int k = 1; k <= c->n_commits; k++)
 	{
-		if (c->commit[k].server == i && c->commit[k].start == s->start && c->commit[k].outcome == SIM_COMMIT_WAITING)
-			c->commit[k].outcome = SIM_COMMIT_LOST_WAIT;
+		SimCommit *commit = &c->commit[k];
+
+		if (commit->server == i && commit->start == s->start && commit->outcome == SIM_COMMIT_WAITING)
+			commit->outcome = SIM_COMMIT_LOST_WAIT;
 	}
 	memset(s->sender, 0, sizeof(s->sender));
 	s->life = SIM_DOWN;
@@ -109,6 +113,8 @@ sim_power_loss(SimCluster *c, int i, SimLsn keep)
 	}
 	if (d->unsynced)
 		d->whole = SIM_HALF_REWOUND;
+	if (s->side.unsynced)
+		s->side.whole = SIM_HALF_CLONED;
 }
 
 /* restart_after_crash: shared memory is new, standby.signal is looked at again (R 6). */
@@ -134,7 +140,14 @@ sim_append(SimCluster *c, int i, SimKind kind, uint16_t value, uint8_t shape)
 	if (f == NULL)
 		return false;
 	r = &f->record[s->inserted % SIM_SEGMENT];
-	*r = (SimRecord){.uid = ++c->n_uids, .after = s->at_uid, .timeline = s->timeline, .promotion = s->promotion, .value = value, .kind = (uint8_t) kind, .shape = shape, .prev = s->at_shape};
+	*r = (SimRecord){.uid = ++c->n_uids,
+					 .after = s->at_uid,
+					 .timeline = s->timeline,
+					 .promotion = s->promotion,
+					 .value = value,
+					 .kind = (uint8_t) kind,
+					 .shape = shape,
+					 .prev = s->at_shape};
 	s->inserted++;
 	s->at_uid = r->uid;
 	s->at_shape = shape;
@@ -161,7 +174,13 @@ sim_commit(SimCluster *c, int i, uint8_t shape)
 	if (s->life != SIM_PRIMARY || id == SIM_COMMITS || !sim_append(c, i, SIM_RECORD_COMMIT, (uint16_t) id, shape))
 		return 0;
 	c->n_commits = id;
-	c->commit[id] = (SimCommit){.outcome = SIM_COMMIT_WAITING, .server = (int8_t) i, .timeline = s->timeline, .promotion = s->promotion, .start = s->start, .uid = s->at_uid, .end = s->inserted};
+	c->commit[id] = (SimCommit){.outcome = SIM_COMMIT_WAITING,
+								.server = (int8_t) i,
+								.timeline = s->timeline,
+								.promotion = s->promotion,
+								.start = s->start,
+								.uid = s->at_uid,
+								.end = s->inserted};
 	sim_add_commit(s->applied, id);
 	return id;
 }
@@ -241,7 +260,9 @@ write_checkpoint(SimCluster *c, int i, SimKind kind)
 
 	if (!sim_append(c, i, kind, 0, s->own_shape) || !sim_flush_pages(c, i))
 		return false;
-	*control = (SimControl){.state = kind == SIM_RECORD_SHUTDOWN ? SIM_SHUT_DOWN : SIM_IN_PRODUCTION, .checkpoint_timeline = s->timeline, .checkpoint = at};
+	*control = (SimControl){.state = kind == SIM_RECORD_SHUTDOWN ? SIM_SHUT_DOWN : SIM_IN_PRODUCTION,
+							.checkpoint_timeline = s->timeline,
+							.checkpoint = at};
 	return true;
 }
 
@@ -271,9 +292,9 @@ bool
 sim_initdb(SimCluster *c, int i, uint32_t system)
 {
 	SimServer *s = &c->server[i];
-	int		   promotion = sim_new_promotion(c, i, 1, 0);
+	int		   promotion = s->life == SIM_DOWN ? sim_new_promotion(c, i, 1, 0) : -1;
 
-	if (s->life != SIM_DOWN || promotion < 0)
+	if (promotion < 0)
 		return false;
 	memset(&s->data, 0, sizeof(s->data));
 	s->data.whole = SIM_WHOLE;
@@ -575,7 +596,11 @@ ask_authority(SimCluster *c, int i)
 {
 	SimServer *s = &c->server[i];
 	SimAnswer  answer = {0};
-	SimAsked   asked = {.server = i, .end = s->at, .end_timeline = s->at_timeline, .target = s->target.timeline, .promoting = s->promoting};
+	SimAsked   asked = {.server = i,
+						.end = s->at,
+						.end_timeline = s->at_timeline,
+						.target = s->target.timeline,
+						.promoting = s->promoting};
 
 	if (c->authorise != NULL && s->redo_began)
 		answer = c->authorise(c->context, &asked);
@@ -610,7 +635,10 @@ choose_timeline(SimCluster *c, int i)
 	return SIM_MOVED;
 }
 
-/* XLogInitNewTimeline(): the last segment is copied; a full disk ends the server (P 2). */
+/*
+ * XLogInitNewTimeline(): the last segment is copied over whatever has its name; a full disk
+ * ends the server (P 2).
+ */
 static SimStep
 copy_segment(SimCluster *c, int i)
 {
@@ -618,11 +646,11 @@ copy_segment(SimCluster *c, int i)
 	SimSegment		 *f;
 	const SimSegment *old;
 
-	sim_drop_records(&s->data, s->new_timeline, 0);
 	f = s->disk_full ? NULL : sim_make_segment(c, &s->data, s->new_timeline, s->at);
 	if (f == NULL)
 		return dies(c, i);
 	old = sim_segment(&s->data, s->file_timeline, s->at);
+	memset(f->record, 0, sizeof(f->record));
 	for (SimLsn p = 0; old != NULL && p < s->at % SIM_SEGMENT; p++)
 	{
 		f->record[p] = old->record[p];
@@ -704,6 +732,16 @@ remove_beyond_fork(SimServer *s, SimLsn fork)
 	}
 }
 
+/* Of the last segment; the next ones keep what is in them until it is written over. */
+static void
+zero_rest(SimData *d, uint16_t timeline, SimLsn end)
+{
+	SimSegment *f = sim_segment(d, timeline, end);
+
+	for (SimLsn p = end % SIM_SEGMENT; f != NULL && p < SIM_SEGMENT; p++)
+		memset(&f->record[p], 0, sizeof(f->record[p]));
+}
+
 static SimStep
 open_for_writing(SimCluster *c, int i)
 {
@@ -722,7 +760,7 @@ open_for_writing(SimCluster *c, int i)
 	{
 		s->promotion = promotion_of_end(c, s);
 		take_over_end(s);
-		sim_drop_records(&s->data, s->timeline, s->inserted);
+		zero_rest(&s->data, s->timeline, s->inserted);
 		if (!clean && !write_checkpoint(c, i, SIM_RECORD_SHUTDOWN))
 			return dies(c, i);
 	}
@@ -869,7 +907,13 @@ sim_view(const SimCluster *c, int i)
 	const SimServer	  *s = &c->server[i];
 	const SimReceiver *v = &s->receiver;
 	bool			   recovers = sim_recovering(s);
-	SimView			   view = {.in_recovery = recovers, .hot = sim_accepts(s), .receiver_runs = v->state != SIM_WALRCV_STOPPED, .receiver_state = v->state, .receiver_flushed = v->flushed_upto, .received_timeline = v->received_timeline, .receive_start = v->receive_start};
+	SimView			   view = {.in_recovery = recovers,
+							   .hot = sim_accepts(s),
+							   .receiver_runs = v->state != SIM_WALRCV_STOPPED,
+							   .receiver_state = v->state,
+							   .receiver_flushed = v->flushed_upto,
+							   .received_timeline = v->received_timeline,
+							   .receive_start = v->receive_start};
 
 	for (uint16_t id = 2; id < SIM_TIMELINES; id++)
 	{

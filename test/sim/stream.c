@@ -110,7 +110,10 @@ connect_to(SimCluster *c, int i)
 		return sim_receiver_end(c, i, false); /* highest timeline of the primary is behind */
 	v->slot = (int8_t) slot;
 	v->connection = ++c->n_connections;
-	source->sender[slot] = (SimSender){.state = SIM_SENDER_STARTUP, .standby = (int8_t) i, .attached = true, .connection = v->connection};
+	source->sender[slot] = (SimSender){.state = SIM_SENDER_STARTUP,
+									   .standby = (int8_t) i,
+									   .attached = true,
+									   .connection = v->connection};
 	v->fetch = v->received_timeline;
 	v->state = SIM_WALRCV_FETCHING;
 	return true;
