@@ -1,7 +1,6 @@
 /*
  * test/sim/server.c
- *	  Of the simulated PostgreSQL: starts, the startup process, promotion, writing, stops
- *	  and crashes.
+ *	  Of the simulated PostgreSQL: starts, the startup process, writing, stops and crashes.
  */
 #include "server_parts.h"
 
@@ -251,8 +250,8 @@ sim_flush_pages(SimCluster *c, int i)
 }
 
 /* A primary's checkpoint, online or at its end. */
-static bool
-write_checkpoint(SimCluster *c, int i, SimKind kind)
+bool
+sim_write_checkpoint(SimCluster *c, int i, SimKind kind)
 {
 	SimServer  *s = &c->server[i];
 	SimControl *control = &s->data.control;
@@ -277,7 +276,7 @@ sim_checkpoint(SimCluster *c, int i)
 	SimControl *control = &s->data.control;
 
 	if (s->life == SIM_PRIMARY)
-		return write_checkpoint(c, i, SIM_RECORD_CHECKPOINT);
+		return sim_write_checkpoint(c, i, SIM_RECORD_CHECKPOINT);
 	if (s->life != SIM_STANDBY || s->replayed_checkpoint <= control->checkpoint || !s->consistent ||
 		!sim_flush_pages(c, i))
 		return false;
@@ -306,7 +305,7 @@ sim_initdb(SimCluster *c, int i, uint32_t system)
 	s->at_shape = SIM_ANY_SHAPE;
 	c->promotion[promotion].opened = true;
 	s->life = SIM_PRIMARY;
-	(void) write_checkpoint(c, i, SIM_RECORD_SHUTDOWN);
+	(void) sim_write_checkpoint(c, i, SIM_RECORD_SHUTDOWN);
 	sim_server_ends(c, i);
 	return true;
 }
@@ -388,8 +387,8 @@ sim_start(SimCluster *c, int i)
 
 /* ---- the startup process ---- */
 
-static SimStep
-dies(SimCluster *c, int i)
+SimStep
+sim_dies(SimCluster *c, int i)
 {
 	sim_crash(c, i);
 	return SIM_DIED;
@@ -425,7 +424,7 @@ begin_redo(SimCluster *c, int i)
 	SimReader		 reader;
 
 	if (r == NULL || (r->kind != SIM_RECORD_CHECKPOINT && r->kind != SIM_RECORD_SHUTDOWN))
-		return dies(c, i); /* could not locate a valid checkpoint record */
+		return sim_dies(c, i); /* could not locate a valid checkpoint record */
 	s->at = r->kind == SIM_RECORD_SHUTDOWN ? from + 1 : from;
 	reader = sim_reader(c, &s->data, s->target, s->at);
 	s->at_shape = reader.shape;
@@ -457,7 +456,7 @@ replay(SimCluster *c, int i, const SimRecord *r, uint16_t file_timeline)
 	SimServer *s = &c->server[i];
 
 	if (r->kind == SIM_RECORD_END_OF_RECOVERY && !may_switch(c, s, r))
-		return dies(c, i);
+		return sim_dies(c, i);
 	s->redo_began = true;
 	if (s->at_uid != 0 && r->after != s->at_uid)
 		s->data.mixture = true; /* truth: it was written after something else */
@@ -542,7 +541,7 @@ wal_exhausted(SimCluster *c, int i)
 	if (s->life == SIM_RECOVERING || s->promote)
 	{
 		if (!s->consistent && !s->crash_first)
-			return dies(c, i); /* WAL ends before consistent recovery point */
+			return sim_dies(c, i); /* WAL ends before consistent recovery point */
 		s->promoting = s->life == SIM_STANDBY;
 		s->phase = SIM_CLEANUP;
 		return SIM_MOVED;
@@ -552,7 +551,7 @@ wal_exhausted(SimCluster *c, int i)
 	if (s->upstream >= 0)
 	{
 		if (sim_path_timeline(c, s->target, s->at) < s->file_timeline)
-			return dies(c, i); /* according to history file .. belongs to timeline */
+			return sim_dies(c, i); /* according to history file .. belongs to timeline */
 		sim_receiver_ask(c, i);
 	}
 	return SIM_MOVED;
@@ -577,226 +576,15 @@ stream_exhausted(SimCluster *c, int i)
 	{
 		/* The process stays and is asked anew after the rescan. */
 		if (!rescan(c, s))
-			return dies(c, i);
+			return sim_dies(c, i);
 		s->phase = SIM_READ_WAL;
 		return SIM_MOVED;
 	}
 	(void) sim_receiver_end(c, i, true);
 	if (!rescan(c, s))
-		return dies(c, i);
+		return sim_dies(c, i);
 	s->phase = SIM_READ_WAL;
 	return SIM_MOVED;
-}
-
-/* ---- the end of recovery ---- */
-
-/* rm_cleanup: after the last record, before the id; not called if redo never began. */
-static SimStep
-ask_authority(SimCluster *c, int i)
-{
-	SimServer *s = &c->server[i];
-	SimAnswer  answer = {0};
-	SimAsked   asked = {.server = i,
-						.end = s->at,
-						.end_timeline = s->at_timeline,
-						.target = s->target.timeline,
-						.promoting = s->promoting};
-
-	if (c->authorise != NULL && s->redo_began)
-		answer = c->authorise(c->context, &asked);
-	if (answer.refuse)
-		return dies(c, i);
-	for (int id = s->target.timeline + 1; s->promoting && id < answer.burn_below && id < SIM_TIMELINES; id++)
-	{
-		if (s->data.history[id] == SIM_ABSENT)
-			s->data.history[id] = SIM_BURNT;
-	}
-	s->phase = SIM_CHOOSE;
-	return SIM_MOVED;
-}
-
-/* The newest known history + 1 (P 1.1). */
-static SimStep
-choose_timeline(SimCluster *c, int i)
-{
-	SimServer *s = &c->server[i];
-
-	s->new_timeline = s->target.timeline;
-	s->phase = SIM_OPEN;
-	if (!s->promoting)
-		return SIM_MOVED;
-	s->new_timeline = (uint16_t) (sim_newest_timeline(&s->data, s->target.timeline) + 1);
-	if (s->new_timeline >= SIM_TIMELINES)
-	{
-		c->full = true;
-		return dies(c, i);
-	}
-	s->phase = SIM_NEW_SEGMENT;
-	return SIM_MOVED;
-}
-
-/*
- * XLogInitNewTimeline(): the last segment is copied over whatever has its name; a full disk
- * ends the server (P 2).
- */
-static SimStep
-copy_segment(SimCluster *c, int i)
-{
-	SimServer		 *s = &c->server[i];
-	SimSegment		 *f;
-	const SimSegment *old;
-
-	f = s->disk_full ? NULL : sim_make_segment(c, &s->data, s->new_timeline, s->at);
-	if (f == NULL)
-		return dies(c, i);
-	old = sim_segment(&s->data, s->file_timeline, s->at);
-	memset(f->record, 0, sizeof(f->record));
-	for (SimLsn p = 0; old != NULL && p < s->at % SIM_SEGMENT; p++)
-	{
-		f->record[p] = old->record[p];
-		f->record[p].synced = 1;
-	}
-	s->phase = SIM_UNLINK_SIGNAL;
-	return SIM_MOVED;
-}
-
-static SimStep
-write_history(SimCluster *c, int i)
-{
-	SimServer *s = &c->server[i];
-	uint8_t	   history = sim_new_history(c, s->target, s->new_timeline, s->at);
-
-	if (history == SIM_ABSENT || s->disk_full)
-		return dies(c, i);
-	s->data.history[s->new_timeline] = history;
-	s->phase = SIM_WRITE_RECORD;
-	return SIM_MOVED;
-}
-
-/* From recovery's position to a writer's. */
-static void
-take_over_end(SimServer *s)
-{
-	s->timeline = s->new_timeline;
-	s->inserted = s->written = s->flushed = s->at;
-	s->released = 0;
-	s->life = SIM_PRIMARY;
-	s->at = 0;
-}
-
-/* The end-of-recovery record, flushed; pg_control's checkpoint stays the old one. */
-static SimStep
-write_first_record(SimCluster *c, int i)
-{
-	SimServer *s = &c->server[i];
-	int		   promotion = sim_new_promotion(c, i, s->new_timeline, s->at);
-	uint16_t   before = s->at_timeline;
-
-	if (promotion < 0)
-		return dies(c, i);
-	c->promotion[promotion].asked = c->authorise != NULL && s->redo_began;
-	s->promotion = (uint16_t) promotion;
-	take_over_end(s);
-	if (!sim_append(c, i, SIM_RECORD_END_OF_RECOVERY, before, s->own_shape) || !sim_wal_flush(c, i, s->inserted))
-		return dies(c, i);
-	s->data.control.min_recovery = s->flushed;
-	s->data.control.min_timeline = s->timeline;
-	s->life = SIM_STANDBY; /* nobody gets in as long as it is not open */
-	s->at = s->flushed;
-	s->target = sim_path(&s->data, s->timeline);
-	s->file_timeline = s->timeline;
-	s->phase = SIM_OPEN;
-	return SIM_MOVED;
-}
-
-/* The promotion of the last record on that timeline: a primary that goes on with it. */
-static uint16_t
-promotion_of_end(const SimCluster *c, const SimServer *s)
-{
-	uint16_t		 file = 0;
-	const SimRecord *r = sim_read_any(c, &s->data, s->target, s->at - 1, &file);
-
-	return r != NULL ? r->promotion : 0;
-}
-
-/* RemoveNonParentXlogFiles(): what the parents have beyond the fork. */
-static void
-remove_beyond_fork(SimServer *s, SimLsn fork)
-{
-	for (int k = s->data.n_files - 1; k >= 0; k--)
-	{
-		const SimSegment *f = &s->data.file[k];
-
-		if (f->timeline < s->timeline && f->number > (fork - 1) / SIM_SEGMENT)
-			s->data.file[k] = s->data.file[--s->data.n_files];
-	}
-}
-
-/* Of the last segment; the next ones keep what is in them until it is written over. */
-static void
-zero_rest(SimData *d, uint16_t timeline, SimLsn end)
-{
-	SimSegment *f = sim_segment(d, timeline, end);
-
-	for (SimLsn p = end % SIM_SEGMENT; f != NULL && p < SIM_SEGMENT; p++)
-		memset(&f->record[p], 0, sizeof(f->record[p]));
-}
-
-static SimStep
-open_for_writing(SimCluster *c, int i)
-{
-	SimServer *s = &c->server[i];
-	bool	   clean = s->data.control.state == SIM_SHUT_DOWN;
-
-	(void) sim_receiver_end(c, i, false);
-	if (s->promoting)
-	{
-		s->life = SIM_PRIMARY;
-		s->at = 0;
-		c->promotion[s->promotion].opened = true;
-		remove_beyond_fork(s, c->promotion[s->promotion].fork);
-	}
-	else
-	{
-		s->promotion = promotion_of_end(c, s);
-		take_over_end(s);
-		zero_rest(&s->data, s->timeline, s->inserted);
-		if (!clean && !write_checkpoint(c, i, SIM_RECORD_SHUTDOWN))
-			return dies(c, i);
-	}
-	s->data.control.state = SIM_IN_PRODUCTION;
-	s->phase = SIM_RECOVERED;
-	s->promote = s->promoting = false;
-	memcpy(s->shown, s->applied, sizeof(s->shown));
-	return SIM_OPENED;
-}
-
-static SimStep
-end_of_recovery_step(SimCluster *c, int i)
-{
-	SimServer *s = &c->server[i];
-
-	switch ((SimPhase) s->phase)
-	{
-		case SIM_CLEANUP:
-			return ask_authority(c, i);
-		case SIM_CHOOSE:
-			return choose_timeline(c, i);
-		case SIM_NEW_SEGMENT:
-			return copy_segment(c, i);
-		case SIM_UNLINK_SIGNAL:
-			s->data.standby_signal = false;
-			s->phase = SIM_WRITE_HISTORY;
-			return SIM_MOVED;
-		case SIM_WRITE_HISTORY:
-			return write_history(c, i);
-		case SIM_WRITE_RECORD:
-			return write_first_record(c, i);
-		case SIM_OPEN:
-			return open_for_writing(c, i);
-		default:
-			return SIM_NOTHING;
-	}
 }
 
 /*
@@ -816,7 +604,7 @@ sim_startup_step(SimCluster *c, int i)
 	if (s->phase == SIM_BEFORE_REDO)
 		return begin_redo(c, i);
 	if (s->phase >= SIM_CLEANUP)
-		return end_of_recovery_step(c, i);
+		return sim_promotion_step(c, i);
 	if (s->paused && !s->promote && s->life == SIM_STANDBY && s->consistent)
 		return SIM_HELD;
 	r = next_record(c, s, &file_timeline);
@@ -860,7 +648,7 @@ sim_stop_fast(SimCluster *c, int i)
 			if (c->commit[k].server == i && c->commit[k].start == s->start)
 				(void) sim_wait_end(c, k, SIM_COMMIT_TERMINATED);
 		}
-		if (!write_checkpoint(c, i, SIM_RECORD_SHUTDOWN))
+		if (!sim_write_checkpoint(c, i, SIM_RECORD_SHUTDOWN))
 		{
 			sim_crash(c, i);
 			return false;

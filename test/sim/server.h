@@ -9,7 +9,8 @@
  * conformance tests replay the same on real ones.
  *
  *	  wal.c		records, segments, histories, reading, what is on disk
- *	  server.c	starts, the startup process, promotion, writing, stops and crashes
+ *	  server.c	starts, the startup process, writing, stops and crashes
+ *	  promote.c	the end of recovery
  *	  stream.c	walreceivers, walsenders, synchronous commit
  *	  rejoin.c	pg_rewind, pg_basebackup, operators who copy, put and remove files
  *

@@ -1,6 +1,6 @@
 /*
  * test/sim/server_parts.h
- *	  What wal.c, server.c, stream.c and rejoin.c ask of each other, and nobody else.
+ *	  What wal.c, server.c, promote.c, stream.c and rejoin.c ask of each other, and nobody else.
  */
 #ifndef SIM_SERVER_PARTS_H
 #define SIM_SERVER_PARTS_H
@@ -28,7 +28,10 @@ extern void				sim_drop_records(SimData *d, uint16_t timeline, SimLsn from);
 extern bool sim_recovering(const SimServer *s);
 extern bool sim_accepts(const SimServer *s);
 
-extern void sim_server_ends(SimCluster *c, int i);
-extern bool sim_append(SimCluster *c, int i, SimKind kind, uint16_t value, uint8_t shape);
+extern bool	   sim_write_checkpoint(SimCluster *c, int i, SimKind kind);
+extern SimStep sim_dies(SimCluster *c, int i);
+extern SimStep sim_promotion_step(SimCluster *c, int i);
+extern void	   sim_server_ends(SimCluster *c, int i);
+extern bool	   sim_append(SimCluster *c, int i, SimKind kind, uint16_t value, uint8_t shape);
 
 #endif /* SIM_SERVER_PARTS_H */
