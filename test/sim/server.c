@@ -433,6 +433,7 @@ begin_redo(SimCluster *c, int i)
 	s->at_uid = s->at > from ? r->uid : 0;
 	s->replayed_checkpoint = from;
 	s->replayed_checkpoint_timeline = r->timeline;
+	s->data.control.checkpoint_timeline = r->timeline; /* a backup_label's may be an older one */
 	s->phase = SIM_READ_WAL;
 	compare_pages(&s->data, s->at, s->at_uid);
 	look_whether_consistent(s);
