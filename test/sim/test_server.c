@@ -1051,6 +1051,39 @@ rewind_needs_checksums_and_wal(void)
 	EXPECT(sim_rewind_begin(&c, 0, 1, false) == SIM_REWIND_NO_WAL);
 }
 
+/*
+ * The source has removed the segment in which its timeline begins, so the target's own is
+ * kept, with what diverged in it, and replayed: READ in pg_rewind, not seen on a real one.
+ */
+static void
+rewind_from_a_source_without_the_fork(void)
+{
+	for (uint8_t shape = 0; shape < 2; shape++)
+	{
+		int lost;
+
+		begin(2);
+		(void) commit(0);
+		settle();
+		(void) sim_set_conninfo(&c, 1, -1);
+		settle();
+		lost = commit(0);
+		(void) commit(0);
+		sim_crash(&c, 0);
+		c.server[1].own_shape = shape;
+		EXPECT(promote(1));
+		for (int k = 0; k < 3; k++)
+			(void) commit_shaped(1, shape);
+		EXPECT(sim_checkpoint(&c, 1) && sim_recycle(&c, 1, 2));
+		make_clean(0);
+		EXPECT(sim_rewind_begin(&c, 0, 1, false) == SIM_REWIND_BEGUN && rebuild_all(0));
+		EXPECT(start_standby(0, 1));
+		settle();
+		EXPECT(shows(0, lost) && streams(0) == (shape == 0));
+		EXPECT(c.server[0].consistent == (shape == 0));
+	}
+}
+
 /* R K8 */
 static void
 half_rewound_directory_starts_and_is_a_mixture(void)
@@ -1176,8 +1209,12 @@ static struct
 	uint64_t rebuilds;
 	uint64_t full;
 	uint64_t mixtures;
-	uint64_t twice; /* runs in which a timeline was made twice */
+	uint64_t twice;	   /* runs in which a timeline was made twice */
+	uint64_t tampered; /* runs in which pages may be of two pasts for other reasons */
+	uint64_t followed; /* servers that stream a timeline above 1 at the end of a run */
 } done;
+
+static bool recycled; /* some segment was, in this run */
 
 /* May pages come to hold two pasts?  Only for one of these reasons. */
 static bool
@@ -1268,6 +1305,20 @@ work_step(int i)
 	}
 }
 
+/* -1: there is none */
+static int
+newest_primary(void)
+{
+	int best = -1;
+
+	for (int i = 0; i < c.n; i++)
+	{
+		if (c.server[i].life == SIM_PRIMARY && (best < 0 || c.server[i].timeline > c.server[best].timeline))
+			best = i;
+	}
+	return best;
+}
+
 static void
 user_step(int i)
 {
@@ -1287,7 +1338,7 @@ user_step(int i)
 			(void) sim_flush_pages(&c, i);
 			break;
 		case 5:
-			(void) sim_set_conninfo(&c, i, any(c.n + 1) - 1);
+			(void) sim_set_conninfo(&c, i, any(3) == 0 ? any(c.n + 1) - 1 : newest_primary());
 			break;
 		case 6:
 			(void) sim_sender_end(&c, i, any(SIM_SENDERS));
@@ -1302,7 +1353,7 @@ user_step(int i)
 		default:
 			if (c.n_commits > 0 && any(4) == 0)
 				(void) sim_wait_end(&c, 1 + any(c.n_commits), SIM_COMMIT_CANCELLED);
-			(void) sim_recycle(&c, i, (uint16_t) (s->at / SIM_SEGMENT));
+			recycled |= sim_recycle(&c, i, (uint16_t) (c.server[any(c.n)].inserted / SIM_SEGMENT));
 			break;
 	}
 }
@@ -1328,7 +1379,10 @@ fault_step(int i, bool *tampered)
 			(void) sim_promote(&c, i);
 			break;
 		case 4:
-			(void) sim_rewind_begin(&c, i, any(c.n), any(3) == 0);
+			/* pg_rewind's own recovery writes, see single_user_recovery_moves_the_end. */
+			*tampered |= !s->data.standby_signal;
+			/* Of a source without the fork's segment: see rewind_from_a_source_without_the_fork */
+			*tampered |= sim_rewind_begin(&c, i, any(c.n), any(3) == 0) == SIM_REWIND_BEGUN && recycled;
 			break;
 		case 5:
 			(void) sim_clone_begin(&c, i, any(c.n), any(2) == 0);
@@ -1364,6 +1418,7 @@ random_run(uint64_t run)
 	int	 faults;
 
 	seed = run * UINT64_C(0x9E3779B97F4A7C15) + 1;
+	recycled = false;
 	begin(2 + any(4));
 	c.major = 15 + any(4);
 	faults = 20 + any(400);
@@ -1390,7 +1445,11 @@ random_run(uint64_t run)
 	done.full += c.full;
 	done.twice += may_mix(false);
 	for (int i = 0; i < c.n; i++)
+	{
 		done.mixtures += c.server[i].data.mixture;
+		done.followed += streams(i) && c.server[i].at_timeline > 1;
+	}
+	done.tampered += tampered;
 	if (broken != NULL)
 		printf("# run %llu\n", (unsigned long long) run);
 }
@@ -1406,10 +1465,11 @@ random_steps(void)
 	for (uint64_t run = 1; run <= n && broken == NULL; run++)
 		random_run(run);
 	seconds = (double) (clock() - begun) / CLOCKS_PER_SEC;
-	printf("# %llu runs, %llu steps, %.2f million steps a second; %llu promotions, %llu commits, %llu full, %llu mixtures, %llu with one id twice\n",
+	printf("# %llu runs, %llu steps, %.2f million steps a second; %llu promotions, %llu commits, %llu full, %llu mixtures, %llu runs with one id twice, %llu tampered with, %llu followers of a later timeline\n",
 		   (unsigned long long) done.runs, (unsigned long long) done.steps, (double) done.steps / seconds / 1e6,
 		   (unsigned long long) done.promotions, (unsigned long long) done.commits, (unsigned long long) done.full,
-		   (unsigned long long) done.mixtures, (unsigned long long) done.twice);
+		   (unsigned long long) done.mixtures, (unsigned long long) done.twice,
+		   (unsigned long long) done.tampered, (unsigned long long) done.followed);
 }
 
 /* ---- the program ---- */
@@ -1472,6 +1532,7 @@ static const struct
 	TEST(rewind_removes_what_diverged),
 	TEST(rewind_does_not_see_unreplayed_wal),
 	TEST(rewind_needs_checksums_and_wal),
+	TEST(rewind_from_a_source_without_the_fork),
 	TEST(half_rewound_directory_starts_and_is_a_mixture),
 	TEST(interrupted_rewind_can_be_run_again),
 	TEST(second_rewind_is_a_trap),
