@@ -420,6 +420,34 @@ promotion_writes_a_history_that_falls(void)
 	EXPECT(lineage_parse(&lineage, 3, text, (size_t) length, &words) == LINEAGE_BAD);
 }
 
+/*
+ * The same file says that timeline 1 went on to the first fork, and so a standby that has
+ * WAL up to there is let on to WAL that left earlier (READ, not tried on real ones).
+ */
+static void
+history_that_falls_deceives_a_standby(void)
+{
+	int old;
+
+	begin(4);
+	settle();
+	(void) sim_receiver_end(&c, 2, false);
+	(void) sim_set_conninfo(&c, 2, -1);
+	(void) sim_startup_step(&c, 2);
+	old = commit(0);
+	settle();
+	EXPECT(shows(3, old) && promote(1));
+	sim_put_history(&c.server[2].data, 2, c.server[1].data.history[2]);
+	settle();
+	EXPECT(promote(2) && c.server[2].timeline == 3 && !holds(2, old));
+	(void) sim_set_conninfo(&c, 3, 2);
+	(void) commit(2);
+	(void) commit(2);
+	settle();
+	EXPECT(streams(3) && c.server[3].target.timeline == 3);
+	EXPECT(shows(3, old) && c.server[3].data.mixture);
+}
+
 /* ---- history files ---- */
 
 static void
@@ -1215,6 +1243,7 @@ static struct
 } done;
 
 static bool recycled; /* some segment was, in this run */
+static bool careless; /* in this run servers start as they are, and pg_rewind runs postgres */
 
 /* May pages come to hold two pasts?  Only for one of these reasons. */
 static bool
@@ -1222,6 +1251,15 @@ may_mix(bool tampered)
 {
 	if (tampered)
 		return true;
+	for (int h = SIM_REAL; h < c.n_histories; h++)
+	{
+		/* See history_that_falls_deceives_a_standby. */
+		for (int k = 1; k < c.history[h].n; k++)
+		{
+			if (c.history[h].ancestor[k].end < c.history[h].ancestor[k - 1].end)
+				return true;
+		}
+	}
 	for (int a = 1; a < c.n_promotions; a++)
 	{
 		for (int b = 0; b < a; b++)
@@ -1380,6 +1418,8 @@ fault_step(int i, bool *tampered)
 			break;
 		case 4:
 			/* pg_rewind's own recovery writes, see single_user_recovery_moves_the_end. */
+			if (!careless)
+				s->data.standby_signal = true;
 			*tampered |= !s->data.standby_signal;
 			/* Of a source without the fork's segment: see rewind_from_a_source_without_the_fork */
 			*tampered |= sim_rewind_begin(&c, i, any(c.n), any(3) == 0) == SIM_REWIND_BEGUN && recycled;
@@ -1398,12 +1438,16 @@ fault_step(int i, bool *tampered)
 			break;
 		case 9:
 			/* A promotion that died without its signal goes on with the old timeline. */
+			if (!careless)
+				s->data.standby_signal = true;
 			*tampered |= s->life == SIM_STANDBY && !s->data.standby_signal;
 			(void) sim_restart_in_place(&c, i);
 			break;
 		default:
 			(void) sim_stop_finish(&c, i);
-			if (any(8) != 0)
+			if (!careless && s->data.whole == SIM_HALF_REWOUND)
+				(void) sim_wipe(&c, i, false);
+			if (!careless || any(4) != 0)
 				s->data.standby_signal = true;
 			*tampered |= s->data.whole == SIM_HALF_REWOUND || !s->data.standby_signal;
 			(void) sim_start(&c, i);
@@ -1419,17 +1463,18 @@ random_run(uint64_t run)
 
 	seed = run * UINT64_C(0x9E3779B97F4A7C15) + 1;
 	recycled = false;
+	careless = any(4) == 0;
 	begin(2 + any(4));
 	c.major = 15 + any(4);
-	faults = 20 + any(400);
-	for (int k = 0; k < 3000 && !c.full && broken == NULL; k++)
+	faults = 100 + any(1500);
+	for (int k = 0; k < 6000 && !c.full && broken == NULL; k++)
 	{
 		int i = any(c.n);
 		int before = c.n_promotions;
 
 		if (any(faults) < 8)
 			fault_step(i, &tampered);
-		else if (any(5) == 0)
+		else if (any(8) == 0)
 			user_step(i);
 		else
 			work_step(i);
@@ -1496,6 +1541,7 @@ static const struct
 	TEST(full_disk_ends_a_promotion),
 	TEST(late_promotion_happens_on_another_timeline),
 	TEST(promotion_writes_a_history_that_falls),
+	TEST(history_that_falls_deceives_a_standby),
 	TEST(burnt_newest_stops_a_start),
 	TEST(garbage_history_kills),
 	TEST(clone_has_only_its_own_history),
