@@ -899,6 +899,54 @@ stopped_primary_does_not_follow_if_it_was_not(void)
 	EXPECT(c.server[0].data.history[2] >= SIM_REAL && c.server[0].target.timeline == 1);
 }
 
+/*
+ * R S6b+: ahead of the fork, with the leader's history file fetched, and restarted: replays
+ * past the fork, then it is stuck, or, if lengths happen to fit, goes on in silence.
+ */
+static void
+server_ahead_restarts_and_goes_on(void)
+{
+	for (uint8_t shape = 0; shape < 2; shape++)
+	{
+		int lost;
+
+		begin(3);
+		(void) commit(0);
+		settle();
+		(void) sim_set_conninfo(&c, 1, -1);
+		settle();
+		lost = commit(0);
+		settle();
+		sim_crash(&c, 0);
+		c.server[1].own_shape = shape;
+		EXPECT(promote(1));
+		(void) commit_shaped(1, shape);
+		(void) commit_shaped(1, shape);
+		(void) sim_set_conninfo(&c, 2, 1);
+		settle();
+		EXPECT(shows(2, lost) && !streams(2) && c.server[2].target.timeline == 1);
+		sim_crash(&c, 2);
+		EXPECT(start_standby(2, 1));
+		settle();
+		EXPECT(shows(2, lost) && c.server[2].target.timeline == 2);
+		EXPECT((c.server[2].at == c.server[1].flushed) == (shape == 0));
+	}
+}
+
+/* The same with minRecoveryPoint past the fork: FATAL, the timeline does not contain it. */
+static void
+start_with_min_recovery_past_the_fork_is_refused(void)
+{
+	(void) begin_diverged(2);
+	EXPECT(start_standby(0, 1));
+	settle();
+	EXPECT(c.server[0].data.history[2] >= SIM_REAL && c.server[0].data.control.min_recovery == 7);
+	sim_crash(&c, 0);
+	EXPECT(!start_standby(0, 1));
+	sim_put_history(&c.server[0].data, 2, SIM_ABSENT);
+	EXPECT(start_standby(0, 1));
+}
+
 /* R S3 */
 static void
 diverged_server_shows_lost_rows(void)
@@ -1271,6 +1319,14 @@ may_mix(bool tampered)
 	return false;
 }
 
+/* Has it replayed WAL that its target does not hold?  See server_ahead_restarts_and_goes_on. */
+static bool
+strayed(const SimServer *s)
+{
+	return s->life == SIM_STANDBY && s->at > 0 && s->phase < SIM_CLEANUP &&
+		   s->at_timeline != sim_path_timeline(&c, s->target, s->at - 1);
+}
+
 static void
 check_server(int i, bool tampered)
 {
@@ -1481,6 +1537,7 @@ random_run(uint64_t run)
 		(void) sim_rebuild_step(&c, any(c.n));
 		if (c.server[i].disk_full != (any(500) == 0))
 			c.server[i].disk_full = !c.server[i].disk_full;
+		tampered |= strayed(&c.server[i]);
 		check_server(i, tampered);
 		done.promotions += c.n_promotions > before;
 		done.steps++;
@@ -1568,6 +1625,8 @@ static const struct
 	TEST(fast_stop_of_a_standby_notes_what_it_replayed),
 	TEST(stopped_primary_follows_if_its_checkpoint_was_received),
 	TEST(stopped_primary_does_not_follow_if_it_was_not),
+	TEST(server_ahead_restarts_and_goes_on),
+	TEST(start_with_min_recovery_past_the_fork_is_refused),
 	TEST(diverged_server_shows_lost_rows),
 	TEST(full_disk_is_a_panic_of_a_primary),
 	TEST(same_id_and_shape_is_silent),
