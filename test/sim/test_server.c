@@ -1452,6 +1452,21 @@ user_step(int i)
 	}
 }
 
+/* A supervisor starts what is down: with the signal, and not a half-rewound directory. */
+static void
+start_somehow(int i, bool *tampered)
+{
+	SimServer *s = &c.server[i];
+
+	(void) sim_stop_finish(&c, i);
+	if (!careless && s->data.whole == SIM_HALF_REWOUND)
+		(void) sim_wipe(&c, i, false);
+	if (!careless || any(4) != 0)
+		s->data.standby_signal = true;
+	*tampered |= s->data.whole == SIM_HALF_REWOUND || !s->data.standby_signal;
+	(void) sim_start(&c, i);
+}
+
 /* Starts, ends and rebuilds.  "*tampered": a half-made or old directory may be in use. */
 static void
 fault_step(int i, bool *tampered)
@@ -1500,13 +1515,7 @@ fault_step(int i, bool *tampered)
 			(void) sim_restart_in_place(&c, i);
 			break;
 		default:
-			(void) sim_stop_finish(&c, i);
-			if (!careless && s->data.whole == SIM_HALF_REWOUND)
-				(void) sim_wipe(&c, i, false);
-			if (!careless || any(4) != 0)
-				s->data.standby_signal = true;
-			*tampered |= s->data.whole == SIM_HALF_REWOUND || !s->data.standby_signal;
-			(void) sim_start(&c, i);
+			start_somehow(i, tampered);
 			break;
 	}
 }
@@ -1530,12 +1539,14 @@ random_run(uint64_t run)
 
 		if (any(faults) < 8)
 			fault_step(i, &tampered);
+		else if (c.server[i].life == SIM_DOWN && any(20) == 0)
+			start_somehow(i, &tampered);
 		else if (any(8) == 0)
 			user_step(i);
 		else
 			work_step(i);
 		(void) sim_rebuild_step(&c, any(c.n));
-		if (c.server[i].disk_full != (any(500) == 0))
+		if (c.server[i].disk_full != (any(3000) == 0))
 			c.server[i].disk_full = !c.server[i].disk_full;
 		tampered |= strayed(&c.server[i]);
 		check_server(i, tampered);
