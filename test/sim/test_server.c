@@ -356,6 +356,32 @@ stale_history_blocks_until_it_is_removed(void)
 	EXPECT(streams(2) && c.server[2].at_timeline == 3);
 }
 
+/*
+ * A promotion to 2 that died after its history file; another server made 2 from an earlier
+ * point.  The first one believes its own file and goes on into the other's WAL.
+ */
+static void
+stale_history_of_the_same_id_misleads(void)
+{
+	int old;
+
+	begin(3);
+	settle();
+	(void) sim_set_conninfo(&c, 1, -1);
+	settle();
+	old = commit(0);
+	settle();
+	EXPECT(shows(2, old) && sim_promote(&c, 2));
+	(void) steps(2, SIM_WRITE_RECORD);
+	sim_crash(&c, 2);
+	EXPECT(promote(1) && c.server[1].timeline == 2 && !holds(1, old));
+	(void) commit(1);
+	(void) commit(1);
+	EXPECT(start_standby(2, 1));
+	settle();
+	EXPECT(streams(2) && shows(2, old) && c.server[2].data.mixture);
+}
+
 static void
 signal_gone_and_no_history_starts_the_old_timeline(void)
 {
@@ -1308,11 +1334,12 @@ may_mix(bool tampered)
 				return true;
 		}
 	}
-	for (int a = 1; a < c.n_promotions; a++)
+	for (int a = SIM_REAL; a < c.n_histories; a++)
 	{
-		for (int b = 0; b < a; b++)
+		/* Also one that was never opened: see stale_history_of_the_same_id_misleads. */
+		for (int b = SIM_REAL; b < a; b++)
 		{
-			if (c.promotion[a].timeline == c.promotion[b].timeline)
+			if (c.history[a].timeline == c.history[b].timeline)
 				return true;
 		}
 	}
@@ -1605,6 +1632,7 @@ static const struct
 	TEST(promotion_replays_all_local_wal_first),
 	TEST(failed_promotion_leaves_a_history),
 	TEST(stale_history_blocks_until_it_is_removed),
+	TEST(stale_history_of_the_same_id_misleads),
 	TEST(signal_gone_and_no_history_starts_the_old_timeline),
 	TEST(full_disk_ends_a_promotion),
 	TEST(late_promotion_happens_on_another_timeline),
