@@ -1547,6 +1547,19 @@ fault_step(int i, bool *tampered)
 	}
 }
 
+static uint16_t claimed;
+
+/* A claim that nobody else has; not asked where redo has not begun, so ids may still meet. */
+static SimAnswer
+claim(void *context, const SimAsked *asked)
+{
+	(void) context;
+	if (!asked->promoting)
+		return (SimAnswer){false, 0};
+	claimed = asked->target >= claimed ? asked->target + 1 : claimed + 1;
+	return (SimAnswer){any(8) == 0, claimed};
+}
+
 static void
 random_run(uint64_t run)
 {
@@ -1559,6 +1572,9 @@ random_run(uint64_t run)
 	begin(2 + any(4));
 	c.major = 15 + any(4);
 	faults = 100 + any(1500);
+	claimed = 1;
+	if (any(4) != 0)
+		c.authorise = claim;
 	for (int k = 0; k < 6000 && !c.full && broken == NULL; k++)
 	{
 		int i = any(c.n);
