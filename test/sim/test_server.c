@@ -793,6 +793,29 @@ ended_timeline_is_not_counted(void)
 }
 
 static void
+catchup_is_not_counted(void)
+{
+	begin(2);
+	(void) commit(0);
+	settle();
+	(void) sim_receiver_end(&c, 1, true);
+	settle();
+	(void) sim_receiver_end(&c, 1, true);
+	while (sim_sender_end(&c, 0, 0) || sim_sender_end(&c, 0, 1))
+		;
+	for (int k = 0; k < 40 && c.server[1].receiver.state != SIM_WALRCV_STREAMING; k++)
+	{
+		(void) sim_startup_step(&c, 1);
+		(void) sim_receiver_step(&c, 1, 0);
+	}
+	EXPECT(walsender(0, 1) != NULL && walsender(0, 1)->state == SIM_SENDER_CATCHUP);
+	EXPECT(sim_reply_arrives(&c, 0, 0, 0) && walsender(0, 1)->flush == c.server[0].flushed);
+	EXPECT(sim_stock_position(&c, 0, 1) == 0);
+	settle();
+	EXPECT(sim_stock_position(&c, 0, 1) == c.server[0].flushed);
+}
+
+static void
 cancelled_wait_is_visible(void)
 {
 	int id;
@@ -1671,6 +1694,7 @@ static const struct
 	TEST(two_walsenders_count_twice_in_stock),
 	TEST(replies_are_late_lost_and_of_old_connections),
 	TEST(ended_timeline_is_not_counted),
+	TEST(catchup_is_not_counted),
 	TEST(cancelled_wait_is_visible),
 	TEST(released_position_never_falls),
 	TEST(power_loss_loses_unsynced_wal),
