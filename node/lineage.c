@@ -233,6 +233,15 @@ lineage_extend(const Lineage *parent, uint32_t timeline, uint64_t fork, Lineage 
 }
 
 bool
+lineage_until(const Lineage *path, uint32_t timeline, Lineage *lineage)
+{
+	*lineage = *path;
+	while (lineage->timeline != timeline && lineage->n_ancestors > 0)
+		lineage->timeline = lineage->ancestors[--lineage->n_ancestors].timeline;
+	return lineage->timeline == timeline;
+}
+
+bool
 lineage_has(const Lineage *lineage, uint32_t timeline)
 {
 	return place_of(lineage, timeline) >= 0;

@@ -74,6 +74,9 @@ extern LineageVerdict lineage_parse(Lineage *lineage, uint32_t timeline, const c
  */
 extern bool lineage_extend(const Lineage *parent, uint32_t timeline, uint64_t fork, Lineage *lineage);
 
+/* The path as it was when that timeline of it was the newest.  false: it is not on it. */
+extern bool lineage_until(const Lineage *path, uint32_t timeline, Lineage *lineage);
+
 /* Is that timeline on the path? */
 extern bool lineage_has(const Lineage *lineage, uint32_t timeline);
 

@@ -206,12 +206,12 @@ member_promoted(Member *member)
 }
 
 bool
-member_follow(Member *member, uint32_t timeline)
+member_follow(Member *member, const uint32_t *timelines, uint32_t n)
 {
 	bool follows;
 
 	(void) begin_call_now(member);
-	follows = raft_follow(&member->raft, timeline, &member->output);
+	follows = raft_follow(&member->raft, timelines, n, &member->output);
 	act(member);
 	return follows;
 }

@@ -111,7 +111,7 @@ extern void			   member_remember_held(Member *member, RaftPosition held);
 extern RaftClaimResult member_claim(Member *member);
 extern uint32_t		   member_promote(Member *member);
 extern void			   member_promoted(Member *member);
-extern bool			   member_follow(Member *member, uint32_t timeline);
+extern bool			   member_follow(Member *member, const uint32_t *timelines, uint32_t n);
 extern bool			   member_rebuild(Member *member, RaftRebuild how, RaftPosition floor);
 extern bool			   member_rebuilt(Member *member);
 extern bool			   member_trust_data(Member *member);

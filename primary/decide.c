@@ -154,7 +154,7 @@ leads_unhealthy(const View *v)
 static bool
 promotion_pends(const View *v)
 {
-	return v->f->promoting && !v->leads && v->f->server != RAFT_SERVER_NONE && may_be_started(v);
+	return v->f->promoting && !(v->leads && v->f->asked) && v->f->server != RAFT_SERVER_NONE && may_be_started(v);
 }
 
 static bool
@@ -449,12 +449,14 @@ leader_unknown(const View *v)
 	return v->f->leader.lineage == NULL || v->f->leader.flush == 0 || v->f->leader.system_id == 0;
 }
 
-/* Rule 20: in recovery, or promoted on its claim. */
+/*
+ * Rule 20: promoted on its claim.  Not in recovery: it could go on to a timeline of which
+ * our state file does not know that it is claimed, while our receiver goes with it.
+ */
 static bool
 leader_not_ready(const View *v)
 {
-	return v->f->leader.server == RAFT_SERVER_NONE ||
-		   (v->f->leader.server == RAFT_SERVER_PRIMARY && !v->f->leader.promoted);
+	return v->f->leader.server != RAFT_SERVER_PRIMARY || !v->f->leader.promoted;
 }
 
 static bool
@@ -495,10 +497,14 @@ is_diverged(const View *v)
 	return primary_diverged(v->f);
 }
 
+/* What was received, and is a past of the leader that was promoted on its claim, is ours. */
 static bool
 is_foreign(const View *v)
 {
-	return v->own.foreign;
+	const PrimaryFacts *f = v->f;
+	bool				is_its_past = f->leader.promoted && f->leader.lineage != NULL && !primary_diverged(f);
+
+	return v->own.foreign && (v->own.by_hand || !is_its_past);
 }
 
 static bool
@@ -525,16 +531,14 @@ wants_rebuild(const View *v)
 	return is_foreign(v) || is_diverged(v) || is_ahead(v) || differs(v) || streams_never(v);
 }
 
+/* It waits loudly, but not for ever: whatever was wrong may have been mended (L1). */
 static bool
 fails_again(const View *v)
 {
-	return wants_rebuild(v) && v->f->failures > REBUILDS_UP_TO;
-}
+	const PrimaryFacts *f = v->f;
 
-static bool
-no_source(const View *v)
-{
-	return wants_rebuild(v) && !has_source(v);
+	return wants_rebuild(v) && f->failures > REBUILDS_UP_TO &&
+		   !(f->rebuild_pause != 0 && has_passed(v, f->failed_at, f->rebuild_pause));
 }
 
 /* Rule 21: for a while only, or a leader that needs this copy to open waits for ever. */
@@ -543,14 +547,6 @@ prefers_open(const View *v)
 {
 	return wants_rebuild(v) && !v->f->leader.open &&
 		   (v->f->rebuild_wanted == 0 || !has_passed(v, v->f->rebuild_wanted, v->f->prefer_open));
-}
-
-static bool
-behind_no_floor(const View *v)
-{
-	RaftPosition floor;
-
-	return wants_rebuild(v) && !primary_floor(v->f, &floor);
 }
 
 /* Never on what another rebuild has left: pg_rewind is not to run twice on one directory. */
@@ -669,9 +665,7 @@ static const Row table[] = {
 	{PRIMARY_NOT_COMPARABLE, not_comparable, PRIMARY_WAIT},
 	{PRIMARY_LOOK_AGAIN, look_again, PRIMARY_WAIT},
 	{PRIMARY_FAILS_AGAIN, fails_again, PRIMARY_WAIT},
-	{PRIMARY_NO_SOURCE, no_source, PRIMARY_WAIT},
 	{PRIMARY_PREFERS_OPEN, prefers_open, PRIMARY_WAIT},
-	{PRIMARY_BEHIND_NO_FLOOR, behind_no_floor, PRIMARY_WAIT},
 	{PRIMARY_FOREIGN, is_foreign, PRIMARY_CLONE},
 	{PRIMARY_REWIND_PAUSED, rewind_paused, PRIMARY_RESUME_REPLAY},
 	{PRIMARY_REWIND_NOT_REPLAYED, rewind_not_replayed, PRIMARY_WAIT},
@@ -714,7 +708,10 @@ again_at(const View *v)
 			earlier(&at, f->now, moved_last(v), f->open_timeout);
 	}
 	else
+	{
 		earlier(&at, f->now, f->rebuild_wanted, f->prefer_open);
+		earlier(&at, f->now, f->failed_at, f->rebuild_pause);
+	}
 	return at;
 }
 

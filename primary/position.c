@@ -29,6 +29,21 @@ is_created(const PrimaryFacts *facts, uint32_t timeline)
 }
 
 /*
+ * Has it gone on, since it wrote there, to a timeline of ours?  Then what it wrote is part
+ * of that leader's past, or it could not have been followed (rule 20).
+ */
+static bool
+has_gone_on(const PrimaryFacts *facts, uint32_t wrote_on)
+{
+	for (uint32_t i = 0; facts->lineage != NULL && i < facts->n_timelines; i++)
+	{
+		if (facts->timelines[i].id > wrote_on && lineage_has(facts->lineage, facts->timelines[i].id))
+			return true;
+	}
+	return false;
+}
+
+/*
  * The first byte that is not ours.  What comes before a timeline that is ours came with
  * it, so the last such one of the path counts, and older ones may be forgotten.  Before
  * the first claim everything is ours: there is nothing that it could be held against.
@@ -60,16 +75,24 @@ primary_position(const PrimaryFacts *facts)
 	PrimaryPosition position = {0};
 	bool			has_claims = facts->claim > 0 || facts->n_timelines > 0;
 	uint32_t		wrote_on = facts->server == RAFT_SERVER_PRIMARY ? facts->timeline : facts->wrote_on;
-	bool			by_hand = has_claims && wrote_on != 0 && !is_created(facts, wrote_on);
-	uint64_t		end;
-	uint64_t		cut;
+	bool			by_hand = has_claims && wrote_on != 0 && !is_created(facts, wrote_on) &&
+				   (facts->server == RAFT_SERVER_PRIMARY || !has_gone_on(facts, wrote_on));
+	uint64_t end;
+	uint64_t cut;
 
-	position.foreign = by_hand;
+	position.foreign = position.by_hand = by_hand;
 	if (facts->lineage == NULL || !facts->end_known || facts->system_id == 0)
 		return position;
 	cut = own_end(facts);
 	position.foreign = by_hand || facts->end > cut;
 	end = facts->end < cut ? facts->end : cut;
+
+	/*
+	 * What was received on a timeline that nobody is known to have claimed may have
+	 * been counted for a commit: to vote as if it were not there would lose that.
+	 */
+	if (position.foreign && !by_hand)
+		return position;
 	if (end == 0 || (by_hand && cut >= facts->end && end > lineage_begin(facts->lineage, wrote_on)))
 		return position;
 	position.known = true;
@@ -94,9 +117,10 @@ primary_behind(const PrimaryFacts *facts)
 }
 
 /*
- * Rule 21.  An interrupted rebuild keeps its floor.  Data that are gone, or are less than
- * was acknowledged, say nothing of what the others count on: then it is what the leader
- * named.  Else it is what both have.
+ * Rule 21.  An interrupted rebuild keeps its floor, and so does one of data that are less
+ * than this member acknowledged.  Data that are gone say nothing of what the others count
+ * on: then it is what the leader named.  Else it is what both have, whether or not we may
+ * vote with what is beyond that.
  */
 bool
 primary_floor(const PrimaryFacts *facts, RaftPosition *floor)
@@ -107,16 +131,34 @@ primary_floor(const PrimaryFacts *facts, RaftPosition *floor)
 	*floor = facts->floor;
 	if (facts->rebuild != RAFT_INTACT)
 		return true;
-	if (facts->system_id == 0 || facts->distrusted || !own.known || is_older(own.position, facts->floor))
+	if (facts->system_id == 0 || facts->distrusted)
 	{
 		*floor = facts->leader.floor;
 		return facts->leader.named_floor;
 	}
-	if (facts->leader.lineage == NULL || facts->leader.flush == 0)
+	if (own.known && is_older(own.position, facts->floor))
+		return true;
+	if (facts->lineage == NULL || !facts->end_known || facts->leader.lineage == NULL || facts->leader.flush == 0)
 		return false;
-	common = lineage_common_end(facts->lineage, own.position.index, facts->leader.lineage);
+	common = lineage_common_end(facts->lineage, own.known ? own.position.index : facts->end, facts->leader.lineage);
 	if (common > facts->leader.flush)
 		common = facts->leader.flush;
 	*floor = (RaftPosition){lineage_timeline_before(facts->lineage, common), common};
 	return true;
+}
+
+uint32_t
+primary_path(const PrimaryFacts *facts, uint32_t *timelines, uint32_t most)
+{
+	const Lineage *path = facts->leader.lineage;
+	uint32_t	   n = 0;
+	int			   first = path->n_ancestors;
+
+	while (first > 0 && path->ancestors[first - 1].end > facts->end &&
+		   (uint32_t) (path->n_ancestors - first) + 1 < most)
+		first--;
+	for (int i = first; i < path->n_ancestors; i++)
+		timelines[n++] = path->ancestors[i].timeline;
+	timelines[n++] = path->timeline;
+	return n;
 }

@@ -28,7 +28,6 @@
 
 #include "../node/lineage.h"
 #include "../raft/raft.h"
-#include "planned.h"
 
 /* What the leader is known to have.  All of it was learned in the present term. */
 typedef struct PrimaryLeader
@@ -143,6 +142,7 @@ typedef struct PrimaryFacts
 	bool	 claiming;		/* made in this term, not acknowledged by V yet */
 	uint32_t claimed;		/* raft_claimed(): acknowledged, and not used up */
 	bool	 promoting;		/* raft_promote() .. raft_promoted() */
+	bool	 asked;			/* and it was this worker that asked: else it may happen, or never */
 	uint32_t authorised;	/* the claim that was used up last, and in which term */
 	uint64_t authorised_term;
 
@@ -180,6 +180,7 @@ typedef struct PrimaryFacts
 	bool		   hints;		   /* checksums or wal_log_hints */
 	bool		   common_wal;	   /* local WAL reaches back to the last common checkpoint */
 	bool		   rewind_room;	   /* for what a rewind copies */
+	uint64_t	   failed_at;	   /* the last of them; 0: none */
 	uint64_t	   rebuild_wanted; /* when PRIMARY_PREFERS_OPEN was first said of this leader */
 
 	PrimaryLeader leader;
@@ -205,7 +206,8 @@ typedef struct PrimaryFacts
 
 	uint64_t open_timeout;
 	uint64_t health_timeout;
-	uint64_t prefer_open; /* how long a rebuild waits for the leader to be open */
+	uint64_t prefer_open;	/* how long a rebuild waits for the leader to be open */
+	uint64_t rebuild_pause; /* before a third rebuild, and each that follows; 0: for ever */
 } PrimaryFacts;
 
 typedef enum PrimaryAction
@@ -283,9 +285,7 @@ typedef enum PrimaryReason
 	PRIMARY_NOT_COMPARABLE,
 	PRIMARY_LOOK_AGAIN,
 	PRIMARY_FAILS_AGAIN,
-	PRIMARY_NO_SOURCE,
 	PRIMARY_PREFERS_OPEN,
-	PRIMARY_BEHIND_NO_FLOOR,
 	PRIMARY_FOREIGN,
 	PRIMARY_REWIND_PAUSED,
 	PRIMARY_REWIND_NOT_REPLAYED,
@@ -323,10 +323,17 @@ typedef struct PrimaryPosition
 {
 	bool		 known;
 	bool		 foreign; /* WAL that nobody has authorised here; may be true of an unknown one */
+	bool		 by_hand; /* and this server wrote it itself; else it was received */
 	RaftPosition position;
 } PrimaryPosition;
 
 extern PrimaryPosition primary_position(const PrimaryFacts *facts);
+
+/*
+ * FOLLOW: the timelines of which WAL will be received, oldest first, for raft_follow(); of
+ * more than "most", the last ones.  Returns how many.
+ */
+extern uint32_t primary_path(const PrimaryFacts *facts, uint32_t *timelines, uint32_t most);
 
 /* May this member stand?  For raft_set_may_lead(), beside the operator's setting. */
 extern bool primary_may_stand(const PrimaryFacts *facts);

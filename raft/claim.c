@@ -16,7 +16,21 @@
 #include <assert.h>
 #include <string.h>
 
-/* Remember a timeline as this member's own; the oldest of too many is forgotten. */
+/* Of too many, the oldest that this member's WAL is not on is forgotten. */
+static void
+drop_timeline(const Raft *r, RaftSaved *saved)
+{
+	uint32_t i = 0;
+
+	while (i < RAFT_TIMELINES - 1 && (saved->timelines[i].id == r->position.epoch ||
+									  saved->timelines[i].id == saved->floor.epoch))
+		i++;
+	saved->n_timelines--;
+	memmove(&saved->timelines[i], &saved->timelines[i + 1],
+			(saved->n_timelines - i) * sizeof(saved->timelines[0]));
+}
+
+/* Remember a timeline as this member's own. */
 static void
 add_timeline(Raft *r, uint32_t id, bool created, RaftOutput *out)
 {
@@ -36,8 +50,7 @@ add_timeline(Raft *r, uint32_t id, bool created, RaftOutput *out)
 		return;
 	}
 	if (saved->n_timelines == RAFT_TIMELINES)
-		memmove(saved->timelines, saved->timelines + 1,
-				--saved->n_timelines * sizeof(saved->timelines[0]));
+		drop_timeline(r, saved);
 	saved->timelines[saved->n_timelines++] = (RaftTimeline){.id = id, .created = created};
 	raft_mark_save(r, out);
 }
@@ -52,7 +65,7 @@ store_claim(Raft *r, uint32_t claim, RaftOutput *out)
 	if (claim <= r->saved.claim)
 		return;
 	if (r->saved.claim == 0 && r->data.known && r->data.system_id != 0)
-		add_timeline(r, (uint32_t) r->position.epoch, false, out);
+		add_timeline(r, (uint32_t) r->position.epoch, true, out);
 	r->saved.claim = claim;
 	raft_mark_save(r, out);
 }
@@ -85,6 +98,12 @@ raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 	r->has_looked = true;
 	r->position = data->known ? data->position : none;
 	take_system_id(r, out);
+
+	/* Less than it held a moment ago, and nobody is rebuilding it: somebody put it there. */
+	if (data->known && raft_is_older(r->position, r->held))
+		raft_remember_held(r, r->held, out);
+	else if (data->known && r->saved.rebuild == RAFT_INTACT)
+		r->held = r->position;
 	if (r->saved.claim != 0 && data->newest_timeline > r->saved.claim &&
 		data->newest_timeline <= RAFT_MAX_TIMELINE)
 		store_claim(r, data->newest_timeline, out);
@@ -98,7 +117,7 @@ raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 	if (r->catch_up_term == r->saved.term && !raft_is_older(r->position, r->catch_up))
 	{
 		/* It has all that this leader had when the loss was known already. */
-		r->saved.floor = r->position;
+		r->saved.floor = r->held = r->position;
 		raft_mark_save(r, out);
 	}
 	else if (!was_behind)
@@ -281,13 +300,14 @@ leader_is_promoted(const Raft *r)
 }
 
 bool
-raft_follow(Raft *r, uint32_t timeline, RaftOutput *out)
+raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out)
 {
 	raft_clear_output(out);
-	if (!r->config.managed || r->saved.promoting != 0 || !leader_is_promoted(r) ||
-		r->peers[r->leader_id].told.claim != timeline)
+	if (!r->config.managed || r->saved.promoting != 0 || !leader_is_promoted(r) || n == 0 ||
+		r->peers[r->leader_id].told.claim != timelines[n - 1])
 		return false;
-	add_timeline(r, timeline, false, out);
+	for (uint32_t i = n > RAFT_TIMELINES ? n - RAFT_TIMELINES : 0; i < n; i++)
+		add_timeline(r, timelines[i], false, out);
 	return true;
 }
 
@@ -300,6 +320,7 @@ start_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, uint32_t timeline, R
 	 */
 	if (r->saved.rebuild == RAFT_INTACT && !raft_is_behind(r))
 		r->saved.floor = floor;
+	r->held = (RaftPosition){0, 0};
 	r->saved.rebuild = how;
 	r->saved.rebuild_source = r->leader_id;
 	r->saved.rebuild_term = r->saved.term;
@@ -357,6 +378,8 @@ raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
 		return;
 	if (m->told.claimed)
 		store_claim(r, m->told.claim, out);
+	if (m->told.known && raft_is_older(r->peers[m->from].remembered, m->position))
+		r->peers[m->from].remembered = m->position;
 	if (m->told.open && r->saved.new_list && r->saved.abstaining == RAFT_VOTING)
 	{
 		r->saved.new_list = false;

@@ -115,7 +115,7 @@ typedef enum RaftRebuild
 typedef struct RaftTimeline
 {
 	uint32_t id;
-	bool	 created; /* it was authorised to create it; else it followed, or adopted it */
+	bool	 created; /* it was authorised to create it, or adopted it; else it followed */
 } RaftTimeline;
 
 /* So many are remembered, the newest ones. */
@@ -359,6 +359,7 @@ typedef struct Raft
 	bool		 may_lead;
 	bool		 has_looked; /* raft_set_data() was called: data is what is there */
 	RaftData	 data;
+	RaftPosition held;				 /* the highest position of this start, since the last rebuild */
 	uint64_t	 random;			 /* state of the generator */
 	uint64_t	 loaded_save_number; /* saves of earlier starts up to it are accounted for */
 
@@ -563,10 +564,12 @@ extern uint64_t raft_peer_bound(const Raft *r, int32_t id);
 extern bool raft_forgot(Raft *r, int32_t id);
 
 /*
- * The server is about to get WAL of that timeline from the leader: true once this is
- * durable, false if the leader of this term has not been promoted on it.
+ * The server is about to get WAL of these timelines from the leader, oldest first, the
+ * last one being that on which it was promoted: true once they are durable, false if the
+ * leader of this term has not been promoted on that.  A server can be stopped anywhere
+ * between them.
  */
-extern bool raft_follow(Raft *r, uint32_t timeline, RaftOutput *out);
+extern bool raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out);
 
 /*
  * The data directory is about to be changed (rule 21): true once this is durable.

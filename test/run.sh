@@ -545,13 +545,16 @@ part_unit_asan()
 
 part_sim()
 {
-	as_tester make -s -C test/sim check RUNS=10000 JOBS=2
+	as_tester make -s -C test/sim check RUNS=10000 JOBS=2 &&
+		as_tester make -s -C test/sim servers RUNS=1200 JOBS=2
 }
 
 part_sim_asan()
 {
 	as_tester env UBSAN_OPTIONS=print_stacktrace=1 \
-		make -s -C test/sim check SANITIZE=1 RUNS=500 JOBS=2
+		make -s -C test/sim check SANITIZE=1 RUNS=500 JOBS=2 &&
+		as_tester env UBSAN_OPTIONS=print_stacktrace=1 \
+			make -s -C test/sim servers SANITIZE=1 RUNS=60 JOBS=2
 }
 
 # Seeds that no earlier run has had, but for chance.

@@ -6,6 +6,7 @@
  * tracing, for the story of its end.  Exit status: 0 all held, 1 something did
  * not, 2 bad usage.
  */
+#include "keeper.h"
 #include "random.h"
 #include "scenarios.h"
 
@@ -25,7 +26,8 @@
 #define ENOUGH_RUNS 500 /* for the floors of the coverage to mean anything */
 
 static World world;
-static int	 size; /* of random runs; 0: by seed */
+static int	 size;	  /* of random runs; 0: by seed */
+static bool	 servers; /* random runs have servers */
 static int	 n_tests;
 static int	 n_failed;
 
@@ -36,6 +38,7 @@ typedef struct Totals
 	uint64_t failed;
 	uint64_t simulated; /* us */
 	uint64_t coverage[COVER_ITEMS];
+	uint64_t data[DATA_ITEMS];
 } Totals;
 
 /*
@@ -77,7 +80,9 @@ attempt(const Scenario *scenario, uint64_t seed)
 	world.failure.invariant = 0;
 	if (setjmp(world.escape) == 0)
 	{
-		if (scenario == NULL)
+		if (scenario == NULL && servers)
+			data_run(&world, seed);
+		else if (scenario == NULL)
 			random_run(&world, seed, size);
 		else
 		{
@@ -135,7 +140,7 @@ report_failure(const Scenario *scenario, uint64_t seed)
 	if (scenario != NULL)
 		printf("# replay: sim --scenario %s --trace\n", scenario->name);
 	else
-		printf("# replay: sim --seed %" PRIu64 "%s --trace\n", seed, sized);
+		printf("# replay: sim%s --seed %" PRIu64 "%s --trace\n", servers ? " --servers" : "", seed, sized);
 	fflush(stdout);
 }
 
@@ -255,6 +260,7 @@ run_job(uint64_t from, uint64_t count, uint64_t until, uint64_t job, uint64_t n_
 		Totals *totals)
 {
 	memset(world.coverage, 0, sizeof(world.coverage));
+	memset(world.data, 0, sizeof(world.data));
 	for (uint64_t k = job; count == 0 || k < count; k += n_jobs)
 	{
 		if (until != 0 && real_time() >= until)
@@ -264,30 +270,39 @@ run_job(uint64_t from, uint64_t count, uint64_t until, uint64_t job, uint64_t n_
 			break;
 	}
 	memcpy(totals->coverage, world.coverage, sizeof(world.coverage));
+	memcpy(totals->data, world.data, sizeof(totals->data));
 }
 
 #define COVERAGE_TEXT(name, text, floor)  text,
 #define COVERAGE_FLOOR(name, text, floor) floor,
 static const char *const cover_text[] = {COVERAGE(COVERAGE_TEXT)};
 static const uint64_t	 cover_floor[] = {COVERAGE(COVERAGE_FLOOR)};
+static const char *const data_text[] = {DATA_COVERAGE(COVERAGE_TEXT)};
+static const uint64_t	 data_floor[] = {DATA_COVERAGE(COVERAGE_FLOOR)};
 
 /* What the runs did; false if that was too little to mean anything. */
 static bool
-print_coverage(const Totals *t)
+print_items(const char *const *text, const uint64_t *floors, const uint64_t *times, int n, uint64_t runs)
 {
 	bool enough = true;
 
-	printf("# %-42s %14s %14s\n", "what the random runs did", "times", "at least");
-	for (int k = 0; k < COVER_ITEMS; k++)
+	printf("# %-48s %14s %14s\n", "what the random runs did", "times", "at least");
+	for (int k = 0; k < n; k++)
 	{
-		uint64_t floor = cover_floor[k] * t->runs / 1000;
-		bool	 low = t->coverage[k] < floor;
+		uint64_t floor = floors[k] * runs / 1000;
+		bool	 low = times[k] < floor;
 
-		printf("# %-42s %14" PRIu64 " %14" PRIu64 "%s\n", cover_text[k], t->coverage[k], floor,
-			   low ? "  TOO FEW" : "");
+		printf("# %-48s %14" PRIu64 " %14" PRIu64 "%s\n", text[k], times[k], floor, low ? "  TOO FEW" : "");
 		enough = enough && !low;
 	}
 	return enough;
+}
+
+static bool
+print_coverage(const Totals *t)
+{
+	return servers ? print_items(data_text, data_floor, t->data, DATA_ITEMS, t->runs) :
+					 print_items(cover_text, cover_floor, t->coverage, COVER_ITEMS, t->runs);
 }
 
 static bool
@@ -335,6 +350,8 @@ run_random(uint64_t from, uint64_t count, uint64_t seconds, uint64_t n_jobs)
 		sum.simulated += all[job].simulated;
 		for (int k = 0; k < COVER_ITEMS; k++)
 			sum.coverage[k] += all[job].coverage[k];
+		for (int k = 0; k < DATA_ITEMS; k++)
+			sum.data[k] += all[job].data[k];
 	}
 	(void) munmap(all, n_jobs * sizeof(Totals));
 	printf("# seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " runs, %" PRIu64 " failed; %" PRIu64
@@ -389,6 +406,7 @@ static const char usage[] =
 	"  --seconds S          random runs for so long\n"
 	"  --from SEED          the first seed (1)\n"
 	"  --jobs J             processes, 1 to 64 (1)\n"
+	"  --servers            random runs with simulated servers, see keeper.h\n"
 	"  --nodes N            size of the clusters of random runs, 1 to 31 (by seed)\n"
 	"  --hash SEED          print the hash of a run's trace\n"
 	"  --check-hashes FILE  compare hashes with those in the file\n"
@@ -470,6 +488,9 @@ set_option(Options *o, int option, char **argv)
 		case 'N':
 			size = (int) read_number("--nodes", optarg, 1, SIM_MAX_SIZE);
 			break;
+		case 'd':
+			servers = true;
+			break;
 		case 'h':
 			o->has_hash = true;
 			o->hash_seed = read_number("--hash", optarg, 0, UINT64_MAX);
@@ -504,6 +525,7 @@ read_options(int argc, char **argv)
 		{"from", required_argument, NULL, 'f'},
 		{"jobs", required_argument, NULL, 'j'},
 		{"nodes", required_argument, NULL, 'N'},
+		{"servers", no_argument, NULL, 'd'},
 		{"hash", required_argument, NULL, 'h'},
 		{"check-hashes", required_argument, NULL, 'c'},
 		{"write-hashes", no_argument, NULL, 'w'},

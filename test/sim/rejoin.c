@@ -6,17 +6,6 @@
 
 #include <string.h>
 
-static void
-sync_files(SimData *d)
-{
-	for (int k = 0; k < d->n_files; k++)
-	{
-		for (int p = 0; p < SIM_SEGMENT; p++)
-			d->file[k].record[p].synced = 1;
-	}
-	d->unsynced = false;
-}
-
 /* ---- pg_rewind ---- */
 
 /*
@@ -357,7 +346,7 @@ sim_rebuild_step(SimCluster *c, int i)
 		return false;
 	if (rebuild->step == SIM_REBUILD_SYNC)
 	{
-		sync_files(d);
+		sim_sync_files(d);
 		rebuild->step = SIM_REBUILD_NONE;
 		return true;
 	}
@@ -421,7 +410,7 @@ sim_snapshot(const SimCluster *c, int i, SimData *copy)
 	*copy = s->data;
 	if (s->life == SIM_PRIMARY)
 		sim_drop_records(copy, s->timeline, s->written);
-	sync_files(copy);
+	sim_sync_files(copy);
 }
 
 /* An older copy, or another server's, takes the directory's place (model.md C22, R A7p). */

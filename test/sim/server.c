@@ -373,6 +373,10 @@ sim_start(SimCluster *c, int i)
 		return false;
 	if (d->whole == SIM_HALF_REWOUND)
 		d->mixture = true;
+
+	/* SyncDataDirectory(): what a crash has left written is on disk before redo begins. */
+	if (d->control.state != SIM_SHUT_DOWN && d->control.state != SIM_SHUT_DOWN_IN_RECOVERY)
+		sim_sync_files(d);
 	begin_recovery(s);
 	s->target = path;
 	s->phase = burnt ? SIM_NEVER_UP : SIM_BEFORE_REDO;

@@ -25,6 +25,8 @@ extern void				sim_add_commit(uint64_t *set, int commit);
 extern int				sim_new_promotion(SimCluster *c, int i, uint16_t timeline, SimLsn fork);
 extern void				sim_drop_records(SimData *d, uint16_t timeline, SimLsn from);
 
+extern void sim_sync_files(SimData *d);
+
 extern bool sim_recovering(const SimServer *s);
 extern bool sim_accepts(const SimServer *s);
 

@@ -402,3 +402,15 @@ sim_held(const SimCluster *c, int i, uint64_t held[SIM_COMMIT_WORDS])
 			sim_add_commit(held, r->value);
 	}
 }
+
+/* Everything in the directory is on disk. */
+void
+sim_sync_files(SimData *d)
+{
+	for (int k = 0; k < d->n_files; k++)
+	{
+		for (int p = 0; p < SIM_SEGMENT; p++)
+			d->file[k].record[p].synced = 1;
+	}
+	d->unsynced = false;
+}

@@ -7,6 +7,7 @@
  * or anything else that differs between machines in what it decides.
  */
 #include "checker.h"
+#include "keeper.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -133,6 +134,12 @@ arm(World *w, Node *n)
 }
 
 void
+node_rearm(World *w, int i)
+{
+	arm(w, &w->node[i]);
+}
+
+void
 clock_set_rate(World *w, int i, uint64_t rate)
 {
 	Node *n = &w->node[i];
@@ -202,6 +209,7 @@ world_reset(World *w, int n, uint64_t seed)
 	w->restarts = false;
 	w->down_max = SECONDS(1);
 	w->on_chaos = NULL;
+	w->keepers = NULL;
 	w->on_send = NULL;
 	w->on_step = NULL;
 	w->lost = w->b_leader = -1;
@@ -570,6 +578,9 @@ world_event(World *w, uint64_t until)
 		case EVENT_RESUME:
 			if (w->node[e.node].life == e.arg)
 				node_resume(w, e.node);
+			break;
+		case EVENT_SERVER:
+			keepers_event(w, e.node);
 			break;
 		default:
 			if (w->on_chaos != NULL)

@@ -257,6 +257,7 @@ typedef struct World
 	bool	 restarts;	/* who is down starts again by itself */
 	uint64_t down_max;
 	void (*on_chaos)(struct World *w);
+	struct Keepers *keepers; /* NULL: members only elect */
 
 	/* Checker. */
 	int			lost; /* a node that lost state and does not vote yet; -1: none */
@@ -268,6 +269,7 @@ typedef struct World
 	uint64_t	b_term;
 	uint64_t	b_budget; /* changes of its term that are still allowed */
 	uint64_t	coverage[COVER_ITEMS];
+	uint64_t	data[64]; /* the same of runs with servers, see keeper.h */
 	Failure		failure;
 	const char *wanted; /* violations that must be found; NULL: none */
 	jmp_buf		escape;
@@ -297,6 +299,7 @@ enum
 	EVENT_SAVED,
 	EVENT_START,
 	EVENT_RESUME,
+	EVENT_SERVER, /* a turn of a simulated server, see keeper.h */
 	EVENT_CHAOS
 };
 
@@ -335,6 +338,7 @@ extern bool				  node_is_saving(const World *w, int i); /* blocked in a save */
 /* A node has lost state, and nobody has found that out yet. */
 extern bool world_is_guarded(const World *w);
 extern bool node_has_lease(const World *w, int i);
+extern void node_rearm(World *w, int i); /* something was asked of it: its deadline may have changed */
 extern void node_harvest(World *w, Node *n);
 extern void world_start_all(World *w);	 /* new state files, all start now */
 extern int	world_lease(const World *w); /* who holds one; -1 */

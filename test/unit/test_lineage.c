@@ -188,6 +188,27 @@ a_new_timeline_forks_off_where_it_can(void **state)
 
 /* Two servers have promoted themselves to one id, at different places. */
 static void
+a_path_can_be_cut(void **state)
+{
+	Lineage first;
+	Lineage parent;
+	Lineage child;
+	Lineage cut;
+
+	(void) state;
+	lineage_first(&first);
+	assert_true(lineage_extend(&first, 3, 0x1000, &parent));
+	assert_true(lineage_extend(&parent, 7, 0x2000, &child));
+	assert_true(lineage_until(&child, 3, &cut));
+	assert_true(lineage_is_prefix(&cut, &parent) && lineage_is_prefix(&parent, &cut));
+	assert_true(lineage_until(&child, 7, &cut));
+	assert_int_equal(cut.n_ancestors, child.n_ancestors);
+	assert_true(lineage_until(&child, 1, &cut));
+	assert_int_equal(cut.n_ancestors, 0);
+	assert_false(lineage_until(&child, 5, &cut));
+}
+
+static void
 an_id_that_was_used_twice_is_no_prefix(void **state)
 {
 	static Lineage one;
@@ -382,6 +403,7 @@ main(void)
 		cmocka_unit_test(an_id_that_was_used_twice_is_no_prefix),
 		cmocka_unit_test(a_segment_belongs_where_its_bytes_do),
 		cmocka_unit_test(random_trees_are_what_they_look_like),
+		cmocka_unit_test(a_path_can_be_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

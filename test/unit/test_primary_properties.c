@@ -85,6 +85,7 @@ change_election(PrimaryFacts *f)
 			break;
 		case 6:
 			f->promoting = coin();
+			f->asked = coin();
 			break;
 		default:
 			f->authorised = below(9);
@@ -334,14 +335,14 @@ check_follow(const PrimaryFacts *f, const PrimaryOrder *order)
 	assert_true(order->node == f->leader_id && f->leader_id >= 0 && f->leader_id != f->self);
 	assert_int_equal(f->server, RAFT_SERVER_RECOVERY);
 	assert_int_equal(f->system_id, f->leader.system_id);
-	assert_true(f->leader.server == RAFT_SERVER_RECOVERY || f->leader.promoted);
+	assert_true(f->leader.server == RAFT_SERVER_PRIMARY && f->leader.promoted);
 	assert_true(f->end_known && !f->promoting);
 	/* the end is not beyond the fork, nor beyond the leader's own */
 	assert_true(lineage_holds(f->leader.lineage, lineage_timeline_before(f->lineage, f->end), f->end));
 	assert_true(lineage_common_end(f->lineage, f->end, f->leader.lineage) == f->end);
 	assert_true(loose || f->end <= f->leader.flush);
 	assert_true(loose || !f->receiving);
-	assert_false(primary_position(f).foreign);
+	assert_false(primary_position(f).by_hand);
 	assert_true(f->check.term == f->term && f->check.leader == f->leader_id && f->check.prefix == PRIMARY_PREFIX_SAME);
 	assert_true(f->rebuild == RAFT_INTACT || f->remains == PRIMARY_REMAINS_WHOLE);
 	assert_false(f->distrusted);
@@ -356,8 +357,10 @@ check_rebuild(const PrimaryFacts *f, const PrimaryOrder *order)
 	assert_int_equal(f->setting, PRIMARY_SETTING_GOOD);
 	if (f->rebuild != RAFT_INTACT)
 		assert_memory_equal(&order->floor, &f->floor, sizeof(order->floor));
-	else if (f->system_id == 0 || f->distrusted || primary_behind(f))
+	else if (f->system_id == 0 || f->distrusted)
 		assert_true(f->leader.named_floor && order->floor.index == f->leader.floor.index);
+	else if (primary_behind(f))
+		assert_memory_equal(&order->floor, &f->floor, sizeof(order->floor));
 	else if (!f->leader.named_floor || order->floor.index != f->leader.floor.index)
 		/* what both have, and no more */
 		assert_true(order->floor.index <= f->end && order->floor.index <= f->leader.flush &&

@@ -306,7 +306,7 @@ one_that_is_ahead_on_the_leaders_timeline_is_cloned(void **state)
 	assert_int_equal(f.floor.index, 2600);
 }
 
-/* The receiver of the old leader is stopped, and the new one is followed in recovery already. */
+/* The receiver of the old leader is stopped, and the new one is followed once it is promoted. */
 static void
 a_standby_gets_a_new_leader(void **state)
 {
@@ -319,13 +319,13 @@ a_standby_gets_a_new_leader(void **state)
 	f.leader_id = 2;
 	f.leader.server = RAFT_SERVER_RECOVERY;
 	f.leader.promoted = f.leader.open = false;
-	expect_story(&f, "WAIT FOLLOW FOLLOW");
-	/* it promotes: the comparison still holds, so nothing is stopped */
+	f.receiving = false;
+	assert_int_equal(primary_decide(&f).reason, PRIMARY_LEADER_NOT_READY);
 	assert_true(lineage_extend(f.lineage, 8, f.end, &leaders));
 	f.leader.lineage = &leaders;
 	f.leader.server = RAFT_SERVER_PRIMARY;
-	f.leader.promoted = true;
-	expect_story(&f, "FOLLOW");
+	f.leader.promoted = f.leader.open = true;
+	expect_story(&f, "WAIT FOLLOW FOLLOW");
 }
 
 int

@@ -56,6 +56,12 @@ promoted_on(int node, uint32_t timeline, uint64_t lsn, bool open)
 	data_is(node, data);
 }
 
+static bool
+follows(Member *member, uint32_t timeline)
+{
+	return member_follow(member, &timeline, 1);
+}
+
 /* n members, managed, that have not looked at their data yet. */
 static void
 managed(int n)
@@ -110,7 +116,7 @@ lead_promoted(int n)
 	world_run(w, MS(100));
 	for (int i = 1; i < n; i++)
 	{
-		assert_true(member_follow(&w->node[i].member, 2));
+		assert_true(follows(&w->node[i].member, 2));
 		data_is(i, standby(2, 110));
 	}
 	world_run(w, MS(100));
@@ -399,6 +405,8 @@ rule_15_unknown_position_does_not_stand(void **state)
 	world_restart(w, 2);
 	world_isolate(w, 2);
 	world_run(w, MS(3000));
+	data_is(2, (RaftData){.server = RAFT_SERVER_RECOVERY, .system_id = SYSTEM});
+	world_run(w, MS(3000));
 	assert_int_equal(raft(2)->role, RAFT_FOLLOWER);
 	data_is(2, standby(2, 110));
 	world_run(w, MS(3000));
@@ -487,16 +495,22 @@ rule_20_follows_only_what_the_leader_claimed(void **state)
 {
 	(void) state;
 	lead_with_claim(3);
-	assert_false(member_follow(&w->node[1].member, 2)); /* not promoted yet */
+	assert_false(follows(&w->node[1].member, 2)); /* not promoted yet */
 	assert_int_equal(member_promote(&w->node[0].member), 2);
 	member_promoted(&w->node[0].member);
 	promoted_on(0, 2, 100, false);
 	world_run(w, MS(100));
-	assert_false(member_follow(&w->node[1].member, 3));
-	assert_true(member_follow(&w->node[1].member, 2));
+	assert_false(follows(&w->node[1].member, 3));
+	assert_true(follows(&w->node[1].member, 2));
 	assert_int_equal(disk(1)->timelines[disk(1)->n_timelines - 1].id, 2);
 	assert_false(disk(1)->timelines[disk(1)->n_timelines - 1].created);
-	assert_false(member_follow(&w->node[0].member, 2));
+	assert_false(follows(&w->node[0].member, 2));
+
+	/* What comes before it is its own as well: it may be stopped there. */
+	assert_true(member_follow(&w->node[1].member, (uint32_t[]){7, 2}, 2));
+	assert_int_equal(disk(1)->timelines[disk(1)->n_timelines - 1].id, 7);
+	assert_false(member_follow(&w->node[1].member, (uint32_t[]){2, 7}, 2));
+	assert_false(member_follow(&w->node[1].member, NULL, 0));
 }
 
 static void
@@ -525,6 +539,41 @@ rule_21_votes_with_the_floor_while_rebuilding(void **state)
 	assert_true(member_rebuilt(&w->node[2].member));
 	assert_int_equal(disk(2)->rebuild, RAFT_INTACT);
 	assert_false(member_rebuilt(&w->node[2].member));
+}
+
+/* Nor does it begin by itself, with a floor of its own. */
+static void
+rule_21_gone_data_are_not_rebuilt_before_that(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	data_is(2, (RaftData){0});
+	assert_true(raft_is_gone(raft(2)));
+	assert_false(member_rebuild(&w->node[2].member, RAFT_CLONING, (RaftPosition){1, 1}));
+	assert_int_equal(disk(2)->rebuild, RAFT_INTACT);
+}
+
+static void
+rule_21_does_not_stand_while_rebuilding(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	assert_true(member_rebuild(&w->node[2].member, RAFT_REWINDING, (RaftPosition){2, 105}));
+	data_is(2, standby(2, 110));
+	world_isolate(w, 2);
+	world_run(w, MS(3000));
+	assert_int_equal(raft(2)->role, RAFT_FOLLOWER);
+}
+
+static void
+rule_21_a_second_attempt_keeps_the_floor(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	assert_true(member_rebuild(&w->node[2].member, RAFT_REWINDING, (RaftPosition){2, 105}));
+	assert_true(member_rebuild(&w->node[2].member, RAFT_CLONING, (RaftPosition){2, 3}));
+	assert_int_equal(disk(2)->rebuild, RAFT_CLONING);
+	assert_true(disk(2)->floor.epoch == 2 && disk(2)->floor.index == 105);
 }
 
 static void
@@ -615,6 +664,37 @@ rule_22_votes_again_when_it_has_caught_up(void **state)
 	data_is(2, standby(2, 110));
 	assert_false(raft_is_behind(raft(2)));
 	assert_true(disk(2)->floor.index == 110);
+}
+
+/* An older copy of the directory, put there while the member runs. */
+static void
+rule_22_position_does_not_fall_by_itself(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	data_is(2, standby(2, 300));
+	data_is(2, (RaftData){0});
+	data_is(2, standby(2, 299));
+	assert_true(raft_is_behind(raft(2)));
+	assert_true(disk(2)->floor.index == 300);
+	data_is(2, standby(2, 300));
+	assert_false(raft_is_behind(raft(2)));
+}
+
+/* A leader sends no acknowledgements, so its followers remember its heartbeats. */
+static void
+rule_22_followers_remember_what_the_leader_held(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	promoted_on(0, 2, 400, true);
+	world_run(w, MS(200));
+	world_crash(w, 0);
+	w->node[0].disk.floor = (RaftPosition){1, 1};
+	world_start(w, 0);
+	world_greet_all(w);
+	data_is(0, standby(2, 399));
+	assert_true(raft_is_behind(raft(0)));
 }
 
 /* What was lost stays the floor of a rebuild: it confirmed it, and its source may die. */
@@ -710,7 +790,7 @@ not_managed_says_nothing_of_data(void **state)
 	assert_false(world_sent(w, 0, RAFT_HEARTBEAT, 1)->told.managed);
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NOT_MANAGED);
 	assert_int_equal(member_promote(&w->node[0].member), 0);
-	assert_false(member_follow(&w->node[1].member, 1));
+	assert_false(follows(&w->node[1].member, 1));
 	assert_false(member_rebuild(&w->node[1].member, RAFT_CLONING, (RaftPosition){1, 1}));
 }
 
@@ -740,11 +820,16 @@ main(void)
 		cmocka_unit_test(rule_16_bounds_are_this_leaderships),
 		cmocka_unit_test(rule_20_follows_only_what_the_leader_claimed),
 		cmocka_unit_test(rule_21_votes_with_the_floor_while_rebuilding),
+		cmocka_unit_test(rule_21_gone_data_are_not_rebuilt_before_that),
+		cmocka_unit_test(rule_21_does_not_stand_while_rebuilding),
+		cmocka_unit_test(rule_21_a_second_attempt_keeps_the_floor),
 		cmocka_unit_test(rule_21_rebuilds_only_from_a_promoted_leader_of_its_term),
 		cmocka_unit_test(rule_21_gone_data_need_a_floor_of_the_leader),
 		cmocka_unit_test(rule_22_below_its_floor_it_does_not_vote),
 		cmocka_unit_test(rule_22_peers_remember_what_it_held),
 		cmocka_unit_test(rule_22_votes_again_when_it_has_caught_up),
+		cmocka_unit_test(rule_22_position_does_not_fall_by_itself),
+		cmocka_unit_test(rule_22_followers_remember_what_the_leader_held),
 		cmocka_unit_test(rule_22_what_was_lost_stays_the_floor),
 		cmocka_unit_test(rule_22_lost_state_file_distrusts_the_data),
 		cmocka_unit_test(rule_24_new_list_elects_with_every_vote),

@@ -1,0 +1,288 @@
+/*
+ * test/sim/data.c
+ *	  Random runs with servers: faults of members, servers, disks, networks and operators,
+ *	  then calm, in which L1 has to come about.
+ *
+ * What no number of copies survives is not done: at most one member at a time has lost
+ * data, or has them restored.
+ */
+#include "keeper.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "checker.h"
+
+static Keepers keepers;
+
+static struct
+{
+	uint64_t pace;
+	uint32_t weight[16]; /* of each fault, drawn per run */
+	SimData	 snapshot;
+	int		 snapshot_of; /* -1: none */
+} mix;
+
+enum
+{
+	CHAOS_SERVER_CRASH,
+	CHAOS_POWER_LOSS,
+	CHAOS_PROCESS,
+	CHAOS_PAUSE,
+	CHAOS_PARTITION,
+	CHAOS_HEAL,
+	CHAOS_BY_HAND,
+	CHAOS_WIPE,
+	CHAOS_SNAPSHOT,
+	CHAOS_RESTORE,
+	CHAOS_REPLAY,
+	CHAOS_TRANSFER,
+	CHAOS_STOP_REBUILD,
+	CHAOS_DISK,
+	CHAOS_RECEIVER,
+	CHAOS_CHECKPOINT,
+	CHAOS_KINDS
+};
+
+/* Has every other member all its data, as far as truth goes? */
+static bool
+others_are_whole(const World *w, int but)
+{
+	for (int j = 0; j < w->n; j++)
+	{
+		const Node *n = &w->node[j];
+
+		if (j != but && (!n->up || keepers.keeper[j].lost || n->durable.rebuild != RAFT_INTACT || n->durable.system_id == 0 ||
+						 keepers.cluster.server[j].data.whole != SIM_WHOLE || keepers.cluster.server[j].data.unsynced ||
+						 keepers.cluster.server[j].life == SIM_DOWN || raft_is_behind(&n->member.raft) || keepers.keeper[j].data_told.foreign ||
+						 raft_is_gone(&n->member.raft)))
+			return false;
+	}
+	return true;
+}
+
+static void
+count(DataItem item)
+{
+	keepers.coverage[item]++;
+}
+
+static void
+lose_power(World *w, int i)
+{
+	SimServer *s = &keepers.cluster.server[i];
+
+	count(DATA_POWER_LOSSES);
+	node_crash(w, i, true);
+	if (s->rebuild.step != SIM_REBUILD_NONE)
+		sim_rebuild_stop(&keepers.cluster, i);
+	sim_power_loss(&keepers.cluster, i, (SimLsn) between(w, 0, 40));
+	keeper_server_died(&keepers, i);
+	TRACE(w, BIT(i), "loses power");
+}
+
+static void
+fault_of_data(World *w, int i, int kind)
+{
+	SimCluster *c = &keepers.cluster;
+	SimServer  *s = &c->server[i];
+
+	switch (kind)
+	{
+		case CHAOS_WIPE:
+			if (!others_are_whole(w, i) || w->n < 3)
+				break;
+			sim_crash(c, i);
+			keeper_server_died(&keepers, i);
+			if (sim_wipe(c, i, false))
+				count(DATA_WIPED);
+			keepers.keeper[i].lost = true;
+			TRACE(w, BIT(i), "loses its data directory");
+			break;
+		case CHAOS_SNAPSHOT:
+			sim_snapshot(c, i, &mix.snapshot);
+			mix.snapshot_of = i;
+			break;
+		case CHAOS_RESTORE:
+			i = mix.snapshot_of;
+			if (i < 0 || w->n < 3 || !others_are_whole(w, i) || !w->node[i].up)
+				break;
+			sim_crash(c, i);
+			keeper_server_died(&keepers, i);
+			if (sim_restore(c, i, &mix.snapshot))
+				count(DATA_RESTORED);
+			keepers.keeper[i].lost = true;
+			TRACE(w, BIT(i), "has an older copy of its data restored");
+			break;
+		case CHAOS_BY_HAND:
+			if (s->life == SIM_STANDBY && others_are_whole(w, i) && w->n >= 3 && sim_promote(c, i))
+			{
+				count(DATA_BY_HAND);
+				TRACE(w, BIT(i), "is promoted by hand");
+			}
+			break;
+		case CHAOS_REPLAY:
+			s->paused = !s->paused && s->life == SIM_STANDBY;
+			keepers.coverage[DATA_PAUSED] += s->paused;
+			break;
+		case CHAOS_STOP_REBUILD:
+			if (s->rebuild.step != SIM_REBUILD_NONE)
+				sim_rebuild_stop(c, i);
+			break;
+		case CHAOS_DISK:
+			s->disk_full = !s->disk_full;
+			break;
+		case CHAOS_RECEIVER:
+			(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
+			break;
+		case CHAOS_CHECKPOINT:
+			(void) sim_checkpoint(c, i);
+			(void) sim_flush_pages(c, i);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+fault(World *w, int i, int kind)
+{
+	int other = (int) between(w, 0, (uint64_t) w->n - 1);
+
+	switch (kind)
+	{
+		case CHAOS_SERVER_CRASH:
+			count(DATA_SERVER_CRASHES);
+			sim_crash(&keepers.cluster, i);
+			keeper_server_died(&keepers, i);
+			TRACE(w, BIT(i), "server is killed");
+			break;
+		case CHAOS_POWER_LOSS:
+			lose_power(w, i);
+			break;
+		case CHAOS_PROCESS:
+			node_crash(w, i, false);
+			break;
+		case CHAOS_PAUSE:
+			if (w->node[i].up && !w->node[i].paused)
+				node_pause(w, i, between(w, MS(10), SECONDS(2)));
+			break;
+		case CHAOS_PARTITION:
+			network_isolate(w, i);
+			break;
+		case CHAOS_HEAL:
+			network_heal(w);
+			break;
+		case CHAOS_TRANSFER:
+			if (node_is_free(w, i) && node_has_lease(w, i) &&
+				node_transfer(w, i, other) == RAFT_TRANSFER_STARTED)
+				count(DATA_HAND_OVERS);
+			break;
+		default:
+			fault_of_data(w, i, kind);
+			break;
+	}
+}
+
+static void
+chaos(World *w)
+{
+	uint32_t total = 0;
+	uint64_t pick;
+	int		 kind = 0;
+
+	for (int k = 0; k < CHAOS_KINDS; k++)
+		total += mix.weight[k];
+	pick = between(w, 0, total - 1);
+	while (pick >= mix.weight[kind])
+		pick -= mix.weight[kind++];
+	fault(w, (int) between(w, 0, (uint64_t) w->n - 1), kind);
+	world_schedule(w, w->now + between(w, MS(1), mix.pace), EVENT_CHAOS, 0, 0);
+}
+
+static void
+trace_state(World *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		const Node		*n = &w->node[i];
+		const RaftSaved *s = &n->durable;
+		const SimServer *server = &keepers.cluster.server[i];
+		const Keeper	*k = &keepers.keeper[i];
+
+		uint16_t last = 0;
+
+		(void) sim_true_end(&keepers.cluster, i, &last);
+		TRACE(w, BIT(w->n) - 1, "node %d: last timeline %u, its history %d, target %u, end known %d lineage %u", i, last,
+			  server->data.history[last], server->target.timeline, k->end_known, k->own.timeline);
+		TRACE(w, BIT(w->n) - 1, "node %d: %s, server %d phase %d timeline %u end %u receiver %d, claim %u promoting %u floor %u/%u %s%s%s rebuild %d failures %u data %d/%d known %d abstaining %d distrusted %d %s",
+			  i, n->up ? raft_role_name(n->member.raft.role) : "down", server->life, server->phase, server->timeline,
+			  (unsigned) k->end, server->receiver.state, s->claim, s->promoting, (unsigned) s->floor.epoch,
+			  (unsigned) s->floor.index, raft_is_behind(&n->member.raft) ? "behind " : "",
+			  raft_is_gone(&n->member.raft) ? "gone " : "", k->data_told.foreign ? "foreign" : "", s->rebuild,
+			  k->failures, server->data.whole, server->data.control.state, k->data_told.known, s->abstaining, s->distrusted, primary_reason_name(k->order.reason));
+	}
+}
+
+/* Everything works again: L1 within the bound. */
+static void
+calm_down(World *w)
+{
+	uint64_t until = w->now + SECONDS(300);
+
+	w->on_chaos = NULL;
+	w->crash_ppm = 0;
+	keepers.calm = true;
+	network_heal(w);
+	w->loss_ppm = 0;
+	for (int i = 0; i < w->n; i++)
+	{
+		keepers.cluster.server[i].disk_full = keepers.cluster.server[i].paused = keepers.cluster.server[i].delayed = false;
+		if (w->node[i].paused)
+			node_resume(w, i);
+	}
+	if (w->n == 1 && node_is_free(w, 0))
+		node_admit(w, 0); /* it has nobody to ask */
+	while (w->now < until && !keepers.cluster.full && !ledger_settled(w))
+		world_run(w, MS(100));
+	if (!keepers.cluster.full && !ledger_settled(w))
+		trace_state(w);
+	if (!keepers.cluster.full && !ledger_settled(w))
+		checker_fail(w, 'D', BIT(w->n) - 1, "L1: calm for 300 s, and no open primary that all follow");
+}
+
+void
+data_run(World *w, uint64_t seed)
+{
+	static const uint8_t sizes[] = {3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7, 6};
+	int					 n;
+
+	world_reset(w, 1, seed);
+	n = sizes[between(w, 0, sizeof(sizes) - 1)];
+	world_reset(w, n, seed ^ UINT64_C(0xDA7A));
+	for (int k = 0; k < CHAOS_KINDS; k++)
+		mix.weight[k] = between(w, 0, 2) == 0 ? 0 : (uint32_t) between(w, 1, 10);
+	mix.weight[CHAOS_HEAL] = 20;
+	mix.weight[CHAOS_BY_HAND] = mix.weight[CHAOS_BY_HAND] > 5;
+	mix.weight[CHAOS_WIPE] = mix.weight[CHAOS_WIPE] > 7;
+	mix.weight[CHAOS_RESTORE] = mix.weight[CHAOS_RESTORE] > 7;
+	mix.snapshot_of = -1;
+	mix.pace = between(w, MS(50), SECONDS(3));
+	network_delays(w, 100, (uint32_t) between(w, 200, 20000));
+	w->loss_ppm = between(w, 0, 1) == 0 ? 0 : (uint32_t) between(w, 0, 100000);
+	keepers_begin(w, &keepers);
+	w->restarts = true;
+	world_start_all(w);
+	while (w->now < SECONDS(20) && !ledger_settled(w))
+		world_run(w, MS(100));
+	if (!ledger_settled(w))
+		checker_fail(w, 'D', BIT(n) - 1, "L1: a new cluster does not open");
+	w->on_chaos = chaos;
+	world_schedule(w, w->now + mix.pace, EVENT_CHAOS, 0, 0);
+	for (uint64_t until = w->now + SECONDS(60); w->now < until && !keepers.cluster.full;)
+		world_run(w, SECONDS(1));
+	calm_down(w);
+	for (int k = 0; k < DATA_ITEMS; k++)
+		w->data[k] += keepers.coverage[k];
+	memset(keepers.coverage, 0, sizeof(keepers.coverage));
+}

@@ -1,0 +1,967 @@
+/*
+ * test/sim/keeper.c
+ *	  One turn of a simulated server: its processes get on, its keeper gathers facts, asks
+ *	  primary/decide.c, and obeys.
+ *
+ * The keeper is what the role worker and the supervisor will be.  It decides nothing: what
+ * is not in primary/ or raft/ is not decided.  How far processes get between two turns is
+ * drawn from the world's seed.
+ */
+#include "keeper.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "checker.h"
+
+#define OPEN_TIMEOUT   SECONDS(10)
+#define HEALTH_TIMEOUT SECONDS(10)
+#define PREFER_OPEN	   SECONDS(2)
+#define REBUILD_PAUSE  SECONDS(30)
+#define STUCK_TURNS	   200
+#define MOST_DEATHS	   5 /* of a startup process, since the server last followed */
+
+static Keeper *
+keeper_of(const World *w, int i)
+{
+	return &w->keepers->keeper[i];
+}
+
+static SimServer *
+server_of(const World *w, int i)
+{
+	return &w->keepers->cluster.server[i];
+}
+
+static bool
+reaches(const World *w, int a, int b)
+{
+	return !w->link[a][b].cut && !w->link[b][a].cut;
+}
+
+/* ---- histories ---- */
+
+/* Read the lineage of that timeline in a server's directory; false: it has no past. */
+static bool
+read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_t *key)
+{
+	const SimCluster *c = &w->keepers->cluster;
+	const SimData	 *d = &c->server[i].data;
+	uint32_t		  wanted = (uint32_t) timeline << 8 | (timeline < SIM_TIMELINES ? d->history[timeline] : 0);
+	char			  text[2048];
+	int				  length;
+	Words			  words;
+
+	if (timeline == 0)
+		return false;
+	if (*key == wanted && lineage->timeline == timeline)
+		return true;
+	*key = 0;
+	if (timeline == 1)
+		lineage_first(lineage);
+	else if (d->history[timeline] == SIM_ABSENT)
+	{
+		/* A clone has the history of the newest only: the path is in that. */
+		Lineage whole;
+
+		length = sim_history_text(c, d, c->server[i].target.timeline, text, sizeof(text));
+		if (length < 0 || lineage_parse(&whole, c->server[i].target.timeline, text, (size_t) length, &words) != LINEAGE_GOOD ||
+			!lineage_until(&whole, timeline, lineage))
+			return false;
+	}
+	else
+	{
+		length = sim_history_text(c, d, timeline, text, sizeof(text));
+		if (length < 0)
+			return false;
+		if (lineage_parse(lineage, timeline, text, (size_t) length, &words) != LINEAGE_GOOD)
+		{
+			/* Promoted ahead of its WAL: nothing can be compared with such a past. */
+			keeper_of(w, i)->unusable = w->keepers->cluster.server[i].life != SIM_PRIMARY;
+			return false;
+		}
+	}
+	*key = wanted;
+	return true;
+}
+
+/* ---- what the worker knows ---- */
+
+void
+keeper_server_died(Keepers *k, int i)
+{
+	Keeper *kp = &k->keeper[i];
+
+	kp->open = false;
+	kp->authorised = 0;
+	kp->end_known = false;
+	kp->promoted_start = 0;
+}
+
+static void
+forget_worker(Keeper *k, uint32_t life, uint32_t start)
+{
+	bool server_lives = k->start == start;
+
+	k->life = life;
+	k->start = start;
+	k->told = k->note_told = false;
+	memset(&k->check, 0, sizeof(k->check));
+	k->stuck = 0;
+	k->leading_term = k->moved_at = k->mark_term = k->mark_end = k->opened_term = 0;
+	k->rebuild_wanted = k->standing_since = 0;
+
+	/* A worker that ends clears what it showed; the server's own memory stays. */
+	k->open = false;
+	k->authorised = 0;
+	if (!server_lives)
+		k->end_known = false;
+	if (!server_lives)
+		k->promoted_start = 0;
+}
+
+/* Where the last byte is, and on which timeline: known once WAL was read to its end. */
+static void
+learn_end(World *w, int i)
+{
+	Keeper	  *k = keeper_of(w, i);
+	SimServer *s = server_of(w, i);
+	SimView	   view;
+	SimLsn	   end;
+
+	if (s->life == SIM_DOWN || s->life == SIM_STOPPING)
+	{
+		k->end_known = false;
+		return;
+	}
+	if (!k->end_known)
+	{
+		end = sim_true_end(&w->keepers->cluster, i, NULL);
+		if (end == 0 || !(w->keepers->calm || chance(w, 300000)))
+			return;
+		k->end = end;
+		k->end_known = true;
+	}
+	view = sim_view(&w->keepers->cluster, i);
+	end = s->life == SIM_PRIMARY ? view.flushed : view.receiver_flushed;
+	if (s->life == SIM_PRIMARY || end > k->end)
+		k->end = end > k->end ? end : k->end;
+}
+
+static uint16_t
+end_timeline(const World *w, int i)
+{
+	uint16_t timeline = 0;
+
+	(void) sim_true_end(&w->keepers->cluster, i, &timeline);
+	return timeline != 0 ? timeline : server_of(w, i)->at_timeline; /* all is replayed */
+}
+
+static RaftServer
+server_kind(const SimServer *s)
+{
+	if (s->life == SIM_PRIMARY)
+		return RAFT_SERVER_PRIMARY;
+	return s->life == SIM_STANDBY || s->life == SIM_RECOVERING ? RAFT_SERVER_RECOVERY : RAFT_SERVER_NONE;
+}
+
+static uint64_t
+usable_system(const Keeper *k, const SimServer *s)
+{
+	return !k->unusable && s->data.whole != SIM_GONE && s->data.control.state != SIM_NO_CONTROL ? s->data.system : 0;
+}
+
+/* ---- the facts ---- */
+
+static void
+gather_leader(World *w, int i, PrimaryFacts *f)
+{
+	Keeper			*k = keeper_of(w, i);
+	const Raft		*r = &w->node[i].member.raft;
+	const RaftTold	*told;
+	const SimServer *source;
+	uint16_t		 timeline;
+
+	if (f->leader_id < 0 || f->leader_id == i)
+		return;
+	told = &r->peers[f->leader_id].told;
+	source = server_of(w, f->leader_id);
+	f->leader.system_id = told->system_id;
+	f->leader.major = f->major;
+	f->leader.server = told->server;
+	f->leader.promoted = told->promoted && r->peers[f->leader_id].term == r->saved.term;
+	f->leader.open = told->open && f->leader.promoted;
+
+	/* By a connection to it; only what it is on now counts. */
+	if (!reaches(w, i, f->leader_id) || server_kind(source) == RAFT_SERVER_NONE ||
+		(source->life == SIM_PRIMARY) != (told->server == RAFT_SERVER_PRIMARY))
+		return;
+	f->leader.flush = sim_send_end(&w->keepers->cluster, f->leader_id, &timeline);
+	if (read_lineage(w, f->leader_id, timeline, &k->leader, &k->leader_key))
+		f->leader.lineage = &k->leader;
+	f->leader.control_shows_timeline = source->data.control.checkpoint_timeline >= timeline;
+}
+
+static void
+gather_own(World *w, int i, PrimaryFacts *f)
+{
+	Keeper			*k = keeper_of(w, i);
+	const Raft		*r = &w->node[i].member.raft;
+	const SimServer *s = server_of(w, i);
+
+	f->server = server_kind(s);
+	f->system_id = usable_system(k, s);
+	f->stored_system_id = r->saved.system_id;
+	f->major = (uint32_t) w->keepers->cluster.major;
+	f->distrusted = raft_is_gone(r) && f->system_id != 0;
+	f->timeline = s->life == SIM_PRIMARY ? s->timeline : end_timeline(w, i);
+	if (f->server != RAFT_SERVER_NONE && read_lineage(w, i, (uint16_t) f->timeline, &k->own, &k->own_key))
+		f->lineage = &k->own;
+	f->end_known = k->end_known;
+	f->end = k->end;
+	f->receiving = s->receiver.state != SIM_WALRCV_STOPPED || s->conninfo >= 0;
+	f->replayed = k->end_known && s->at >= k->end;
+	f->paused = s->paused;
+	f->consistent = s->consistent;
+	f->ran_on = k->promoted_start != 0 && k->promoted_start == s->start;
+	f->wrote_on = k->wrote_on;
+	memcpy(f->timelines, r->saved.timelines, sizeof(f->timelines));
+	f->n_timelines = r->saved.n_timelines;
+	f->rebuild = r->saved.rebuild;
+	f->rebuild_source = r->saved.rebuild_source;
+	f->rebuild_term = r->saved.rebuild_term;
+	f->remains = k->remains;
+	f->floor = r->saved.floor;
+	f->failures = k->failures;
+	f->failed_at = k->failed_at;
+	f->hints = w->keepers->cluster.checksums;
+	f->common_wal = !k->no_rewind;
+	f->rewind_room = !s->disk_full;
+	f->rebuild_wanted = k->rebuild_wanted;
+	f->check = k->check;
+	f->health = s->disk_full ? PRIMARY_HEALTH_NO_ROOM : PRIMARY_HEALTHY;
+}
+
+/* Is another one fit to lead, and does another one hold everything? */
+static void
+gather_others(const World *w, int i, PrimaryFacts *f)
+{
+	const Raft *r = &w->node[i].member.raft;
+
+	for (int j = 0; j < w->n; j++)
+	{
+		const RaftPeer *peer = &r->peers[j];
+
+		if (j == i || peer->acked_at == 0 || f->now > peer->acked_at + 2 * r->config.timeouts.max_timeout)
+			continue;
+		f->other_could_lead |= peer->may_lead && peer->told.known;
+		f->other_has_all |= peer->may_lead && peer->position.index >= f->end;
+	}
+}
+
+/* Anything that moves keeps a leader from being called stuck. */
+static void
+note_movement(World *w, int i, uint64_t now)
+{
+	Keeper			*k = keeper_of(w, i);
+	const SimServer *s = server_of(w, i);
+	uint64_t		 sum = s->at + s->flushed + s->phase + s->released;
+
+	for (int j = 0; j < SIM_SENDERS; j++)
+		sum += s->sender[j].flush;
+	for (int j = 0; j < w->n; j++)
+		sum += server_of(w, j)->rebuild.source == i ? server_of(w, j)->rebuild.step : 0;
+	if (sum != k->moved_sum || k->moved_at == 0)
+		k->moved_at = now;
+	k->moved_sum = sum;
+}
+
+static void
+gather_leading(World *w, int i, PrimaryFacts *f)
+{
+	Keeper		*k = keeper_of(w, i);
+	const Raft	*r = &w->node[i].member.raft;
+	QuorumView	 view;
+	QuorumSender senders[SIM_SENDERS];
+
+	if (r->role != RAFT_LEADER)
+		return;
+	if (k->leading_term != f->term)
+	{
+		k->leading_term = f->term;
+		k->leading_since = f->now;
+		k->moved_at = f->now;
+		k->standing_since = 0;
+	}
+	note_movement(w, i, f->now);
+	ledger_view(w, i, &view, senders);
+	f->elected_claim = r->elected_claim;
+	f->claiming = r->claim != 0 && raft_claimed(r) == 0;
+	f->claimed = raft_claimed(r);
+	f->leading_since = k->leading_since;
+	f->moved_at = k->moved_at;
+	f->mark_term = k->mark_term;
+	f->mark_end = k->mark_end;
+	f->quorum_flushed = quorum_flushed(&view);
+	f->released = server_of(w, i)->released;
+	f->names_in_force = true;
+	f->opened_term = k->opened_term;
+	if (f->quorum_flushed >= f->end || f->quorum_flushed != k->standing_flushed || k->standing_since == 0)
+		k->standing_since = f->quorum_flushed >= f->end ? 0 : f->now;
+	k->standing_flushed = f->quorum_flushed;
+	f->standing_since = k->standing_since;
+	gather_others(w, i, f);
+}
+
+static void
+gather(World *w, int i, PrimaryFacts *f)
+{
+	const Node *n = &w->node[i];
+	const Raft *r = &n->member.raft;
+	Keeper	   *k = keeper_of(w, i);
+
+	memset(f, 0, sizeof(*f));
+	f->now = clock_local(w, n);
+	f->self = i;
+	f->members = r->config.list_size;
+	f->term = r->saved.term;
+	f->leader_id = r->role == RAFT_LEADER ? i : r->leader_id;
+	f->lease_until = n->shown;
+	f->claim = r->saved.claim;
+	f->promoting = r->saved.promoting != 0;
+	f->asked = k->asked_life == n->life && k->asked == r->saved.promoting;
+	f->authorised = k->used;
+	f->authorised_term = k->authorised_term;
+	f->open_timeout = OPEN_TIMEOUT;
+	f->health_timeout = HEALTH_TIMEOUT;
+	f->prefer_open = PREFER_OPEN;
+	f->rebuild_pause = REBUILD_PAUSE;
+	gather_own(w, i, f);
+	gather_leader(w, i, f);
+	gather_leading(w, i, f);
+}
+
+/* ---- telling the member ---- */
+
+static void
+tell_member(World *w, int i, const PrimaryFacts *f)
+{
+	Keeper			*k = keeper_of(w, i);
+	PrimaryPosition	 own = primary_position(f);
+	const SimServer *s = server_of(w, i);
+	RaftData		 data = {.server = f->server, .system_id = f->system_id};
+	uint16_t		 newest = 0;
+
+	for (uint16_t t = 1; t < SIM_TIMELINES; t++)
+		newest = s->data.history[t] != SIM_ABSENT ? t : newest;
+	data.known = own.known;
+	data.foreign = own.foreign;
+	data.position = own.position;
+	data.newest_timeline = f->system_id == 0 ? 0 : newest > f->timeline ? newest :
+																		  f->timeline;
+	data.promoted = f->server == RAFT_SERVER_PRIMARY && k->promoted_start == s->start && f->leader_id == i &&
+					f->timeline == f->claim;
+	data.open = k->open && data.promoted;
+	if (k->told && memcmp(&data, &k->data_told, sizeof(data)) == 0)
+		return;
+	k->told = true;
+	k->data_told = data;
+	TRACE(w, BIT(i), "tells its member: %s%s position %u/%u", data.known ? "known" : "unknown", data.foreign ? " foreign" : "",
+		  (unsigned) data.position.epoch, (unsigned) data.position.index);
+	member_set_data(&w->node[i].member, &data);
+}
+
+/* What it held, in a file beside the state file, so that the election waits for no disk. */
+static void
+keep_note(World *w, int i)
+{
+	Keeper *k = keeper_of(w, i);
+	Node   *n = &w->node[i];
+
+	if (n->durable.rebuild != RAFT_INTACT)
+	{
+		k->note = (RaftPosition){0, 0};
+		k->note_told = true;
+		return;
+	}
+	if (!k->note_told)
+		member_remember_held(&n->member, k->note);
+	k->note_told = true;
+	if (!k->data_told.known || w->now < k->note_at + SECONDS(1) || raft_is_behind(&n->member.raft))
+		return;
+	k->note = k->data_told.position;
+	k->note_at = w->now;
+}
+
+/* ---- obeying ---- */
+
+static void
+stop_receiver(World *w, int i)
+{
+	SimServer *s = server_of(w, i);
+
+	if (s->conninfo >= 0)
+		(void) sim_set_conninfo(&w->keepers->cluster, i, -1);
+	if (s->receiver.state != SIM_WALRCV_STOPPED)
+		(void) sim_receiver_end(&w->keepers->cluster, i, true);
+	keeper_of(w, i)->check.loose = false;
+}
+
+static void
+stop_server(World *w, int i, bool immediate)
+{
+	SimServer *s = server_of(w, i);
+
+	if (s->life == SIM_DOWN)
+		return;
+	TRACE(w, BIT(i), "server is stopped");
+	if (immediate || s->life == SIM_PRIMARY || !sim_stop_fast(&w->keepers->cluster, i))
+		sim_crash(&w->keepers->cluster, i);
+	keeper_server_died(w->keepers, i);
+}
+
+/* Section 7: what is left of promotions that came to nothing is cleared away. */
+static void
+sweep(World *w, int i, const PrimaryFacts *f)
+{
+	Keeper	*k = keeper_of(w, i);
+	SimData *d = &server_of(w, i)->data;
+	uint16_t own = end_timeline(w, i);
+	SimLsn	 end = sim_true_end(&w->keepers->cluster, i, NULL);
+	bool	 knows_own = read_lineage(w, i, own, &k->own, &k->own_key);
+	uint16_t newest = sim_newest_timeline(d, d->control.checkpoint_timeline);
+
+	/* A burnt file that is the newest stops a start. */
+	for (; newest > d->control.checkpoint_timeline && d->history[newest] == SIM_BURNT; newest--)
+		sim_put_history(d, newest, SIM_ABSENT);
+	if (!f->leader.promoted || f->leader.lineage == NULL || !knows_own)
+		return;
+	for (uint16_t t = 2; t < SIM_TIMELINES; t++)
+	{
+		if (t != own && d->history[t] != SIM_BURNT && !lineage_has(f->leader.lineage, t) && !lineage_has(&k->own, t))
+			sim_remove_timeline(d, t);
+	}
+
+	/* No gap may be left: a start looks for the newest one id after the other. */
+	if (lineage_common_end(&k->own, end, f->leader.lineage) < end)
+		return;
+	for (uint16_t t = 2; t <= f->leader.lineage->timeline; t++)
+	{
+		uint8_t theirs = server_of(w, f->leader_id)->data.history[t];
+
+		if (d->history[t] == SIM_ABSENT)
+			sim_put_history(d, t, theirs != SIM_ABSENT ? theirs : SIM_BURNT);
+	}
+}
+
+static void
+restart_server(World *w, int i, const PrimaryFacts *f)
+{
+	Keeper	  *k = keeper_of(w, i);
+	SimServer *s = server_of(w, i);
+
+	stop_server(w, i, true);
+	if (w->node[i].durable.promoting != 0)
+		return; /* the member has to know first that nothing comes of it any more */
+	if (!s->data.backup_label && (s->data.control.state == SIM_IN_PRODUCTION || s->data.control.state == SIM_SHUT_DOWN))
+		k->wrote_on = end_timeline(w, i);
+	s->data.standby_signal = true;
+	s->conninfo = -1;
+	sweep(w, i, f);
+	if (sim_start(&w->keepers->cluster, i))
+		TRACE(w, BIT(i), "server starts as a standby");
+	else
+		k->unusable = true;
+}
+
+static void
+compare(World *w, int i, const PrimaryFacts *f)
+{
+	Keeper			 *k = keeper_of(w, i);
+	const SimCluster *c = &w->keepers->cluster;
+	const SimServer	 *source;
+	const SimRecord	 *mine;
+	const SimRecord	 *theirs;
+	uint16_t		  file = 0;
+
+	if (f->leader_id < 0 || f->leader_id == i || f->leader.lineage == NULL || !f->end_known || f->end == 0)
+		return;
+	if (k->check.term != f->term || k->check.leader != f->leader_id)
+	{
+		memset(&k->check, 0, sizeof(k->check));
+		k->check.term = f->term;
+		k->check.leader = f->leader_id;
+		k->stuck = 0;
+	}
+	else if (f->end > f->leader.flush)
+		k->check.looked_again = true;
+	if (k->check.prefix != PRIMARY_PREFIX_UNKNOWN || f->end > f->leader.flush || primary_diverged(f))
+		return;
+	source = server_of(w, f->leader_id);
+	mine = sim_read_any(c, &server_of(w, i)->data, sim_path(&server_of(w, i)->data, (uint16_t) f->timeline),
+						(SimLsn) f->end - 1, &file);
+	file = 0;
+	theirs = sim_read_any(c, &source->data, sim_path(&source->data, (uint16_t) f->leader.lineage->timeline),
+						  (SimLsn) f->end - 1, &file);
+
+	/* Bytes that the leader has no more cannot be streamed from there either. */
+	if (mine != NULL)
+		k->check.prefix = theirs != NULL && mine->uid == theirs->uid ? PRIMARY_PREFIX_SAME : PRIMARY_PREFIX_DIFFERENT;
+}
+
+static void
+follow(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
+{
+	Keeper	  *k = keeper_of(w, i);
+	SimServer *s = server_of(w, i);
+	uint32_t   path[RAFT_TIMELINES];
+	uint32_t   n = primary_path(f, path, RAFT_TIMELINES);
+
+	if (!member_follow(&w->node[i].member, path, n) || !node_is_free(w, i))
+		return;
+	if (!k->check.loose || s->conninfo != order->node)
+	{
+		TRACE(w, BIT(i), "follows %d on timeline %u", order->node, order->timeline);
+		w->keepers->coverage[DATA_FOLLOWS]++;
+		(void) sim_set_conninfo(&w->keepers->cluster, i, order->node);
+		k->check.loose = true;
+		k->check_flush = f->leader.flush;
+		k->stuck = 0;
+		return;
+	}
+	if (s->receiver.state == SIM_WALRCV_STREAMING && s->receiver.received_timeline == order->timeline &&
+		k->end >= k->check_flush)
+	{
+		k->check.streaming = PRIMARY_STREAMING_REAL;
+		k->deaths = 0;
+		k->failures = 0;
+		k->rebuild_wanted = 0;
+	}
+	else if (k->check.streaming == PRIMARY_STREAMING_UNKNOWN && ++k->stuck > STUCK_TURNS)
+		k->check.streaming = PRIMARY_STREAMING_STUCK;
+}
+
+/* Begin a rebuild: the marker first, then the server, then the directory. */
+static void
+rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
+{
+	Keeper	   *k = keeper_of(w, i);
+	SimCluster *c = &w->keepers->cluster;
+	SimServer  *s = server_of(w, i);
+	Node	   *n = &w->node[i];
+
+	if (k->rebuilding)
+		return;
+	if (n->durable.rebuild != how || n->durable.rebuild_source != order->node || n->durable.rebuild_term != n->durable.term)
+	{
+		/* It is durable at the next turn, or was refused; nothing is changed before. */
+		if (member_rebuild(&n->member, how, order->floor) && n->durable.rebuild == RAFT_INTACT)
+			k->remains = how == RAFT_REWINDING ? PRIMARY_REMAINS_REPEATABLE : PRIMARY_REMAINS_BROKEN;
+		return;
+	}
+	if (!reaches(w, i, order->node))
+		return;
+	k->failures++;
+	k->failed_at = clock_local(w, n);
+	stop_server(w, i, how == RAFT_CLONING);
+	k->remains = PRIMARY_REMAINS_BROKEN;
+	k->unusable = false;
+	k->deaths = 0;
+	k->wrote_on = 0;
+	k->rebuild_how = how;
+	if (how == RAFT_REWINDING)
+	{
+		s->data.standby_signal = true;
+		if (sim_rewind_begin(c, i, order->node, false) != SIM_REWIND_BEGUN)
+		{
+			k->no_rewind = true;
+			return;
+		}
+		w->keepers->coverage[DATA_REWINDS]++;
+	}
+	else
+	{
+		(void) sim_wipe(c, i, false);
+		if (!sim_clone_begin(c, i, order->node, false))
+			return;
+		w->keepers->coverage[DATA_CLONES]++;
+	}
+	TRACE(w, BIT(i), "%s from %d", how == RAFT_CLONING ? "clones" : "rewinds", order->node);
+	k->rebuilding = true;
+}
+
+static void
+rebuild_gets_on(World *w, int i)
+{
+	Keeper	  *k = keeper_of(w, i);
+	SimServer *s = server_of(w, i);
+	int		   source = s->rebuild.source;
+
+	if (!k->rebuilding)
+		return;
+	if (s->rebuild.step != SIM_REBUILD_NONE && !reaches(w, i, source))
+		sim_rebuild_stop(&w->keepers->cluster, i);
+	else if (s->rebuild.step != SIM_REBUILD_NONE && (w->keepers->calm || chance(w, 500000)))
+		(void) sim_rebuild_step(&w->keepers->cluster, i);
+	if (s->rebuild.step != SIM_REBUILD_NONE)
+		return;
+	k->rebuilding = false;
+	if (s->data.whole == SIM_WHOLE && s->data.control.state != SIM_NO_CONTROL && !s->data.unsynced)
+	{
+		TRACE(w, BIT(i), "the copy is whole");
+		k->remains = PRIMARY_REMAINS_WHOLE;
+		k->no_rewind = false;
+		s->data.standby_signal = true;
+	}
+	else
+	{
+		w->keepers->coverage[DATA_REBUILDS_STOPPED]++;
+		k->remains = k->rebuild_how == RAFT_REWINDING && s->data.control.state == SIM_SHUT_DOWN_IN_RECOVERY ?
+						 PRIMARY_REMAINS_REPEATABLE :
+						 PRIMARY_REMAINS_BROKEN;
+	}
+}
+
+/*
+ * Every id below that gets a file, also those below the target, which a clone lacks: a
+ * receiver asks for each id between its own and ours, and fails where there is none.
+ */
+static void
+burn(SimServer *s, uint16_t below)
+{
+	for (uint16_t t = 2; t < below; t++)
+	{
+		if (s->data.history[t] == SIM_ABSENT)
+			sim_put_history(&s->data, t, SIM_BURNT);
+	}
+}
+
+/* Use the claim up; once that is durable, the startup process may. */
+static void
+promote(World *w, int i)
+{
+	Keeper	*k = keeper_of(w, i);
+	Node	*n = &w->node[i];
+	uint32_t timeline = member_promote(&n->member);
+
+	if (timeline == 0)
+		return;
+	k->asked = timeline;
+	k->asked_life = n->life;
+}
+
+static void
+authorise(World *w, int i)
+{
+	Keeper	   *k = keeper_of(w, i);
+	const Node *n = &w->node[i];
+
+	if (n->durable.promoting == 0 || k->asked != n->durable.promoting || k->asked_life != n->life ||
+		k->used == k->asked)
+		return;
+	k->authorised = k->used = k->asked;
+	k->authorised_term = n->durable.term;
+	TRACE(w, BIT(i), "asks for promotion to timeline %u", k->used);
+	if (!server_of(w, i)->redo_began)
+	{
+		/* Then nobody is asked at the end (rule 14): what lies between is burnt now. */
+		burn(server_of(w, i), (uint16_t) k->used);
+		ledger_authorised(w, i, k->used);
+		k->authorised = 0;
+	}
+	(void) sim_promote(&w->keepers->cluster, i);
+}
+
+static void
+claim(World *w, int i)
+{
+	RaftClaimResult result = member_claim(&w->node[i].member);
+
+	if (result == RAFT_CLAIM_MADE)
+	{
+		w->keepers->coverage[DATA_CLAIMS]++;
+		w->keepers->cluster.full |= w->node[i].member.raft.claim >= SIM_TIMELINES - 1;
+	}
+	else if (result == RAFT_CLAIM_BEHIND && node_is_free(w, i))
+		member_resign(&w->node[i].member);
+}
+
+static void
+open_fence(World *w, int i, const PrimaryFacts *f)
+{
+	Keeper *k = keeper_of(w, i);
+
+	if (k->open)
+		return;
+	k->open = true;
+	if (k->opened_term != f->term)
+	{
+		TRACE(w, BIT(i), "opens on timeline %u", f->timeline);
+		w->keepers->coverage[DATA_OPENED]++;
+		w->keepers->coverage[DATA_KEPT] += k->authorised_term != f->term;
+	}
+	k->opened_term = f->term;
+	ledger_opens(w, i);
+}
+
+static void
+obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
+{
+	Keeper	   *k = keeper_of(w, i);
+	SimCluster *c = &w->keepers->cluster;
+	SimServer  *s = server_of(w, i);
+	Member	   *member = &w->node[i].member;
+
+	if (order->action != PRIMARY_OPEN && order->action != PRIMARY_DRAIN)
+		k->open = false;
+	if (order->action != PRIMARY_FOLLOW && order->action != PRIMARY_REBUILT && order->action != PRIMARY_LEAVE &&
+		s->life != SIM_DOWN)
+		stop_receiver(w, i);
+	switch (order->action)
+	{
+		case PRIMARY_FOLLOW:
+			follow(w, i, f, order);
+			break;
+		case PRIMARY_CLAIM:
+			claim(w, i);
+			break;
+		case PRIMARY_RESUME_REPLAY:
+			s->paused = false;
+			break;
+		case PRIMARY_PROMOTE:
+			promote(w, i);
+			break;
+		case PRIMARY_MARK:
+			if (sim_insert(c, i, SIM_RECORD_MARK, (uint16_t) f->term, s->own_shape) &&
+				sim_wal_flush(c, i, s->inserted))
+			{
+				k->mark_term = f->term;
+				k->mark_end = s->inserted;
+				(void) sim_checkpoint(c, i); /* pg_rewind needs it, before and after opening */
+			}
+			break;
+		case PRIMARY_OPEN:
+			open_fence(w, i, f);
+			break;
+		case PRIMARY_RESTART:
+			k->failures += order->reason == PRIMARY_NOT_STREAMING;
+			restart_server(w, i, f);
+			break;
+		case PRIMARY_REWIND:
+			rebuild(w, i, order, RAFT_REWINDING);
+			break;
+		case PRIMARY_CLONE:
+			rebuild(w, i, order, RAFT_CLONING);
+			break;
+		case PRIMARY_REBUILT:
+			follow(w, i, f, order);
+			if (node_is_free(w, i) && member_rebuilt(member))
+			{
+				k->remains = PRIMARY_REMAINS_BROKEN;
+				k->lost = false;
+				w->keepers->coverage[DATA_REBUILT]++;
+			}
+			break;
+		case PRIMARY_RESIGN:
+			member_resign(member);
+			break;
+		default:
+			break;
+	}
+}
+
+/* ---- a leader and members whose data are gone ---- */
+
+static void
+name_floors(World *w, int i, const PrimaryFacts *f)
+{
+	Raft	   *r = &w->node[i].member.raft;
+	SimServer  *s = server_of(w, i);
+	SimCluster *c = &w->keepers->cluster;
+
+	if (r->role != RAFT_LEADER || s->life != SIM_PRIMARY || !keeper_of(w, i)->data_told.promoted)
+		return;
+	(void) f;
+	for (int j = 0; j < w->n; j++)
+	{
+		if (j == i || !r->peers[j].told.gone || r->peers[j].forgotten)
+			continue;
+		for (int slot = 0; slot < SIM_SENDERS; slot++)
+		{
+			if (s->sender[slot].state != SIM_SENDER_FREE && s->sender[slot].standby == j)
+				(void) sim_sender_end(c, i, slot);
+		}
+		keeper_of(w, i)->told = false; /* the position is what it is after that */
+		w->keepers->coverage[DATA_FLOORS_NAMED] += raft_forgot(r, j);
+	}
+}
+
+/* ---- the server's own processes ---- */
+
+static SimAnswer
+at_the_end_of_recovery(void *context, const SimAsked *asked)
+{
+	World	 *w = ((Keepers *) context)->world;
+	Keeper	 *k = keeper_of(w, asked->server);
+	SimAnswer answer = {0};
+	Node	 *n = &w->node[asked->server];
+
+	if (!asked->promoting)
+		return answer;
+
+	/* Rule 14: term, claim and lease, at this moment. */
+	if (k->authorised == 0 || !node_has_lease(w, asked->server) || n->durable.term != k->authorised_term ||
+		asked->target >= k->authorised)
+		answer.refuse = true;
+	for (uint32_t t = k->authorised; !answer.refuse && t < SIM_TIMELINES; t++)
+		answer.refuse = server_of(w, asked->server)->data.history[t] != SIM_ABSENT;
+	if (answer.refuse)
+		w->keepers->coverage[DATA_PROMOTIONS_REFUSED]++;
+	else
+	{
+		burn(server_of(w, asked->server), (uint16_t) k->authorised);
+		ledger_authorised(w, asked->server, k->authorised);
+	}
+	k->authorised = 0;
+	return answer;
+}
+
+static void
+startup_gets_on(World *w, int i)
+{
+	Keeper	   *k = keeper_of(w, i);
+	SimCluster *c = &w->keepers->cluster;
+	SimServer  *s = server_of(w, i);
+	int			steps = (int) between(w, 0, 8) + (w->keepers->calm ? 8 : 0);
+
+	while (steps-- > 0 && (s->life == SIM_STANDBY || s->life == SIM_RECOVERING))
+	{
+		bool	reads = s->phase < SIM_CLEANUP && !s->disk_full;
+		SimStep step = sim_startup_step(c, i);
+
+		TRACE(w, BIT(i), "    startup %d phase %d at %u", step, s->phase, (unsigned) s->at);
+		if (step == SIM_DIED)
+		{
+			TRACE(w, BIT(i), "server: the startup process ends");
+			k->deaths += reads;
+			k->unusable = k->deaths > MOST_DEATHS;
+			keeper_server_died(w->keepers, i);
+		}
+		else if (step == SIM_OPENED)
+		{
+			TRACE(w, BIT(i), "server is primary on timeline %u", s->timeline);
+			k->wrote_on = s->timeline;
+			k->promoted_start = s->timeline == k->used ? s->start : 0;
+			w->keepers->coverage[DATA_PROMOTIONS]++;
+		}
+		if (step == SIM_WAITS || step == SIM_HELD || step == SIM_NOTHING)
+			break;
+	}
+}
+
+static void
+streams_get_on(World *w, int i)
+{
+	SimCluster *c = &w->keepers->cluster;
+	SimServer  *s = server_of(w, i);
+
+	if (s->receiver.state != SIM_WALRCV_STOPPED && !reaches(w, i, s->receiver.source))
+		(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
+	for (int k = (int) between(w, 0, 4) + (w->keepers->calm ? 4 : 0); k > 0; k--)
+		(void) sim_receiver_step(c, i, (int) between(w, 1, 4));
+	if (w->keepers->calm || chance(w, 600000))
+		(void) sim_receiver_flush(c, i);
+	if (w->keepers->calm || chance(w, 600000))
+		(void) sim_receiver_reply(c, i);
+	for (int slot = 0; slot < SIM_SENDERS; slot++)
+	{
+		SimSender *sender = &s->sender[slot];
+
+		while (sender->state != SIM_SENDER_FREE && sender->n_replies > 0 &&
+			   (w->keepers->calm || chance(w, 600000)))
+			(void) sim_reply_arrives(c, i, slot, w->keepers->calm ? 0 : (int) between(w, 0, (uint64_t) sender->n_replies - 1));
+		if (sender->state != SIM_SENDER_FREE && !sender->attached && (w->keepers->calm || chance(w, 20000)))
+			(void) sim_sender_end(c, i, slot);
+	}
+	if (s->life == SIM_STOPPING && (w->keepers->calm || chance(w, 300000)))
+		(void) sim_stop_finish(c, i);
+}
+
+/* ---- a turn ---- */
+
+static void
+turn(World *w, int i)
+{
+	Keeper		*k = keeper_of(w, i);
+	Node		*n = &w->node[i];
+	SimServer	*s = server_of(w, i);
+	PrimaryFacts f;
+
+	w->keepers->coverage[DATA_TURNS]++;
+	startup_gets_on(w, i);
+	streams_get_on(w, i);
+	rebuild_gets_on(w, i);
+	if (n->up && (k->life != n->life || k->start != s->start))
+		forget_worker(k, n->life, s->start);
+	if (!n->up)
+		k->open = false;
+	learn_end(w, i);
+	ledger_clients(w, i);
+	if (w->keepers->cluster.full || !node_is_free(w, i))
+		return;
+	if (n->durable.promoting != 0 && (s->life == SIM_DOWN || s->life == SIM_PRIMARY))
+	{
+		member_promoted(&n->member);
+		if (!node_is_free(w, i))
+			return;
+	}
+	authorise(w, i);
+	gather(w, i, &f);
+	tell_member(w, i, &f);
+	if (!node_is_free(w, i))
+		return;
+	keep_note(w, i);
+	if (!node_is_free(w, i))
+		return;
+	gather(w, i, &f);
+	compare(w, i, &f);
+	f.check = k->check;
+	name_floors(w, i, &f);
+	k->order = primary_decide(&f);
+	if (k->order.reason == PRIMARY_PREFERS_OPEN && k->rebuild_wanted == 0)
+		k->rebuild_wanted = f.now;
+	TRACE(w, BIT(i), "  order %s: %s", primary_action_name(k->order.action), primary_reason_name(k->order.reason));
+	obey(w, i, &f, &k->order);
+}
+
+void
+keepers_event(World *w, int i)
+{
+	w->steps++;
+	turn(w, i);
+	if (w->node[i].up)
+		node_rearm(w, i);
+	world_schedule(w, w->now + between(w, MS(1), w->keepers->interval), EVENT_SERVER, i, 0);
+}
+
+void
+keepers_begin(World *w, Keepers *k)
+{
+	memset(k->keeper, 0, sizeof(k->keeper));
+	memset(k->answered, 0, sizeof(k->answered));
+	memset(k->seen, 0, sizeof(k->seen));
+	memset(k->authorised_of, 0, sizeof(k->authorised_of));
+	k->world = w;
+	k->calm = false;
+	k->interval = MS(20);
+	w->keepers = k;
+	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));
+	k->cluster.authorise = at_the_end_of_recovery;
+	k->cluster.context = k;
+	(void) sim_initdb(&k->cluster, 0, 1);
+	for (int i = 0; i < w->n; i++)
+	{
+		w->node[i].config.managed = true;
+		world_schedule(w, w->now + between(w, 0, k->interval), EVENT_SERVER, i, 0);
+	}
+}

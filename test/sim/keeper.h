@@ -1,0 +1,143 @@
+/*
+ * test/sim/keeper.h
+ *	  Simulated servers under the simulated members: what the role worker, the supervisor
+ *	  and the fence do, obeying primary/ as the real ones do.
+ *
+ *	  keeper.c	one turn of a server: facts, the order, obeying it
+ *	  ledger.c	clients, answers, and the invariants D1 to D5 and L1
+ *	  data.c	random runs with servers
+ */
+#ifndef SIM_KEEPER_H
+#define SIM_KEEPER_H
+
+#include "../../primary/primary.h"
+#include "../../primary/quorum.h"
+#include "server.h"
+#include "world.h"
+
+/* What random runs with servers did; floors in units per 1000 runs. */
+#define DATA_COVERAGE(ITEM)                                         \
+	ITEM(TURNS, "turns of servers", 3000000)                        \
+	ITEM(CLAIMS, "claims", 4500)                                    \
+	ITEM(PROMOTIONS, "promotions", 1900)                            \
+	ITEM(PROMOTIONS_REFUSED, "promotions refused at the end", 60)   \
+	ITEM(OPENED, "times that a primary opened", 1600)               \
+	ITEM(KEPT, "timelines kept by rule 17", 160)                    \
+	ITEM(COMMITS, "commits", 60000)                                 \
+	ITEM(ANSWERED, "commits answered", 60000)                       \
+	ITEM(WITHHELD, "answers withheld", 250)                         \
+	ITEM(READS, "reads", 33000)                                     \
+	ITEM(FOLLOWS, "receivers let loose", 8000)                      \
+	ITEM(REWINDS, "rewinds begun", 120)                             \
+	ITEM(CLONES, "clones begun", 5000)                              \
+	ITEM(REBUILDS_STOPPED, "rebuilds stopped half-way", 4000)       \
+	ITEM(REBUILT, "rebuilds finished", 1000)                        \
+	ITEM(SERVER_CRASHES, "servers killed", 1800)                    \
+	ITEM(POWER_LOSSES, "machines without power", 2000)              \
+	ITEM(BY_HAND, "promotions by hand", 50)                         \
+	ITEM(WIPED, "data directories lost", 45)                        \
+	ITEM(RESTORED, "older copies of data put back", 12)             \
+	ITEM(PAUSED, "replays paused", 850)                             \
+	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900) \
+	ITEM(HAND_OVERS, "hand-overs", 65)
+
+#define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
+typedef enum DataItem
+{
+	DATA_COVERAGE(DATA_COVERAGE_NAME)
+	DATA_ITEMS
+} DataItem;
+
+/* The worker of one server, and its supervisor. */
+typedef struct Keeper
+{
+	/* Worker memory: of that process and that start of the server. */
+	uint32_t	 life;
+	uint32_t	 start;
+	bool		 told; /* data_told is what the member was told last */
+	RaftData	 data_told;
+	bool		 end_known;
+	uint64_t	 end; /* a running maximum */
+	PrimaryCheck check;
+	uint64_t	 check_flush; /* where the leader was when the receiver was let loose */
+	int			 stuck;
+	uint64_t	 leading_since;
+	uint64_t	 leading_term;
+	uint64_t	 moved_at;
+	uint64_t	 moved_sum;
+	uint64_t	 mark_term;
+	uint64_t	 mark_end;
+	uint64_t	 opened_term;
+	uint64_t	 rebuild_wanted;
+	uint64_t	 standing_since;
+	uint64_t	 standing_flushed;
+
+	/* Shared memory: of that start. */
+	uint32_t authorised; /* for the startup process; 0: nothing is */
+	uint32_t used;		 /* what it was authorised to */
+	uint32_t asked;		 /* what the worker has asked the member for, and in which life */
+	uint32_t asked_life;
+	uint64_t authorised_term;
+	uint32_t promoted_start; /* 0: not by us */
+	bool	 open;
+
+	/* The supervisor's. */
+	uint32_t	   wrote_on;
+	RaftPosition   note; /* in a file: what it held, once a second (rule 22) */
+	uint64_t	   note_at;
+	bool		   note_told;
+	bool		   lost; /* truth: its data were lost or replaced, and it has not been rebuilt since */
+	bool		   no_rewind;
+	bool		   unusable; /* it did not start */
+	uint32_t	   deaths;
+	PrimaryRemains remains;
+	uint32_t	   failures;
+	uint64_t	   failed_at;
+	bool		   rebuilding; /* its program runs */
+	RaftRebuild	   rebuild_how;
+
+	/* Histories that were read: own and the leader's. */
+	uint32_t own_key;
+	uint32_t leader_key;
+	Lineage	 own;
+	Lineage	 leader;
+
+	PrimaryOrder order; /* the last one */
+} Keeper;
+
+typedef struct Keepers
+{
+	SimCluster cluster;
+	World	  *world;
+	Keeper	   keeper[SIM_SERVERS];
+	uint64_t   interval; /* between two turns of a server, at most, us */
+	bool	   calm;	 /* no more faults: everything gets on */
+	uint32_t   cancel_ppm;
+
+	/* ledger.c */
+	uint64_t answered[SIM_COMMIT_WORDS];
+	uint64_t seen[SIM_COMMIT_WORDS];	   /* by readers of open primaries */
+	uint8_t	 authorised_of[SIM_TIMELINES]; /* 1 + node that was authorised to create it */
+	uint64_t coverage[DATA_ITEMS];
+} Keepers;
+
+/* ---- keeper.c ---- */
+
+/* n servers, node 0's with data, the others empty; the members must be managed. */
+extern void keepers_begin(World *w, Keepers *k);
+extern void keepers_event(World *w, int i); /* EVENT_SERVER */
+extern void keeper_server_died(Keepers *k, int i);
+
+/* ---- ledger.c ---- */
+
+extern void ledger_clients(World *w, int i);
+extern void ledger_opens(World *w, int i);
+extern void ledger_authorised(World *w, int i, uint32_t timeline);
+extern void ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders);
+extern bool ledger_settled(const World *w); /* L1 */
+
+/* ---- data.c ---- */
+
+extern void data_run(World *w, uint64_t seed);
+
+#endif /* SIM_KEEPER_H */

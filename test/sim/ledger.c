@@ -1,0 +1,228 @@
+/*
+ * test/sim/ledger.c
+ *	  The clients of simulated servers, the fence that answers them, and what must hold:
+ *
+ *	  D1	a commit that was answered is on every server that opens later
+ *	  D2	at most one server answers at a time
+ *	  D3	a timeline is created by one authorised promotion; nothing else ever opens
+ *	  D4	what a reader of an open primary saw is on every server that opens later
+ *	  D5	whoever is counted for a commit holds it
+ *	  L1	in calm, one open primary that everybody follows
+ */
+#include "keeper.h"
+
+#include <string.h>
+
+#include "checker.h"
+
+static bool
+is_in(const uint64_t *set, int commit)
+{
+	return (set[commit / 64] >> (commit % 64) & 1) != 0;
+}
+
+static void
+put_in(uint64_t *set, int commit)
+{
+	set[commit / 64] |= UINT64_C(1) << (commit % 64);
+}
+
+/* What the fence reads, in rule 16's order. */
+void
+ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders)
+{
+	const SimServer *s = &w->keepers->cluster.server[i];
+	const Node		*n = &w->node[i];
+	const Raft		*r = &n->member.raft;
+
+	memset(view, 0, sizeof(*view));
+	view->members = r->config.members;
+	view->self = i;
+	view->senders = senders;
+	for (int slot = 0; slot < SIM_SENDERS; slot++)
+	{
+		const SimSender *sender = &s->sender[slot];
+
+		if (sender->state == SIM_SENDER_FREE)
+			continue;
+		senders[view->n_senders++] = (QuorumSender){sender->standby, sender->connection, sender->flush};
+	}
+	view->flush = s->flushed;
+	for (int j = 0; j < w->n; j++)
+		view->bounds[j] = n->up ? raft_peer_bound(r, j) : 0;
+	view->lease_until = n->shown;
+	view->now = clock_local(w, n);
+	view->open = w->keepers->keeper[i].open;
+}
+
+void
+ledger_authorised(World *w, int i, uint32_t timeline)
+{
+	uint8_t *by = &w->keepers->authorised_of[timeline];
+
+	if (*by != 0)
+		checker_fail(w, 'D', BIT(i) | BIT(*by - 1), "D3: node %d is promoted to timeline %u, as node %d was before",
+					 i, timeline, *by - 1);
+	*by = (uint8_t) (1 + i);
+}
+
+void
+ledger_opens(World *w, int i)
+{
+	Keepers			*k = w->keepers;
+	const SimServer *s = &k->cluster.server[i];
+	uint64_t		 held[SIM_COMMIT_WORDS];
+
+	if (k->authorised_of[s->timeline] != 1 + i)
+		checker_fail(w, 'D', BIT(i), "D3: node %d opens on timeline %u, which it was not authorised to create", i, s->timeline);
+	sim_held(&k->cluster, i, held);
+	for (int commit = 1; commit <= k->cluster.n_commits; commit++)
+	{
+		if (is_in(k->answered, commit) && !is_in(held, commit))
+			checker_fail(w, 'D', BIT(i), "D1: node %d opens on timeline %u without commit %d, which node %d had answered on timeline %u",
+						 i, s->timeline, commit, k->cluster.commit[commit].server, k->cluster.commit[commit].timeline);
+		if (is_in(k->seen, commit) && !is_in(held, commit))
+			checker_fail(w, 'D', BIT(i), "D4: node %d opens on timeline %u without commit %d, which a reader of node %d saw",
+						 i, s->timeline, commit, k->cluster.commit[commit].server);
+	}
+}
+
+static void
+check_answer(World *w, int i, int commit, const QuorumView *view)
+{
+	Keepers *k = w->keepers;
+	uint64_t holders = quorum_holders(view, k->cluster.commit[commit].end);
+	uint64_t held[SIM_COMMIT_WORDS];
+
+	for (int j = 0; j < w->n; j++)
+	{
+		if (j != i && k->keeper[j].open && node_has_lease(w, j))
+			checker_fail(w, 'D', BIT(i) | BIT(j), "D2: node %d answers while node %d is open as well", i, j);
+		if (!(holders >> j & 1) || k->keeper[j].lost)
+			continue;
+		sim_held(&k->cluster, j, held);
+		if (!is_in(held, commit))
+			checker_fail(w, 'D', BIT(i) | BIT(j), "D5: node %d answers commit %d and counts node %d, which does not hold it",
+						 i, commit, j);
+	}
+	TRACE(w, BIT(i), "answers commit %d, which ends at %u; holders %llx", commit, (unsigned) k->cluster.commit[commit].end,
+		  (unsigned long long) holders);
+	if (!node_has_lease(w, i))
+		checker_fail(w, 'D', BIT(i), "D2: node %d answers without a lease", i);
+}
+
+/* Walsenders that may not count are ended. */
+static void
+end_senders(World *w, int i, const QuorumView *view)
+{
+	SimCluster *c = &w->keepers->cluster;
+	SimServer  *s = &c->server[i];
+
+	for (uint32_t k = 0; k < view->n_senders; k++)
+	{
+		QuorumVerdict verdict = quorum_verdict(view, k);
+
+		if (verdict != QUORUM_OLDER && verdict != QUORUM_DIVERGED)
+			continue;
+		for (int slot = 0; slot < SIM_SENDERS; slot++)
+		{
+			if (s->sender[slot].state != SIM_SENDER_FREE && s->sender[slot].connection == view->senders[k].started)
+				(void) sim_sender_end(c, i, slot);
+		}
+	}
+}
+
+static void
+answer(World *w, int i)
+{
+	Keepers		*k = w->keepers;
+	SimCluster	*c = &k->cluster;
+	SimServer	*s = &c->server[i];
+	QuorumView	 view;
+	QuorumSender senders[SIM_SENDERS];
+
+	ledger_view(w, i, &view, senders);
+	end_senders(w, i, &view);
+	ledger_view(w, i, &view, senders);
+	for (int commit = c->n_commits; commit > 0 && commit > c->n_commits - 64; commit--)
+	{
+		SimCommit *waits = &c->commit[commit];
+
+		if (waits->server != i || waits->start != s->start || waits->outcome != SIM_COMMIT_RELEASED)
+			continue;
+		if (quorum_answers(&view, waits->end))
+		{
+			check_answer(w, i, commit, &view);
+			(void) sim_answer(c, commit, true);
+			put_in(k->answered, commit);
+			k->coverage[DATA_ANSWERED]++;
+		}
+		else if (!view.open && chance(w, 100000))
+		{
+			(void) sim_answer(c, commit, false);
+			k->coverage[DATA_WITHHELD]++;
+		}
+	}
+}
+
+/* Somebody looks at all rows. */
+static void
+read_rows(World *w, int i)
+{
+	Keepers			*k = w->keepers;
+	const SimServer *s = &k->cluster.server[i];
+
+	k->coverage[DATA_READS]++;
+	for (int word = 0; word < SIM_COMMIT_WORDS; word++)
+		k->seen[word] |= s->shown[word];
+}
+
+void
+ledger_clients(World *w, int i)
+{
+	Keepers	   *k = w->keepers;
+	SimCluster *c = &k->cluster;
+	SimServer  *s = &c->server[i];
+	uint32_t	copies = quorum_copies((uint32_t) w->n_members);
+	bool		is_open = k->keeper[i].open && node_has_lease(w, i);
+
+	if (s->life != SIM_PRIMARY)
+		return;
+	if (is_open && !k->calm && chance(w, 100000))
+	{
+		if (sim_commit(c, i, (uint8_t) between(w, 0, 2)) != 0)
+			k->coverage[DATA_COMMITS]++;
+	}
+	else if (!k->calm && chance(w, 2000))
+		(void) sim_insert(c, i, SIM_RECORD_OTHER, 0, s->own_shape);
+	if (k->calm || chance(w, 500000))
+		(void) sim_wal_flush(c, i, s->inserted);
+	if (s->life != SIM_PRIMARY)
+		return;
+	if (k->calm || chance(w, 500000))
+		(void) sim_release(c, i, (int) copies - 1);
+	answer(w, i);
+	if (k->keeper[i].open && node_has_lease(w, i) && chance(w, 50000))
+		read_rows(w, i);
+}
+
+bool
+ledger_settled(const World *w)
+{
+	const Keepers *k = w->keepers;
+	int			   leader = world_lease(w);
+
+	if (leader < 0 || !k->keeper[leader].open)
+		return false;
+	for (int j = 0; j < w->n; j++)
+	{
+		const SimServer *s = &k->cluster.server[j];
+
+		if (j == leader)
+			continue;
+		if (!w->node[j].up || s->life != SIM_STANDBY || s->receiver.state != SIM_WALRCV_STREAMING ||
+			s->receiver.source != leader || w->node[j].durable.rebuild != RAFT_INTACT)
+			return false;
+	}
+	return true;
+}
