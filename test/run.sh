@@ -42,7 +42,8 @@ DESCRIPTION
                code by themselves
     unit-asan  the same under the address and undefined-behaviour sanitizers
     sim        clusters in simulated time under every fault: all scenarios by
-               name, and 10,000 random runs
+               name, 10,000 random runs, and 1,200 with simulated servers
+               under the members, in which no answered commit may be lost
     sim-asan   the same, with 500 random runs, under the sanitizers
     explore    every order of events in worlds of two and three members, as
                deep as a minute goes
