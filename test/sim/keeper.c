@@ -99,9 +99,12 @@ keeper_server_died(Keepers *k, int i)
 }
 
 static void
-forget_worker(Keeper *k, uint32_t life, uint32_t start)
+forget_worker(Keeper *k, uint32_t life, uint32_t start, uint64_t now)
 {
 	bool server_lives = k->start == start;
+
+	if (k->failed_at > now)
+		k->failed_at = now; /* the machine was started anew, and its clock with it */
 
 	k->life = life;
 	k->start = start;
@@ -902,7 +905,7 @@ turn(World *w, int i)
 	streams_get_on(w, i);
 	rebuild_gets_on(w, i);
 	if (n->up && (k->life != n->life || k->start != s->start))
-		forget_worker(k, n->life, s->start);
+		forget_worker(k, n->life, s->start, clock_local(w, n));
 	if (!n->up)
 		k->open = false;
 	learn_end(w, i);

@@ -381,6 +381,7 @@ sim_start(SimCluster *c, int i)
 	s->target = path;
 	s->phase = burnt ? SIM_NEVER_UP : SIM_BEFORE_REDO;
 	s->upstream = s->conninfo;
+	s->paused = false; /* it is in shared memory */
 	s->promote = s->promoting = s->redo_began = s->consistent = false;
 	s->at = s->replayed_checkpoint = s->released = 0;
 	s->file_timeline = 0;
