@@ -306,7 +306,7 @@ raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out)
 	if (!r->config.managed || r->saved.promoting != 0 || !leader_is_promoted(r) || n == 0 ||
 		r->peers[r->leader_id].told.claim != timelines[n - 1])
 		return false;
-	for (uint32_t i = n > RAFT_TIMELINES ? n - RAFT_TIMELINES : 0; i < n; i++)
+	for (uint32_t i = n > RAFT_PATH ? n - RAFT_PATH : 0; i < n; i++)
 		add_timeline(r, timelines[i], false, out);
 	return true;
 }
@@ -386,13 +386,17 @@ raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
 		raft_mark_save(r, out);
 	}
 
+	/* What follows goes by where its WAL ends, which it may not know itself at present. */
+	if (!m->told.promoted || !m->told.known)
+		return;
+
 	/*
 	 * The floor of data that are gone: until the leader has ended the connections of
 	 * this member, it counts what they had confirmed.
 	 */
 	if (m->told.forgotten && raft_is_gone(r))
 		start_rebuild(r, RAFT_CLONING, m->position, m->told.claim, out);
-	if (raft_is_behind(r) && m->told.promoted && r->catch_up_term != r->saved.term)
+	if (raft_is_behind(r) && r->catch_up_term != r->saved.term)
 	{
 		r->catch_up_term = r->saved.term;
 		r->catch_up = m->position;

@@ -121,6 +121,9 @@ typedef struct RaftTimeline
 /* So many are remembered, the newest ones. */
 #define RAFT_TIMELINES 16
 
+/* Of those on the way to a leader's, so many: there is room for that which WAL is on. */
+#define RAFT_PATH (RAFT_TIMELINES - 2)
+
 /*
  * What has to survive.  One record, always written whole.  The first one of a store
  * is made by raft_first_record(), or, for a cluster that is created now, by

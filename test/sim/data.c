@@ -241,10 +241,12 @@ calm_down(World *w)
 		if (w->node[i].paused)
 			node_resume(w, i);
 	}
-	if (w->n == 1 && node_is_free(w, 0))
-		node_admit(w, 0); /* it has nobody to ask */
 	while (w->now < until && !keepers.cluster.full && !ledger_settled(w))
 		world_run(w, MS(100));
+
+	/* Of fewer than three, no member can be done without: nothing replaces what it lost. */
+	if (w->n < 3)
+		return;
 	if (!keepers.cluster.full && !ledger_settled(w))
 		trace_state(w);
 	if (!keepers.cluster.full && !ledger_settled(w))

@@ -517,8 +517,8 @@ follow(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 {
 	Keeper	  *k = keeper_of(w, i);
 	SimServer *s = server_of(w, i);
-	uint32_t   path[RAFT_TIMELINES];
-	uint32_t   n = primary_path(f, path, RAFT_TIMELINES);
+	uint32_t   path[RAFT_PATH];
+	uint32_t   n = primary_path(f, path, RAFT_PATH);
 
 	if (!member_follow(&w->node[i].member, path, n) || !node_is_free(w, i))
 		return;

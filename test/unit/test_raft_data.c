@@ -513,6 +513,24 @@ rule_20_follows_only_what_the_leader_claimed(void **state)
 	assert_false(member_follow(&w->node[1].member, NULL, 0));
 }
 
+/* However long the way to the leader's timeline is: said again, it changes nothing. */
+static void
+rule_20_a_long_path_settles(void **state)
+{
+	uint32_t path[40];
+
+	(void) state;
+	lead_promoted(3);
+	data_is(1, standby(1, 50));
+	for (uint32_t i = 0; i < 39; i++)
+		path[i] = 100 + i;
+	path[39] = 2;
+	assert_true(member_follow(&w->node[1].member, path, 40));
+	world_forget(w);
+	assert_true(member_follow(&w->node[1].member, path, 40));
+	assert_int_equal(w->node[1].n_saves, 0);
+}
+
 static void
 rule_21_votes_with_the_floor_while_rebuilding(void **state)
 {
@@ -664,6 +682,33 @@ rule_22_votes_again_when_it_has_caught_up(void **state)
 	data_is(2, standby(2, 110));
 	assert_false(raft_is_behind(raft(2)));
 	assert_true(disk(2)->floor.index == 110);
+}
+
+/* A leader that does not know where its WAL ends names neither a floor nor an end. */
+static void
+rule_22_an_unknown_position_is_no_measure(void **state)
+{
+	RaftData unknown = {.server = RAFT_SERVER_PRIMARY, .system_id = SYSTEM, .promoted = true};
+
+	(void) state;
+	lead_promoted(3);
+	world_drop_all(w);
+	data_is(0, unknown);
+	member_remember_held(&w->node[2].member, (RaftPosition){2, 200});
+	data_is(2, standby(2, 90));
+	data_is(1, (RaftData){0});
+	world_run(w, MS(200));
+	assert_true(raft_forgot(raft(0), 1));
+	world_run(w, MS(200));
+	data_is(2, standby(2, 91));
+	assert_true(raft_is_behind(raft(2)));
+	assert_int_equal(disk(1)->rebuild, RAFT_INTACT);
+
+	promoted_on(0, 2, 130, true);
+	world_run(w, MS(200));
+	data_is(2, standby(2, 129));
+	assert_true(raft_is_behind(raft(2)));
+	assert_true(disk(1)->rebuild == RAFT_CLONING && disk(1)->floor.index == 130);
 }
 
 /* An older copy of the directory, put there while the member runs. */
@@ -819,6 +864,7 @@ main(void)
 		cmocka_unit_test(rule_15_foreign_wal_does_not_stand),
 		cmocka_unit_test(rule_16_bounds_are_this_leaderships),
 		cmocka_unit_test(rule_20_follows_only_what_the_leader_claimed),
+		cmocka_unit_test(rule_20_a_long_path_settles),
 		cmocka_unit_test(rule_21_votes_with_the_floor_while_rebuilding),
 		cmocka_unit_test(rule_21_gone_data_are_not_rebuilt_before_that),
 		cmocka_unit_test(rule_21_does_not_stand_while_rebuilding),
@@ -828,6 +874,7 @@ main(void)
 		cmocka_unit_test(rule_22_below_its_floor_it_does_not_vote),
 		cmocka_unit_test(rule_22_peers_remember_what_it_held),
 		cmocka_unit_test(rule_22_votes_again_when_it_has_caught_up),
+		cmocka_unit_test(rule_22_an_unknown_position_is_no_measure),
 		cmocka_unit_test(rule_22_position_does_not_fall_by_itself),
 		cmocka_unit_test(rule_22_followers_remember_what_the_leader_held),
 		cmocka_unit_test(rule_22_what_was_lost_stays_the_floor),
