@@ -423,18 +423,40 @@ stop_server(World *w, int i, bool immediate)
 	keeper_server_died(w->keepers, i);
 }
 
+/*
+ * Is the timeline that recovery aims at one of which it has the history, and no WAL?
+ * Promoted now, PostgreSQL would write a history whose ends fall, which nobody can follow.
+ */
+static bool
+runs_ahead(const World *w, int i)
+{
+	const SimServer *s = server_of(w, i);
+
+	return sim_path_begin(&w->keepers->cluster, s->target, s->target.timeline) > s->at;
+}
+
 /* Section 7: what is left of promotions that came to nothing is cleared away. */
 static void
 sweep(World *w, int i, const PrimaryFacts *f)
 {
-	Keeper	*k = keeper_of(w, i);
-	SimData *d = &server_of(w, i)->data;
-	uint16_t own = end_timeline(w, i);
-	SimLsn	 end = sim_true_end(&w->keepers->cluster, i, NULL);
-	bool	 knows_own = read_lineage(w, i, own, &k->own, &k->own_key);
-	uint16_t newest = sim_newest_timeline(d, d->control.checkpoint_timeline);
+	Keeper			 *k = keeper_of(w, i);
+	const SimCluster *c = &w->keepers->cluster;
+	SimData			 *d = &server_of(w, i)->data;
+	uint16_t		  own = end_timeline(w, i);
+	SimLsn			  end = sim_true_end(&w->keepers->cluster, i, NULL);
+	bool			  knows_own = read_lineage(w, i, own, &k->own, &k->own_key);
+	uint16_t		  newest;
+
+	/* Timelines that begin behind our WAL came with histories only: see runs_ahead(). */
+	for (uint16_t t = 2; k->target_ahead && t < SIM_TIMELINES; t++)
+	{
+		if (d->history[t] >= SIM_REAL && t != own && sim_path_begin(c, sim_path(d, t), t) > end)
+			sim_put_history(d, t, SIM_ABSENT);
+	}
+	k->target_ahead = false;
 
 	/* A burnt file that is the newest stops a start. */
+	newest = sim_newest_timeline(d, d->control.checkpoint_timeline);
 	for (; newest > d->control.checkpoint_timeline && d->history[newest] == SIM_BURNT; newest--)
 		sim_put_history(d, newest, SIM_ABSENT);
 	if (!f->leader.promoted || f->leader.lineage == NULL || !knows_own)
@@ -662,6 +684,12 @@ authorise(World *w, int i)
 	if (n->durable.promoting == 0 || k->asked != n->durable.promoting || k->asked_life != n->life ||
 		k->used == k->asked)
 		return;
+	k->target_ahead = runs_ahead(w, i);
+	if (k->target_ahead)
+	{
+		stop_server(w, i, true);
+		return;
+	}
 	k->authorised = k->used = k->asked;
 	k->authorised_term = n->durable.term;
 	TRACE(w, BIT(i), "asks for promotion to timeline %u", k->used);
@@ -818,6 +846,8 @@ at_the_end_of_recovery(void *context, const SimAsked *asked)
 		answer.refuse = true;
 	for (uint32_t t = k->authorised; !answer.refuse && t < SIM_TIMELINES; t++)
 		answer.refuse = server_of(w, asked->server)->data.history[t] != SIM_ABSENT;
+	k->target_ahead = runs_ahead(w, asked->server);
+	answer.refuse |= k->target_ahead;
 	if (answer.refuse)
 		w->keepers->coverage[DATA_PROMOTIONS_REFUSED]++;
 	else

@@ -90,6 +90,7 @@ typedef struct Keeper
 	bool		   no_rewind;
 	bool		   unusable; /* it did not start */
 	uint32_t	   deaths;
+	bool		   target_ahead; /* see runs_ahead() */
 	PrimaryRemains remains;
 	uint32_t	   failures;
 	uint64_t	   failed_at;

@@ -305,11 +305,12 @@ foreach my $case ([ 'gained_lease' ], [ 'watch', '-i', '0.1', '--if', 'true' ])
 	my $pid = "$directory/killed_$event.pid";
 
 	$path = monitor("killed_$event");
-	my $run = IPC::Run::start([ $program, $gone, @options, '--take', "echo \$\$ >$pid; sleep 60 2>/dev/null; true", $path, $event ], '<', \undef, '>', \$out, '2>', \$err);
+	my $run = IPC::Run::start([ $program, $gone, @options, '--take', "echo \$\$ >$pid; sleep 600 2>/dev/null; true", $path, $event ], '<', \undef, '>', \$out, '2>', \$err);
 	ok(wait_for_file($pid), "$event: killed while the right is being taken");
 	$run->signal('KILL');
-	$run->finish;
+	# Not after finish(), which would wait for the command itself.
 	ok(has_ended($pid), "$event, killed: its command ends, too") or kill 'KILL', PostgreSQL::Test::Utils::slurp_file($pid);
+	$run->finish;
 }
 
 # Two at once, as notify_command and watch: one after the other.
