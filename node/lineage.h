@@ -22,11 +22,13 @@
 
 #include "words.h"
 
+#include "../raft/message.h"
+
 /* So many ancestors are read; a history file that has more is refused. */
 #define LINEAGE_ANCESTORS 2048
 
 /* PostgreSQL counts on beyond it; nothing here does. */
-#define LINEAGE_MAX_TIMELINE 0x7FFFFFFF
+#define LINEAGE_MAX_TIMELINE RAFT_MAX_TIMELINE
 
 /* Of a position that is in no end of it: the timeline is still being written. */
 #define LINEAGE_NO_END UINT64_MAX
