@@ -145,14 +145,14 @@ sub save_candidacy
 
 	open(my $file, '+<:raw', "$stand->{dir}/state/node-$id.state") or die $!;
 	read($file, my $image, 8192) == 8192 or die 'a short state file';
-	my @slots = map { substr($image, $_, 128) } 0, 4096;
+	my @slots = map { substr($image, $_, 256) } 0, 4096;
 	my @numbers = map { unpack('x24 Q>', $_) } @slots;
 	my $newer = $numbers[1] > $numbers[0] ? 1 : 0;
 	my $slot = $slots[$newer];
 
 	substr($slot, 24, 8) = pack('Q>', $numbers[$newer] + 1);
 	substr($slot, 40, 12) = pack('Q> N', $term, $id);
-	substr($slot, 124, 4) = pack('N', crc32c(substr($slot, 0, 124)));
+	substr($slot, 252, 4) = pack('N', crc32c(substr($slot, 0, 252)));
 	seek($file, $newer ? 0 : 4096, 0);
 	print $file $slot;
 	close $file or die $!;

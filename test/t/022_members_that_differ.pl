@@ -177,7 +177,7 @@ close $socket;
 $cluster->start($odd);
 all_well('the odd one is back');
 $cluster->wait_until('a stranger in its name: the leader says from where', sub {
-	my $datagram = "PGLD\x01\x01" . ("\0" x 202);
+	my $datagram = "PGLD\x01\x01" . ("\0" x 218);
 
 	substr($datagram, 8, 8) = $digest;
 	substr($datagram, 24, 8) = pack 'N N', $odd, $leader;
