@@ -26,7 +26,7 @@
 _Static_assert(sizeof(RaftSaved) == 248, "pack.c does not know all of RaftSaved");
 _Static_assert(sizeof(RaftPeer) == 320, "pack.c does not know all of RaftPeer");
 _Static_assert(sizeof(RaftMessage) == 208, "pack.c does not know all of RaftMessage");
-_Static_assert(offsetof(Raft, peers) == , "pack.c does not know all of Raft");
+_Static_assert(offsetof(Raft, peers) == 3736, "pack.c does not know all of Raft");
 #endif
 
 WorldLimits world_limits;
