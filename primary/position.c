@@ -9,12 +9,6 @@
 
 #include <assert.h>
 
-static bool
-is_older(RaftPosition a, RaftPosition b)
-{
-	return a.epoch != b.epoch ? a.epoch < b.epoch : a.index < b.index;
-}
-
 /* Rule 14: was this member authorised to write on that timeline itself? */
 static bool
 is_created(const PrimaryFacts *facts, uint32_t timeline)
@@ -113,7 +107,7 @@ primary_behind(const PrimaryFacts *facts)
 {
 	PrimaryPosition own = primary_position(facts);
 
-	return own.known && is_older(own.position, facts->floor);
+	return own.known && raft_is_older(own.position, facts->floor);
 }
 
 /*
@@ -136,7 +130,7 @@ primary_floor(const PrimaryFacts *facts, RaftPosition *floor)
 		*floor = facts->leader.floor;
 		return facts->leader.named_floor;
 	}
-	if (own.known && is_older(own.position, facts->floor))
+	if (own.known && raft_is_older(own.position, facts->floor))
 		return true;
 	if (facts->lineage == NULL || !facts->end_known || facts->leader.lineage == NULL || facts->leader.flush == 0)
 		return false;

@@ -440,6 +440,7 @@ raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out)
 		if ((heard >> id & 1) != 0 && r->peers[id].told.claimed)
 			highest = (uint32_t) later_of(highest, r->peers[id].told.claim);
 	}
+	/* Not by store_claim(), which would adopt the data: they may not be trusted yet. */
 	if (highest > r->saved.claim)
 	{
 		r->saved.claim = highest;

@@ -70,12 +70,6 @@ raft_next_peer(const Raft *r, int32_t id)
 #define for_each_peer(r, id) \
 	for (int32_t id = raft_next_peer(r, -1); id != RAFT_NONE; id = raft_next_peer(r, id))
 
-static inline bool
-raft_is_older(RaftPosition a, RaftPosition b)
-{
-	return a.epoch != b.epoch ? a.epoch < b.epoch : a.index < b.index;
-}
-
 /* Has the peer the same member list, as far as we know? */
 static inline bool
 raft_same_list(const Raft *r, const RaftPeer *peer)

@@ -117,6 +117,12 @@ typedef struct RaftPosition
 	uint64_t index;
 } RaftPosition;
 
+static inline bool
+raft_is_older(RaftPosition a, RaftPosition b)
+{
+	return a.epoch != b.epoch ? a.epoch < b.epoch : a.index < b.index;
+}
+
 /* Timelines are numbered from 1 to this; 0: none. */
 #define RAFT_MAX_TIMELINE UINT32_C(0x7FFFFFFF)
 

@@ -127,7 +127,7 @@ raft_lease_until(const Raft *r)
 	{
 		const RaftPeer *peer = &r->peers[id];
 
-		if (!peer->abstaining && raft_same_list(r, peer))
+		if (raft_counts_in_quorum(r, peer))
 			bounds[n++] = peer->bound_until;
 	}
 	return raft_nth_largest(bounds, n, raft_quorum(r));

@@ -44,7 +44,8 @@ DESCRIPTION
     sim        clusters in simulated time under every fault: all scenarios by
                name, 10,000 random runs, and 12,000 with simulated servers
                under the members, in which no answered commit may be lost
-    sim-asan   the same, with 500 random runs, under the sanitizers
+    sim-asan   the same, with 500 random runs, and 60 with servers, under the
+               sanitizers
     explore    every order of events in worlds of two and three members, as
                deep as a minute goes
     fuzz       random input for what reads datagrams, state files and member

@@ -8,9 +8,6 @@
  */
 #include "keeper.h"
 
-#include <assert.h>
-#include <string.h>
-
 #include "checker.h"
 
 static Keepers keepers;
@@ -62,17 +59,11 @@ others_are_whole(const World *w, int but)
 }
 
 static void
-count(DataItem item)
-{
-	keepers.coverage[item]++;
-}
-
-static void
 lose_power(World *w, int i)
 {
 	SimServer *s = &keepers.cluster.server[i];
 
-	count(DATA_POWER_LOSSES);
+	w->data[DATA_POWER_LOSSES]++;
 	node_crash(w, i, true);
 	if (s->rebuild.step != SIM_REBUILD_NONE)
 		sim_rebuild_stop(&keepers.cluster, i);
@@ -95,7 +86,7 @@ fault_of_data(World *w, int i, int kind)
 			sim_crash(c, i);
 			keeper_server_died(&keepers, i);
 			if (sim_wipe(c, i, false))
-				count(DATA_WIPED);
+				w->data[DATA_WIPED]++;
 			keepers.keeper[i].lost = true;
 			TRACE(w, BIT(i), "loses its data directory");
 			break;
@@ -110,20 +101,20 @@ fault_of_data(World *w, int i, int kind)
 			sim_crash(c, i);
 			keeper_server_died(&keepers, i);
 			if (sim_restore(c, i, &mix.snapshot))
-				count(DATA_RESTORED);
+				w->data[DATA_RESTORED]++;
 			keepers.keeper[i].lost = true;
 			TRACE(w, BIT(i), "has an older copy of its data restored");
 			break;
 		case CHAOS_BY_HAND:
 			if (s->life == SIM_STANDBY && others_are_whole(w, i) && w->n >= 3 && sim_promote(c, i))
 			{
-				count(DATA_BY_HAND);
+				w->data[DATA_BY_HAND]++;
 				TRACE(w, BIT(i), "is promoted by hand");
 			}
 			break;
 		case CHAOS_REPLAY:
 			s->paused = !s->paused && s->life == SIM_STANDBY;
-			keepers.coverage[DATA_PAUSED] += s->paused;
+			w->data[DATA_PAUSED] += s->paused;
 			break;
 		case CHAOS_STOP_REBUILD:
 			if (s->rebuild.step != SIM_REBUILD_NONE)
@@ -152,7 +143,7 @@ fault(World *w, int i, int kind)
 	switch (kind)
 	{
 		case CHAOS_SERVER_CRASH:
-			count(DATA_SERVER_CRASHES);
+			w->data[DATA_SERVER_CRASHES]++;
 			sim_crash(&keepers.cluster, i);
 			keeper_server_died(&keepers, i);
 			TRACE(w, BIT(i), "server is killed");
@@ -176,7 +167,7 @@ fault(World *w, int i, int kind)
 		case CHAOS_TRANSFER:
 			if (node_is_free(w, i) && node_has_lease(w, i) &&
 				node_transfer(w, i, other) == RAFT_TRANSFER_STARTED)
-				count(DATA_HAND_OVERS);
+				w->data[DATA_HAND_OVERS]++;
 			break;
 		default:
 			fault_of_data(w, i, kind);
@@ -284,7 +275,4 @@ data_run(World *w, uint64_t seed)
 	for (uint64_t until = w->now + SECONDS(60); w->now < until && !keepers.cluster.full;)
 		world_run(w, SECONDS(1));
 	calm_down(w);
-	for (int k = 0; k < DATA_ITEMS; k++)
-		w->data[k] += keepers.coverage[k];
-	memset(keepers.coverage, 0, sizeof(keepers.coverage));
 }

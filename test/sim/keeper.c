@@ -9,7 +9,6 @@
  */
 #include "keeper.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "checker.h"
@@ -49,7 +48,6 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 	const SimData	 *d = &c->server[i].data;
 	uint32_t		  wanted = (uint32_t) timeline << 8 | (timeline < SIM_TIMELINES ? d->history[timeline] : 0);
 	char			  text[2048];
-	int				  length;
 	Words			  words;
 
 	if (timeline == 0)
@@ -59,27 +57,24 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 	*key = 0;
 	if (timeline == 1)
 		lineage_first(lineage);
-	else if (d->history[timeline] == SIM_ABSENT)
-	{
-		/* A clone has the history of the newest only: the path is in that. */
-		Lineage whole;
-
-		length = sim_history_text(c, d, c->server[i].target.timeline, text, sizeof(text));
-		if (length < 0 || lineage_parse(&whole, c->server[i].target.timeline, text, (size_t) length, &words) != LINEAGE_GOOD ||
-			!lineage_until(&whole, timeline, lineage))
-			return false;
-	}
 	else
 	{
-		length = sim_history_text(c, d, timeline, text, sizeof(text));
+		/* A clone has the history of the newest only: the path is in that. */
+		bool	 is_own = d->history[timeline] != SIM_ABSENT;
+		uint16_t newest = is_own ? timeline : c->server[i].target.timeline;
+		int		 length = sim_history_text(c, d, newest, text, sizeof(text));
+
 		if (length < 0)
 			return false;
-		if (lineage_parse(lineage, timeline, text, (size_t) length, &words) != LINEAGE_GOOD)
+		if (lineage_parse(lineage, newest, text, (size_t) length, &words) != LINEAGE_GOOD)
 		{
 			/* Promoted ahead of its WAL: nothing can be compared with such a past. */
-			keeper_of(w, i)->unusable = w->keepers->cluster.server[i].life != SIM_PRIMARY;
+			if (is_own)
+				keeper_of(w, i)->unusable = c->server[i].life != SIM_PRIMARY;
 			return false;
 		}
+		if (!lineage_until(lineage, timeline, lineage))
+			return false;
 	}
 	*key = wanted;
 	return true;
@@ -118,9 +113,10 @@ forget_worker(Keeper *k, uint32_t life, uint32_t start, uint64_t now)
 	k->open = false;
 	k->authorised = 0;
 	if (!server_lives)
+	{
 		k->end_known = false;
-	if (!server_lives)
 		k->promoted_start = 0;
+	}
 }
 
 /* Where the last byte is, and on which timeline: known once WAL was read to its end. */
@@ -147,8 +143,8 @@ learn_end(World *w, int i)
 	}
 	view = sim_view(&w->keepers->cluster, i);
 	end = s->life == SIM_PRIMARY ? view.flushed : view.receiver_flushed;
-	if (s->life == SIM_PRIMARY || end > k->end)
-		k->end = end > k->end ? end : k->end;
+	if (end > k->end)
+		k->end = end;
 }
 
 static uint16_t
@@ -346,7 +342,8 @@ gather(World *w, int i, PrimaryFacts *f)
 
 /* ---- telling the member ---- */
 
-static void
+/* Was there anything new? */
+static bool
 tell_member(World *w, int i, const PrimaryFacts *f)
 {
 	Keeper			*k = keeper_of(w, i);
@@ -366,34 +363,40 @@ tell_member(World *w, int i, const PrimaryFacts *f)
 					f->timeline == f->claim;
 	data.open = k->open && data.promoted;
 	if (k->told && memcmp(&data, &k->data_told, sizeof(data)) == 0)
-		return;
+		return false;
 	k->told = true;
 	k->data_told = data;
 	TRACE(w, BIT(i), "tells its member: %s%s position %u/%u", data.known ? "known" : "unknown", data.foreign ? " foreign" : "",
 		  (unsigned) data.position.epoch, (unsigned) data.position.index);
 	member_set_data(&w->node[i].member, &data);
+	return true;
 }
 
-/* What it held, in a file beside the state file, so that the election waits for no disk. */
-static void
+/*
+ * What it held, in a file beside the state file, so that the election waits for no disk.
+ * Was the member told of it?
+ */
+static bool
 keep_note(World *w, int i)
 {
 	Keeper *k = keeper_of(w, i);
 	Node   *n = &w->node[i];
+	bool	tells = !k->note_told && n->durable.rebuild == RAFT_INTACT;
 
+	k->note_told = true;
 	if (n->durable.rebuild != RAFT_INTACT)
 	{
 		k->note = (RaftPosition){0, 0};
-		k->note_told = true;
-		return;
+		return false;
 	}
-	if (!k->note_told)
+	if (tells)
 		member_remember_held(&n->member, k->note);
-	k->note_told = true;
-	if (!k->data_told.known || w->now < k->note_at + SECONDS(1) || raft_is_behind(&n->member.raft))
-		return;
-	k->note = k->data_told.position;
-	k->note_at = w->now;
+	if (k->data_told.known && w->now >= k->note_at + SECONDS(1) && !raft_is_behind(&n->member.raft))
+	{
+		k->note = k->data_told.position;
+		k->note_at = w->now;
+	}
+	return tells;
 }
 
 /* ---- obeying ---- */
@@ -443,7 +446,7 @@ sweep(World *w, int i, const PrimaryFacts *f)
 	const SimCluster *c = &w->keepers->cluster;
 	SimData			 *d = &server_of(w, i)->data;
 	uint16_t		  own = end_timeline(w, i);
-	SimLsn			  end = sim_true_end(&w->keepers->cluster, i, NULL);
+	SimLsn			  end = sim_true_end(c, i, NULL);
 	bool			  knows_own = read_lineage(w, i, own, &k->own, &k->own_key);
 	uint16_t		  newest;
 
@@ -547,7 +550,7 @@ follow(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 	if (!k->check.loose || s->conninfo != order->node)
 	{
 		TRACE(w, BIT(i), "follows %d on timeline %u", order->node, order->timeline);
-		w->keepers->coverage[DATA_FOLLOWS]++;
+		w->data[DATA_FOLLOWS]++;
 		(void) sim_set_conninfo(&w->keepers->cluster, i, order->node);
 		k->check.loose = true;
 		k->check_flush = f->leader.flush;
@@ -602,14 +605,14 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 			k->no_rewind = true;
 			return;
 		}
-		w->keepers->coverage[DATA_REWINDS]++;
+		w->data[DATA_REWINDS]++;
 	}
 	else
 	{
 		(void) sim_wipe(c, i, false);
 		if (!sim_clone_begin(c, i, order->node, false))
 			return;
-		w->keepers->coverage[DATA_CLONES]++;
+		w->data[DATA_CLONES]++;
 	}
 	TRACE(w, BIT(i), "%s from %d", how == RAFT_CLONING ? "clones" : "rewinds", order->node);
 	k->rebuilding = true;
@@ -640,7 +643,7 @@ rebuild_gets_on(World *w, int i)
 	}
 	else
 	{
-		w->keepers->coverage[DATA_REBUILDS_STOPPED]++;
+		w->data[DATA_REBUILDS_STOPPED]++;
 		k->remains = k->rebuild_how == RAFT_REWINDING && s->data.control.state == SIM_SHUT_DOWN_IN_RECOVERY ?
 						 PRIMARY_REMAINS_REPEATABLE :
 						 PRIMARY_REMAINS_BROKEN;
@@ -710,7 +713,7 @@ claim(World *w, int i)
 
 	if (result == RAFT_CLAIM_MADE)
 	{
-		w->keepers->coverage[DATA_CLAIMS]++;
+		w->data[DATA_CLAIMS]++;
 		w->keepers->cluster.full |= w->node[i].member.raft.claim >= SIM_TIMELINES - 1;
 	}
 	else if (result == RAFT_CLAIM_BEHIND && node_is_free(w, i))
@@ -728,8 +731,8 @@ open_fence(World *w, int i, const PrimaryFacts *f)
 	if (k->opened_term != f->term)
 	{
 		TRACE(w, BIT(i), "opens on timeline %u", f->timeline);
-		w->keepers->coverage[DATA_OPENED]++;
-		w->keepers->coverage[DATA_KEPT] += k->authorised_term != f->term;
+		w->data[DATA_OPENED]++;
+		w->data[DATA_KEPT] += k->authorised_term != f->term;
 	}
 	k->opened_term = f->term;
 	ledger_opens(w, i);
@@ -790,7 +793,7 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 			{
 				k->remains = PRIMARY_REMAINS_BROKEN;
 				k->lost = false;
-				w->keepers->coverage[DATA_REBUILT]++;
+				w->data[DATA_REBUILT]++;
 			}
 			break;
 		case PRIMARY_RESIGN:
@@ -804,7 +807,7 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 /* ---- a leader and members whose data are gone ---- */
 
 static void
-name_floors(World *w, int i, const PrimaryFacts *f)
+name_floors(World *w, int i)
 {
 	Raft	   *r = &w->node[i].member.raft;
 	SimServer  *s = server_of(w, i);
@@ -812,7 +815,6 @@ name_floors(World *w, int i, const PrimaryFacts *f)
 
 	if (r->role != RAFT_LEADER || s->life != SIM_PRIMARY || !keeper_of(w, i)->data_told.promoted)
 		return;
-	(void) f;
 	for (int j = 0; j < w->n; j++)
 	{
 		if (j == i || !r->peers[j].told.gone || r->peers[j].forgotten)
@@ -823,7 +825,7 @@ name_floors(World *w, int i, const PrimaryFacts *f)
 				(void) sim_sender_end(c, i, slot);
 		}
 		keeper_of(w, i)->told = false; /* the position is what it is after that */
-		w->keepers->coverage[DATA_FLOORS_NAMED] += raft_forgot(r, j);
+		w->data[DATA_FLOORS_NAMED] += raft_forgot(r, j);
 	}
 }
 
@@ -849,7 +851,7 @@ at_the_end_of_recovery(void *context, const SimAsked *asked)
 	k->target_ahead = runs_ahead(w, asked->server);
 	answer.refuse |= k->target_ahead;
 	if (answer.refuse)
-		w->keepers->coverage[DATA_PROMOTIONS_REFUSED]++;
+		w->data[DATA_PROMOTIONS_REFUSED]++;
 	else
 	{
 		burn(server_of(w, asked->server), (uint16_t) k->authorised);
@@ -885,7 +887,7 @@ startup_gets_on(World *w, int i)
 			TRACE(w, BIT(i), "server is primary on timeline %u", s->timeline);
 			k->wrote_on = s->timeline;
 			k->promoted_start = s->timeline == k->used ? s->start : 0;
-			w->keepers->coverage[DATA_PROMOTIONS]++;
+			w->data[DATA_PROMOTIONS]++;
 		}
 		if (step == SIM_WAITS || step == SIM_HELD || step == SIM_NOTHING)
 			break;
@@ -929,8 +931,9 @@ turn(World *w, int i)
 	Node		*n = &w->node[i];
 	SimServer	*s = server_of(w, i);
 	PrimaryFacts f;
+	bool		 told;
 
-	w->keepers->coverage[DATA_TURNS]++;
+	w->data[DATA_TURNS]++;
 	startup_gets_on(w, i);
 	streams_get_on(w, i);
 	rebuild_gets_on(w, i);
@@ -950,16 +953,17 @@ turn(World *w, int i)
 	}
 	authorise(w, i);
 	gather(w, i, &f);
-	tell_member(w, i, &f);
+	told = tell_member(w, i, &f);
 	if (!node_is_free(w, i))
 		return;
-	keep_note(w, i);
+	told |= keep_note(w, i);
 	if (!node_is_free(w, i))
 		return;
-	gather(w, i, &f);
+	if (told)
+		gather(w, i, &f);
 	compare(w, i, &f);
 	f.check = k->check;
-	name_floors(w, i, &f);
+	name_floors(w, i);
 	k->order = primary_decide(&f);
 	if (k->order.reason == PRIMARY_PREFERS_OPEN && k->rebuild_wanted == 0)
 		k->rebuild_wanted = f.now;

@@ -48,6 +48,8 @@ typedef enum DataItem
 	DATA_ITEMS
 } DataItem;
 
+_Static_assert(DATA_ITEMS <= sizeof(((World *) NULL)->data) / sizeof(uint64_t), "World.data has room");
+
 /* The worker of one server, and its supervisor. */
 typedef struct Keeper
 {
@@ -113,13 +115,11 @@ typedef struct Keepers
 	Keeper	   keeper[SIM_SERVERS];
 	uint64_t   interval; /* between two turns of a server, at most, us */
 	bool	   calm;	 /* no more faults: everything gets on */
-	uint32_t   cancel_ppm;
 
 	/* ledger.c */
 	uint64_t answered[SIM_COMMIT_WORDS];
 	uint64_t seen[SIM_COMMIT_WORDS];	   /* by readers of open primaries */
 	uint8_t	 authorised_of[SIM_TIMELINES]; /* 1 + node that was authorised to create it */
-	uint64_t coverage[DATA_ITEMS];
 } Keepers;
 
 /* ---- keeper.c ---- */

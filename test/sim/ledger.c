@@ -15,18 +15,6 @@
 
 #include "checker.h"
 
-static bool
-is_in(const uint64_t *set, int commit)
-{
-	return (set[commit / 64] >> (commit % 64) & 1) != 0;
-}
-
-static void
-put_in(uint64_t *set, int commit)
-{
-	set[commit / 64] |= UINT64_C(1) << (commit % 64);
-}
-
 /* What the fence reads, in rule 16's order. */
 void
 ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders)
@@ -78,10 +66,10 @@ ledger_opens(World *w, int i)
 	sim_held(&k->cluster, i, held);
 	for (int commit = 1; commit <= k->cluster.n_commits; commit++)
 	{
-		if (is_in(k->answered, commit) && !is_in(held, commit))
+		if (sim_has_commit(k->answered, commit) && !sim_has_commit(held, commit))
 			checker_fail(w, 'D', BIT(i), "D1: node %d opens on timeline %u without commit %d, which node %d had answered on timeline %u",
 						 i, s->timeline, commit, k->cluster.commit[commit].server, k->cluster.commit[commit].timeline);
-		if (is_in(k->seen, commit) && !is_in(held, commit))
+		if (sim_has_commit(k->seen, commit) && !sim_has_commit(held, commit))
 			checker_fail(w, 'D', BIT(i), "D4: node %d opens on timeline %u without commit %d, which a reader of node %d saw",
 						 i, s->timeline, commit, k->cluster.commit[commit].server);
 	}
@@ -101,7 +89,7 @@ check_answer(World *w, int i, int commit, const QuorumView *view)
 		if (!(holders >> j & 1) || k->keeper[j].lost)
 			continue;
 		sim_held(&k->cluster, j, held);
-		if (!is_in(held, commit))
+		if (!sim_has_commit(held, commit))
 			checker_fail(w, 'D', BIT(i) | BIT(j), "D5: node %d answers commit %d and counts node %d, which does not hold it",
 						 i, commit, j);
 	}
@@ -154,13 +142,13 @@ answer(World *w, int i)
 		{
 			check_answer(w, i, commit, &view);
 			(void) sim_answer(c, commit, true);
-			put_in(k->answered, commit);
-			k->coverage[DATA_ANSWERED]++;
+			sim_add_commit(k->answered, commit);
+			w->data[DATA_ANSWERED]++;
 		}
 		else if (!view.open && chance(w, 100000))
 		{
 			(void) sim_answer(c, commit, false);
-			k->coverage[DATA_WITHHELD]++;
+			w->data[DATA_WITHHELD]++;
 		}
 	}
 }
@@ -172,7 +160,7 @@ read_rows(World *w, int i)
 	Keepers			*k = w->keepers;
 	const SimServer *s = &k->cluster.server[i];
 
-	k->coverage[DATA_READS]++;
+	w->data[DATA_READS]++;
 	for (int word = 0; word < SIM_COMMIT_WORDS; word++)
 		k->seen[word] |= s->shown[word];
 }
@@ -191,7 +179,7 @@ ledger_clients(World *w, int i)
 	if (is_open && !k->calm && chance(w, 100000))
 	{
 		if (sim_commit(c, i, (uint8_t) between(w, 0, 2)) != 0)
-			k->coverage[DATA_COMMITS]++;
+			w->data[DATA_COMMITS]++;
 	}
 	else if (!k->calm && chance(w, 2000))
 		(void) sim_insert(c, i, SIM_RECORD_OTHER, 0, s->own_shape);

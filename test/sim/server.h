@@ -386,6 +386,7 @@ extern SimLsn			sim_redo(const SimCluster *c, const SimData *d);
 extern SimLsn			sim_true_end(const SimCluster *c, int i, uint16_t *timeline);
 extern void				sim_held(const SimCluster *c, int i, uint64_t held[SIM_COMMIT_WORDS]);
 extern bool				sim_has_commit(const uint64_t *set, int commit);
+extern void				sim_add_commit(uint64_t *set, int commit);
 extern bool				sim_recycle(SimCluster *c, int i, uint16_t below);
 extern void				sim_trim(SimData *d, uint16_t timeline, SimLsn from);
 extern void				sim_remove_timeline(SimData *d, uint16_t timeline);

@@ -21,7 +21,6 @@ extern SimReader		sim_reader(const SimCluster *c, const SimData *d, SimPath path
 extern bool				sim_can_follow(const SimRecord *r, uint8_t shape, uint16_t timeline);
 extern const SimRecord *sim_read_next(const SimCluster *c, const SimData *d, SimReader *reader);
 extern SimPath			sim_start_path(const SimData *d);
-extern void				sim_add_commit(uint64_t *set, int commit);
 extern int				sim_new_promotion(SimCluster *c, int i, uint16_t timeline, SimLsn fork);
 extern void				sim_drop_records(SimData *d, uint16_t timeline, SimLsn from);
 

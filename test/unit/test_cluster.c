@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../../node/cluster.h"
+#include "random.h"
 
 static Words words;
 
@@ -253,15 +254,10 @@ garbage_is_survived(void **state)
 	for (int run = 0; run < 100000; run++)
 	{
 		char text[33];
-		int	 length;
+		int	 length = (int) random_below(&random, 32);
 
-		random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-		length = (int) (random >> 33) % 32;
 		for (int i = 0; i < length; i++)
-		{
-			random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-			text[i] = alphabet[(random >> 33) % (sizeof(alphabet) - 1)];
-		}
+			text[i] = alphabet[random_below(&random, sizeof(alphabet) - 1)];
 		text[length] = '\0';
 		if (cluster_parse(text, &cluster, &words))
 		{

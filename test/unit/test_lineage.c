@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "lineage.h"
+#include "random.h"
 
 static Lineage
 read_good(uint32_t timeline, const char *text)
@@ -258,13 +259,6 @@ static struct
 
 static uint64_t random_state = 1;
 
-static uint32_t
-random_below(uint32_t n)
-{
-	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t) (random_state >> 33) % n;
-}
-
 /* Ids rise as they do with claims; forks at few places, so that many are equal. */
 static void
 grow_tree(void)
@@ -275,11 +269,11 @@ grow_tree(void)
 	for (int i = 1; i < TIMELINES; i++)
 	{
 		uint64_t least;
-		uint32_t id = tree[i - 1].lineage.timeline + 1 + random_below(3);
+		uint32_t id = tree[i - 1].lineage.timeline + 1 + random_below(&random_state, 3);
 
-		tree[i].parent = (int) random_below((uint32_t) i);
+		tree[i].parent = (int) random_below(&random_state, (uint32_t) i);
 		least = tree[tree[i].parent].fork;
-		tree[i].fork = least + 64 * random_below(4);
+		tree[i].fork = least + 64 * random_below(&random_state, 4);
 		if (tree[i].fork == 0)
 			tree[i].fork = 64;
 		assert_true(lineage_extend(&tree[tree[i].parent].lineage, id, tree[i].fork, &tree[i].lineage));
@@ -336,7 +330,7 @@ check_pair(int a, int b)
 	const Lineage *x = &tree[a].lineage;
 	const Lineage *y = &tree[b].lineage;
 	uint64_t	   fork = lineage_fork(x, y);
-	uint64_t	   end = random_below(WAL_BYTES);
+	uint64_t	   end = random_below(&random_state, WAL_BYTES);
 	uint64_t	   common = lineage_common_end(x, end, y);
 
 	assert_int_equal(fork, plain_fork(a, b));

@@ -14,6 +14,7 @@
 
 #include "../../primary/primary.h"
 #include "primary_worlds.h"
+#include "random.h"
 
 #define TURNS 400000
 
@@ -22,8 +23,7 @@ static uint64_t random_state = 1;
 static uint32_t
 below(uint32_t n)
 {
-	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t) (random_state >> 33) % n;
+	return random_below(&random_state, n);
 }
 
 static bool

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../../primary/quorum.h"
+#include "random.h"
 
 /* Five members, of which 0 is ours; all are bound, and 1 and 2 have flushed up to 100. */
 static QuorumSender senders[8];
@@ -233,7 +234,7 @@ random_views_agree(void **state)
 		QuorumView view = world();
 		uint64_t   held;
 
-#define BELOW(n) ((uint32_t) ((random = random * 6364136223846793005u + 1442695040888963407u) >> 33) % (n))
+#define BELOW(n) random_below(&random, n)
 		view.members = (UINT64_C(1) << (1 + BELOW(6))) - 1;
 		view.n_senders = BELOW(8);
 		view.flush = 1 + BELOW(8);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "../../primary/switchover.h"
+#include "random.h"
 
 static const SwitchoverLimits limits = {.checkpoint = 1000, .drain = 100, .catch_up = 500};
 
@@ -244,7 +245,7 @@ random_facts_never_open_in_the_middle(void **state)
 		Switchover		s = begun(&f);
 		bool			told = false;
 
-#define BELOW(n) ((uint32_t) ((random = random * 6364136223846793005u + 1442695040888963407u) >> 33) % (n))
+#define BELOW(n) random_below(&random, n)
 		for (int i = 0; i < 20; i++)
 		{
 			SwitchoverStep before = s.step;
