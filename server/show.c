@@ -26,6 +26,13 @@ typedef struct ShownLease
 	uint64_t until;
 } ShownLease;
 
+/* One moment by both clocks. */
+typedef struct Moment
+{
+	int64_t	 at; /* as JournalEvent's */
+	uint64_t boot_time;
+} Moment;
+
 static SharedStatus status;
 static SharedDetail detail;
 static ShownLease	lease;
@@ -67,16 +74,22 @@ show_timeouts(const RaftTimeouts *new_timeouts)
 
 /* ---- events ---- */
 
+static Moment
+moment_now(void)
+{
+	return (Moment){.at = GetCurrentTimestamp() + SHARED_UNIX_EPOCH, .boot_time = clock_now()};
+}
+
 static void
-add_event(RaftRole role, uint64_t term, int32_t leader_id,
+add_event(const Moment *when, RaftRole role, uint64_t term, int32_t leader_id,
 		  uint64_t lease_start, uint64_t lease_end, const char *reason)
 {
 	JournalEvent event;
 
 	memset(&event, 0, sizeof(event));
-	event.at = GetCurrentTimestamp() + SHARED_UNIX_EPOCH;
+	event.at = when->at;
 	event.boot = status.boot;
-	event.boot_time = clock_now();
+	event.boot_time = when->boot_time;
 	event.term = term;
 	event.role = role;
 	event.leader_id = leader_id;
@@ -125,8 +138,9 @@ show_reason(const RaftEvent *event, char *reason, size_t size)
 void
 show_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *saved)
 {
-	char reason[SHARED_REASON_SIZE];
-	int	 i;
+	Moment now = moment_now();
+	char   reason[SHARED_REASON_SIZE];
+	int	   i;
 
 	memset(&status, 0, sizeof(status));
 	status.state = SHARED_TAKING_PART;
@@ -145,25 +159,26 @@ show_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *sa
 		cluster_format_address(&cluster->members[i], peer->address);
 	}
 
-	add_event(RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, "started");
+	add_event(&now, RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, "started");
 	if (saved->abstaining != RAFT_VOTING)
 	{
 		RaftEvent event = {.reason = RAFT_STARTED_ABSTAINING, .peer = RAFT_NONE, .value = saved->abstaining};
 
 		show_reason(&event, reason, sizeof(reason));
-		add_event(RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, reason);
+		add_event(&now, RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, reason);
 	}
 }
 
 void
-show_end(uint64_t now)
+show_end(void)
 {
-	char reason[SHARED_REASON_SIZE];
+	Moment now = moment_now();
+	char   reason[SHARED_REASON_SIZE];
 
 	snprintf(reason, sizeof(reason), "the worker ended: %s",
 			 cause != NULL ? cause : "an error, see the server log");
-	add_event(RAFT_FOLLOWER, status.term, RAFT_NONE, lease.start,
-			  lease.start != 0 ? Min(lease.until, now) : 0, reason);
+	add_event(&now, RAFT_FOLLOWER, status.term, RAFT_NONE, lease.start,
+			  lease.start != 0 ? Min(lease.until, now.boot_time) : 0, reason);
 	lease.start = 0;
 }
 
@@ -173,7 +188,8 @@ show_end(uint64_t now)
  * that the record of leases is complete.
  */
 static void
-add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *begun)
+add_events(const RaftOutput *output, const Moment *when,
+		   const ShownLease *ended, const ShownLease *begun)
 {
 	bool	 end_told = ended->start == 0;
 	bool	 begin_told = begun->start == 0;
@@ -200,13 +216,13 @@ add_events(const RaftOutput *output, const ShownLease *ended, const ShownLease *
 			begin_told = true;
 		}
 		show_reason(event, reason, sizeof(reason));
-		add_event(event->role, event->term, event->leader_id, start, end, reason);
+		add_event(when, event->role, event->term, event->leader_id, start, end, reason);
 	}
 	if (!end_told)
-		add_event(status.role, status.term, status.leader_id,
+		add_event(when, status.role, status.term, status.leader_id,
 				  ended->start, ended->until, "the lease ended");
 	if (!begin_told)
-		add_event(status.role, status.term, status.leader_id,
+		add_event(when, status.role, status.term, status.leader_id,
 				  begun->start, 0, "a majority has acknowledged: the lease starts");
 }
 
@@ -237,24 +253,26 @@ fill_status(const Raft *raft)
 /*
  * Show what is durable by now, and record the leases: one begins with the
  * clock read before it is shown, and ends with the clock read after it is
- * withdrawn, or when it ran out if that was earlier.
+ * withdrawn, or when it ran out if that was earlier.  So with events: nobody
+ * sees what they tell before the time that they give, unless they end a lease.
  */
 void
 show_state(const Raft *raft, const RaftOutput *output)
 {
 	uint64_t   until = raft_lease_until(raft);
-	uint64_t   before = clock_now();
+	Moment	   when = moment_now();
 	ShownLease ended = {0, 0, 0};
 	ShownLease begun = {0, 0, 0};
-	bool	   is_shown = until > before;
+	bool	   is_shown = until > when.boot_time;
 
 	fill_status(raft);
 	shared_publish_status(&status, is_shown ? until : 0);
 
 	if (lease.start != 0 && (raft->role != RAFT_LEADER || raft->saved.term != lease.term))
 	{
+		when = moment_now();
 		ended = lease;
-		ended.until = Min(ended.until, clock_now());
+		ended.until = Min(ended.until, when.boot_time);
 		lease.start = 0;
 	}
 	if (is_shown)
@@ -262,14 +280,14 @@ show_state(const Raft *raft, const RaftOutput *output)
 		if (lease.start == 0)
 		{
 			lease.term = raft->saved.term;
-			lease.start = before;
+			lease.start = when.boot_time;
 			begun = lease;
 		}
 		lease.until = until;
 	}
 	else if (lease.start != 0)
 		lease.until = Min(lease.until, clock_now()); /* ran out; may come back */
-	add_events(output, &ended, &begun);
+	add_events(output, &when, &ended, &begun);
 }
 
 /* ---- peers and counters ---- */

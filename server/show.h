@@ -30,7 +30,7 @@ extern void show_timeouts(const RaftTimeouts *timeouts);
 extern void show_cause(const char *cause);
 
 /* The process ends; the lease has ended before this is called. */
-extern void show_end(uint64_t now);
+extern void show_end(void);
 
 /* ---- what the election decided ---- */
 

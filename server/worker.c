@@ -150,7 +150,7 @@ at_exit(int code, Datum argument)
 {
 	shared_worker_stop();
 	if (is_running())
-		show_end(clock_now());
+		show_end();
 	shared_hold_store(NULL);
 }
 

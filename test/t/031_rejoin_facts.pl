@@ -18,6 +18,7 @@ use PgFacts;
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $base = PgFacts->first_image('', q{INSERT INTO told VALUES ('at first')});
 my ($old, $new, $third) = map { PgFacts->new($_) } qw(old new third);
@@ -130,12 +131,12 @@ subtest 'double run: a second pg_rewind before the first start spoils what the f
 
 # ---- pg_rewind that breaks off ----
 
-# stalling_proxy(SERVER, BYTES): a directory with a socket of the same port, behind which is
-# SERVER; after so many bytes of files there comes no more.  The file "stalled" then is
-# in the directory.  Returns it and the process that does this.
-sub stalling_proxy
+# proxy(SERVER, CODE): a directory with a socket of the same port, behind which is SERVER.
+# Before it passes bytes on it calls CODE with the directory, whether they come from the
+# client, and the bytes.  Returns the directory and the process that does this.
+sub proxy
 {
-	my ($server, $bytes) = @_;
+	my ($server, $code) = @_;
 	my $directory = PostgreSQL::Test::Utils::tempdir_short();
 	my $name = '.s.PGSQL.' . $server->port;
 	my $listener = IO::Socket::UNIX->new(Local => "$directory/$name", Listen => 5) or die "socket: $!";
@@ -146,34 +147,64 @@ sub stalling_proxy
 		$listener->close;
 		return ($directory, $child);
 	}
-	my $client = $listener->accept;
-	my $upstream = IO::Socket::UNIX->new(Peer => $server->host . "/$name") or POSIX::_exit(1);
-	my $select = IO::Select->new($client, $upstream);
-	my ($asked, $seen, $rest) = ('', 0, $bytes);
+	local $SIG{PIPE} = 'IGNORE';
+	my $select = IO::Select->new($listener);
+	my (%other_end, %is_client);
 
 	while (my @ready = $select->can_read)
 	{
 		foreach my $from (@ready)
 		{
-			my $to = $from == $client ? $upstream : $client;
-
-			sysread($from, my $data, 8192) or POSIX::_exit(0);
-			if ($from == $client)
+			if ($from == $listener)
 			{
-				# The statement that fetches pieces of files: prepared once, then run.
-				$asked = substr($asked, -30) . $data;
-				$seen++ while $asked =~ s/fetch_chunks_stmt//;
+				my $client = $listener->accept;
+				my $upstream = IO::Socket::UNIX->new(Peer => $server->host . "/$name") or next;
+				@other_end{ $client, $upstream } = ($upstream, $client);
+				$is_client{$client} = 1;
+				$select->add($client, $upstream);
 			}
-			elsif ($seen > 1 && ($rest -= length $data) < 0)
+			elsif (my $to = $other_end{$from})
 			{
-				open my $mark, '>', "$directory/stalled";
-				close $mark;
-				sleep 600;
+				if (sysread($from, my $data, 8192))
+				{
+					$code->($directory, $is_client{$from}, $data);
+					syswrite $to, $data;
+					next;
+				}
+				$select->remove($from, $to);
+				delete @other_end{ $from, $to };
+				delete @is_client{ $from, $to };
+				$_->close foreach $from, $to;
 			}
-			syswrite $to, $data;
 		}
 	}
 	POSIX::_exit(0);
+}
+
+sub end_proxy { kill 'KILL', $_[0]; waitpid $_[0], 0; return; }
+
+# stalling_proxy(SERVER, BYTES): one that passes no more on after so many bytes of files.  The
+# file "stalled" then is in the directory.
+sub stalling_proxy
+{
+	my ($server, $bytes) = @_;
+	my ($asked, $seen, $rest) = ('', 0, $bytes);
+
+	return proxy($server, sub {
+		my ($directory, $is_client, $data) = @_;
+
+		if ($is_client)
+		{
+			# The statement that fetches pieces of files: prepared once, then run.
+			$asked = substr($asked, -30) . $data;
+			$seen++ while $asked =~ s/fetch_chunks_stmt//;
+		}
+		elsif ($seen > 1 && ($rest -= length $data) < 0)
+		{
+			append_to_file("$directory/stalled", '');
+			sleep 600;
+		}
+	});
 }
 
 # Much has to be copied.
@@ -197,8 +228,7 @@ sub half_rewound
 		"host=$directory port=" . $new->port . ' dbname=postgres' ], '>&', \$out);
 	$new->until('pg_rewind has copied a part', sub { $run->pump_nb; -e "$directory/stalled" });
 	$code->($run);
-	kill 'KILL', $child;
-	waitpid $child, 0;
+	end_proxy($child);
 	$run->finish;
 	print map { "# pg_rewind: $_\n" } split /\n/, $out;
 	return $run->full_result;
@@ -428,7 +458,11 @@ subtest 'S6: a running standby that is ahead is made to follow: never does, and 
 		END $$});
 	$new->ask($_) foreach q{ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (third)'}, 'SELECT pg_reload_conf()';
 	$third->mark;
-	$third->follow($new);
+	# It reports L once when it begins, then every wal_receiver_status_interval.  That counts if
+	# the sender has sent the little that there is by then, as over a network; on one machine
+	# either can be the first.
+	my ($directory, $child) = proxy($new, sub { usleep(20_000) if $_[1]; });
+	$third->follow("host=$directory port=" . $new->port);
 	my $seen = $new->ask(q{SELECT look('third')});
 	like($seen, qr/startup potential \Q$end_of_third\E/, 'the primary sees: startup, not counted, and L as its flushed position');
 	is($seen =~ s/(?:startup potential|catchup potential|streaming quorum) \Q$end_of_third\E(?:, )?//gr, '', 'or streaming, and counted, for an instant, with that position');
@@ -452,6 +486,7 @@ subtest 'S6: a running standby that is ahead is made to follow: never does, and 
 	$third->never_streams_from($new, $forked);
 	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'readers see the lost rows');
 	$third->stop('fast');
+	end_proxy($child);
 	is($third->minimum_recovery_end, $end_of_third, 'fast stop: the minimum recovery point is L');
 	$third->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'with standby.signal', '--no-ensure-shutdown');
 	$third->configure($new);
