@@ -92,10 +92,15 @@ sub migration_status { return $_[0]->execute('query-migrate')->{status} // 'none
 
 sub check_order
 {
-	my @modes = map { (state_of($_))[0] } $primary, $secondary;
+	my ($first_mode, undef, $first) = state_of($primary);
+	my ($second_mode, undef, $second) = state_of($secondary);
+	my $hint = 'PRIMARY_SOCKET comes first';
 
-	fail('the sockets are swapped: COLO runs, and the first one is the secondary\'s', 'PRIMARY_SOCKET comes first')
-	  if $modes[0] eq 'secondary' || $modes[1] eq 'primary';
+	fail('the sockets are swapped: COLO runs, and the first one is the secondary\'s', $hint)
+	  if $first_mode eq 'secondary' || $second_mode eq 'primary';
+	fail("the sockets are swapped: the first QEMU waits for a guest, as a secondary does, and the second one is \"$second\"", $hint)
+	  if $first eq 'inmigrate' && $second ne 'inmigrate';
+	fail('both QEMUs wait for a guest: neither is a primary', 'start the primary without -incoming') if $first eq 'inmigrate';
 	return;
 }
 

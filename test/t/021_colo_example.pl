@@ -474,6 +474,14 @@ like($said, qr/QEMU does not answer, and --before is in place of what would free
 is(scalar(() = got($path) =~ /qmp_capabilities/g), 1, 'watch: stuck, with --before: the connection is kept');
 ok(!-e "$directory/stuck_took", 'watch: stuck, with --before: nothing is taken');
 
+# The other side is there again when it is asked the third time.
+$path = monitor('stuck_there', mode => 'primary', stuck_after => 1);
+($status, $said) = watched(sub { lines_in('stuck_there_looks') > 4 }, '--if', 'true', '--take', ": >$directory/stuck_there_took",
+	'--gone', "echo >>$directory/stuck_there_looks; test \$(wc -l <$directory/stuck_there_looks) -ge 3 || exit 1", $path);
+cmp_ok(lines_in('stuck_there_looks'), '>', 4, 'watch: stuck, and the other side is there again: it goes on to look');
+ok(!-e "$directory/stuck_there_took", 'watch: stuck, and the other side is there again: nothing is taken');
+unlike(got($path), qr/yank/, 'watch: stuck, and the other side is there again: nothing is broken');
+
 # It does not spin, and what it has started ends with it, or is not waited for.
 $path = monitor('watch_spins', events => [$exit]);
 ($status, $said) = watched(qr/never/, 2, '--if', 'true', '--gone', "echo >>$directory/spins; true", $path);
@@ -552,8 +560,9 @@ like($said, qr/QEMU is back/, 'watch: QEMU is back');
 # What cannot be run ends nothing.  The limit does not hold for root.
 SKIP:
 {
-	skip 'root has no limit of processes', 2 if $> == 0;
-	my $watch = IPC::Run::start([ 'bash', '-c', 'ulimit -u 1; exec "$@"', 'bash', $program, '-i', '0.1', $take, $gone, '--if', 'true', monitor('no_fork'), 'watch' ],
+	skip 'root has no limit of processes', 4 if $> == 0;
+	$path = monitor('no_fork');
+	my $watch = IPC::Run::start([ 'bash', '-c', 'ulimit -u 1; exec "$@"', 'bash', $program, '-i', '0.1', $take, $gone, '--if', 'true', $path, 'watch' ],
 		'<', \undef, '>', \$out, '2>', \$err);
 	my $end = time + 60;
 	$watch->pump_nb, Time::HiRes::sleep(0.05) until $err =~ /\n/ || time > $end;
@@ -563,6 +572,8 @@ SKIP:
 	$watch->finish;
 	is($watch->result(0), 0, 'watch: no process can be started: it goes on');
 	like($err, qr/\Acolo_failover.pl: fork: [^\n]*\n\z/, 'watch: no process can be started: said once');
+	cmp_ok(scalar(() = got($path) =~ /query-colo-status/g), '>', 2, 'watch: no process can be started: it goes on to ask');
+	is(scalar(() = got($path) =~ /qmp_capabilities/g), 1, 'watch: no process can be started: the connection is kept');
 }
 
 # ---- bringing it up ----
@@ -594,9 +605,9 @@ like($err, qr/^colo_start.pl: "exit 1" has exit status 1\nhint: nothing was migr
 unlike(got($path), qr/migrate:/, 'and nothing is migrated');
 $secondary = monitor('release_hangs_s', mode => 'none', answers => \%waiting);
 $path = monitor('release_hangs_p', mode => 'none', answers => \%new);
-is(start('-t', '5', '--release', "echo \$\$ >$directory/release.pid; sleep 60 2>/dev/null; true", $path, $secondary, '10.0.0.12'), 1, '--release hangs');
+is(start('-t', '5', '--release', "sleep 60 2>/dev/null & echo \$! >$directory/release.pid; wait", $path, $secondary, '10.0.0.12'), 1, '--release hangs');
 like($err, qr/^colo_start.pl: ".*" did not end in time\nhint: nothing was migrated/, '--release hangs: it says so');
-ok(has_ended("$directory/release.pid"), '--release hangs: it is ended');
+ok(has_ended("$directory/release.pid"), '--release hangs: what it has started is ended');
 
 # What was begun is gone on with, and what is not as this run wants it is refused.
 $secondary = monitor('under_way_s', mode => 'none', answers => \%waiting);
@@ -629,6 +640,9 @@ foreach my $wrong ([ qr/the primary's guest is running, so the disks can differ\
 	[ qr/the secondary does not wait for a guest, it is "running"/, { mode => 'none', answers => \%new }, { mode => 'none' } ],
 	[ qr/the sockets are swapped: COLO runs/, { mode => 'secondary' }, { mode => 'none', answers => \%waiting } ],
 	[ qr/the sockets are swapped: COLO runs/, { mode => 'none', answers => \%new }, { mode => 'primary' } ],
+	[ qr/the sockets are swapped: the first QEMU waits for a guest, as a secondary does, and the second one is "paused"\nhint: PRIMARY_SOCKET comes first/,
+		{ mode => 'none', answers => \%waiting }, { mode => 'none', answers => \%new } ],
+	[ qr/both QEMUs wait for a guest: neither is a primary\nhint: /, { mode => 'none', answers => \%waiting }, { mode => 'none', answers => \%waiting } ],
 	[ qr/the primary is in COLO, but not with this secondary, which waits for a guest\nhint: /, { mode => 'primary', answers => { 'query-migrate' => { status => 'colo' } } },
 		{ mode => 'none', answers => \%waiting } ],
 	[ qr/the secondary has gone on alone\nhint: end the primary/, { mode => 'primary', answers => { 'query-migrate' => { status => 'colo' } } },
