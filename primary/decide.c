@@ -203,6 +203,25 @@ half_rewound(const View *v)
 		   f->leader_id == f->rebuild_source && f->term == f->rebuild_term && f->leader.control_shows_timeline;
 }
 
+/* It waits loudly, but not for ever: whatever was wrong may have been mended (L1). */
+static bool
+rebuild_pauses(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+
+	return f->failures > REBUILDS_UP_TO &&
+		   !(f->rebuild_pause != 0 && has_passed(v, f->failed_at, f->rebuild_pause));
+}
+
+/* What has ended it, such as a full disk, would do so again; another source may not. */
+static bool
+half_fails_again(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+
+	return is_half(v) && f->leader_id == f->rebuild_source && f->term == f->rebuild_term && rebuild_pauses(v);
+}
+
 static bool
 gone_no_source(const View *v)
 {
@@ -531,14 +550,10 @@ wants_rebuild(const View *v)
 	return is_foreign(v) || is_diverged(v) || is_ahead(v) || differs(v) || streams_never(v);
 }
 
-/* It waits loudly, but not for ever: whatever was wrong may have been mended (L1). */
 static bool
 fails_again(const View *v)
 {
-	const PrimaryFacts *f = v->f;
-
-	return wants_rebuild(v) && f->failures > REBUILDS_UP_TO &&
-		   !(f->rebuild_pause != 0 && has_passed(v, f->failed_at, f->rebuild_pause));
+	return wants_rebuild(v) && rebuild_pauses(v);
 }
 
 /* Rule 21: for a while only, or a leader that needs this copy to open waits for ever. */
@@ -626,6 +641,7 @@ static const Row table[] = {
 	{PRIMARY_FORBIDDEN, is_forbidden, PRIMARY_REFUSE},
 	{PRIMARY_OTHER_CLUSTER, is_other_cluster, PRIMARY_REFUSE},
 	{PRIMARY_HALF_NO_SOURCE, half_no_source, PRIMARY_WAIT},
+	{PRIMARY_HALF_FAILS_AGAIN, half_fails_again, PRIMARY_WAIT},
 	{PRIMARY_HALF_REWOUND, half_rewound, PRIMARY_REWIND},
 	{PRIMARY_HALF_CLONED, is_half, PRIMARY_CLONE},
 	{PRIMARY_GONE_NO_SOURCE, gone_no_source, PRIMARY_WAIT},

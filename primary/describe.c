@@ -47,6 +47,7 @@ static const ReasonWords reasons[PRIMARY_REASONS] = {
 	[PRIMARY_FORBIDDEN] = {"forbidden", "managed mode refuses this server"},
 	[PRIMARY_OTHER_CLUSTER] = {"other_cluster", "its data are those of another cluster, or of another major version of PostgreSQL"},
 	[PRIMARY_HALF_NO_SOURCE] = {"half_no_source", "its rebuild was interrupted, and no promoted leader is known to go on from"},
+	[PRIMARY_HALF_FAILS_AGAIN] = {"half_fails_again", "its rebuild was interrupted more than once; it is tried again after a pause"},
 	[PRIMARY_HALF_REWOUND] = {"half_rewound", "its rewind was interrupted"},
 	[PRIMARY_HALF_CLONED] = {"half_cloned", "its rebuild was interrupted"},
 	[PRIMARY_GONE_NO_SOURCE] = {"gone_no_source", "it has no data that may be used, and no promoted leader is known to clone from"},

@@ -116,6 +116,16 @@ quorum_verdict(const QuorumView *view, uint32_t i)
 	return view->bounds[sender->member] > view->now ? QUORUM_COUNTS : QUORUM_UNBOUND;
 }
 
+/*
+ * A walreceiver begins by reporting what it has replayed as flushed, whatever timeline that
+ * is on, and PostgreSQL believes it.  What has been sent is on our own path.
+ */
+static uint64_t
+held_by(const QuorumSender *sender)
+{
+	return sender->flush < sender->sent ? sender->flush : sender->sent;
+}
+
 uint64_t
 quorum_holders(const QuorumView *view, uint64_t end)
 {
@@ -128,7 +138,7 @@ quorum_holders(const QuorumView *view, uint64_t end)
 	{
 		const QuorumSender *sender = &view->senders[i];
 
-		if (quorum_verdict(view, i) == QUORUM_COUNTS && sender->flush >= end)
+		if (quorum_verdict(view, i) == QUORUM_COUNTS && held_by(sender) >= end)
 			holders |= UINT64_C(1) << sender->member;
 	}
 	return holders;
@@ -158,10 +168,10 @@ quorum_flushed(const QuorumView *view)
 
 	for (uint32_t i = 0; i < view->n_senders; i++)
 	{
-		uint64_t flush = view->senders[i].flush;
+		uint64_t end = held_by(&view->senders[i]);
 
-		if (flush > held && quorum_verdict(view, i) == QUORUM_COUNTS && is_held(view, flush))
-			held = flush;
+		if (end > held && quorum_verdict(view, i) == QUORUM_COUNTS && is_held(view, end))
+			held = end;
 	}
 	return held;
 }

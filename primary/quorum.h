@@ -43,7 +43,8 @@ typedef struct QuorumSender
 {
 	int32_t	 member;  /* quorum_member(), RAFT_NONE also if it does not come from there */
 	uint64_t started; /* rises with each connection; no two are equal */
-	uint64_t flush;
+	uint64_t flush;	  /* pg_stat_replication's flush_lsn, what the walreceiver says */
+	uint64_t sent;	  /* and sent_lsn, what it can have from this connection */
 } QuorumSender;
 
 typedef enum QuorumVerdict

@@ -447,7 +447,7 @@ sweep(World *w, int i, const PrimaryFacts *f)
 	SimData			 *d = &server_of(w, i)->data;
 	uint16_t		  own = end_timeline(w, i);
 	SimLsn			  end = sim_true_end(c, i, NULL);
-	bool			  knows_own = read_lineage(w, i, own, &k->own, &k->own_key);
+	bool			  knows_both = read_lineage(w, i, own, &k->own, &k->own_key) && f->leader.promoted && f->leader.lineage != NULL;
 	uint16_t		  newest;
 
 	/* Timelines that begin behind our WAL came with histories only: see runs_ahead(). */
@@ -458,20 +458,19 @@ sweep(World *w, int i, const PrimaryFacts *f)
 	}
 	k->target_ahead = false;
 
-	/* A burnt file that is the newest stops a start. */
-	newest = sim_newest_timeline(d, d->control.checkpoint_timeline);
-	for (; newest > d->control.checkpoint_timeline && d->history[newest] == SIM_BURNT; newest--)
-		sim_put_history(d, newest, SIM_ABSENT);
-	if (!f->leader.promoted || f->leader.lineage == NULL || !knows_own)
-		return;
-	for (uint16_t t = 2; t < SIM_TIMELINES; t++)
+	for (uint16_t t = 2; knows_both && t < SIM_TIMELINES; t++)
 	{
 		if (t != own && d->history[t] != SIM_BURNT && !lineage_has(f->leader.lineage, t) && !lineage_has(&k->own, t))
 			sim_remove_timeline(d, t);
 	}
 
+	/* A burnt file that is the newest stops a start: the last of all that goes. */
+	newest = sim_newest_timeline(d, d->control.checkpoint_timeline);
+	for (; newest > d->control.checkpoint_timeline && d->history[newest] == SIM_BURNT; newest--)
+		sim_put_history(d, newest, SIM_ABSENT);
+
 	/* No gap may be left: a start looks for the newest one id after the other. */
-	if (lineage_common_end(&k->own, end, f->leader.lineage) < end)
+	if (!knows_both || lineage_common_end(&k->own, end, f->leader.lineage) < end)
 		return;
 	for (uint16_t t = 2; t <= f->leader.lineage->timeline; t++)
 	{
@@ -804,6 +803,25 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 	}
 }
 
+/* ---- walsenders that are ended ---- */
+
+static void
+end_senders(SimCluster *c, int i, int standby)
+{
+	for (int slot = 0; slot < SIM_SENDERS; slot++)
+	{
+		if (c->server[i].sender[slot].state != SIM_SENDER_FREE && c->server[i].sender[slot].standby == standby)
+			(void) sim_sender_end(c, i, slot);
+	}
+}
+
+/* Rule 16: a member's older one is ended before its newer one is served. */
+static void
+at_login(void *context, int server, int standby)
+{
+	end_senders(&((Keepers *) context)->cluster, server, standby);
+}
+
 /* ---- a leader and members whose data are gone ---- */
 
 static void
@@ -819,11 +837,7 @@ name_floors(World *w, int i)
 	{
 		if (j == i || !r->peers[j].told.gone || r->peers[j].forgotten)
 			continue;
-		for (int slot = 0; slot < SIM_SENDERS; slot++)
-		{
-			if (s->sender[slot].state != SIM_SENDER_FREE && s->sender[slot].standby == j)
-				(void) sim_sender_end(c, i, slot);
-		}
+		end_senders(c, i, j);
 		keeper_of(w, i)->told = false; /* the position is what it is after that */
 		w->data[DATA_FLOORS_NAMED] += raft_forgot(r, j);
 	}
@@ -994,6 +1008,7 @@ keepers_begin(World *w, Keepers *k)
 	w->keepers = k;
 	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));
 	k->cluster.authorise = at_the_end_of_recovery;
+	k->cluster.login = at_login;
 	k->cluster.context = k;
 	(void) sim_initdb(&k->cluster, 0, 1);
 	for (int i = 0; i < w->n; i++)

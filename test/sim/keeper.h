@@ -29,8 +29,8 @@
 	ITEM(READS, "reads", 33000)                                     \
 	ITEM(FOLLOWS, "receivers let loose", 8000)                      \
 	ITEM(REWINDS, "rewinds begun", 120)                             \
-	ITEM(CLONES, "clones begun", 5000)                              \
-	ITEM(REBUILDS_STOPPED, "rebuilds stopped half-way", 4000)       \
+	ITEM(CLONES, "clones begun", 1300)                              \
+	ITEM(REBUILDS_STOPPED, "rebuilds stopped half-way", 250)        \
 	ITEM(REBUILT, "rebuilds finished", 1000)                        \
 	ITEM(SERVER_CRASHES, "servers killed", 1800)                    \
 	ITEM(POWER_LOSSES, "machines without power", 2000)              \

@@ -346,6 +346,9 @@ typedef struct SimAnswer
 
 typedef SimAnswer (*SimAuthorise)(void *context, const SimAsked *asked);
 
+/* A standby's walreceiver logs in; its walsender does not exist yet. */
+typedef void (*SimLogin)(void *context, int server, int standby);
+
 typedef struct SimCluster
 {
 	int			 n;
@@ -353,6 +356,7 @@ typedef struct SimCluster
 	bool		 checksums;
 	bool		 full; /* a table is: end the run */
 	SimAuthorise authorise;
+	SimLogin	 login;
 	void		*context;
 	uint32_t	 n_uids;
 	uint32_t	 n_connections;

@@ -108,6 +108,8 @@ connect_to(SimCluster *c, int i)
 	(void) sim_send_end(c, v->source, &v->source_timeline);
 	if (v->source_timeline < v->received_timeline)
 		return sim_receiver_end(c, i, false); /* highest timeline of the primary is behind */
+	if (c->login != NULL)
+		c->login(c->context, v->source, i);
 	v->slot = (int8_t) slot;
 	v->connection = ++c->n_connections;
 	source->sender[slot] = (SimSender){.state = SIM_SENDER_STARTUP,
@@ -276,7 +278,9 @@ stream(SimCluster *c, int i, int most)
 	}
 	if (v->at < end)
 		return true;
-	if (historic)
+
+	/* Also for the instant until the receiver has heard that the timeline is at its end (R A6). */
+	if (historic && sender->state == SIM_SENDER_STREAMING)
 		return timeline_ended(c, i);
 	sender->state = SIM_SENDER_STREAMING;
 	return true;
@@ -396,8 +400,8 @@ sim_sender_end(SimCluster *c, int i, int slot)
 
 /*
  * ANY k (...): the k-th highest flush of the walsenders that stream.  It counts
- * connections, not standbys (model.md C16), those in catch-up do not count (R A6), and it
- * believes what it is told (R A7).
+ * connections, not standbys (model.md C16), those in catch-up do not count, and it believes
+ * what it is told (R A6, R A7).
  */
 SimLsn
 sim_stock_position(const SimCluster *c, int i, int k)

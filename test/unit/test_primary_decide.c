@@ -78,6 +78,16 @@ half_rewound(PrimaryFacts *f)
 }
 
 static void
+half_rewound_twice(PrimaryFacts *f)
+{
+	half_rewound(f);
+	f->failures = 2;
+	f->now = 40000000;
+	f->rebuild_pause = 30000000;
+	f->failed_at = f->now - f->rebuild_pause + 1;
+}
+
+static void
 no_server(PrimaryFacts *f)
 {
 	f->server = RAFT_SERVER_NONE;
@@ -448,6 +458,7 @@ static const Case cases[] = {
 	{PRIMARY_FORBIDDEN, PRIMARY_REFUSE, world_follower, fsync_off},
 	{PRIMARY_OTHER_CLUSTER, PRIMARY_REFUSE, world_follower, another_system},
 	{PRIMARY_HALF_NO_SOURCE, PRIMARY_WAIT, world_follower, half_without_a_source},
+	{PRIMARY_HALF_FAILS_AGAIN, PRIMARY_WAIT, world_follower, half_rewound_twice},
 	{PRIMARY_HALF_REWOUND, PRIMARY_REWIND, world_follower, half_rewound},
 	{PRIMARY_HALF_CLONED, PRIMARY_CLONE, world_follower, rebuilding},
 	{PRIMARY_GONE_NO_SOURCE, PRIMARY_WAIT, world_follower, no_data_no_source},
@@ -671,6 +682,31 @@ a_rewind_is_repeated_only_from_its_source(void **state)
 	assert_int_equal(primary_decide(&f).floor.index, 1800);
 }
 
+/* A full disk is as full a moment later; another source may have what this one lacked. */
+static void
+an_interrupted_rebuild_pauses(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	half_rewound_twice(&f);
+	assert_int_equal(primary_decide(&f).again_at, f.now + 1);
+	f.now++;
+	expect(&f, PRIMARY_REWIND, PRIMARY_HALF_REWOUND);
+	f.now--;
+	f.rebuild_term = 6;
+	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
+	f.rebuild_term = 7;
+	f.rebuild_source = 2;
+	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
+	f.rebuild_source = 1;
+	f.failures = 1;
+	expect(&f, PRIMARY_REWIND, PRIMARY_HALF_REWOUND);
+	f.failures = 2;
+	f.rebuild_pause = 0;
+	expect(&f, PRIMARY_WAIT, PRIMARY_HALF_FAILS_AGAIN);
+}
+
 /* Rule 21: insisting on an open leader deadlocks. */
 static void
 an_open_leader_is_preferred_for_a_while(void **state)
@@ -888,6 +924,7 @@ main(void)
 		cmocka_unit_test(rewind_then_clone_then_wait),
 		cmocka_unit_test(a_rewind_needs_all_of_it),
 		cmocka_unit_test(a_rewind_is_repeated_only_from_its_source),
+		cmocka_unit_test(an_interrupted_rebuild_pauses),
 		cmocka_unit_test(an_open_leader_is_preferred_for_a_while),
 		cmocka_unit_test(what_is_half_rebuilt_is_never_started),
 		cmocka_unit_test(a_rebuild_is_over_only_when_all_of_it_is_true),

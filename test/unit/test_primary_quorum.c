@@ -30,8 +30,8 @@ world(void)
 		.open = true,
 	};
 
-	senders[0] = (QuorumSender){1, 1, 100};
-	senders[1] = (QuorumSender){2, 2, 100};
+	senders[0] = (QuorumSender){1, 1, 100, 110};
+	senders[1] = (QuorumSender){2, 2, 100, 110};
 	for (int id = 1; id < 5; id++)
 		view.bounds[id] = 1001;
 	return view;
@@ -147,7 +147,7 @@ only_the_newest_walsender_of_a_member_counts(void **state)
 	QuorumView view = world();
 
 	(void) state;
-	senders[2] = (QuorumSender){2, 3, 90};
+	senders[2] = (QuorumSender){2, 3, 90, 110};
 	view.n_senders = 3;
 	assert_int_equal(quorum_verdict(&view, 1), QUORUM_OLDER);
 	assert_int_equal(quorum_verdict(&view, 2), QUORUM_COUNTS);
@@ -158,7 +158,7 @@ only_the_newest_walsender_of_a_member_counts(void **state)
 	assert_int_equal(quorum_verdict(&view, 1), QUORUM_OLDER);
 	assert_false(quorum_answers(&view, 100));
 	/* nor do two of one member make two */
-	senders[2] = (QuorumSender){1, 3, 100};
+	senders[2] = (QuorumSender){1, 3, 100, 110};
 	view.n_senders = 3;
 	senders[1].flush = 0;
 	assert_false(quorum_answers(&view, 100));
@@ -181,13 +181,29 @@ one_that_is_beyond_us_has_diverged(void **state)
 	assert_true(quorum_answers(&view, 100));
 }
 
+/* A6: one that is ahead on the timeline that ended says so, and has nothing of ours. */
+static void
+only_what_was_sent_counts(void **state)
+{
+	QuorumView view = world();
+
+	(void) state;
+	senders[1].sent = 99;
+	assert_int_equal(quorum_verdict(&view, 1), QUORUM_COUNTS);
+	assert_false(quorum_answers(&view, 100));
+	assert_true(quorum_answers(&view, 99));
+	assert_int_equal(quorum_flushed(&view), 99);
+	senders[1].sent = 100;
+	assert_true(quorum_answers(&view, 100));
+}
+
 static void
 our_own_copy_is_one_of_them(void **state)
 {
 	QuorumView view = world();
 
 	(void) state;
-	senders[2] = (QuorumSender){3, 3, 110};
+	senders[2] = (QuorumSender){3, 3, 110, 110};
 	view.n_senders = 3;
 	view.flush = 99;
 	senders[0].flush = senders[1].flush = senders[2].flush = 99;
@@ -239,7 +255,7 @@ random_views_agree(void **state)
 		view.n_senders = BELOW(8);
 		view.flush = 1 + BELOW(8);
 		for (uint32_t i = 0; i < view.n_senders; i++)
-			senders[i] = (QuorumSender){(int32_t) BELOW(7) - 1, i + 1, BELOW(10)};
+			senders[i] = (QuorumSender){(int32_t) BELOW(7) - 1, i + 1, BELOW(10), BELOW(12)};
 		for (int id = 0; id < 6; id++)
 			view.bounds[id] = 999 + BELOW(4);
 		held = quorum_flushed(&view);
@@ -264,6 +280,7 @@ main(void)
 		cmocka_unit_test(only_members_that_are_bound_now_count),
 		cmocka_unit_test(only_the_newest_walsender_of_a_member_counts),
 		cmocka_unit_test(one_that_is_beyond_us_has_diverged),
+		cmocka_unit_test(only_what_was_sent_counts),
 		cmocka_unit_test(our_own_copy_is_one_of_them),
 		cmocka_unit_test(two_members_need_both_and_one_itself),
 		cmocka_unit_test(random_views_agree),
