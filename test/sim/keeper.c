@@ -35,7 +35,13 @@ server_of(const World *w, int i)
 static bool
 reaches(const World *w, int a, int b)
 {
-	return !w->link[a][b].cut && !w->link[b][a].cut;
+	return !w->link[a][b].cut && !w->link[b][a].cut && !(w->keepers->wal_cut[a] & BIT(b));
+}
+
+static bool
+is_held(const World *w, int i, Hold what)
+{
+	return (w->keepers->keeper[i].holds & what) != 0;
 }
 
 /* ---- histories ---- */
@@ -624,7 +630,7 @@ rebuild_gets_on(World *w, int i)
 	SimServer *s = server_of(w, i);
 	int		   source = s->rebuild.source;
 
-	if (!k->rebuilding)
+	if (!k->rebuilding || is_held(w, i, HOLD_REBUILD))
 		return;
 	if (s->rebuild.step != SIM_REBUILD_NONE && !reaches(w, i, source))
 		sim_rebuild_stop(&w->keepers->cluster, i);
@@ -883,7 +889,7 @@ startup_gets_on(World *w, int i)
 	SimServer  *s = server_of(w, i);
 	int			steps = (int) between(w, 0, 8) + (w->keepers->calm ? 8 : 0);
 
-	while (steps-- > 0 && (s->life == SIM_STANDBY || s->life == SIM_RECOVERING))
+	while (steps-- > 0 && (s->life == SIM_STANDBY || s->life == SIM_RECOVERING) && !is_held(w, i, HOLD_STARTUP))
 	{
 		bool	reads = s->phase < SIM_CLEANUP && !s->disk_full;
 		SimStep step = sim_startup_step(c, i);
@@ -916,9 +922,9 @@ streams_get_on(World *w, int i)
 
 	if (s->receiver.state != SIM_WALRCV_STOPPED && !reaches(w, i, s->receiver.source))
 		(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
-	for (int k = (int) between(w, 0, 4) + (w->keepers->calm ? 4 : 0); k > 0; k--)
+	for (int k = (int) between(w, 0, 4) + (w->keepers->calm ? 4 : 0); k > 0 && !is_held(w, i, HOLD_RECEIVER); k--)
 		(void) sim_receiver_step(c, i, (int) between(w, 1, 4));
-	if (w->keepers->calm || chance(w, 600000))
+	if (!is_held(w, i, HOLD_FLUSH) && (w->keepers->calm || chance(w, 600000)))
 		(void) sim_receiver_flush(c, i);
 	if (w->keepers->calm || chance(w, 600000))
 		(void) sim_receiver_reply(c, i);
@@ -926,7 +932,7 @@ streams_get_on(World *w, int i)
 	{
 		SimSender *sender = &s->sender[slot];
 
-		while (sender->state != SIM_SENDER_FREE && sender->n_replies > 0 &&
+		while (sender->state != SIM_SENDER_FREE && sender->n_replies > 0 && !is_held(w, i, HOLD_REPLIES) &&
 			   (w->keepers->calm || chance(w, 600000)))
 			(void) sim_reply_arrives(c, i, slot, w->keepers->calm ? 0 : (int) between(w, 0, (uint64_t) sender->n_replies - 1));
 		if (sender->state != SIM_SENDER_FREE && !sender->attached && (w->keepers->calm || chance(w, 20000)))
@@ -957,7 +963,7 @@ turn(World *w, int i)
 		k->open = false;
 	learn_end(w, i);
 	ledger_clients(w, i);
-	if (w->keepers->cluster.full || !node_is_free(w, i))
+	if (w->keepers->cluster.full || !node_is_free(w, i) || is_held(w, i, HOLD_WORKER))
 		return;
 	if (n->durable.promoting != 0 && (s->life == SIM_DOWN || s->life == SIM_PRIMARY))
 	{
@@ -1002,6 +1008,7 @@ keepers_begin(World *w, Keepers *k)
 	memset(k->answered, 0, sizeof(k->answered));
 	memset(k->seen, 0, sizeof(k->seen));
 	memset(k->authorised_of, 0, sizeof(k->authorised_of));
+	memset(k->wal_cut, 0, sizeof(k->wal_cut));
 	k->world = w;
 	k->calm = false;
 	k->interval = MS(20);

@@ -50,6 +50,19 @@ typedef enum DataItem
 
 _Static_assert(DATA_ITEMS <= sizeof(((World *) NULL)->data) / sizeof(uint64_t), "World.data has room");
 
+/* What scenarios keep from getting on. */
+typedef enum Hold
+{
+	HOLD_STARTUP = 1,  /* the startup process: replay, promotion */
+	HOLD_RECEIVER = 2, /* the walreceiver: nothing comes in */
+	HOLD_FLUSH = 4,	   /* what came in is not flushed */
+	HOLD_REPLIES = 8,  /* what standbys report does not arrive here */
+	HOLD_RELEASE = 16, /* PostgreSQL ends no wait here */
+	HOLD_ANSWERS = 32, /* backends do not get on to their answers */
+	HOLD_REBUILD = 64, /* a rewind or clone */
+	HOLD_WORKER = 128  /* the role worker: it gathers and does nothing */
+} Hold;
+
 /* The worker of one server, and its supervisor. */
 typedef struct Keeper
 {
@@ -106,6 +119,7 @@ typedef struct Keeper
 	Lineage	 leader;
 
 	PrimaryOrder order; /* the last one */
+	unsigned	 holds; /* bits of Hold */
 } Keeper;
 
 typedef struct Keepers
@@ -113,8 +127,9 @@ typedef struct Keepers
 	SimCluster cluster;
 	World	  *world;
 	Keeper	   keeper[SIM_SERVERS];
-	uint64_t   interval; /* between two turns of a server, at most, us */
-	bool	   calm;	 /* no more faults: everything gets on */
+	uint64_t   interval;			 /* between two turns of a server, at most, us */
+	bool	   calm;				 /* no more faults: everything gets on */
+	uint64_t   wal_cut[SIM_SERVERS]; /* bit j: no connection to that server, in spite of datagrams */
 
 	/* ledger.c */
 	uint64_t answered[SIM_COMMIT_WORDS];

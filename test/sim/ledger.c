@@ -187,9 +187,10 @@ ledger_clients(World *w, int i)
 		(void) sim_wal_flush(c, i, s->inserted);
 	if (s->life != SIM_PRIMARY)
 		return;
-	if (k->calm || chance(w, 500000))
+	if (!(k->keeper[i].holds & HOLD_RELEASE) && (k->calm || chance(w, 500000)))
 		(void) sim_release(c, i, (int) copies - 1);
-	answer(w, i);
+	if (!(k->keeper[i].holds & HOLD_ANSWERS))
+		answer(w, i);
 	if (k->keeper[i].open && node_has_lease(w, i) && chance(w, 50000))
 		read_rows(w, i);
 }

@@ -8,7 +8,7 @@
  */
 #include "keeper.h"
 #include "random.h"
-#include "scenarios.h"
+#include "scenarios_data.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -147,7 +147,8 @@ report_failure(const Scenario *scenario, uint64_t seed)
 /* ---- scenarios ---- */
 
 static const Scenario *const tables[] = {scenarios_votes, scenarios_network, scenarios_state,
-										 scenarios_lease};
+										 scenarios_lease, scenarios_claims, scenarios_positions, scenarios_answers,
+										 scenarios_rebuilds};
 
 static void
 list_scenarios(void)

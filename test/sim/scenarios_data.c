@@ -1,0 +1,181 @@
+/*
+ * test/sim/scenarios_data.c
+ *	  What the scenarios with servers share, see scenarios_data.h.
+ */
+#include "scenarios_data.h"
+
+#include <string.h>
+
+static Keepers keepers;
+
+SimCluster *
+cluster(World *w)
+{
+	return &w->keepers->cluster;
+}
+
+SimServer *
+server(World *w, int i)
+{
+	return &w->keepers->cluster.server[i];
+}
+
+Keeper *
+keeper(World *w, int i)
+{
+	return &w->keepers->keeper[i];
+}
+
+int
+begin_data(World *w, int n)
+{
+	world_reset(w, n, w->seed + 1);
+	keepers_begin(w, &keepers);
+	keepers.cluster.checksums = true;
+	keepers.calm = true;
+	keepers.interval = MS(5);
+	world_start_all(w);
+	EXPECT(w, run_until(w, SECONDS(20), all_follow, 0));
+	return world_lease(w);
+}
+
+/* ---- what is held, cut and killed ---- */
+
+void
+hold(World *w, int i, unsigned what)
+{
+	keeper(w, i)->holds |= what;
+}
+
+void
+let_go(World *w, int i, unsigned what)
+{
+	keeper(w, i)->holds &= ~what;
+}
+
+void
+cut_wal(World *w, int a, int b)
+{
+	w->keepers->wal_cut[a] |= BIT(b);
+	w->keepers->wal_cut[b] |= BIT(a);
+}
+
+void
+cut_wal_all(World *w, int a)
+{
+	for (int b = 0; b < w->n; b++)
+	{
+		if (b != a)
+			cut_wal(w, a, b);
+	}
+}
+
+void
+mend_wal(World *w)
+{
+	memset(w->keepers->wal_cut, 0, sizeof(w->keepers->wal_cut));
+}
+
+void
+kill_server(World *w, int i)
+{
+	sim_crash(cluster(w), i);
+	keeper_server_died(w->keepers, i);
+	TRACE(w, BIT(i), "server is killed");
+}
+
+void
+lose_power(World *w, int i)
+{
+	node_crash(w, i, true);
+	if (server(w, i)->rebuild.step != SIM_REBUILD_NONE)
+		sim_rebuild_stop(cluster(w), i);
+	sim_power_loss(cluster(w), i, 0);
+	keeper_server_died(w->keepers, i);
+	TRACE(w, BIT(i), "loses power");
+}
+
+/* ---- commits ---- */
+
+int
+commit_on(World *w, int i)
+{
+	int commit = sim_commit(cluster(w), i, 0);
+
+	EXPECT(w, commit != 0);
+	(void) sim_wal_flush(cluster(w), i, server(w, i)->inserted);
+	TRACE(w, BIT(i), "a client's commit %d", commit);
+	return commit;
+}
+
+bool
+is_answered(World *w, int commit)
+{
+	return sim_has_commit(w->keepers->answered, commit);
+}
+
+bool
+has_commit(World *w, int i, int commit)
+{
+	uint64_t held[SIM_COMMIT_WORDS];
+
+	sim_held(cluster(w), i, held);
+	return sim_has_commit(held, commit);
+}
+
+/* ---- conditions ---- */
+
+bool
+answered(World *w, int commit)
+{
+	return is_answered(w, commit);
+}
+
+bool
+is_open(World *w, int i)
+{
+	return keeper(w, i)->open && node_has_lease(w, i);
+}
+
+bool
+is_primary(World *w, int i)
+{
+	return server(w, i)->life == SIM_PRIMARY;
+}
+
+bool
+somebody_is_open(World *w, int unused)
+{
+	(void) unused;
+	for (int i = 0; i < w->n; i++)
+	{
+		if (is_open(w, i))
+			return true;
+	}
+	return false;
+}
+
+bool
+all_follow(World *w, int unused)
+{
+	(void) unused;
+	return ledger_settled(w);
+}
+
+int
+settle_data(World *w)
+{
+	network_heal(w);
+	mend_wal(w);
+	for (int i = 0; i < w->n; i++)
+	{
+		keeper(w, i)->holds = 0;
+		server(w, i)->disk_full = server(w, i)->paused = server(w, i)->delayed = false;
+		if (w->node[i].paused)
+			node_resume(w, i);
+		if (!w->node[i].up)
+			node_start(w, i);
+	}
+	EXPECT(w, run_until(w, SECONDS(120), all_follow, 0));
+	return world_lease(w);
+}

@@ -1,0 +1,55 @@
+/*
+ * test/sim/scenarios_data.h
+ *	  Worlds made by hand in which every member has a server: see README.md.
+ *
+ * Nothing in them is left to chance: everything gets on at once, but for what is held.
+ */
+#ifndef SIM_SCENARIOS_DATA_H
+#define SIM_SCENARIOS_DATA_H
+
+#include "keeper.h"
+#include "scenarios.h"
+
+extern const Scenario scenarios_claims[];
+extern const Scenario scenarios_positions[];
+extern const Scenario scenarios_answers[];
+extern const Scenario scenarios_rebuilds[];
+
+/* ---- scenarios_data.c: what they share ---- */
+
+extern SimCluster *cluster(World *w);
+extern SimServer  *server(World *w, int i);
+extern Keeper	  *keeper(World *w, int i);
+
+/* n managed members on a LAN, settled: one is open, all others stream from it.  Returns it. */
+extern int begin_data(World *w, int n);
+
+/* What of a server does not get on until it is let go: bits of Hold. */
+extern void hold(World *w, int i, unsigned what);
+extern void let_go(World *w, int i, unsigned what);
+
+/* Between two machines: connections of servers, or datagrams, alone. */
+extern void cut_wal(World *w, int a, int b);
+extern void cut_wal_all(World *w, int a); /* to and from everybody */
+extern void mend_wal(World *w);			  /* all of them; network_heal() mends datagrams */
+
+/* The server dies, its member lives; or the machine loses power, with all WAL that was not synced. */
+extern void kill_server(World *w, int i);
+extern void lose_power(World *w, int i);
+
+/* A client's commit on a primary: its number.  It is flushed there, and waits. */
+extern int	commit_on(World *w, int i);
+extern bool is_answered(World *w, int commit);		 /* a client was told so */
+extern bool has_commit(World *w, int i, int commit); /* its server has it, on its own path */
+
+/* Conditions for run_until(). */
+extern bool is_open(World *w, int i);
+extern bool is_primary(World *w, int i);
+extern bool somebody_is_open(World *w, int unused);
+extern bool all_follow(World *w, int unused); /* L1: one is open, and all others stream from it */
+extern bool answered(World *w, int commit);
+
+/* Everything is mended and let go, and L1 comes about; returns the open one. */
+extern int settle_data(World *w);
+
+#endif /* SIM_SCENARIOS_DATA_H */
