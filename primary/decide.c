@@ -200,7 +200,8 @@ half_rewound(const View *v)
 	const PrimaryFacts *f = v->f;
 
 	return is_half(v) && f->rebuild == RAFT_REWINDING && f->remains == PRIMARY_REMAINS_REPEATABLE &&
-		   f->leader_id == f->rebuild_source && f->term == f->rebuild_term && f->leader.control_shows_timeline;
+		   f->leader_id == f->rebuild_source && f->term == f->rebuild_term && f->leader.control_shows_timeline &&
+		   f->leader.has_fork;
 }
 
 /* It waits loudly, but not for ever: whatever was wrong may have been mended (L1). */
@@ -219,7 +220,7 @@ half_fails_again(const View *v)
 {
 	const PrimaryFacts *f = v->f;
 
-	return is_half(v) && f->leader_id == f->rebuild_source && f->term == f->rebuild_term && rebuild_pauses(v);
+	return is_half(v) && f->leader_id == f->failed_source && f->term == f->failed_term && rebuild_pauses(v);
 }
 
 static bool
@@ -564,14 +565,18 @@ prefers_open(const View *v)
 		   (v->f->rebuild_wanted == 0 || !has_passed(v, v->f->rebuild_wanted, v->f->prefer_open));
 }
 
-/* Never on what another rebuild has left: pg_rewind is not to run twice on one directory. */
+/*
+ * Never on what another rebuild has left: pg_rewind is not to run twice on one directory.
+ * And from a leader that has the segment of the fork on its own timeline: else ours would
+ * stay, and the start would replay what is behind the fork in it.
+ */
 static bool
 may_rewind(const View *v)
 {
 	const PrimaryFacts *f = v->f;
 
 	return is_diverged(v) && f->failures <= REWINDS_UP_TO && f->rebuild == RAFT_INTACT &&
-		   f->hints && f->common_wal && f->rewind_room;
+		   f->hints && f->common_wal && f->rewind_room && f->leader.has_fork;
 }
 
 static bool

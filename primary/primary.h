@@ -40,6 +40,7 @@ typedef struct PrimaryLeader
 	const Lineage *lineage;
 	uint64_t	   flush;				   /* read when our own receiver was down, or later; 0: not known */
 	bool		   control_shows_timeline; /* its pg_control has the newest of lineage: a checkpoint was made */
+	bool		   has_fork;			   /* its pg_wal has the segment in which lineage parts from ours */
 
 	/*
 	 * For a member whose data are gone: it has ended our walsenders, forgotten their
@@ -175,12 +176,14 @@ typedef struct PrimaryFacts
 	int32_t		   rebuild_source; /* from whom the marker says, and in which term */
 	uint64_t	   rebuild_term;
 	PrimaryRemains remains;
-	RaftPosition   floor;		   /* as the state file has it, also without a marker (rule 22) */
-	uint32_t	   failures;	   /* rebuilds, and restarts for PRIMARY_NOT_STREAMING, since it really streamed */
-	bool		   hints;		   /* checksums or wal_log_hints */
-	bool		   common_wal;	   /* local WAL reaches back to the last common checkpoint */
-	bool		   rewind_room;	   /* for what a rewind copies */
-	uint64_t	   failed_at;	   /* the last of them; 0: none */
+	RaftPosition   floor;		  /* as the state file has it, also without a marker (rule 22) */
+	uint32_t	   failures;	  /* rebuilds, and restarts for PRIMARY_NOT_STREAMING, since it really streamed */
+	bool		   hints;		  /* checksums or wal_log_hints */
+	bool		   common_wal;	  /* local WAL reaches back to the last common checkpoint */
+	bool		   rewind_room;	  /* for what a rewind copies */
+	uint64_t	   failed_at;	  /* the last of them; 0: none */
+	int32_t		   failed_source; /* from whom that was, and in which term */
+	uint64_t	   failed_term;
 	uint64_t	   rebuild_wanted; /* when PRIMARY_PREFERS_OPEN was first said of this leader */
 
 	PrimaryLeader leader;
@@ -199,7 +202,7 @@ typedef struct PrimaryFacts
 	bool			names_in_force;	 /* synchronous_standby_names is the list's */
 	uint64_t		opened_term;	 /* the last one in which this worker has opened */
 	uint64_t		standing_since;	 /* open, and the quorum's flush stands still below our own */
-	bool			standing_before; /* whoever led last before us resigned for that */
+	bool			standing_before; /* we have resigned for that, and no commit has got through since */
 	bool			other_could_lead;
 	bool			other_has_all; /* a live member holds everything that we have */
 	PrimaryHandOver hand_over;

@@ -154,11 +154,16 @@ is_held(const QuorumView *view, uint64_t end)
 	return count_bits(quorum_holders(view, end)) >= quorum_copies(count_bits(view->members));
 }
 
-/* For an even number of members C bounds are fewer than V: the lease is asked as well. */
+/*
+ * Whoever opens the fence may be late to close it: what it was opened for in one term lets
+ * nothing through in a later one, before rules 17 and 18 were asked again.  For an even
+ * number of members C bounds are fewer than V: the lease is asked as well.
+ */
 bool
 quorum_answers(const QuorumView *view, uint64_t end)
 {
-	return view->open && view->lease_until > view->now && is_held(view, end);
+	return view->open_term != 0 && view->open_term == view->term &&
+		   view->lease_until > view->now && is_held(view, end);
 }
 
 uint64_t

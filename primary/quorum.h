@@ -66,7 +66,8 @@ typedef struct QuorumView
 	uint64_t			bounds[RAFT_MAX_NODES]; /* raft_peer_bound() of this term; 0: not bound */
 	uint64_t			lease_until;
 	uint64_t			now;
-	bool				open; /* the fence lets answers through */
+	uint64_t			term;	   /* of the lease and the bounds */
+	uint64_t			open_term; /* in which the fence was opened; 0: it is closed */
 } QuorumView;
 
 extern QuorumVerdict quorum_verdict(const QuorumView *view, uint32_t sender);

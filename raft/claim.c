@@ -288,6 +288,13 @@ raft_forgot(Raft *r, int32_t id)
 	return true;
 }
 
+void
+raft_counts_again(Raft *r, int32_t id)
+{
+	if (raft_is_member(r, id))
+		r->peers[id].forgotten = false;
+}
+
 /* ---- following and rebuilding ---- */
 
 /* Is the leader of this term known to be primary on a timeline that it claimed? */
@@ -346,7 +353,8 @@ bool
 raft_rebuilt(Raft *r, RaftOutput *out)
 {
 	raft_clear_output(out);
-	if (r->saved.rebuild == RAFT_INTACT || !r->data.known ||
+	/* What ends while it abstains would be distrusted once more: see raft_heed_claims_of_all(). */
+	if (r->saved.rebuild == RAFT_INTACT || r->saved.abstaining != RAFT_VOTING || !r->data.known ||
 		r->data.system_id != r->saved.system_id || raft_is_older(r->position, r->saved.floor))
 		return false;
 	r->saved.rebuild = RAFT_INTACT;
@@ -414,8 +422,6 @@ raft_heed_follower(Raft *r, const RaftMessage *m)
 		return;
 	if (m->told.claimed)
 		peer->acked_claim = (uint32_t) later_of(peer->acked_claim, m->told.claim);
-	if (!m->told.gone)
-		peer->forgotten = false;
 	if (m->told.gone || m->told.rebuilding)
 		peer->remembered = none;
 	else if (m->told.known && raft_is_older(peer->remembered, m->position))

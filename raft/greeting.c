@@ -259,7 +259,10 @@ raft_recognise(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 		peer->abstaining = m->abstaining;
 		peer->may_lead = m->may_lead;
 		if (m->type != RAFT_GREETING_CONFIRM && m->type != RAFT_TRANSFER)
+		{
 			peer->told = m->told;
+			peer->forgotten &= m->told.gone;
+		}
 	}
 	return true;
 }

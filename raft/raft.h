@@ -562,9 +562,12 @@ extern uint64_t raft_peer_bound(const Raft *r, int32_t id);
 
 /*
  * A leader has ended the connections of a member whose data are gone, and does not
- * count what they had confirmed; the position that it set since is the floor.
+ * count what they had confirmed; the position that it set since is the floor.  That
+ * holds until raft_counts_again(), which comes before a new connection of that member
+ * is counted: it may lose its data once more, and the old floor is none for that.
  */
 extern bool raft_forgot(Raft *r, int32_t id);
+extern void raft_counts_again(Raft *r, int32_t id);
 
 /*
  * The server is about to get WAL of these timelines from the leader, oldest first, the

@@ -42,7 +42,7 @@ DESCRIPTION
                code by themselves
     unit-asan  the same under the address and undefined-behaviour sanitizers
     sim        clusters in simulated time under every fault: all scenarios by
-               name, 10,000 random runs, and 12,000 with simulated servers
+               name, 10,000 random runs, and 20,000 with simulated servers
                under the members, in which no answered commit may be lost
     sim-asan   the same, with 500 random runs, and 60 with servers, under the
                sanitizers
@@ -548,7 +548,7 @@ part_unit_asan()
 part_sim()
 {
 	as_tester make -s -C test/sim check RUNS=10000 JOBS=2 &&
-		as_tester make -s -C test/sim servers RUNS=12000 JOBS=2
+		as_tester make -s -C test/sim servers RUNS=20000 JOBS=2
 }
 
 part_sim_asan()

@@ -117,6 +117,7 @@ world_follower(void)
 		.lineage = world_path5(),
 		.flush = 2600,
 		.control_shows_timeline = true,
+		.has_fork = true,
 	};
 	f.check = (PrimaryCheck){.term = 7, .leader = 1, .prefix = PRIMARY_PREFIX_SAME};
 	return f;

@@ -10,14 +10,17 @@
 
 #include "checker.h"
 
+#include <string.h>
+
 static Keepers keepers;
 
 static struct
 {
 	uint64_t pace;
-	uint32_t weight[16]; /* of each fault, drawn per run */
+	uint32_t weight[32]; /* of each fault, drawn per run */
 	SimData	 snapshot;
 	int		 snapshot_of; /* -1: none */
+	uint64_t lost_some;	  /* bit i: a loss of power has taken what it had confirmed, or torn its state file */
 } mix;
 
 enum
@@ -37,6 +40,8 @@ enum
 	CHAOS_STOP_REBUILD,
 	CHAOS_DISK,
 	CHAOS_RECEIVER,
+	CHAOS_WAL,
+	CHAOS_STATE,
 	CHAOS_CHECKPOINT,
 	CHAOS_KINDS
 };
@@ -52,7 +57,7 @@ others_are_whole(const World *w, int but)
 		if (j != but && (!n->up || keepers.keeper[j].lost || n->durable.rebuild != RAFT_INTACT || n->durable.system_id == 0 ||
 						 keepers.cluster.server[j].data.whole != SIM_WHOLE || keepers.cluster.server[j].data.unsynced ||
 						 keepers.cluster.server[j].life == SIM_DOWN || raft_is_behind(&n->member.raft) || keepers.keeper[j].data_told.foreign ||
-						 raft_is_gone(&n->member.raft)))
+						 raft_is_gone(&n->member.raft) || n->durable.new_list || n->durable.abstaining != RAFT_VOTING))
 			return false;
 	}
 	return true;
@@ -63,13 +68,37 @@ lose_power(World *w, int i)
 {
 	SimServer *s = &keepers.cluster.server[i];
 
+	/* A state file that is torn makes its data untrusted: a copy is lost. */
+	if (node_is_saving(w, i) && !others_are_whole(w, i))
+		return;
+	if (node_is_saving(w, i))
+		mix.lost_some |= BIT(i);
 	w->data[DATA_POWER_LOSSES]++;
 	node_crash(w, i, true);
 	if (s->rebuild.step != SIM_REBUILD_NONE)
 		sim_rebuild_stop(&keepers.cluster, i);
 	sim_power_loss(&keepers.cluster, i, (SimLsn) between(w, 0, 40));
+	if (sim_true_end(&keepers.cluster, i, NULL) < w->node[i].durable.floor.index)
+		mix.lost_some |= BIT(i);
 	keeper_server_died(&keepers, i);
 	TRACE(w, BIT(i), "loses power");
+}
+
+/* Between a server and another one, or all of them. */
+static void
+cut_connections(World *w, int i)
+{
+	bool all = chance(w, 300000);
+	int	 other = (int) between(w, 0, (uint64_t) w->n - 1);
+
+	w->data[DATA_WAL_CUTS]++;
+	for (int j = 0; j < w->n; j++)
+	{
+		if (j == i || (!all && j != other))
+			continue;
+		keepers.wal_cut[i] |= BIT(j);
+		keepers.wal_cut[j] |= BIT(i);
+	}
 }
 
 static void
@@ -123,6 +152,17 @@ fault_of_data(World *w, int i, int kind)
 		case CHAOS_DISK:
 			s->disk_full = !s->disk_full;
 			break;
+		case CHAOS_WAL:
+			cut_connections(w, i);
+			break;
+		case CHAOS_STATE:
+			if (w->n < 3 || w->lost >= 0 || node_is_saving(w, i) || !w->node[i].up || !others_are_whole(w, i))
+				break;
+			w->data[DATA_STATES_LOST]++;
+			node_crash(w, i, false);
+			disk_wipe(w, i);
+			keepers.keeper[i].lost = true; /* a rebuild may have been half done: its data are not believed */
+			break;
 		case CHAOS_RECEIVER:
 			(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
 			break;
@@ -163,6 +203,7 @@ fault(World *w, int i, int kind)
 			break;
 		case CHAOS_HEAL:
 			network_heal(w);
+			memset(keepers.wal_cut, 0, sizeof(keepers.wal_cut));
 			break;
 		case CHAOS_TRANSFER:
 			if (node_is_free(w, i) && node_has_lease(w, i) &&
@@ -215,6 +256,24 @@ trace_state(World *w)
 	}
 }
 
+/*
+ * L1 is for as long as no more copies are missing than may be: of data that are lost, half
+ * overwritten by a rebuild whose source is lost, or shortened by a loss of power while the
+ * last segment was written anew under the name of a new timeline; or not believed, as that
+ * tore the state file.
+ */
+static bool
+are_too_few_left(const World *w)
+{
+	uint32_t missing = 0;
+
+	for (int i = 0; i < w->n; i++)
+		missing += keepers.keeper[i].lost || w->node[i].durable.rebuild != RAFT_INTACT ||
+				   ((mix.lost_some & BIT(i)) != 0 &&
+					(raft_is_behind(&w->node[i].member.raft) || raft_is_gone(&w->node[i].member.raft)));
+	return missing > (uint32_t) w->n - quorum_votes((uint32_t) w->n);
+}
+
 /* Everything works again: L1 within the bound. */
 static void
 calm_down(World *w)
@@ -225,6 +284,7 @@ calm_down(World *w)
 	w->crash_ppm = 0;
 	keepers.calm = true;
 	network_heal(w);
+	memset(keepers.wal_cut, 0, sizeof(keepers.wal_cut));
 	w->loss_ppm = 0;
 	for (int i = 0; i < w->n; i++)
 	{
@@ -238,9 +298,12 @@ calm_down(World *w)
 	/* Of fewer than three, no member can be done without: nothing replaces what it lost. */
 	if (w->n < 3)
 		return;
-	if (!keepers.cluster.full && !ledger_settled(w))
-		trace_state(w);
-	if (!keepers.cluster.full && !ledger_settled(w))
+	if (keepers.cluster.full || ledger_settled(w))
+		return;
+	trace_state(w);
+	if (are_too_few_left(w))
+		w->data[DATA_BEYOND]++;
+	else
 		checker_fail(w, 'D', BIT(w->n) - 1, "L1: calm for 300 s, and no open primary that all follow");
 }
 
@@ -259,11 +322,14 @@ data_run(World *w, uint64_t seed)
 	mix.weight[CHAOS_BY_HAND] = mix.weight[CHAOS_BY_HAND] > 5;
 	mix.weight[CHAOS_WIPE] = mix.weight[CHAOS_WIPE] > 7;
 	mix.weight[CHAOS_RESTORE] = mix.weight[CHAOS_RESTORE] > 7;
+	mix.weight[CHAOS_STATE] = mix.weight[CHAOS_STATE] > 7;
 	mix.snapshot_of = -1;
+	mix.lost_some = 0;
 	mix.pace = between(w, MS(50), SECONDS(3));
 	network_delays(w, 100, (uint32_t) between(w, 200, 20000));
 	w->loss_ppm = between(w, 0, 1) == 0 ? 0 : (uint32_t) between(w, 0, 100000);
 	keepers_begin(w, &keepers);
+	keepers.wal_apart = chance(w, 300000);
 	w->restarts = true;
 	world_start_all(w);
 	while (w->now < SECONDS(20) && !ledger_settled(w))

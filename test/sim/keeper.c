@@ -35,7 +35,9 @@ server_of(const World *w, int i)
 static bool
 reaches(const World *w, int a, int b)
 {
-	return !w->link[a][b].cut && !w->link[b][a].cut && !(w->keepers->wal_cut[a] & BIT(b));
+	const Keepers *k = w->keepers;
+
+	return (k->wal_apart || (!w->link[a][b].cut && !w->link[b][a].cut)) && !(k->wal_cut[a] & BIT(b));
 }
 
 static bool
@@ -66,7 +68,7 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 	else
 	{
 		/* A clone has the history of the newest only: the path is in that. */
-		bool	 is_own = d->history[timeline] != SIM_ABSENT;
+		bool	 is_own = d->history[timeline] >= SIM_REAL; /* a burnt one says nothing */
 		uint16_t newest = is_own ? timeline : c->server[i].target.timeline;
 		int		 length = sim_history_text(c, d, newest, text, sizeof(text));
 
@@ -87,6 +89,14 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 }
 
 /* ---- what the worker knows ---- */
+
+bool
+keeper_is_open(const World *w, int i)
+{
+	const Keeper *k = &w->keepers->keeper[i];
+
+	return k->open && k->opened_term == w->node[i].member.raft.saved.term;
+}
 
 void
 keeper_server_died(Keepers *k, int i)
@@ -207,6 +217,19 @@ gather_leader(World *w, int i, PrimaryFacts *f)
 	f->leader.control_shows_timeline = source->data.control.checkpoint_timeline >= timeline;
 }
 
+/* By pg_ls_waldir() of the leader; what comes after that segment is there, too. */
+static void
+gather_fork(World *w, PrimaryFacts *f)
+{
+	uint64_t fork;
+
+	if (f->lineage == NULL || f->leader.lineage == NULL)
+		return;
+	fork = lineage_fork(f->lineage, f->leader.lineage);
+	f->leader.has_fork = sim_segment(&server_of(w, f->leader_id)->data,
+									 (uint16_t) lineage_timeline_of(f->leader.lineage, fork), (SimLsn) fork) != NULL;
+}
+
 static void
 gather_own(World *w, int i, PrimaryFacts *f)
 {
@@ -239,6 +262,8 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->floor = r->saved.floor;
 	f->failures = k->failures;
 	f->failed_at = k->failed_at;
+	f->failed_source = k->failed_source;
+	f->failed_term = k->failed_term;
 	f->hints = w->keepers->cluster.checksums;
 	f->common_wal = !k->no_rewind;
 	f->rewind_room = !s->disk_full;
@@ -315,6 +340,9 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 		k->standing_since = f->quorum_flushed >= f->end ? 0 : f->now;
 	k->standing_flushed = f->quorum_flushed;
 	f->standing_since = k->standing_since;
+	if (f->opened_term == f->term && f->quorum_flushed > k->opened_end)
+		k->standing_before = false;
+	f->standing_before = k->standing_before;
 	gather_others(w, i, f);
 }
 
@@ -343,6 +371,7 @@ gather(World *w, int i, PrimaryFacts *f)
 	f->rebuild_pause = REBUILD_PAUSE;
 	gather_own(w, i, f);
 	gather_leader(w, i, f);
+	gather_fork(w, f);
 	gather_leading(w, i, f);
 }
 
@@ -360,6 +389,7 @@ tell_member(World *w, int i, const PrimaryFacts *f)
 
 	for (uint16_t t = 1; t < SIM_TIMELINES; t++)
 		newest = s->data.history[t] != SIM_ABSENT ? t : newest;
+	k->told_end = f->end;
 	data.known = own.known;
 	data.foreign = own.foreign;
 	data.position = own.position;
@@ -367,7 +397,7 @@ tell_member(World *w, int i, const PrimaryFacts *f)
 																		  f->timeline;
 	data.promoted = f->server == RAFT_SERVER_PRIMARY && k->promoted_start == s->start && f->leader_id == i &&
 					f->timeline == f->claim;
-	data.open = k->open && data.promoted;
+	data.open = keeper_is_open(w, i) && data.promoted;
 	if (k->told && memcmp(&data, &k->data_told, sizeof(data)) == 0)
 		return false;
 	k->told = true;
@@ -376,6 +406,25 @@ tell_member(World *w, int i, const PrimaryFacts *f)
 		  (unsigned) data.position.epoch, (unsigned) data.position.index);
 	member_set_data(&w->node[i].member, &data);
 	return true;
+}
+
+/*
+ * The election worker reads where the WAL ends before each call of the member: what was
+ * flushed while it stood still counts for its next vote.
+ */
+static void
+look_at_end(World *w, int i)
+{
+	Keeper		*k = keeper_of(w, i);
+	PrimaryFacts f;
+
+	if (!k->told || !k->end_known || k->life != w->node[i].life || k->start != server_of(w, i)->start)
+		return;
+	learn_end(w, i);
+	if (!k->end_known || k->end == k->told_end)
+		return;
+	gather(w, i, &f);
+	(void) tell_member(w, i, &f);
 }
 
 /*
@@ -596,6 +645,8 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 		return;
 	k->failures++;
 	k->failed_at = clock_local(w, n);
+	k->failed_source = order->node;
+	k->failed_term = n->durable.term;
 	stop_server(w, i, how == RAFT_CLONING);
 	k->remains = PRIMARY_REMAINS_BROKEN;
 	k->unusable = false;
@@ -730,7 +781,7 @@ open_fence(World *w, int i, const PrimaryFacts *f)
 {
 	Keeper *k = keeper_of(w, i);
 
-	if (k->open)
+	if (k->open && k->opened_term == f->term)
 		return;
 	k->open = true;
 	if (k->opened_term != f->term)
@@ -740,6 +791,7 @@ open_fence(World *w, int i, const PrimaryFacts *f)
 		w->data[DATA_KEPT] += k->authorised_term != f->term;
 	}
 	k->opened_term = f->term;
+	k->opened_end = f->end;
 	ledger_opens(w, i);
 }
 
@@ -802,6 +854,7 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 			}
 			break;
 		case PRIMARY_RESIGN:
+			k->standing_before |= order->reason == PRIMARY_CANNOT_COMMIT;
 			member_resign(member);
 			break;
 		default:
@@ -825,7 +878,10 @@ end_senders(SimCluster *c, int i, int standby)
 static void
 at_login(void *context, int server, int standby)
 {
-	end_senders(&((Keepers *) context)->cluster, server, standby);
+	World *w = ((Keepers *) context)->world;
+
+	end_senders(&w->keepers->cluster, server, standby);
+	raft_counts_again(&w->node[server].member.raft, standby);
 }
 
 /* ---- a leader and members whose data are gone ---- */
@@ -1010,9 +1066,10 @@ keepers_begin(World *w, Keepers *k)
 	memset(k->authorised_of, 0, sizeof(k->authorised_of));
 	memset(k->wal_cut, 0, sizeof(k->wal_cut));
 	k->world = w;
-	k->calm = false;
+	k->calm = k->wal_apart = false;
 	k->interval = MS(20);
 	w->keepers = k;
+	w->on_look = look_at_end;
 	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));
 	k->cluster.authorise = at_the_end_of_recovery;
 	k->cluster.login = at_login;

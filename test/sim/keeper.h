@@ -39,6 +39,9 @@
 	ITEM(RESTORED, "older copies of data put back", 12)             \
 	ITEM(PAUSED, "replays paused", 850)                             \
 	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900) \
+	ITEM(BEYOND, "runs that ended with too few copies", 0)          \
+	ITEM(WAL_CUTS, "connections of servers cut", 500)               \
+	ITEM(STATES_LOST, "state files lost", 10)                       \
 	ITEM(HAND_OVERS, "hand-overs", 65)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
@@ -72,7 +75,8 @@ typedef struct Keeper
 	bool		 told; /* data_told is what the member was told last */
 	RaftData	 data_told;
 	bool		 end_known;
-	uint64_t	 end; /* a running maximum */
+	uint64_t	 end;	   /* a running maximum */
+	uint64_t	 told_end; /* that the member was told last */
 	PrimaryCheck check;
 	uint64_t	 check_flush; /* where the leader was when the receiver was let loose */
 	int			 stuck;
@@ -83,9 +87,11 @@ typedef struct Keeper
 	uint64_t	 mark_term;
 	uint64_t	 mark_end;
 	uint64_t	 opened_term;
+	uint64_t	 opened_end;
 	uint64_t	 rebuild_wanted;
 	uint64_t	 standing_since;
 	uint64_t	 standing_flushed;
+	bool		 standing_before;
 
 	/* Shared memory: of that start. */
 	uint32_t authorised; /* for the startup process; 0: nothing is */
@@ -109,6 +115,8 @@ typedef struct Keeper
 	PrimaryRemains remains;
 	uint32_t	   failures;
 	uint64_t	   failed_at;
+	int32_t		   failed_source;
+	uint64_t	   failed_term;
 	bool		   rebuilding; /* its program runs */
 	RaftRebuild	   rebuild_how;
 
@@ -130,6 +138,7 @@ typedef struct Keepers
 	uint64_t   interval;			 /* between two turns of a server, at most, us */
 	bool	   calm;				 /* no more faults: everything gets on */
 	uint64_t   wal_cut[SIM_SERVERS]; /* bit j: no connection to that server, in spite of datagrams */
+	bool	   wal_apart;			 /* connections go another way than datagrams do */
 
 	/* ledger.c */
 	uint64_t answered[SIM_COMMIT_WORDS];
@@ -143,6 +152,7 @@ typedef struct Keepers
 extern void keepers_begin(World *w, Keepers *k);
 extern void keepers_event(World *w, int i); /* EVENT_SERVER */
 extern void keeper_server_died(Keepers *k, int i);
+extern bool keeper_is_open(const World *w, int i); /* the fence, in its member's term */
 
 /* ---- ledger.c ---- */
 

@@ -40,7 +40,8 @@ ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders)
 		view->bounds[j] = n->up ? raft_peer_bound(r, j) : 0;
 	view->lease_until = n->shown;
 	view->now = clock_local(w, n);
-	view->open = w->keepers->keeper[i].open;
+	view->term = r->saved.term;
+	view->open_term = w->keepers->keeper[i].open ? w->keepers->keeper[i].opened_term : 0;
 }
 
 void
@@ -84,7 +85,7 @@ check_answer(World *w, int i, int commit, const QuorumView *view)
 
 	for (int j = 0; j < w->n; j++)
 	{
-		if (j != i && k->keeper[j].open && node_has_lease(w, j))
+		if (j != i && keeper_is_open(w, j) && node_has_lease(w, j))
 			checker_fail(w, 'D', BIT(i) | BIT(j), "D2: node %d answers while node %d is open as well", i, j);
 		if (!(holders >> j & 1) || k->keeper[j].lost)
 			continue;
@@ -145,7 +146,7 @@ answer(World *w, int i)
 			sim_add_commit(k->answered, commit);
 			w->data[DATA_ANSWERED]++;
 		}
-		else if (!view.open && chance(w, 100000))
+		else if (view.open_term != view.term && chance(w, 100000))
 		{
 			(void) sim_answer(c, commit, false);
 			w->data[DATA_WITHHELD]++;
@@ -172,7 +173,7 @@ ledger_clients(World *w, int i)
 	SimCluster *c = &k->cluster;
 	SimServer  *s = &c->server[i];
 	uint32_t	copies = quorum_copies((uint32_t) w->n_members);
-	bool		is_open = k->keeper[i].open && node_has_lease(w, i);
+	bool		is_open = keeper_is_open(w, i) && node_has_lease(w, i);
 
 	if (s->life != SIM_PRIMARY)
 		return;
@@ -191,7 +192,7 @@ ledger_clients(World *w, int i)
 		(void) sim_release(c, i, (int) copies - 1);
 	if (!(k->keeper[i].holds & HOLD_ANSWERS))
 		answer(w, i);
-	if (k->keeper[i].open && node_has_lease(w, i) && chance(w, 50000))
+	if (keeper_is_open(w, i) && node_has_lease(w, i) && chance(w, 50000))
 		read_rows(w, i);
 }
 
@@ -201,7 +202,7 @@ ledger_settled(const World *w)
 	const Keepers *k = w->keepers;
 	int			   leader = world_lease(w);
 
-	if (leader < 0 || !k->keeper[leader].open)
+	if (leader < 0 || !keeper_is_open(w, leader))
 		return false;
 	for (int j = 0; j < w->n; j++)
 	{

@@ -4,5 +4,876 @@
  */
 #include "scenarios_data.h"
 
+#include <string.h>
+
+#define EVERYTHING (BIT(RAFT_MESSAGE_TYPES) - 1)
+
+/* ---- what these scenarios share ---- */
+
+/* Bits of RaftMessageType that are lost between two members, while WAL goes on. */
+static uint64_t muted[SIM_SERVERS][SIM_SERVERS];
+
+static SendVerdict
+drop_muted(World *w, const RaftMessage *m)
+{
+	(void) w;
+	return muted[m->from][m->to] >> m->type & 1 ? SEND_NOT : SEND_ON;
+}
+
+static void
+mute_way(World *w, int from, int to, uint64_t types)
+{
+	muted[from][to] = types;
+	w->on_send = drop_muted;
+}
+
+static void
+mute(World *w, int a, int b)
+{
+	mute_way(w, a, b, EVERYTHING);
+	mute_way(w, b, a, EVERYTHING);
+}
+
+static void
+mute_all(World *w, int a)
+{
+	for (int b = 0; b < w->n; b++)
+		mute(w, a, b);
+}
+
+static void
+unmute(World *w, int a, int b)
+{
+	mute_way(w, a, b, 0);
+	mute_way(w, b, a, 0);
+}
+
+static void
+unmute_all(World *w)
+{
+	memset(muted, 0, sizeof(muted));
+	w->on_send = NULL;
+}
+
+/* As begin_data(); the other members' ids are given as well. */
+static int
+begin_answers(World *w, int n, int *others)
+{
+	int leader;
+
+	unmute_all(w);
+	leader = begin_data(w, n);
+	for (int i = 0, k = 0; i < n; i++)
+	{
+		if (i != leader)
+			others[k++] = i;
+	}
+	return leader;
+}
+
+/* Nobody else may stand; who leads goes on. */
+static void
+may_lead_only(World *w, int i)
+{
+	for (int k = 0; k < w->n; k++)
+	{
+		if (!is_leading(w, k))
+			node_may_lead(w, k, k == i);
+	}
+}
+
+static int
+settle_answers(World *w)
+{
+	unmute_all(w);
+	for (int k = 0; k < w->n; k++)
+	{
+		if (w->node[k].up)
+			node_may_lead(w, k, true);
+	}
+	return settle_data(w);
+}
+
+/* PostgreSQL shows a row as soon as it ends the wait (D4 is not what is tried here). */
+static void
+nobody_has_read(World *w)
+{
+	memset(w->keepers->seen, 0, sizeof(w->keepers->seen));
+}
+
+static bool
+rule_16_lets(World *w, int i, int commit)
+{
+	QuorumView	 view;
+	QuorumSender senders[SIM_SENDERS];
+
+	ledger_view(w, i, &view, senders);
+	return quorum_answers(&view, cluster(w)->commit[commit].end);
+}
+
+static bool
+has_quorum_for(World *w, int i, uint64_t end)
+{
+	QuorumView	 view;
+	QuorumSender senders[SIM_SENDERS];
+
+	ledger_view(w, i, &view, senders);
+	return quorum_flushed(&view) >= end;
+}
+
+static bool
+is_bound(World *w, int leader, int peer)
+{
+	const Node *n = &w->node[leader];
+
+	return raft_peer_bound(&n->member.raft, peer) > clock_local(w, n);
+}
+
+static SimOutcome
+outcome(World *w, int commit)
+{
+	return (SimOutcome) cluster(w)->commit[commit].outcome;
+}
+
+/* PostgreSQL has ended the wait. */
+static bool
+is_released(World *w, int commit)
+{
+	return outcome(w, commit) != SIM_COMMIT_WAITING;
+}
+
+static bool
+is_asking(World *w, int i)
+{
+	return w->node[i].member.raft.role == RAFT_PRE_CANDIDATE;
+}
+
+/* Both, in one number: for has_voted(). */
+static int
+vote_of(int voter, int candidate)
+{
+	return voter * SIM_SERVERS + candidate;
+}
+
+static bool
+has_voted(World *w, int vote)
+{
+	return w->node[vote / SIM_SERVERS].durable.voted_for == vote % SIM_SERVERS;
+}
+
+static bool
+is_marked(World *w, int i)
+{
+	return keeper(w, i)->mark_term == w->node[i].durable.term;
+}
+
+static bool
+has_resigned(World *w, int i)
+{
+	return w->node[i].member.raft.role != RAFT_LEADER;
+}
+
+/* ---- who counts for an answer ---- */
+
+/*
+ * C15: one of five votes for another one when its promise has run out, and flushes the
+ * commit after that.  Three hold it then and three are bound, but not the same ones.
+ */
+static void
+voter_flushes_after_its_vote(World *w)
+{
+	int			 o[4];
+	int			 leader = begin_answers(w, 5, o);
+	int			 holder = o[0];
+	int			 voter = o[1];
+	int			 third = o[2];
+	int			 candidate = o[3];
+	int			 commit;
+	uint64_t	 term;
+	RaftTimeouts patient = w->node[candidate].config.timeouts;
+
+	patient.min_timeout = MS(350); /* it waits for its votes as long as that */
+	node_reload(w, candidate, &patient);
+	may_lead_only(w, candidate);
+	hold(w, voter, HOLD_RECEIVER | HOLD_WORKER);
+	hold(w, third, HOLD_RECEIVER);
+	hold(w, candidate, HOLD_RECEIVER);
+	commit = commit_on(w, leader);
+	world_run(w, MS(50));
+	EXPECT(w, has_commit(w, holder, commit) && !has_commit(w, voter, commit) && !is_released(w, commit));
+
+	/* The candidate gets the pre-votes of both when they are free, and the vote of one. */
+	mute(w, leader, candidate);
+	EXPECT(w, run_until(w, MS(450), is_asking, candidate));
+	mute_way(w, candidate, third, BIT(RAFT_VOTE_REQUEST));
+	mute_way(w, candidate, holder, EVERYTHING);
+	mute(w, leader, voter);
+	mute(w, leader, third);
+	EXPECT(w, run_until(w, MS(350), is_candidate, candidate));
+	unmute(w, leader, third);
+	EXPECT(w, run_until(w, MS(60), is_leading, leader));
+	EXPECT(w, run_until(w, MS(60), has_voted, vote_of(voter, candidate)));
+	mute(w, leader, third); /* what it has promised now is enough for what follows */
+	mute_way(w, candidate, third, 0);
+	term = w->node[voter].durable.term;
+	EXPECT(w, is_leading(w, leader));
+
+	let_go(w, voter, HOLD_RECEIVER);
+	EXPECT(w, run_until(w, MS(30), is_released, commit));
+	world_run(w, MS(30));
+	EXPECT(w, has_commit(w, voter, commit) && is_leading(w, leader) && is_open(w, leader));
+	EXPECT(w, !is_bound(w, leader, voter) && is_bound(w, leader, third) && is_bound(w, leader, holder));
+
+	/* Then the third one's promise runs out as well. */
+	EXPECT(w, run_until(w, MS(400), is_leading, candidate));
+	EXPECT(w, w->node[candidate].durable.term == term && !has_commit(w, candidate, commit));
+	nobody_has_read(w);
+	let_go(w, candidate, HOLD_RECEIVER);
+	let_go(w, third, HOLD_RECEIVER);
+	let_go(w, voter, HOLD_WORKER);
+	EXPECT(w, run_until(w, SECONDS(5), is_open, candidate));
+	EXPECT(w, !is_answered(w, commit));
+	EXPECT(w, !has_commit(w, settle_answers(w), commit));
+}
+
+/*
+ * The flush arrives when the lease is over, and the worker has not shut the fence yet.  Of
+ * four members two copies commit, of which both may still be bound then.
+ */
+static void
+answer_after_the_lease(World *w)
+{
+	for (int n = 3; n <= 5; n++)
+	{
+		int o[4];
+		int leader = begin_answers(w, n, o);
+		int commit;
+
+		may_lead_only(w, o[1]);
+		hold(w, leader, HOLD_REPLIES | HOLD_WORKER);
+		commit = commit_on(w, leader);
+		for (int k = n == 4 ? 1 : 0; k < n - 1; k++)
+			mute(w, leader, o[k]);
+		EXPECT(w, run_until(w, MS(300), nobody_leads, 0));
+		EXPECT(w, !is_released(w, commit) && keeper(w, leader)->open);
+		let_go(w, leader, HOLD_REPLIES);
+		EXPECT(w, run_until(w, MS(20), is_released, commit));
+		world_run(w, MS(20));
+		EXPECT(w, keeper(w, leader)->open && !is_answered(w, commit));
+		EXPECT(w, is_bound(w, leader, o[0]) == (n == 4));
+		mute_all(w, leader);
+		EXPECT(w, run_until(w, SECONDS(5), somebody_is_open, 0));
+		EXPECT(w, has_commit(w, world_lease(w), commit) && world_lease(w) != leader);
+		EXPECT(w, has_commit(w, settle_answers(w), commit) && !is_answered(w, commit));
+	}
+}
+
+/*
+ * C13: a leader that has a commit on its way to the disk hands over, and votes before it is
+ * flushed.  The flush that makes it a quorum arrives after that.
+ */
+static void
+answer_after_hand_over(World *w)
+{
+	int o[4];
+	int leader = begin_answers(w, 3, o);
+	int holder = o[0];
+	int target = o[1];
+	int commit;
+
+	node_may_lead(w, holder, false);
+	hold(w, leader, HOLD_REPLIES | HOLD_WORKER);
+	hold(w, holder, HOLD_WORKER);
+	hold(w, target, HOLD_RECEIVER);
+	world_run(w, MS(50));
+	commit = sim_commit(cluster(w), leader, 0);
+	EXPECT(w, commit != 0 && server(w, leader)->flushed < cluster(w)->commit[commit].end);
+	EXPECT(w, node_transfer(w, leader, target) == RAFT_TRANSFER_STARTED);
+	let_go(w, leader, HOLD_REPLIES);
+	EXPECT(w, run_until(w, MS(50), is_released, commit));
+	EXPECT(w, run_until(w, MS(50), is_leading, target));
+	world_run(w, MS(20));
+	EXPECT(w, has_commit(w, holder, commit) && !has_commit(w, target, commit));
+	EXPECT(w, w->node[leader].durable.voted_for == target && keeper(w, leader)->open);
+	EXPECT(w, is_primary(w, leader) && !is_answered(w, commit));
+	let_go(w, target, HOLD_RECEIVER);
+	let_go(w, holder, HOLD_WORKER);
+	let_go(w, leader, HOLD_WORKER);
+	EXPECT(w, run_until(w, SECONDS(5), is_open, target));
+	EXPECT(w, !has_commit(w, target, commit));
+	EXPECT(w, !has_commit(w, settle_answers(w), commit) && !is_answered(w, commit));
+}
+
+/*
+ * The flush arrives in the next term of the same leader, which has a lease again and is not
+ * open yet.
+ */
+static void
+flush_arrives_late(World *w)
+{
+	int		 o[4];
+	int		 leader = begin_answers(w, 3, o);
+	int		 commit;
+	uint64_t term = w->node[leader].durable.term;
+
+	may_lead_only(w, leader);
+	hold(w, leader, HOLD_REPLIES);
+	commit = commit_on(w, leader);
+	world_run(w, MS(100));
+	EXPECT(w, has_commit(w, o[0], commit) && has_commit(w, o[1], commit));
+	EXPECT(w, is_open(w, leader) && !is_released(w, commit) && !is_answered(w, commit));
+
+	mute_all(w, leader);
+	EXPECT(w, run_until(w, SECONDS(1), has_resigned, leader));
+	hold(w, o[0], HOLD_FLUSH);
+	hold(w, o[1], HOLD_FLUSH);
+	unmute_all(w);
+	EXPECT(w, run_until(w, SECONDS(2), is_leading, leader));
+	EXPECT(w, run_until(w, MS(50), is_marked, leader));
+	EXPECT(w, w->node[leader].durable.term > term && is_primary(w, leader) && !is_released(w, commit));
+	let_go(w, leader, HOLD_REPLIES);
+	EXPECT(w, run_until(w, MS(300), is_released, commit));
+	world_run(w, MS(20));
+	EXPECT(w, is_leading(w, leader) && !keeper(w, leader)->open && !is_answered(w, commit));
+	EXPECT(w, !rule_16_lets(w, leader, commit));
+	let_go(w, o[0], HOLD_FLUSH);
+	EXPECT(w, run_until(w, MS(500), is_open, leader) && rule_16_lets(w, leader, commit));
+	EXPECT(w, has_commit(w, settle_answers(w), commit));
+}
+
+/* ---- two connections ---- */
+
+/* The receiver is gone without a word: its walsender does not find out. */
+static int
+lose_connection(World *w, int leader, int standby)
+{
+	int slot = server(w, standby)->receiver.slot;
+
+	EXPECT(w, slot >= 0 && server(w, standby)->receiver.source == leader);
+	(void) sim_receiver_end(cluster(w), standby, true);
+	server(w, leader)->sender[slot].attached = true;
+	return slot;
+}
+
+static bool
+is_streaming(World *w, int i)
+{
+	return server(w, i)->receiver.state == SIM_WALRCV_STREAMING;
+}
+
+/*
+ * C16: PostgreSQL takes two walsenders of one standby for two standbys, and shows a row that
+ * two of five members hold.
+ */
+static void
+two_of_five(World *w)
+{
+	int		  o[4];
+	int		  leader = begin_answers(w, 5, o);
+	int		  commit;
+	int		  old;
+	SimSender before;
+
+	for (int k = 1; k < 4; k++)
+		hold(w, o[k], HOLD_RECEIVER);
+	commit = commit_on(w, leader);
+	world_run(w, MS(50));
+	EXPECT(w, has_commit(w, o[0], commit) && !is_released(w, commit));
+	hold(w, leader, HOLD_ANSWERS);
+	old = lose_connection(w, leader, o[0]);
+	before = server(w, leader)->sender[old];
+	EXPECT(w, before.state == SIM_SENDER_STREAMING && before.flush >= cluster(w)->commit[commit].end);
+	EXPECT(w, run_until(w, MS(100), is_streaming, o[0]));
+	world_run(w, MS(50));
+	EXPECT(w, is_streaming(w, o[0]) && server(w, o[0])->receiver.connection != before.connection);
+	EXPECT(w, !sim_has_commit(server(w, leader)->shown, commit) && !is_released(w, commit));
+	let_go(w, leader, HOLD_ANSWERS);
+	for (int k = 0; k < 4; k++)
+		hold(w, o[k], HOLD_RECEIVER);
+	lose_power(w, leader);
+	network_isolate(w, o[0]);
+	EXPECT(w, run_until(w, SECONDS(2), somebody_leads, 0));
+	EXPECT(w, !has_commit(w, world_lease(w), commit));
+	(void) settle_answers(w);
+	EXPECT(w, !is_answered(w, commit));
+}
+
+static SimData older_copy;
+
+/*
+ * C16, rule 16 alone: an older walsender says what its member held before older data were
+ * put in its place.
+ */
+static void
+two_of_which_one_is_true(World *w)
+{
+	int o[4];
+	int leader = begin_answers(w, 3, o);
+	int commit;
+
+	cluster(w)->login = NULL;
+	hold(w, o[1], HOLD_RECEIVER);
+	sim_snapshot(cluster(w), o[0], &older_copy);
+	hold(w, leader, HOLD_REPLIES);
+	commit = commit_on(w, leader);
+	world_run(w, MS(20));
+	EXPECT(w, has_commit(w, o[0], commit) && !is_released(w, commit));
+	(void) lose_connection(w, leader, o[0]);
+	hold(w, o[0], HOLD_FLUSH);
+	kill_server(w, o[0]);
+	EXPECT(w, sim_restore(cluster(w), o[0], &older_copy));
+	keeper(w, o[0])->lost = true;
+	EXPECT(w, run_until(w, MS(300), is_streaming, o[0]));
+	hold(w, o[0], HOLD_RECEIVER);
+	let_go(w, leader, HOLD_REPLIES);
+	EXPECT(w, run_until(w, MS(20), is_released, commit));
+	world_run(w, MS(50));
+	EXPECT(w, is_open(w, leader) && is_bound(w, leader, o[0]) && !is_answered(w, commit));
+	let_go(w, o[0], HOLD_RECEIVER | HOLD_FLUSH);
+	EXPECT(w, run_until(w, MS(200), answered, commit));
+	EXPECT(w, has_commit(w, settle_answers(w), commit));
+}
+
+static void
+two_walsenders_of_one_standby(World *w)
+{
+	two_of_five(w);
+	two_of_which_one_is_true(w);
+}
+
+/* Steps its receiver until the walsender counts for PostgreSQL; false: it never does. */
+static bool
+connect_by_hand(World *w, int i, int source)
+{
+	(void) sim_set_conninfo(cluster(w), i, source);
+	for (int k = 0; k < 40; k++)
+	{
+		SimReceiver *v = &server(w, i)->receiver;
+
+		world_run(w, MS(6)); /* its startup process gets on, and a reply is sent */
+		if (v->source == source && v->slot >= 0 && server(w, source)->sender[v->slot].state == SIM_SENDER_STREAMING)
+			return true;
+		if (v->source == source)
+			(void) sim_receiver_step(cluster(w), i, 4);
+	}
+	return false;
+}
+
+/*
+ * A6: a standby that holds unanswered WAL of the ended timeline is let loose on the new
+ * primary without having been compared.  It reports what it has replayed beyond the fork as
+ * flushed, and PostgreSQL believes that it has the mark.
+ */
+static void
+standby_ahead_on_the_old_timeline(World *w)
+{
+	int	   o[4];
+	int	   old = begin_answers(w, 5, o);
+	int	   ahead = o[0];
+	int	   primary = o[1];
+	int	   follower = o[2];
+	SimLsn fork;
+
+	may_lead_only(w, primary);
+	while (server(w, old)->inserted % SIM_SEGMENT != 1)
+		EXPECT(w, sim_insert(cluster(w), old, SIM_RECORD_OTHER, 0, 0));
+	world_run(w, MS(50));
+	fork = server(w, old)->flushed;
+	for (int k = 1; k < 4; k++)
+	{
+		hold(w, o[k], HOLD_RECEIVER);
+		EXPECT(w, server(w, o[k])->at == fork);
+	}
+	(void) commit_on(w, old);
+	(void) commit_on(w, old);
+	world_run(w, MS(50));
+	EXPECT(w, server(w, ahead)->at == fork + 2);
+
+	hold(w, ahead, HOLD_RECEIVER | HOLD_WORKER);
+	network_isolate(w, old);
+	kill_server(w, old);
+	cut_wal_all(w, o[3]);
+	EXPECT(w, run_until(w, SECONDS(2), is_leading, primary));
+	for (int k = 1; k < 4; k++)
+		let_go(w, o[k], HOLD_RECEIVER);
+	EXPECT(w, run_until(w, SECONDS(1), is_marked, primary));
+	EXPECT(w, keeper(w, primary)->mark_end == fork + 2 && server(w, primary)->flushed >= fork + 2);
+	world_run(w, MS(50));
+	EXPECT(w, is_streaming(w, follower) && !keeper(w, primary)->open);
+	EXPECT(w, server(w, primary)->released < fork + 2);
+
+	EXPECT(w, connect_by_hand(w, ahead, primary));
+	world_run(w, MS(50));
+	EXPECT(w, is_leading(w, primary) && is_bound(w, primary, ahead));
+	EXPECT(w, server(w, primary)->released >= fork + 2 && !keeper(w, primary)->open);
+	(void) settle_answers(w);
+}
+
+/* ---- opening ---- */
+
+/*
+ * C18: an unanswered commit becomes visible when its primary is started anew and elected
+ * again.  It does not open before others hold what it shows.
+ */
+static void
+opens_with_a_quorum_only(World *w)
+{
+	int o[4];
+	int leader = begin_answers(w, 3, o);
+	int commit;
+
+	may_lead_only(w, leader);
+	hold(w, o[0], HOLD_RECEIVER | HOLD_WORKER);
+	hold(w, o[1], HOLD_RECEIVER | HOLD_WORKER);
+	commit = commit_on(w, leader);
+	world_run(w, MS(20));
+	EXPECT(w, !sim_has_commit(server(w, leader)->shown, commit));
+	kill_server(w, leader);
+	EXPECT(w, run_until(w, MS(20), has_resigned, leader));
+	EXPECT(w, run_until(w, SECONDS(2), is_leading, leader));
+	EXPECT(w, run_until(w, SECONDS(1), is_marked, leader));
+	EXPECT(w, is_primary(w, leader) && sim_has_commit(server(w, leader)->shown, commit));
+	world_run(w, SECONDS(3));
+	EXPECT(w, is_leading(w, leader) && is_primary(w, leader) && !keeper(w, leader)->open);
+	lose_power(w, leader);
+	for (int k = 0; k < 2; k++)
+	{
+		node_may_lead(w, o[k], true);
+		let_go(w, o[k], HOLD_RECEIVER | HOLD_WORKER);
+	}
+	EXPECT(w, run_until(w, SECONDS(5), somebody_is_open, 0));
+	EXPECT(w, !has_commit(w, world_lease(w), commit));
+	(void) settle_answers(w);
+}
+
+/* The same where it keeps its timeline, and all have the mark of the term before. */
+static void
+opens_by_a_new_mark_only(World *w)
+{
+	int		 o[4];
+	int		 leader = begin_answers(w, 3, o);
+	int		 commit;
+	uint16_t timeline = server(w, leader)->timeline;
+	uint64_t term = w->node[leader].durable.term;
+
+	may_lead_only(w, leader);
+	EXPECT(w, is_marked(w, leader));
+	hold(w, o[0], HOLD_RECEIVER | HOLD_WORKER);
+	hold(w, o[1], HOLD_RECEIVER | HOLD_WORKER);
+	commit = commit_on(w, leader);
+	mute_all(w, leader);
+	EXPECT(w, run_until(w, SECONDS(1), has_resigned, leader));
+	unmute_all(w);
+	EXPECT(w, run_until(w, SECONDS(2), is_leading, leader));
+	world_run(w, SECONDS(3));
+	EXPECT(w, is_leading(w, leader) && w->node[leader].durable.term > term);
+	EXPECT(w, server(w, leader)->timeline == timeline && is_primary(w, leader));
+	EXPECT(w, !keeper(w, leader)->open && !is_answered(w, commit));
+
+	/* Members hold the mark, and PostgreSQL has not said that it waits for them. */
+	hold(w, leader, HOLD_RELEASE);
+	let_go(w, o[1], HOLD_RECEIVER | HOLD_WORKER);
+	world_run(w, SECONDS(1));
+	EXPECT(w, has_commit(w, o[1], commit) && has_quorum_for(w, leader, keeper(w, leader)->mark_end));
+	EXPECT(w, is_leading(w, leader) && !keeper(w, leader)->open);
+	let_go(w, leader, HOLD_RELEASE);
+	EXPECT(w, run_until(w, SECONDS(1), is_open, leader));
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	EXPECT(w, has_commit(w, settle_answers(w), commit));
+}
+
+/* PostgreSQL has released the mark for two that are not bound to this leadership. */
+static void
+opens_by_bound_members_only(World *w)
+{
+	int o[4];
+	int leader = begin_answers(w, 5, o);
+
+	may_lead_only(w, leader);
+	for (int k = 0; k < 4; k++)
+		hold(w, o[k], k < 2 ? HOLD_RECEIVER | HOLD_WORKER : HOLD_WORKER);
+	mute_all(w, leader);
+	EXPECT(w, run_until(w, SECONDS(1), has_resigned, leader));
+	unmute(w, leader, o[0]);
+	unmute(w, leader, o[1]);
+	EXPECT(w, run_until(w, SECONDS(2), is_leading, leader));
+	world_run(w, MS(300));
+	EXPECT(w, is_leading(w, leader) && is_marked(w, leader) && is_primary(w, leader));
+	EXPECT(w, server(w, leader)->released >= keeper(w, leader)->mark_end);
+	EXPECT(w, is_bound(w, leader, o[0]) && !is_bound(w, leader, o[2]) && !is_bound(w, leader, o[3]));
+	EXPECT(w, !keeper(w, leader)->open);
+	unmute(w, leader, o[2]);
+	world_run(w, MS(300));
+	EXPECT(w, is_bound(w, leader, o[2]) && !keeper(w, leader)->open);
+	unmute(w, leader, o[3]);
+	EXPECT(w, run_until(w, SECONDS(1), is_open, leader));
+	(void) settle_answers(w);
+}
+
+static void
+open_without_a_quorum(World *w)
+{
+	opens_by_bound_members_only(w);
+	opens_with_a_quorum_only(w);
+	opens_by_a_new_mark_only(w);
+}
+
+/* Whoever is elected has a replay that does not get on; returns it. */
+static int
+elect_one_that_is_held(World *w, int *other)
+{
+	int o[4];
+	int leader = begin_answers(w, 5, o);
+
+	may_lead_only(w, o[0]);
+	hold(w, o[0], HOLD_STARTUP);
+	(void) commit_on(w, leader);
+	world_run(w, MS(50));
+	EXPECT(w, server(w, o[0])->at < server(w, leader)->flushed);
+	network_isolate(w, leader);
+	EXPECT(w, run_until(w, SECONDS(2), is_leading, o[0]));
+	*other = o[1];
+	return o[0];
+}
+
+/* Rule 18: a leader that cannot open makes room for one that can, and else stays. */
+static void
+leader_cannot_open(World *w)
+{
+	int		 other;
+	int		 held = elect_one_that_is_held(w, &other);
+	uint64_t term;
+
+	world_run(w, SECONDS(1));
+	node_may_lead(w, other, true);
+	world_run(w, SECONDS(8));
+	EXPECT(w, is_leading(w, held) && !is_primary(w, held));
+	EXPECT(w, run_until(w, SECONDS(2), has_resigned, held));
+	EXPECT(w, run_until(w, SECONDS(2), is_open, other));
+	(void) settle_answers(w);
+
+	held = elect_one_that_is_held(w, &other);
+	term = w->node[held].durable.term;
+	world_run(w, SECONDS(25));
+	EXPECT(w, is_leading(w, held) && !is_primary(w, held) && w->node[held].durable.term == term);
+	let_go(w, held, HOLD_STARTUP);
+	EXPECT(w, run_until(w, SECONDS(2), is_open, held));
+	EXPECT(w, settle_answers(w) == held);
+}
+
+/*
+ * Rule 25: leases run and nobody can connect to the open primary.  It makes room for one
+ * that holds everything, and stays as long as there is none.
+ */
+static void
+open_and_cannot_commit(World *w)
+{
+	for (int holds_all = 0; holds_all < 2; holds_all++)
+	{
+		int		 o[4];
+		int		 leader = begin_answers(w, 3, o);
+		int		 commit;
+		uint64_t term = w->node[leader].durable.term;
+
+		if (holds_all)
+			hold(w, leader, HOLD_REPLIES);
+		else
+			cut_wal_all(w, leader);
+		commit = commit_on(w, leader);
+		world_run(w, MS(50));
+		cut_wal_all(w, leader);
+		EXPECT(w, has_commit(w, o[0], commit) == (holds_all == 1));
+		world_run(w, SECONDS(9));
+		EXPECT(w, is_open(w, leader) && !is_answered(w, commit) && w->node[leader].durable.term == term);
+		if (!holds_all)
+		{
+			world_run(w, SECONDS(15));
+			EXPECT(w, is_open(w, leader) && w->node[leader].durable.term == term);
+			mend_wal(w);
+			EXPECT(w, run_until(w, SECONDS(30), answered, commit));
+			EXPECT(w, settle_answers(w) == leader);
+			continue;
+		}
+		EXPECT(w, run_until(w, SECONDS(2), has_resigned, leader));
+		EXPECT(w, run_until(w, SECONDS(2), somebody_is_open, 0));
+		EXPECT(w, world_lease(w) != leader && has_commit(w, world_lease(w), commit));
+		EXPECT(w, has_commit(w, settle_answers(w), commit));
+	}
+}
+
+/* ---- how many ---- */
+
+/* With "copies" of n members a commit waits on; false: it was answered. */
+static bool
+waits_with(World *w, int n, int copies)
+{
+	int o[4];
+	int leader = begin_answers(w, n, o);
+	int commit;
+
+	for (int k = copies - 1; k < n - 1; k++)
+		hold(w, o[k], HOLD_RECEIVER);
+	commit = commit_on(w, leader);
+	world_run(w, MS(100));
+	for (int k = 0; k < n - 1; k++)
+		EXPECT(w, has_commit(w, o[k], commit) == (k < copies - 1));
+	if (n > 2)
+	{
+		/* All that have it are gone, and the rest elects. */
+		network_isolate(w, leader);
+		for (int k = 0; k < copies - 1; k++)
+			network_isolate(w, o[k]);
+		EXPECT(w, run_until(w, SECONDS(1), nobody_leads, 0));
+		nobody_has_read(w);
+		for (int k = copies - 1; k < n - 1; k++)
+			let_go(w, o[k], HOLD_RECEIVER);
+		(void) run_until(w, SECONDS(5), somebody_is_open, 0);
+	}
+	(void) settle_answers(w);
+	return !is_answered(w, commit);
+}
+
+/* C20: as many copies as meet every majority, and of two members both. */
+static void
+one_copy_less(World *w)
+{
+	static const int copies[6] = {0, 1, 2, 2, 2, 3};
+
+	for (int n = 2; n <= 5; n++)
+	{
+		int o[4];
+		int leader;
+		int commit;
+
+		EXPECT(w, waits_with(w, n, copies[n] - 1));
+		leader = begin_answers(w, n, o);
+		for (int k = copies[n] - 1; k < n - 1; k++)
+			hold(w, o[k], HOLD_RECEIVER);
+		commit = commit_on(w, leader);
+		EXPECT(w, run_until(w, MS(100), answered, commit));
+		network_isolate(w, leader);
+		EXPECT(w, run_until(w, SECONDS(1), nobody_leads, 0));
+		for (int k = 0; k < n - 1; k++)
+			let_go(w, o[k], HOLD_RECEIVER);
+		if (n > 2)
+			EXPECT(w, run_until(w, SECONDS(5), somebody_is_open, 0) && has_commit(w, world_lease(w), commit));
+		EXPECT(w, has_commit(w, settle_answers(w), commit));
+	}
+}
+
+/*
+ * C17: a wait that is cancelled, which PostgreSQL answers with success.  It is answered by
+ * rule 16 or not at all.
+ */
+static void
+cancelled_wait(World *w)
+{
+	int o[4];
+	int leader = begin_answers(w, 3, o);
+	int commit;
+
+	hold(w, o[0], HOLD_RECEIVER);
+	hold(w, o[1], HOLD_RECEIVER);
+	commit = commit_on(w, leader);
+	EXPECT(w, sim_wait_end(cluster(w), commit, SIM_COMMIT_CANCELLED));
+	world_run(w, MS(100));
+	EXPECT(w, is_open(w, leader) && !is_answered(w, commit) && !rule_16_lets(w, leader, commit));
+	network_isolate(w, leader);
+	EXPECT(w, run_until(w, SECONDS(1), nobody_leads, 0));
+	nobody_has_read(w); /* the shield keeps the row from being shown */
+	let_go(w, o[0], HOLD_RECEIVER);
+	let_go(w, o[1], HOLD_RECEIVER);
+	EXPECT(w, run_until(w, SECONDS(5), somebody_is_open, 0));
+	EXPECT(w, world_lease(w) != leader && !has_commit(w, world_lease(w), commit));
+	EXPECT(w, !has_commit(w, settle_answers(w), commit) && !is_answered(w, commit));
+}
+
+/* D1: the fence stays open from an earlier leadership, because its worker has not had a turn. */
+static void
+fence_of_an_earlier_term(World *w)
+{
+	int o[4];
+	int old = begin_answers(w, 3, o);
+	int next = o[0];
+	int third = o[1];
+	int commit;
+
+	hold(w, old, HOLD_WORKER);
+	hold(w, third, HOLD_WORKER);
+	may_lead_only(w, next);
+	mute_all(w, old);
+	EXPECT(w, run_until(w, SECONDS(1), nobody_leads, 0));
+	EXPECT(w, run_until(w, SECONDS(2), is_leading, next));
+	EXPECT(w, run_until(w, SECONDS(1), is_marked, next)); /* on its new timeline, alone */
+	EXPECT(w, is_primary(w, next) && is_primary(w, old) && keeper(w, old)->open);
+	mute_all(w, next);
+	unmute(w, old, third);
+	EXPECT(w, run_until(w, SECONDS(3), is_leading, old));
+	commit = commit_on(w, old);
+	world_run(w, MS(50));
+	EXPECT(w, keeper(w, old)->open && has_quorum_for(w, old, cluster(w)->commit[commit].end) && !is_answered(w, commit));
+	mute_all(w, old);
+	unmute(w, next, third);
+	EXPECT(w, run_until(w, SECONDS(3), is_leading, next));
+	let_go(w, old, HOLD_WORKER);
+	let_go(w, third, HOLD_WORKER);
+	EXPECT(w, run_until(w, SECONDS(5), is_open, next));
+	(void) settle_answers(w);
+}
+
+/*
+ * Rule 25: each member resigns for it once at most, until a commit has got through to
+ * the quorum.  Else the leadership would go round for as long as something is wrong.
+ */
+static void
+resigns_once(World *w)
+{
+	int o[4];
+	int leader = begin_answers(w, 3, o);
+	int resigned = 0;
+
+	may_lead_only(w, o[0]);
+	node_may_lead(w, leader, true);
+	for (int k = 0; k < 3; k++)
+	{
+		bool resigns;
+
+		hold(w, leader, HOLD_REPLIES);
+		(void) commit_on(w, leader);
+		world_run(w, MS(50));
+		cut_wal_all(w, leader);
+		resigns = run_until(w, SECONDS(20), has_resigned, leader);
+		EXPECT(w, resigns == (k < 2));
+		resigned += resigns;
+		mend_wal(w);
+		for (int i = 0; i < w->n; i++)
+			let_go(w, i, HOLD_REPLIES);
+		EXPECT(w, run_until(w, SECONDS(5), all_follow, 0));
+		leader = world_lease(w);
+	}
+	EXPECT(w, resigned == 2);
+
+	/* A commit got through: from now on once more. */
+	hold(w, leader, HOLD_REPLIES);
+	(void) commit_on(w, leader);
+	world_run(w, MS(50));
+	cut_wal_all(w, leader);
+	EXPECT(w, run_until(w, SECONDS(20), has_resigned, leader));
+	(void) settle_answers(w);
+}
+
 const Scenario scenarios_answers[] = {
+	{"voter_flushes_after_its_vote", voter_flushes_after_its_vote, NULL},
+	{"answer_after_the_lease", answer_after_the_lease, NULL},
+	{"answer_after_hand_over", answer_after_hand_over, NULL},
+	{"flush_arrives_late", flush_arrives_late, NULL},
+	{"two_walsenders_of_one_standby", two_walsenders_of_one_standby, NULL},
+	{"standby_ahead_on_the_old_timeline", standby_ahead_on_the_old_timeline, NULL},
+	{"open_without_a_quorum", open_without_a_quorum, NULL},
+	{"leader_cannot_open", leader_cannot_open, NULL},
+	{"open_and_cannot_commit", open_and_cannot_commit, NULL},
+	{"one_copy_less", one_copy_less, NULL},
+	{"cancelled_wait", cancelled_wait, NULL},
+	{"fence_of_an_earlier_term", fence_of_an_earlier_term, NULL},
+	{"resigns_once", resigns_once, NULL},
 	{NULL, NULL, NULL}};

@@ -134,7 +134,7 @@ answered(World *w, int commit)
 bool
 is_open(World *w, int i)
 {
-	return keeper(w, i)->open && node_has_lease(w, i);
+	return keeper_is_open(w, i) && node_has_lease(w, i);
 }
 
 bool

@@ -210,6 +210,7 @@ world_reset(World *w, int n, uint64_t seed)
 	w->down_max = SECONDS(1);
 	w->on_chaos = NULL;
 	w->keepers = NULL;
+	w->on_look = NULL;
 	w->on_send = NULL;
 	w->on_step = NULL;
 	w->lost = w->b_leader = -1;
@@ -465,6 +466,15 @@ node_read(World *w, int i, int32_t p)
 	arm(w, n);
 }
 
+/* The process looks up: true if it can do something then. */
+static bool
+look(World *w, int i)
+{
+	if (node_is_free(w, i) && w->on_look != NULL)
+		w->on_look(w, i);
+	return node_is_free(w, i);
+}
+
 /* Awake again: first what waits in the buffer, then what is due. */
 static void
 drain(World *w, int i)
@@ -473,7 +483,7 @@ drain(World *w, int i)
 	uint32_t life = n->life;
 	uint32_t k = 0;
 
-	while (k < n->n_inbox && node_is_free(w, i) && n->life == life)
+	while (k < n->n_inbox && look(w, i) && n->life == life)
 	{
 		int32_t p = n->inbox[k++];
 
@@ -495,7 +505,7 @@ deliver(World *w, int i, int32_t p)
 
 	if (!n->up)
 		packet_free(w, p);
-	else if (node_is_free(w, i))
+	else if (look(w, i))
 		node_read(w, i, p);
 	else if (n->n_inbox < SIM_INBOX)
 	{
@@ -517,7 +527,7 @@ ring(World *w, int i, uint64_t at)
 	if (n->timer_event != at)
 		return;
 	n->timer_event = SIM_NEVER;
-	if (!node_is_free(w, i))
+	if (!look(w, i))
 		return;
 	if (member_deadline(&n->member) <= clock_local(w, n))
 	{

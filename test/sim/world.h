@@ -257,7 +257,8 @@ typedef struct World
 	bool	 restarts;	/* who is down starts again by itself */
 	uint64_t down_max;
 	void (*on_chaos)(struct World *w);
-	struct Keepers *keepers; /* NULL: members only elect */
+	struct Keepers *keepers;					/* NULL: members only elect */
+	void (*on_look)(struct World *w, int node); /* before each call of a member: what its server holds by now */
 
 	/* Checker. */
 	int			lost; /* a node that lost state and does not vote yet; -1: none */

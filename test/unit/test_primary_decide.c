@@ -85,6 +85,8 @@ half_rewound_twice(PrimaryFacts *f)
 	f->now = 40000000;
 	f->rebuild_pause = 30000000;
 	f->failed_at = f->now - f->rebuild_pause + 1;
+	f->failed_source = 1;
+	f->failed_term = 7;
 }
 
 static void
@@ -657,6 +659,9 @@ a_rewind_needs_all_of_it(void **state)
 	f.rewind_room = false;
 	expect(&f, PRIMARY_CLONE, PRIMARY_DIVERGED_NO_REWIND);
 	f.rewind_room = true;
+	f.leader.has_fork = false;
+	expect(&f, PRIMARY_CLONE, PRIMARY_DIVERGED_NO_REWIND);
+	f.leader.has_fork = true;
 	/* never on what a rebuild has left */
 	f.rebuild = RAFT_REWINDING;
 	f.remains = PRIMARY_REMAINS_WHOLE;
@@ -677,6 +682,9 @@ a_rewind_is_repeated_only_from_its_source(void **state)
 	f.rebuild_term = 6;
 	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
 	f.rebuild_term = 7;
+	f.leader.has_fork = false;
+	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
+	f.leader.has_fork = true;
 	f.remains = PRIMARY_REMAINS_BROKEN;
 	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
 	assert_int_equal(primary_decide(&f).floor.index, 1800);
@@ -694,12 +702,12 @@ an_interrupted_rebuild_pauses(void **state)
 	f.now++;
 	expect(&f, PRIMARY_REWIND, PRIMARY_HALF_REWOUND);
 	f.now--;
-	f.rebuild_term = 6;
-	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
-	f.rebuild_term = 7;
-	f.rebuild_source = 2;
-	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
-	f.rebuild_source = 1;
+	f.failed_term = 6;
+	expect(&f, PRIMARY_REWIND, PRIMARY_HALF_REWOUND);
+	f.failed_term = 7;
+	f.failed_source = 2;
+	expect(&f, PRIMARY_REWIND, PRIMARY_HALF_REWOUND);
+	f.failed_source = 1;
 	f.failures = 1;
 	expect(&f, PRIMARY_REWIND, PRIMARY_HALF_REWOUND);
 	f.failures = 2;

@@ -70,7 +70,8 @@ it_is_cut_before_the_first_foreign_byte(void **state)
 	expect_position(&f, 2, 1500, true);
 	/* what was received may have been counted for a commit: nobody may vote as if it were not there */
 	f.wrote_on = 0;
-	assert_true(primary_position(&f).foreign && !primary_position(&f).known && !primary_position(&f).by_hand);
+	expect_position(&f, 3, 1501, true);
+	assert_false(primary_position(&f).by_hand);
 	f.end = 1500;
 	expect_position(&f, 2, 1500, false);
 	/* also while it is primary there, and nothing is flushed yet */
@@ -96,18 +97,17 @@ what_came_before_one_of_ours_is_ours(void **state)
 	/* and what comes after the last of them is not */
 	f.end = 2500;
 	f.timelines[0].id = 2;
-	assert_true(primary_position(&f).foreign && !primary_position(&f).known);
+	expect_position(&f, 5, 2500, true);
 }
 
 static void
-without_any_of_ours_nothing_is_known(void **state)
+without_any_of_ours_all_is_foreign(void **state)
 {
 	PrimaryFacts f = world_follower();
 
 	(void) state;
 	f.n_timelines = 0;
-	assert_true(primary_position(&f).foreign);
-	assert_false(primary_position(&f).known);
+	expect_position(&f, 5, 2500, true);
 	/* before the first claim all is ours */
 	f.claim = 0;
 	expect_position(&f, 5, 2500, false);
@@ -242,7 +242,7 @@ main(void)
 		cmocka_unit_test(what_is_not_known_has_no_position),
 		cmocka_unit_test(it_is_cut_before_the_first_foreign_byte),
 		cmocka_unit_test(what_came_before_one_of_ours_is_ours),
-		cmocka_unit_test(without_any_of_ours_nothing_is_known),
+		cmocka_unit_test(without_any_of_ours_all_is_foreign),
 		cmocka_unit_test(written_by_hand_on_a_followed_timeline_is_not_known),
 		cmocka_unit_test(diverged_is_beyond_the_fork),
 		cmocka_unit_test(the_floor_is_what_both_have),

@@ -27,7 +27,8 @@ world(void)
 		.flush = 110,
 		.lease_until = 2000,
 		.now = 1000,
-		.open = true,
+		.term = 7,
+		.open_term = 7,
 	};
 
 	senders[0] = (QuorumSender){1, 1, 100, 110};
@@ -116,9 +117,11 @@ nothing_is_answered_behind_a_closed_fence_or_without_a_lease(void **state)
 	QuorumView view = world();
 
 	(void) state;
-	view.open = false;
+	view.open_term = 0;
 	assert_false(quorum_answers(&view, 100));
-	view.open = true;
+	view.open_term = 6;
+	assert_false(quorum_answers(&view, 100));
+	view.open_term = 7;
 	view.lease_until = 1000;
 	assert_false(quorum_answers(&view, 100));
 	view.lease_until = 1001;

@@ -68,7 +68,7 @@ wait_for(PrimaryFacts *f, PrimaryReason reason)
 			f->now += f->prefer_open;
 			break;
 		case PRIMARY_REWIND_NO_CHECKPOINT:
-			f->leader.control_shows_timeline = true;
+			f->leader.control_shows_timeline = f->leader.has_fork = true;
 			break;
 		case PRIMARY_GONE_NO_FLOOR:
 			f->leader.named_floor = true;

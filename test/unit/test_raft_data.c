@@ -632,7 +632,49 @@ rule_21_gone_data_need_a_floor_of_the_leader(void **state)
 	assert_true(votes_for(2, 1, 2, 150, 2));
 }
 
+/*
+ * It holds until a connection of that member counts again: data that are lost once more
+ * have another floor, also where nothing that it has said in between was heard.
+ */
+static void
+rule_21_a_floor_is_for_one_loss(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	data_is(2, (RaftData){0});
+	world_run(w, MS(200));
+	assert_int_equal(world_leader(w), 0);
+	assert_true(raft_forgot(raft(0), 2));
+	assert_true(raft(0)->peers[2].forgotten);
+	raft_counts_again(raft(0), 2);
+	assert_false(raft(0)->peers[2].forgotten);
+	world_run(w, MS(200));
+	assert_int_equal(disk(2)->rebuild, RAFT_INTACT); /* no floor was named */
+	assert_true(raft_forgot(raft(0), 2));
+	world_run(w, MS(200));
+	assert_int_equal(disk(2)->rebuild, RAFT_CLONING);
+	assert_false(raft(0)->peers[2].forgotten); /* it has said so */
+	assert_false(raft_forgot(raft(0), 2));
+	raft_counts_again(raft(0), 7); /* nobody's */
+}
+
 /* ---- rule 22 ---- */
+
+/* What is rebuilt while it abstains is not distrusted when it stops abstaining. */
+static void
+rule_22_no_rebuild_ends_while_it_abstains(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	assert_true(member_rebuild(&w->node[2].member, RAFT_CLONING, (RaftPosition){2, 105}));
+	data_is(2, standby(2, 110));
+	raft(2)->saved.abstaining = w->node[2].disk.abstaining = RAFT_ABSTAIN_NEW;
+	assert_false(member_rebuilt(&w->node[2].member));
+	assert_int_equal(disk(2)->rebuild, RAFT_CLONING);
+	raft(2)->saved.abstaining = w->node[2].disk.abstaining = RAFT_VOTING;
+	assert_true(member_rebuilt(&w->node[2].member));
+	assert_int_equal(disk(2)->rebuild, RAFT_INTACT);
+}
 
 static void
 rule_22_below_its_floor_it_does_not_vote(void **state)
@@ -871,6 +913,8 @@ main(void)
 		cmocka_unit_test(rule_21_a_second_attempt_keeps_the_floor),
 		cmocka_unit_test(rule_21_rebuilds_only_from_a_promoted_leader_of_its_term),
 		cmocka_unit_test(rule_21_gone_data_need_a_floor_of_the_leader),
+		cmocka_unit_test(rule_21_a_floor_is_for_one_loss),
+		cmocka_unit_test(rule_22_no_rebuild_ends_while_it_abstains),
 		cmocka_unit_test(rule_22_below_its_floor_it_does_not_vote),
 		cmocka_unit_test(rule_22_peers_remember_what_it_held),
 		cmocka_unit_test(rule_22_votes_again_when_it_has_caught_up),
