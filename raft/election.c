@@ -262,10 +262,7 @@ raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	}
 	if (m->term > r->saved.term)
 	{
-		/*
-		 * Terms only rise, so this terminates.; and ask again at once, in the new
-		 * term.  Terms only rise, so this ends.
-		 */
+		/* And ask again at once, in the new term.  Terms only rise, so this ends. */
 		raft_raise_term(r, m->term, out);
 		raft_note(r, out, RAFT_HIGHER_TERM, m->from, 0);
 		if (raft_can_stand(r))
