@@ -4,26 +4,6 @@
  */
 #include "scenarios_data.h"
 
-/* Of three: the one that is open on timeline 2, and the others. */
-typedef struct Three
-{
-	int p;
-	int a;
-	int b;
-} Three;
-
-static Three
-begin_three(World *w)
-{
-	Three t;
-
-	t.p = begin_data(w, 3);
-	t.a = someone(w, t.p, -1);
-	t.b = someone(w, t.p, t.a);
-	EXPECT(w, server(w, t.p)->timeline == 2 && w->node[t.a].durable.claim == 2 && w->node[t.b].durable.claim == 2);
-	return t;
-}
-
 /* Three members whose servers hold the same data, of which nobody has claimed anything yet. */
 static void
 begin_unclaimed(World *w)

@@ -39,6 +39,17 @@ begin_data(World *w, int n)
 	return world_lease(w);
 }
 
+Three
+begin_three(World *w)
+{
+	Three t = {.p = begin_data(w, 3)};
+
+	t.a = someone(w, t.p, -1);
+	t.b = someone(w, t.p, t.a);
+	EXPECT(w, server(w, t.p)->timeline == 2 && w->node[t.a].durable.claim == 2 && w->node[t.b].durable.claim == 2);
+	return t;
+}
+
 /* ---- what is held, cut and killed ---- */
 
 void

@@ -24,6 +24,17 @@ extern Keeper	  *keeper(World *w, int i);
 /* n managed members on a LAN, settled: one is open, all others stream from it.  Returns it. */
 extern int begin_data(World *w, int n);
 
+/* The same of three members: the primary p, on timeline 2, and two others. */
+typedef struct Three
+{
+	int p;
+	int a;
+	int b;
+	int commit; /* the scenario's, 0 at first */
+} Three;
+
+extern Three begin_three(World *w);
+
 /* What of a server does not get on until it is let go: bits of Hold. */
 extern void hold(World *w, int i, unsigned what);
 extern void let_go(World *w, int i, unsigned what);

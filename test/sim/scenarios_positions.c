@@ -4,26 +4,6 @@
  */
 #include "scenarios_data.h"
 
-/* Of three: the one that is open on timeline 2, and the others. */
-typedef struct Three
-{
-	int p;
-	int a;
-	int b;
-} Three;
-
-static Three
-begin_three(World *w)
-{
-	Three t;
-
-	t.p = begin_data(w, 3);
-	t.a = someone(w, t.p, -1);
-	t.b = someone(w, t.p, t.a);
-	EXPECT(w, server(w, t.p)->timeline == 2);
-	return t;
-}
-
 /* ---- what is looked at ---- */
 
 static const Raft *

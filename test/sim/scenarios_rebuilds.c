@@ -4,15 +4,6 @@
  */
 #include "scenarios_data.h"
 
-/* Of three: the one that is open on timeline 2, and the others. */
-typedef struct Three
-{
-	int p;
-	int a;
-	int b;
-	int commit; /* answered */
-} Three;
-
 static const RaftSaved *
 saved(const World *w, int i)
 {
@@ -23,17 +14,6 @@ static RaftPosition
 position(const World *w, int i)
 {
 	return w->node[i].member.raft.position;
-}
-
-static Three
-begin_three(World *w)
-{
-	Three t = {.p = begin_data(w, 3)};
-
-	t.a = someone(w, t.p, -1);
-	t.b = someone(w, t.p, t.a);
-	EXPECT(w, server(w, t.p)->timeline == 2);
-	return t;
 }
 
 /* A commit that p and a hold, and b does not. */
