@@ -79,15 +79,14 @@ primary_position(const PrimaryFacts *facts)
 		return position;
 	cut = own_end(facts);
 	position.foreign = by_hand || facts->end > cut;
-	end = facts->end < cut ? facts->end : cut;
 
 	/*
-	 * What was received on a timeline that nobody is known to have claimed, by a worker
-	 * that stood still when the leader went on to it, may have been counted for a commit:
-	 * to vote as if it were not there would lose that.  And not to vote would lose a vote.
+	 * Cut is only what was written by hand.  What was received on a timeline that nobody
+	 * is known to have claimed, by a worker that stood still when the leader went on to
+	 * it, may have been counted for a commit: to vote as if it were not there would lose
+	 * that, and not to vote would lose a vote.
 	 */
-	if (position.foreign && !by_hand)
-		end = facts->end;
+	end = by_hand && cut < facts->end ? cut : facts->end;
 	if (end == 0 || (by_hand && cut >= facts->end && end > lineage_begin(facts->lineage, wrote_on)))
 		return position;
 	position.known = true;

@@ -10,8 +10,6 @@
 
 #include "checker.h"
 
-#include <string.h>
-
 static Keepers keepers;
 
 static struct
@@ -66,22 +64,15 @@ others_are_whole(const World *w, int but)
 static void
 lose_power(World *w, int i)
 {
-	SimServer *s = &keepers.cluster.server[i];
-
 	/* A state file that is torn makes its data untrusted: a copy is lost. */
 	if (node_is_saving(w, i) && !others_are_whole(w, i))
 		return;
 	if (node_is_saving(w, i))
 		mix.lost_some |= BIT(i);
 	w->data[DATA_POWER_LOSSES]++;
-	node_crash(w, i, true);
-	if (s->rebuild.step != SIM_REBUILD_NONE)
-		sim_rebuild_stop(&keepers.cluster, i);
-	sim_power_loss(&keepers.cluster, i, (SimLsn) between(w, 0, 40));
+	keeper_lose_power(w, i, 40);
 	if (sim_true_end(&keepers.cluster, i, NULL) < w->node[i].durable.floor.index)
 		mix.lost_some |= BIT(i);
-	keeper_server_died(&keepers, i);
-	TRACE(w, BIT(i), "loses power");
 }
 
 /* Between a server and another one, or all of them. */
@@ -94,10 +85,8 @@ cut_connections(World *w, int i)
 	w->data[DATA_WAL_CUTS]++;
 	for (int j = 0; j < w->n; j++)
 	{
-		if (j == i || (!all && j != other))
-			continue;
-		keepers.wal_cut[i] |= BIT(j);
-		keepers.wal_cut[j] |= BIT(i);
+		if (j != i && (all || j == other))
+			keeper_cut(w, i, j);
 	}
 }
 
@@ -112,8 +101,7 @@ fault_of_data(World *w, int i, int kind)
 		case CHAOS_WIPE:
 			if (!others_are_whole(w, i) || w->n < 3)
 				break;
-			sim_crash(c, i);
-			keeper_server_died(&keepers, i);
+			keeper_kill(w, i);
 			if (sim_wipe(c, i, false))
 				w->data[DATA_WIPED]++;
 			keepers.keeper[i].lost = true;
@@ -127,8 +115,7 @@ fault_of_data(World *w, int i, int kind)
 			i = mix.snapshot_of;
 			if (i < 0 || w->n < 3 || !others_are_whole(w, i) || !w->node[i].up)
 				break;
-			sim_crash(c, i);
-			keeper_server_died(&keepers, i);
+			keeper_kill(w, i);
 			if (sim_restore(c, i, &mix.snapshot))
 				w->data[DATA_RESTORED]++;
 			keepers.keeper[i].lost = true;
@@ -184,8 +171,7 @@ fault(World *w, int i, int kind)
 	{
 		case CHAOS_SERVER_CRASH:
 			w->data[DATA_SERVER_CRASHES]++;
-			sim_crash(&keepers.cluster, i);
-			keeper_server_died(&keepers, i);
+			keeper_kill(w, i);
 			TRACE(w, BIT(i), "server is killed");
 			break;
 		case CHAOS_POWER_LOSS:
@@ -203,7 +189,7 @@ fault(World *w, int i, int kind)
 			break;
 		case CHAOS_HEAL:
 			network_heal(w);
-			memset(keepers.wal_cut, 0, sizeof(keepers.wal_cut));
+			keepers_mend(w);
 			break;
 		case CHAOS_TRANSFER:
 			if (node_is_free(w, i) && node_has_lease(w, i) &&
@@ -284,7 +270,7 @@ calm_down(World *w)
 	w->crash_ppm = 0;
 	keepers.calm = true;
 	network_heal(w);
-	memset(keepers.wal_cut, 0, sizeof(keepers.wal_cut));
+	keepers_mend(w);
 	w->loss_ppm = 0;
 	for (int i = 0; i < w->n; i++)
 	{

@@ -40,6 +40,19 @@ reaches(const World *w, int a, int b)
 	return (k->wal_apart || (!w->link[a][b].cut && !w->link[b][a].cut)) && !(k->wal_cut[a] & BIT(b));
 }
 
+void
+keeper_cut(World *w, int a, int b)
+{
+	w->keepers->wal_cut[a] |= BIT(b);
+	w->keepers->wal_cut[b] |= BIT(a);
+}
+
+void
+keepers_mend(World *w)
+{
+	memset(w->keepers->wal_cut, 0, sizeof(w->keepers->wal_cut));
+}
+
 static bool
 is_held(const World *w, int i, Hold what)
 {
@@ -98,15 +111,33 @@ keeper_is_open(const World *w, int i)
 	return k->open && k->opened_term == w->node[i].member.raft.saved.term;
 }
 
-void
-keeper_server_died(Keepers *k, int i)
+static void
+server_died(World *w, int i)
 {
-	Keeper *kp = &k->keeper[i];
+	Keeper *k = keeper_of(w, i);
 
-	kp->open = false;
-	kp->authorised = 0;
-	kp->end_known = false;
-	kp->promoted_start = 0;
+	k->open = false;
+	k->authorised = 0;
+	k->end_known = false;
+	k->promoted_start = 0;
+}
+
+void
+keeper_kill(World *w, int i)
+{
+	sim_crash(&w->keepers->cluster, i);
+	server_died(w, i);
+}
+
+void
+keeper_lose_power(World *w, int i, uint64_t most)
+{
+	node_crash(w, i, true);
+	if (server_of(w, i)->rebuild.step != SIM_REBUILD_NONE)
+		sim_rebuild_stop(&w->keepers->cluster, i);
+	sim_power_loss(&w->keepers->cluster, i, most == 0 ? 0 : (SimLsn) between(w, 0, most));
+	server_died(w, i);
+	TRACE(w, BIT(i), "loses power");
 }
 
 static void
@@ -412,8 +443,8 @@ tell_member(World *w, int i, const PrimaryFacts *f)
  * The election worker reads where the WAL ends before each call of the member: what was
  * flushed while it stood still counts for its next vote.
  */
-static void
-look_at_end(World *w, int i)
+void
+keepers_look(World *w, int i)
 {
 	Keeper		*k = keeper_of(w, i);
 	PrimaryFacts f;
@@ -478,7 +509,7 @@ stop_server(World *w, int i, bool immediate)
 	TRACE(w, BIT(i), "server is stopped");
 	if (immediate || s->life == SIM_PRIMARY || !sim_stop_fast(&w->keepers->cluster, i))
 		sim_crash(&w->keepers->cluster, i);
-	keeper_server_died(w->keepers, i);
+	server_died(w, i);
 }
 
 /*
@@ -956,7 +987,7 @@ startup_gets_on(World *w, int i)
 			TRACE(w, BIT(i), "server: the startup process ends");
 			k->deaths += reads;
 			k->unusable = k->deaths > MOST_DEATHS;
-			keeper_server_died(w->keepers, i);
+			server_died(w, i);
 		}
 		else if (step == SIM_OPENED)
 		{
@@ -1064,12 +1095,11 @@ keepers_begin(World *w, Keepers *k)
 	memset(k->answered, 0, sizeof(k->answered));
 	memset(k->seen, 0, sizeof(k->seen));
 	memset(k->authorised_of, 0, sizeof(k->authorised_of));
-	memset(k->wal_cut, 0, sizeof(k->wal_cut));
 	k->world = w;
 	k->calm = k->wal_apart = false;
 	k->interval = MS(20);
 	w->keepers = k;
-	w->on_look = look_at_end;
+	keepers_mend(w);
 	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));
 	k->cluster.authorise = at_the_end_of_recovery;
 	k->cluster.login = at_login;

@@ -151,7 +151,15 @@ typedef struct Keepers
 /* n servers, node 0's with data, the others empty; the members must be managed. */
 extern void keepers_begin(World *w, Keepers *k);
 extern void keepers_event(World *w, int i); /* EVENT_SERVER */
-extern void keeper_server_died(Keepers *k, int i);
+extern void keepers_look(World *w, int i);	/* before each call of its member: what its server holds by now */
+extern void keeper_kill(World *w, int i);	/* its server */
+
+/* Its machine: at most so many records are on disk beyond what was synced; 0: none, and nothing is drawn. */
+extern void keeper_lose_power(World *w, int i, uint64_t most);
+
+/* Connections of servers between two machines; and mend all. */
+extern void keeper_cut(World *w, int a, int b);
+extern void keepers_mend(World *w);
 extern bool keeper_is_open(const World *w, int i); /* the fence, in its member's term */
 
 /* ---- ledger.c ---- */

@@ -8,15 +8,7 @@
 static void
 begin_unclaimed(World *w)
 {
-	Keepers *keepers;
-
-	(void) begin_data(w, 3);
-	keepers = w->keepers;
-	world_reset(w, 3, w->seed);
-	keepers_begin(w, keepers);
-	keepers->cluster.checksums = true;
-	keepers->calm = true;
-	keepers->interval = MS(5);
+	reset_data(w, 3);
 	server(w, 1)->data = server(w, 2)->data = server(w, 0)->data;
 }
 
@@ -51,12 +43,6 @@ knows_no_leader(World *w, int i)
 }
 
 static bool
-is_no_leader(World *w, int i)
-{
-	return w->node[i].member.raft.role != RAFT_LEADER;
-}
-
-static bool
 is_asked(World *w, int i)
 {
 	return w->node[i].durable.promoting != 0 && server(w, i)->promote;
@@ -66,24 +52,6 @@ static bool
 nothing_pends(World *w, int i)
 {
 	return w->node[i].durable.promoting == 0;
-}
-
-static bool
-leads_as_primary(World *w, int i)
-{
-	return node_has_lease(w, i) && is_primary(w, i);
-}
-
-static bool
-is_intact(World *w, int i)
-{
-	return w->node[i].durable.rebuild == RAFT_INTACT;
-}
-
-static bool
-is_rebuilding(World *w, int i)
-{
-	return w->node[i].durable.rebuild != RAFT_INTACT && keeper(w, i)->rebuilding;
 }
 
 static bool
@@ -170,7 +138,7 @@ history_above_a_kept_timeline(World *w)
 	node_may_lead(w, t.a, false);
 	node_may_lead(w, t.b, false);
 	network_isolate(w, t.p);
-	EXPECT(w, run_until(w, SECONDS(2), is_no_leader, t.p));
+	EXPECT(w, run_until(w, SECONDS(2), has_resigned, t.p));
 	network_heal(w);
 	EXPECT(w, run_until(w, SECONDS(5), all_follow, 0));
 	EXPECT(w, w->node[t.p].durable.term > term && server(w, t.p)->timeline == 2);
@@ -208,7 +176,7 @@ history_above_in_the_votes(World *w)
 
 	/* It is elected again, by that one's vote alone. */
 	network_isolate(w, 0);
-	EXPECT(w, run_until(w, SECONDS(2), is_no_leader, 0));
+	EXPECT(w, run_until(w, SECONDS(2), has_resigned, 0));
 	w->on_send = NULL;
 	only_isolated(w, 1);
 	EXPECT(w, run_until(w, SECONDS(5), leads_as_primary, 0));
@@ -278,25 +246,14 @@ claim_lost_by_restart(World *w)
 	(void) settle_data(w);
 }
 
-static RaftMessage late;
-
 /* The first claim above timeline 2 of w->arg is late; nothing after it arrives. */
 static SendVerdict
 keep_new_claim(World *w, const RaftMessage *m)
 {
 	if (lose_new_claims(w, m) == SEND_ON)
 		return SEND_ON;
-	if (late.type == 0 && w->node[m->to].up)
-		late = *m;
+	keep_back(w, m);
 	return SEND_NOT;
-}
-
-static bool
-is_under_way(World *w, int unused)
-{
-	(void) w;
-	(void) unused;
-	return late.type == RAFT_HEARTBEAT;
 }
 
 /*
@@ -308,12 +265,11 @@ late_claim_of_an_older_term(World *w)
 {
 	Three t = begin_three(w);
 
-	late = (RaftMessage){0};
 	w->arg = t.a;
 	w->on_send = keep_new_claim;
 	lose_power(w, t.p);
 	node_may_lead(w, t.b, false);
-	EXPECT(w, run_until(w, SECONDS(5), is_under_way, 0));
+	EXPECT(w, run_until(w, SECONDS(5), is_kept_back, 0));
 	EXPECT(w, late.to == t.b && late.told.claim == 3);
 	node_pause(w, t.a, SIM_NEVER);
 
@@ -386,7 +342,7 @@ promotion_pending_when_elected_again(World *w)
 	uint32_t start = server(w, t.a)->start;
 
 	network_isolate(w, t.a);
-	EXPECT(w, run_until(w, SECONDS(2), is_no_leader, t.a));
+	EXPECT(w, run_until(w, SECONDS(2), has_resigned, t.a));
 	network_heal(w);
 	EXPECT(w, run_until(w, SECONDS(2), nothing_pends, t.a));
 	EXPECT(w, server(w, t.a)->start != start || server(w, t.a)->life == SIM_DOWN);

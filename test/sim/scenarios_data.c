@@ -4,9 +4,9 @@
  */
 #include "scenarios_data.h"
 
-#include <string.h>
-
 static Keepers keepers;
+
+RaftMessage late;
 
 SimCluster *
 cluster(World *w)
@@ -26,14 +26,21 @@ keeper(World *w, int i)
 	return &w->keepers->keeper[i];
 }
 
-int
-begin_data(World *w, int n)
+void
+reset_data(World *w, int n)
 {
+	late = (RaftMessage){0};
 	world_reset(w, n, w->seed + 1);
 	keepers_begin(w, &keepers);
 	keepers.cluster.checksums = true;
 	keepers.calm = true;
 	keepers.interval = MS(5);
+}
+
+int
+begin_data(World *w, int n)
+{
+	reset_data(w, n);
 	world_start_all(w);
 	EXPECT(w, run_until(w, SECONDS(20), all_follow, 0));
 	return world_lease(w);
@@ -67,8 +74,7 @@ let_go(World *w, int i, unsigned what)
 void
 cut_wal(World *w, int a, int b)
 {
-	w->keepers->wal_cut[a] |= BIT(b);
-	w->keepers->wal_cut[b] |= BIT(a);
+	keeper_cut(w, a, b);
 }
 
 void
@@ -84,26 +90,20 @@ cut_wal_all(World *w, int a)
 void
 mend_wal(World *w)
 {
-	memset(w->keepers->wal_cut, 0, sizeof(w->keepers->wal_cut));
+	keepers_mend(w);
 }
 
 void
 kill_server(World *w, int i)
 {
-	sim_crash(cluster(w), i);
-	keeper_server_died(w->keepers, i);
+	keeper_kill(w, i);
 	TRACE(w, BIT(i), "server is killed");
 }
 
 void
 lose_power(World *w, int i)
 {
-	node_crash(w, i, true);
-	if (server(w, i)->rebuild.step != SIM_REBUILD_NONE)
-		sim_rebuild_stop(cluster(w), i);
-	sim_power_loss(cluster(w), i, 0);
-	keeper_server_died(w->keepers, i);
-	TRACE(w, BIT(i), "loses power");
+	keeper_lose_power(w, i, 0);
 }
 
 /* ---- commits ---- */
@@ -155,6 +155,42 @@ is_primary(World *w, int i)
 }
 
 bool
+leads_as_primary(World *w, int i)
+{
+	return node_has_lease(w, i) && is_primary(w, i);
+}
+
+bool
+has_resigned(World *w, int i)
+{
+	return w->node[i].member.raft.role != RAFT_LEADER;
+}
+
+bool
+is_gone(World *w, int i)
+{
+	return w->node[i].up && raft_is_gone(&w->node[i].member.raft);
+}
+
+bool
+is_intact(World *w, int i)
+{
+	return w->node[i].durable.rebuild == RAFT_INTACT;
+}
+
+bool
+is_rebuilding(World *w, int i)
+{
+	return !is_intact(w, i) && keeper(w, i)->rebuilding;
+}
+
+bool
+is_streaming(World *w, int i)
+{
+	return server(w, i)->receiver.state == SIM_WALRCV_STREAMING;
+}
+
+bool
 somebody_is_open(World *w, int unused)
 {
 	(void) unused;
@@ -172,6 +208,25 @@ all_follow(World *w, int unused)
 	(void) unused;
 	return ledger_settled(w);
 }
+
+/* ---- a message that is late ---- */
+
+void
+keep_back(World *w, const RaftMessage *m)
+{
+	if (late.type == 0 && w->node[m->to].up)
+		late = *m;
+}
+
+bool
+is_kept_back(World *w, int unused)
+{
+	(void) w;
+	(void) unused;
+	return late.type != 0;
+}
+
+/* ---- all is well again ---- */
 
 int
 settle_data(World *w)

@@ -21,6 +21,9 @@ extern SimCluster *cluster(World *w);
 extern SimServer  *server(World *w, int i);
 extern Keeper	  *keeper(World *w, int i);
 
+/* n managed members on a LAN, of which node 0's has data; nobody runs yet. */
+extern void reset_data(World *w, int n);
+
 /* n managed members on a LAN, settled: one is open, all others stream from it.  Returns it. */
 extern int begin_data(World *w, int n);
 
@@ -56,9 +59,20 @@ extern bool has_commit(World *w, int i, int commit); /* its server has it, on it
 /* Conditions for run_until(). */
 extern bool is_open(World *w, int i);
 extern bool is_primary(World *w, int i);
+extern bool leads_as_primary(World *w, int i); /* with a lease */
+extern bool has_resigned(World *w, int i);	   /* or never led */
+extern bool is_gone(World *w, int i);		   /* its data, as its member knows */
+extern bool is_intact(World *w, int i);		   /* no rebuild is under way, as its state file says */
+extern bool is_rebuilding(World *w, int i);	   /* and the program for it runs */
+extern bool is_streaming(World *w, int i);
 extern bool somebody_is_open(World *w, int unused);
 extern bool all_follow(World *w, int unused); /* L1: one is open, and all others stream from it */
 extern bool answered(World *w, int commit);
+
+/* A message that is kept back, to hand it over later; type 0: none yet. */
+extern RaftMessage late;
+extern void		   keep_back(World *w, const RaftMessage *m); /* the first one that could arrive */
+extern bool		   is_kept_back(World *w, int unused);
 
 /* Everything is mended and let go, and L1 comes about; returns the open one. */
 extern int settle_data(World *w);

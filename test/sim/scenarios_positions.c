@@ -55,30 +55,6 @@ is_below_its_floor(World *w, int i)
 	return w->node[i].up && raft_is_behind(raft_of(w, i));
 }
 
-static bool
-is_gone(World *w, int i)
-{
-	return w->node[i].up && raft_is_gone(raft_of(w, i));
-}
-
-static bool
-is_intact(World *w, int i)
-{
-	return w->node[i].durable.rebuild == RAFT_INTACT;
-}
-
-static bool
-is_rebuilding(World *w, int i)
-{
-	return !is_intact(w, i) && keeper(w, i)->rebuilding;
-}
-
-static bool
-streams(World *w, int i)
-{
-	return server(w, i)->receiver.state == SIM_WALRCV_STREAMING;
-}
-
 /* An older copy of its data, or somebody's, takes the place of what it has. */
 static void
 put_back(World *w, int i, const SimData *copy)
@@ -150,7 +126,7 @@ newer_timeline_shorter_log(World *w)
 	EXPECT(w, run_until(w, SECONDS(5), is_open, t.a));
 	commit = commit_on(w, t.a);
 	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
-	EXPECT(w, run_until(w, SECONDS(1), streams, t.b) && has_commit(w, t.b, commit));
+	EXPECT(w, run_until(w, SECONDS(1), is_streaming, t.b) && has_commit(w, t.b, commit));
 	world_run(w, MS(50));
 	EXPECT(w, position_of(w, t.p).epoch == 2 && position_of(w, t.b).epoch == 3);
 	EXPECT(w, position_of(w, t.p).index > position_of(w, t.b).index);
@@ -168,25 +144,14 @@ newer_timeline_shorter_log(World *w)
 	EXPECT(w, has_commit(w, settle_data(w), commit));
 }
 
-static RaftMessage late;
-
 /* Keeps the first pre-vote that w->arg is given; it gets none. */
 static SendVerdict
 keep_pre_vote(World *w, const RaftMessage *m)
 {
 	if (m->type != RAFT_PRE_VOTE_ANSWER || m->to != w->arg || !m->granted)
 		return SEND_ON;
-	if (late.type == 0)
-		late = *m;
+	keep_back(w, m);
 	return SEND_NOT;
-}
-
-static bool
-is_under_way(World *w, int unused)
-{
-	(void) w;
-	(void) unused;
-	return late.type == RAFT_PRE_VOTE_ANSWER;
 }
 
 /*
@@ -201,14 +166,13 @@ holds_more_than_at_the_pre_vote(World *w)
 	int		 commit;
 
 	/* While it hears nothing of its leader, a gives a pre-vote to b. */
-	late = (RaftMessage){0};
 	w->arg = t.b;
 	w->on_send = keep_pre_vote;
 	node_may_lead(w, t.a, false);
 	cut_wal_all(w, t.b);
 	world_run(w, MS(20));
 	network_isolate(w, t.p);
-	EXPECT(w, run_until(w, MS(400), is_under_way, 0));
+	EXPECT(w, run_until(w, MS(400), is_kept_back, 0));
 	network_heal(w);
 	network_cut(w, t.p, t.b);
 	world_run(w, MS(40));
@@ -948,7 +912,7 @@ last_bytes_are_gone(World *w)
 	keeper(w, t.b)->lost = true;
 	EXPECT(w, run_until(w, SECONDS(5), is_primary, t.a));
 	world_run(w, SECONDS(1));
-	EXPECT(w, !streams(w, t.b) && !is_open(w, t.a));
+	EXPECT(w, !is_streaming(w, t.b) && !is_open(w, t.a));
 	EXPECT(w, keeper(w, t.b)->order.reason == PRIMARY_NOT_COMPARED && server(w, t.b)->conninfo < 0);
 
 	/* A start reads what there is. */

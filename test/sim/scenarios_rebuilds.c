@@ -34,25 +34,6 @@ begin_without_b(World *w)
 /* ---- conditions ---- */
 
 static bool
-leads_as_primary(World *w, int i)
-{
-	return node_has_lease(w, i) && is_primary(w, i);
-}
-
-static bool
-is_intact(World *w, int i)
-{
-	return saved(w, i)->rebuild == RAFT_INTACT;
-}
-
-/* The directory is neither the old one nor the new one, and a program works at it. */
-static bool
-is_rebuilding(World *w, int i)
-{
-	return saved(w, i)->rebuild != RAFT_INTACT && keeper(w, i)->rebuilding;
-}
-
-static bool
 no_program_runs(World *w, int i)
 {
 	return !keeper(w, i)->rebuilding;
@@ -99,12 +80,6 @@ static bool
 pauses(World *w, int i)
 {
 	return keeper(w, i)->order.reason == PRIMARY_HALF_FAILS_AGAIN;
-}
-
-static bool
-is_gone(World *w, int i)
-{
-	return raft_is_gone(&w->node[i].member.raft);
 }
 
 /* ---- what the scenarios share ---- */

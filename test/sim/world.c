@@ -210,7 +210,6 @@ world_reset(World *w, int n, uint64_t seed)
 	w->down_max = SECONDS(1);
 	w->on_chaos = NULL;
 	w->keepers = NULL;
-	w->on_look = NULL;
 	w->on_send = NULL;
 	w->on_step = NULL;
 	w->lost = w->b_leader = -1;
@@ -470,8 +469,8 @@ node_read(World *w, int i, int32_t p)
 static bool
 look(World *w, int i)
 {
-	if (node_is_free(w, i) && w->on_look != NULL)
-		w->on_look(w, i);
+	if (node_is_free(w, i) && w->keepers != NULL)
+		keepers_look(w, i);
 	return node_is_free(w, i);
 }
 

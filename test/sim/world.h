@@ -257,8 +257,7 @@ typedef struct World
 	bool	 restarts;	/* who is down starts again by itself */
 	uint64_t down_max;
 	void (*on_chaos)(struct World *w);
-	struct Keepers *keepers;					/* NULL: members only elect */
-	void (*on_look)(struct World *w, int node); /* before each call of a member: what its server holds by now */
+	struct Keepers *keepers; /* NULL: members only elect */
 
 	/* Checker. */
 	int			lost; /* a node that lost state and does not vote yet; -1: none */
