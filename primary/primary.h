@@ -320,8 +320,8 @@ typedef struct PrimaryOrder
 extern PrimaryOrder primary_decide(const PrimaryFacts *facts);
 
 /*
- * What the election is told of our data (rule 15): the last flushed byte, cut before the
- * first foreign one.  Not known: it neither votes nor stands.
+ * What the election is told of our data (rule 15): the last flushed byte, cut before what
+ * was written by hand.  Not known: it neither votes nor stands.  Foreign: it does not stand.
  */
 typedef struct PrimaryPosition
 {

@@ -581,7 +581,7 @@ extern bool raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutp
  * The data directory is about to be changed (rule 21): true once this is durable.
  * "floor" is the last point that its history has in common with the leader's.  A
  * second attempt keeps the first floor.  And: it is whole again; false if it is below
- * the floor.
+ * the floor, or while this member abstains.
  */
 extern bool raft_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, RaftOutput *out);
 extern bool raft_rebuilt(Raft *r, RaftOutput *out);
