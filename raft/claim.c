@@ -318,6 +318,12 @@ raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out)
 	return true;
 }
 
+bool
+raft_may_acknowledge(const Raft *r, uint64_t term)
+{
+	return r->saved.claim == 0 || (term != 0 && term == r->saved.term);
+}
+
 static void
 start_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, uint32_t timeline, RaftOutput *out)
 {

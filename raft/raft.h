@@ -578,6 +578,16 @@ extern void raft_counts_again(Raft *r, int32_t id);
 extern bool raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out);
 
 /*
+ * May the server tell a leader what it has flushed of its WAL, when it was let loose to
+ * follow that one in this term?  Not once the term is another: whoever votes then does so
+ * with all that was ever confirmed to the leader before (rule 20).  The host holds the
+ * answers of the receiver back before it reads a position for a call that could give a
+ * vote, and asks this after the call.  While nothing was ever claimed, servers follow
+ * whom they did before.
+ */
+extern bool raft_may_acknowledge(const Raft *r, uint64_t term);
+
+/*
  * The data directory is about to be changed (rule 21): true once this is durable.
  * "floor" is the last point that its history has in common with the leader's.  A
  * second attempt keeps the first floor.  And: it is whole again; false if it is below

@@ -61,14 +61,23 @@ others_are_whole(const World *w, int but)
 	return true;
 }
 
+/* A state file that is torn in the middle of a save makes its data untrusted: a copy is lost. */
+static bool
+may_tear(const World *w, int i)
+{
+	if (!node_is_saving(w, i))
+		return true;
+	if (!others_are_whole(w, i))
+		return false;
+	mix.lost_some |= BIT(i);
+	return true;
+}
+
 static void
 lose_power(World *w, int i)
 {
-	/* A state file that is torn makes its data untrusted: a copy is lost. */
-	if (node_is_saving(w, i) && !others_are_whole(w, i))
+	if (!may_tear(w, i))
 		return;
-	if (node_is_saving(w, i))
-		mix.lost_some |= BIT(i);
 	w->data[DATA_POWER_LOSSES]++;
 	keeper_lose_power(w, i, 40);
 	if (sim_true_end(&keepers.cluster, i, NULL) < w->node[i].durable.floor.index)
@@ -178,7 +187,8 @@ fault(World *w, int i, int kind)
 			lose_power(w, i);
 			break;
 		case CHAOS_PROCESS:
-			node_crash(w, i, false);
+			if (may_tear(w, i))
+				node_crash(w, i, false);
 			break;
 		case CHAOS_PAUSE:
 			if (w->node[i].up && !w->node[i].paused)

@@ -632,6 +632,8 @@ follow(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 
 	if (!member_follow(&w->node[i].member, path, n) || !node_is_free(w, i))
 		return;
+	k->loose_source = order->node;
+	k->loose_term = f->term;
 	if (!k->check.loose || s->conninfo != order->node)
 	{
 		TRACE(w, BIT(i), "follows %d on timeline %u", order->node, order->timeline);
@@ -915,6 +917,20 @@ at_login(void *context, int server, int standby)
 	raft_counts_again(&w->node[server].member.raft, standby);
 }
 
+/* What its receiver has flushed is told to nobody but the leader of the member's own term. */
+static bool
+may_reply(void *context, int server, int source)
+{
+	Keepers		 *keepers = context;
+	const Node	 *n = &keepers->world->node[server];
+	const Keeper *k = &keepers->keeper[server];
+
+	if (keepers->replies_always)
+		return true;
+	return n->durable.claim == 0 || (k->loose_source == source &&
+									 (n->up ? raft_may_acknowledge(&n->member.raft, k->loose_term) : n->durable.term == k->loose_term));
+}
+
 /* ---- a leader and members whose data are gone ---- */
 
 static void
@@ -1096,13 +1112,14 @@ keepers_begin(World *w, Keepers *k)
 	memset(k->seen, 0, sizeof(k->seen));
 	memset(k->authorised_of, 0, sizeof(k->authorised_of));
 	k->world = w;
-	k->calm = k->wal_apart = false;
+	k->calm = k->wal_apart = k->replies_always = false;
 	k->interval = MS(20);
 	w->keepers = k;
 	keepers_mend(w);
 	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));
 	k->cluster.authorise = at_the_end_of_recovery;
 	k->cluster.login = at_login;
+	k->cluster.may_reply = may_reply;
 	k->cluster.context = k;
 	(void) sim_initdb(&k->cluster, 0, 1);
 	for (int i = 0; i < w->n; i++)

@@ -102,6 +102,10 @@ typedef struct Keeper
 	uint32_t promoted_start; /* 0: not by us */
 	bool	 open;
 
+	/* From whom the receiver was let loose last, and in which term. */
+	int32_t	 loose_source;
+	uint64_t loose_term;
+
 	/* The supervisor's. */
 	uint32_t	   wrote_on;
 	RaftPosition   note; /* in a file: what it held, once a second (rule 22) */
@@ -139,6 +143,7 @@ typedef struct Keepers
 	bool	   calm;				 /* no more faults: everything gets on */
 	uint64_t   wal_cut[SIM_SERVERS]; /* bit j: no connection to that server, in spite of datagrams */
 	bool	   wal_apart;			 /* connections go another way than datagrams do */
+	bool	   replies_always;		 /* receivers are not held to rule 20: what stands behind it is tried */
 
 	/* ledger.c */
 	uint64_t answered[SIM_COMMIT_WORDS];

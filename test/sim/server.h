@@ -349,6 +349,9 @@ typedef SimAnswer (*SimAuthorise)(void *context, const SimAsked *asked);
 /* A standby's walreceiver logs in; its walsender does not exist yet. */
 typedef void (*SimLogin)(void *context, int server, int standby);
 
+/* A walreceiver is about to say what it has flushed. */
+typedef bool (*SimMayReply)(void *context, int server, int source);
+
 typedef struct SimCluster
 {
 	int			 n;
@@ -357,6 +360,7 @@ typedef struct SimCluster
 	bool		 full; /* a table is: end the run */
 	SimAuthorise authorise;
 	SimLogin	 login;
+	SimMayReply	 may_reply;
 	void		*context;
 	uint32_t	 n_uids;
 	uint32_t	 n_connections;

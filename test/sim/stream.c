@@ -345,6 +345,8 @@ sim_receiver_reply(SimCluster *c, int i)
 
 	if (v->state != SIM_WALRCV_STREAMING || sender == NULL || sender->n_replies == SIM_REPLIES)
 		return false;
+	if (c->may_reply != NULL && !c->may_reply(c->context, i, v->source))
+		return false;
 	sender->reply[sender->n_replies++] = v->flush;
 	return true;
 }

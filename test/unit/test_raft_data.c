@@ -514,6 +514,26 @@ rule_20_follows_only_what_the_leader_claimed(void **state)
 }
 
 /* However long the way to the leader's timeline is: said again, it changes nothing. */
+/* Whoever votes has told the leader before nothing that its vote does not stand for. */
+static void
+rule_20_tells_nobody_after_its_vote(void **state)
+{
+	uint64_t term;
+
+	(void) state;
+	lead(3);
+	assert_true(raft_may_acknowledge(raft(1), 0)); /* nothing was ever claimed */
+	lead_promoted(3);
+	term = raft(1)->saved.term;
+	assert_true(raft_may_acknowledge(raft(1), term));
+	assert_false(raft_may_acknowledge(raft(1), term - 1));
+	assert_false(raft_may_acknowledge(raft(1), 0));
+	world_crash(w, 0);
+	assert_true(world_run_until(w, world_is_stable, MS(5000)) && world_leader(w) != 0);
+	assert_false(raft_may_acknowledge(raft(3 - world_leader(w)), term));
+	assert_false(raft_may_acknowledge(raft(world_leader(w)), term));
+}
+
 static void
 rule_20_a_long_path_settles(void **state)
 {
@@ -906,6 +926,7 @@ main(void)
 		cmocka_unit_test(rule_15_foreign_wal_does_not_stand),
 		cmocka_unit_test(rule_16_bounds_are_this_leaderships),
 		cmocka_unit_test(rule_20_follows_only_what_the_leader_claimed),
+		cmocka_unit_test(rule_20_tells_nobody_after_its_vote),
 		cmocka_unit_test(rule_20_a_long_path_settles),
 		cmocka_unit_test(rule_21_votes_with_the_floor_while_rebuilding),
 		cmocka_unit_test(rule_21_gone_data_are_not_rebuilt_before_that),
