@@ -24,13 +24,10 @@
 #include <unistd.h>
 
 #define STORE_MAGIC		 "PGLDSAVE"
-#define STORE_RECORD_END 196
+#define STORE_RECORD_END 204
 
 /* The data's flags, and that of a timeline which this member was authorised to create. */
-#define DATA_DISTRUSTED 1
-#define DATA_NEW_LIST	2
-#define DATA_FLAGS		3
-#define CREATED			UINT32_C(0x80000000)
+#define CREATED UINT32_C(0x80000000)
 
 /* ---- pure ---- */
 
@@ -42,11 +39,12 @@ put_data(uint8_t *slot, const RaftSaved *saved)
 	put_number(slot + 88, 4, saved->claim);
 	put_number(slot + 92, 4, saved->promoting);
 	put_number(slot + 96, 4, (uint32_t) saved->rebuild_source);
-	put_number(slot + 100, 4, (saved->distrusted ? DATA_DISTRUSTED : 0) | (saved->new_list ? DATA_NEW_LIST : 0));
+	put_number(slot + 100, 4, saved->distrusted);
 	put_number(slot + 104, 8, saved->rebuild_term);
 	put_number(slot + 112, 8, saved->floor.epoch);
 	put_number(slot + 120, 8, saved->floor.index);
 	put_number(slot + 128, 4, saved->n_timelines);
+	put_number(slot + 196, 8, saved->settled);
 	for (uint32_t i = 0; i < saved->n_timelines; i++)
 		put_number(slot + 132 + 4 * i, 4,
 				   saved->timelines[i].id | (saved->timelines[i].created ? CREATED : 0));
@@ -63,13 +61,13 @@ take_data(const uint8_t *slot, RaftSaved *saved)
 	saved->claim = (uint32_t) get_number(slot + 88, 4);
 	saved->promoting = (uint32_t) get_number(slot + 92, 4);
 	saved->rebuild_source = get_signed(slot + 96);
-	saved->distrusted = (flags & DATA_DISTRUSTED) != 0;
-	saved->new_list = (flags & DATA_NEW_LIST) != 0;
+	saved->distrusted = flags == 1;
 	saved->rebuild_term = get_number(slot + 104, 8);
 	saved->floor.epoch = get_number(slot + 112, 8);
 	saved->floor.index = get_number(slot + 120, 8);
 	saved->n_timelines = (uint32_t) get_number(slot + 128, 4);
-	if (rebuild >= RAFT_REBUILDS || flags > DATA_FLAGS || saved->claim > RAFT_MAX_TIMELINE ||
+	saved->settled = get_number(slot + 196, 8);
+	if (rebuild >= RAFT_REBUILDS || flags > 1 || saved->claim > RAFT_MAX_TIMELINE ||
 		saved->promoting > saved->claim || saved->rebuild_term > RAFT_MAX_TERM ||
 		saved->rebuild_source < RAFT_NONE || saved->rebuild_source >= RAFT_MAX_NODES ||
 		saved->n_timelines > RAFT_TIMELINES)

@@ -38,13 +38,14 @@
  *	  88     4    claim
  *	  92     4    promotion that may still happen
  *	  96     4    rebuild: from whom
- *	  100    4    1: data are distrusted; 2: no leader was open under this list
+ *	  100    4    1: data are distrusted
  *	  104    8    rebuild: term
  *	  112    8    floor, timeline
  *	  120    8    floor, LSN
  *	  128    4    number of timelines
  *	  132    64   timelines; the highest bit: created
- *	  196    56   zero
+ *	  196    8    who was in the list when a leader was last open; bit i: node i
+ *	  204    48   zero
  *	  252    4    CRC-32C of all bytes before it
  *
  * Magic, format and CRC stay where they are in every format, so that a file of

@@ -66,7 +66,19 @@ store_claim(Raft *r, uint32_t claim, RaftOutput *out)
 		return;
 	if (r->saved.claim == 0 && r->data.known && r->data.system_id != 0)
 		add_timeline(r, (uint32_t) r->position.epoch, true, out);
+	if (r->saved.claim == 0 && r->saved.abstaining == RAFT_VOTING)
+		r->saved.settled = r->config.members;
 	r->saved.claim = claim;
+	raft_mark_save(r, out);
+}
+
+/* A leader is open under the present list. */
+static void
+settle_list(Raft *r, RaftOutput *out)
+{
+	if (!raft_list_is_new(r))
+		return;
+	r->saved.settled = r->config.members;
 	raft_mark_save(r, out);
 }
 
@@ -107,11 +119,8 @@ raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 	if (r->saved.claim != 0 && data->newest_timeline > r->saved.claim &&
 		data->newest_timeline <= RAFT_MAX_TIMELINE)
 		store_claim(r, data->newest_timeline, out);
-	if (r->saved.new_list && r->role == RAFT_LEADER && data->promoted && data->open)
-	{
-		r->saved.new_list = false;
-		raft_mark_save(r, out);
-	}
+	if (r->role == RAFT_LEADER && data->promoted && data->open)
+		settle_list(r, out);
 	if (!raft_is_behind(r))
 		return;
 	if (r->catch_up_term == r->saved.term && !raft_is_older(r->position, r->catch_up))
@@ -375,9 +384,10 @@ bool
 raft_trust_data(Raft *r, RaftOutput *out)
 {
 	raft_clear_output(out);
-	if (!r->saved.distrusted || r->data.system_id == 0)
+	if (r->data.system_id == 0 || (!r->saved.distrusted && raft_list_keeps_data(r, 0)))
 		return false;
 	r->saved.distrusted = false;
+	r->saved.settled = 0; /* whoever was in the list before */
 	r->saved.system_id = r->data.system_id;
 	add_timeline(r, (uint32_t) r->data.position.epoch, false, out);
 	raft_mark_save(r, out);
@@ -394,11 +404,8 @@ raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
 		store_claim(r, m->told.claim, out);
 	if (m->told.known && raft_is_older(r->peers[m->from].remembered, m->position))
 		r->peers[m->from].remembered = m->position;
-	if (m->told.open && r->saved.new_list && r->saved.abstaining == RAFT_VOTING)
-	{
-		r->saved.new_list = false;
-		raft_mark_save(r, out);
-	}
+	if (m->told.open)
+		settle_list(r, out);
 
 	/* What follows goes by where its WAL ends, which it may not know itself at present. */
 	if (!m->told.promoted || !m->told.known)
@@ -462,7 +469,7 @@ raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out)
 		return;
 	if (r->saved.abstaining != RAFT_ABSTAIN_LIST && r->saved.rebuild == RAFT_INTACT)
 		r->saved.distrusted = true;
-	if (r->saved.abstaining == RAFT_ABSTAIN_LIST || r->saved.abstaining == RAFT_ABSTAIN_NEW)
-		r->saved.new_list = r->config.list_size > 1;
+	if (!raft_list_keeps_data(r, 0))
+		raft_note(r, out, RAFT_LIST_LOSES_DATA, RAFT_NONE, raft_count_nodes(r->saved.settled & ~r->config.members));
 	raft_mark_save(r, out);
 }

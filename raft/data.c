@@ -45,10 +45,48 @@ raft_is_behind(const Raft *r)
 		   !raft_is_gone(r) && raft_is_older(r->position, r->saved.floor);
 }
 
+/* ---- the list changes with data in it (rule 24) ---- */
+
+uint32_t
+raft_count_nodes(uint64_t nodes)
+{
+	uint32_t n = 0;
+
+	for (; nodes != 0; nodes &= nodes - 1)
+		n++;
+	return n;
+}
+
+/* Of two, both: with one copy, the loss of either would lose commits. */
+uint32_t
+raft_copies(uint32_t n)
+{
+	return n == 2 ? 2 : n - n / 2;
+}
+
+bool
+raft_list_is_new(const Raft *r)
+{
+	return r->config.managed && r->saved.claim != 0 && r->saved.settled != r->config.members;
+}
+
+bool
+raft_list_keeps_data(const Raft *r, uint64_t gone)
+{
+	uint64_t held = r->saved.settled != 0 ? r->saved.settled : r->config.members;
+	uint64_t lost = held & (gone | ~r->config.members);
+
+	return lost == 0 || raft_count_nodes(lost) < raft_copies(raft_count_nodes(held));
+}
+
 /* What it votes with: nobody whose position is older gets its vote (rule 2). */
 RaftPosition
 raft_voting_position(const Raft *r)
 {
+	static const RaftPosition none = {0, 0};
+
+	if (raft_is_gone(r))
+		return none;
 	if (r->config.managed && r->saved.rebuild != RAFT_INTACT &&
 		raft_is_older(r->position, r->saved.floor))
 		return r->saved.floor;
@@ -71,12 +109,17 @@ raft_data_let_vote(const Raft *r, const RaftTold *candidate)
 	if (candidate->system_id != 0 && r->saved.system_id != 0 &&
 		candidate->system_id != r->saved.system_id)
 		return false;
+	if (!raft_list_keeps_data(r, 0))
+		return false;
 	if (r->saved.rebuild != RAFT_INTACT)
 		return true;
 	if (!r->has_looked)
 		return false;
+	/* The candidate knows whether this member may have held anything, and allows for that. */
+	if (candidate->needs_all && raft_is_gone(r))
+		return true;
 	if (never_held(r))
-		return (r->saved.claim == 0 && !candidate->claimed) || candidate->needs_all;
+		return r->saved.claim == 0 && !candidate->claimed;
 	return knows_position(r) && !raft_is_behind(r);
 }
 
@@ -86,7 +129,8 @@ raft_data_let_stand(const Raft *r)
 	if (!r->config.managed)
 		return true;
 	return knows_position(r) && r->data.server != RAFT_SERVER_NONE && r->data.system_id != 0 &&
-		   r->saved.rebuild == RAFT_INTACT && !r->data.foreign && !raft_is_behind(r);
+		   r->saved.rebuild == RAFT_INTACT && !r->data.foreign && !raft_is_behind(r) &&
+		   raft_list_keeps_data(r, 0);
 }
 
 /* What goes with a message of that type to that member. */
@@ -109,6 +153,6 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 	told->promoted = leads;
 	told->open = leads && r->data.open;
 	told->forgotten = leads && r->peers[to].forgotten;
-	told->needs_all = r->saved.new_list &&
+	told->needs_all = raft_list_is_new(r) &&
 					  (type == RAFT_VOTE_REQUEST || type == RAFT_PRE_VOTE_REQUEST);
 }

@@ -234,6 +234,11 @@ describe_data(char *buffer, size_t size, const RaftEvent *event)
 							"holds less WAL than it is known to have held, on timeline %" PRIu64
 							": does not vote until it has caught up with a leader",
 							event->value);
+		case RAFT_LIST_LOSES_DATA:
+			return snprintf(buffer, size,
+							"the new member list leaves out %" PRIu64
+							" members, which may be all that held a commit: neither votes nor stands",
+							event->value);
 		default:
 			break;
 	}
@@ -308,6 +313,7 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 		case RAFT_PROMOTES:
 		case RAFT_REBUILDS_DATA:
 		case RAFT_DATA_BEHIND:
+		case RAFT_LIST_LOSES_DATA:
 			n = describe_data(buffer, size, event);
 			break;
 		case RAFT_REASONS:

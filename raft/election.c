@@ -28,6 +28,25 @@ count_granted(const Raft *r)
 	return n;
 }
 
+/*
+ * A majority.  Under a list in which no leader has been open, all, and those who lost their
+ * data must not be all who held a commit (rule 24).
+ */
+static bool
+are_enough(const Raft *r)
+{
+	uint64_t gone = 0;
+
+	if (!raft_list_is_new(r))
+		return count_granted(r) >= raft_quorum(r);
+	for_each_peer(r, id)
+	{
+		if (r->peers[id].told.gone)
+			gone |= UINT64_C(1) << id;
+	}
+	return count_granted(r) == r->config.list_size && raft_list_keeps_data(r, gone);
+}
+
 /* Who has given us a vote or pre-vote, this member aside: bit i is node id i. */
 static uint64_t
 granted_by(const Raft *r)
@@ -56,7 +75,7 @@ begin_round(Raft *r, uint64_t now, RaftOutput *out)
 	r->round++;
 	r->counters.pre_votes_started++;
 	open_ballots(r, now);
-	if (count_granted(r) >= raft_votes_needed(r))
+	if (are_enough(r))
 		(void) raft_stand(r, now, r->saved.term, 0, RAFT_NONE, RAFT_PRE_VOTE_WON, RAFT_NONE, out);
 	else
 		raft_ask(r, now, out);
@@ -118,7 +137,7 @@ raft_stand(Raft *r, uint64_t now, uint64_t above, uint64_t replaced_term, int32_
 		r->peers[id].bound_until = 0;
 
 	open_ballots(r, now);
-	if (count_granted(r) >= raft_votes_needed(r))
+	if (are_enough(r))
 		raft_become_leader(r, now, granted_by(r), out);
 	else
 		raft_ask(r, now, out);
@@ -255,7 +274,7 @@ raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	if (m->granted)
 	{
 		peer->ballot = RAFT_BALLOT_GRANTED;
-		if (count_granted(r) >= raft_votes_needed(r) &&
+		if (are_enough(r) &&
 			!raft_stand(r, now, r->saved.term, 0, RAFT_NONE, RAFT_PRE_VOTE_WON, RAFT_NONE, out))
 			raft_follow_nobody(r, now);
 		return;
@@ -390,7 +409,7 @@ raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 		peer->voted_is_claim = m->told.claimed;
 		peer->bound_until = later_of(peer->bound_until,
 									 r->asked_at + raft_lease_length(r, r->asked_promise));
-		if (is_candidate && count_granted(r) >= raft_votes_needed(r))
+		if (is_candidate && are_enough(r))
 			raft_become_leader(r, now, granted_by(r), out);
 		return;
 	}

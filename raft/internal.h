@@ -81,7 +81,6 @@ raft_same_list(const Raft *r, const RaftPeer *peer)
 extern RaftPosition raft_voting_position(const Raft *r);
 extern bool			raft_data_let_vote(const Raft *r, const RaftTold *candidate);
 extern bool			raft_data_let_stand(const Raft *r);
-extern uint32_t		raft_votes_needed(const Raft *r);
 extern void			raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told);
 
 /* claim.c */

@@ -144,8 +144,8 @@ typedef struct RaftSaved
 	uint32_t	claim;		/* highest that it has seen; 0: none */
 	uint32_t	promoting;	/* a promotion to it was asked for, and may still happen; 0: none */
 	uint64_t	system_id;	/* 0: it has never held data */
+	uint64_t	settled;	/* bit i: node i was in the list when a leader was last open; 0: not known */
 	bool		distrusted; /* this record may be older than the data: do not use them */
-	bool		new_list;	/* no leader was open under the present list yet */
 	RaftRebuild rebuild;
 	int32_t		rebuild_source; /* a node id; RAFT_NONE */
 	uint64_t	rebuild_term;
@@ -217,11 +217,12 @@ typedef enum RaftReason
 	RAFT_HEARD_ALL,			 /* waits before it votes again; value: us; nodes: who was heard */
 	RAFT_ADMITTED,			 /* pg_leader_admit() */
 	RAFT_STOPPED_ABSTAINING,
-	RAFT_SECOND_LEADER, /* peer: who claims a term that has a leader */
-	RAFT_CLAIMED,		/* value: the timeline */
-	RAFT_PROMOTES,		/* value: the timeline */
-	RAFT_REBUILDS_DATA, /* value: RaftRebuild, RAFT_INTACT when done; peer: from whom */
-	RAFT_DATA_BEHIND,	/* it holds less than it is known to have held; value: timeline of that */
+	RAFT_SECOND_LEADER,	  /* peer: who claims a term that has a leader */
+	RAFT_CLAIMED,		  /* value: the timeline */
+	RAFT_PROMOTES,		  /* value: the timeline */
+	RAFT_REBUILDS_DATA,	  /* value: RaftRebuild, RAFT_INTACT when done; peer: from whom */
+	RAFT_DATA_BEHIND,	  /* it holds less than it is known to have held; value: timeline of that */
+	RAFT_LIST_LOSES_DATA, /* value: how many members it leaves out, too many */
 	RAFT_REASONS
 } RaftReason;
 
@@ -596,7 +597,10 @@ extern bool raft_may_acknowledge(const Raft *r, uint64_t term);
 extern bool raft_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, RaftOutput *out);
 extern bool raft_rebuilt(Raft *r, RaftOutput *out);
 
-/* The operator's word that data which are distrusted are whole. */
+/*
+ * The operator's word that data which are distrusted are whole, and that no member which is
+ * no longer in the list held more.
+ */
 extern bool raft_trust_data(Raft *r, RaftOutput *out);
 
 /* Did it lose its data, and holds it less than it is known to have held? */
@@ -622,6 +626,19 @@ extern uint64_t raft_promise_until(const Raft *r);
 
 /* Number of votes that make a majority: list_size / 2 + 1. */
 extern uint32_t raft_quorum(const Raft *r);
+
+/* So many of n members hold a commit that was answered: they and a majority meet. */
+extern uint32_t raft_copies(uint32_t n);
+
+/* How many node ids: bit i is node i. */
+extern uint32_t raft_count_nodes(uint64_t nodes);
+
+/*
+ * Was no leader open under the present list yet (rule 24)?  And can one be: or may those
+ * whom it leaves out, and "gone" among the others, be all who held a commit?
+ */
+extern bool raft_list_is_new(const Raft *r);
+extern bool raft_list_keeps_data(const Raft *r, uint64_t gone);
 
 /* How long a peer that has answered may be silent before it is greeted again. */
 extern uint64_t raft_probe_interval(const RaftTimeouts *timeouts);

@@ -199,13 +199,6 @@ raft_quorum(const Raft *r)
 	return r->config.list_size / 2 + 1;
 }
 
-/* How many votes elect: all under a list in which no leader has been open (rule 24). */
-uint32_t
-raft_votes_needed(const Raft *r)
-{
-	return r->saved.new_list ? r->config.list_size : raft_quorum(r);
-}
-
 /* The n-th largest of the values, n from 1; 0 if there are fewer. */
 uint64_t
 raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n)

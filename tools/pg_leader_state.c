@@ -124,7 +124,13 @@ print_data(const RaftSaved *saved)
 	printf("\n");
 	print_position("has held", saved->floor);
 	printf("data distrusted: %s\n", saved->distrusted ? "yes" : "no");
-	printf("leader open under this list: %s\n", saved->new_list ? "not yet" : "yes");
+	printf("list when a leader was last open:");
+	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
+	{
+		if ((saved->settled >> id & 1) != 0)
+			printf(" %d", (int) id);
+	}
+	printf("%s\n", saved->settled == 0 ? " not known" : "");
 }
 
 static void

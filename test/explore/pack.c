@@ -23,10 +23,10 @@
  * reason: look at every function of this file before changing the numbers.
  */
 #if UINTPTR_MAX > UINT32_MAX
-_Static_assert(sizeof(RaftSaved) == 248, "pack.c does not know all of RaftSaved");
+_Static_assert(sizeof(RaftSaved) == 256, "pack.c does not know all of RaftSaved");
 _Static_assert(sizeof(RaftPeer) == 320, "pack.c does not know all of RaftPeer");
 _Static_assert(sizeof(RaftMessage) == 208, "pack.c does not know all of RaftMessage");
-_Static_assert(offsetof(Raft, peers) == 3736, "pack.c does not know all of Raft");
+_Static_assert(offsetof(Raft, peers) == 3744, "pack.c does not know all of Raft");
 #endif
 
 WorldLimits world_limits;
@@ -170,6 +170,7 @@ world_load_saved(const WorldNode *n, RaftSaved *saved)
 	 * decides nothing here.
 	 */
 	saved->claim = n->stored_claim;
+	saved->settled = saved->claim == 0 ? 0 : configs[0].members;
 	saved->system_id = SYSTEM_ID;
 	saved->rebuild_source = RAFT_NONE;
 }
@@ -184,7 +185,8 @@ world_store_saved(WorldNode *n, const RaftSaved *saved)
 	n->voted_for = (int8_t) saved->voted_for;
 	n->promise = pack_ms(saved->promise, "a stored promise");
 	n->abstaining = (uint8_t) saved->abstaining;
-	must_fit(saved->rebuild == RAFT_INTACT && !saved->new_list && !saved->distrusted, "data");
+	must_fit(saved->rebuild == RAFT_INTACT && !saved->distrusted, "data");
+	must_fit(saved->settled == (saved->claim == 0 ? 0 : configs[0].members), "a member list");
 	n->stored_claim = small(saved->claim, "a claim");
 }
 

@@ -55,7 +55,7 @@ others_are_whole(const World *w, int but)
 		if (j != but && (!n->up || keepers.keeper[j].lost || n->durable.rebuild != RAFT_INTACT || n->durable.system_id == 0 ||
 						 keepers.cluster.server[j].data.whole != SIM_WHOLE || keepers.cluster.server[j].data.unsynced ||
 						 keepers.cluster.server[j].life == SIM_DOWN || raft_is_behind(&n->member.raft) || keepers.keeper[j].data_told.foreign ||
-						 raft_is_gone(&n->member.raft) || n->durable.new_list || n->durable.abstaining != RAFT_VOTING))
+						 raft_is_gone(&n->member.raft) || raft_list_is_new(&n->member.raft) || n->durable.abstaining != RAFT_VOTING))
 			return false;
 	}
 	return true;

@@ -472,6 +472,12 @@ full_disk_pauses_rebuilds(World *w)
 
 /* ---- the member list ---- */
 
+static bool
+has_new_list(World *w, int i)
+{
+	return raft_list_is_new(&w->node[i].member.raft);
+}
+
 /* That member's process ends, and it starts with the list of the first n ids; it never leads. */
 static void
 start_with_list(World *w, int i, int n)
@@ -484,9 +490,12 @@ start_with_list(World *w, int i, int n)
 	node_may_lead(w, i, false);
 }
 
-/* Machines that have never run get the next ids; everybody starts with the longer list. */
+/*
+ * Machines that have never run get the next ids, with a copy of older data if there is one;
+ * everybody starts with the longer list.
+ */
 static void
-append_members(World *w, int n)
+append_members(World *w, int n, const SimData *copy)
 {
 	int n_old = w->n;
 
@@ -498,13 +507,15 @@ append_members(World *w, int n)
 		world_reset_node(w, i);
 		w->node[i].config.managed = true;
 		s->conninfo = s->upstream = s->receiver.slot = -1;
+		if (copy != NULL)
+			EXPECT(w, sim_restore(cluster(w), i, copy));
 		world_schedule(w, w->now + MS(1), EVENT_SERVER, i, 0);
 	}
 	for (int i = 0; i < n; i++)
 		start_with_list(w, i, n);
 	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
 	for (int i = 0; i < n; i++)
-		EXPECT(w, saved(w, i)->new_list && saved(w, i)->claim == 2);
+		EXPECT(w, has_new_list(w, i) && saved(w, i)->claim == 2);
 }
 
 /*
@@ -527,7 +538,7 @@ append(World *w, int n_old, int n_new)
 	world_run(w, MS(100));
 	commit = commit_on(w, p);
 	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
-	append_members(w, n_new);
+	append_members(w, n_new, NULL);
 	lose_power(w, p);
 	lose_power(w, a);
 	node_may_lead(w, b, true);
@@ -548,7 +559,7 @@ append(World *w, int n_old, int n_new)
 	EXPECT(w, has_commit(w, settle_data(w), commit));
 	world_run(w, MS(500));
 	for (int i = 0; i < n_new; i++)
-		EXPECT(w, !saved(w, i)->new_list && has_commit(w, i, commit));
+		EXPECT(w, !has_new_list(w, i) && has_commit(w, i, commit));
 }
 
 /* Rule 24: three of five elect, and two of four had answered. */
@@ -598,7 +609,7 @@ five_to_three(World *w)
 	node_admit(w, 1);
 	node_admit(w, 2);
 	EXPECT(w, run_until(w, SECONDS(5), is_voting, 1) && run_until(w, SECONDS(5), is_voting, 2));
-	EXPECT(w, saved(w, 1)->new_list && saved(w, 2)->new_list);
+	EXPECT(w, has_new_list(w, 1) && has_new_list(w, 2));
 	node_may_lead(w, 1, true);
 	EXPECT(w, !run_until(w, SECONDS(5), somebody_leads, 0));
 	EXPECT(w, w->node[2].member.raft.counters.pre_votes_given > 0);
@@ -611,6 +622,88 @@ five_to_three(World *w)
 	EXPECT(w, settle_data(w) == 0 && has_commit(w, 0, commit));
 	world_run(w, MS(500));
 	EXPECT(w, has_commit(w, 1, commit) && has_commit(w, 2, commit));
+}
+
+/*
+ * Rule 24: the new member was given a copy of the data beforehand.  It has confirmed nothing
+ * to anybody, so it stands in nobody's way, and is cloned.
+ */
+static void
+appended_with_an_older_copy(World *w)
+{
+	static SimData copy;
+	int			   p = begin_data(w, 3);
+	int			   commit;
+
+	sim_snapshot(cluster(w), someone(w, p, -1), &copy);
+	commit = commit_on(w, p);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	append_members(w, 4, &copy);
+	node_may_lead(w, p, true);
+	EXPECT(w, has_commit(w, settle_data(w), commit));
+	world_run(w, MS(500));
+	EXPECT(w, !has_new_list(w, 3) && has_commit(w, 3, commit));
+}
+
+/* All but the first n are stopped for good; these get the shorter list, and the operator's word. */
+static void
+shrink_to(World *w, int n)
+{
+	for (int i = n; i < w->n; i++)
+		lose_power(w, i);
+	w->n = w->n_members = n;
+	for (int i = 0; i < n; i++)
+		start_with_list(w, i, n);
+	world_run(w, SECONDS(1));
+	for (int i = 0; i < n; i++)
+		node_admit(w, i);
+	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
+}
+
+/* Rule 24: the two that held a commit are left out at once.  The third does not lead alone. */
+static void
+three_to_one(World *w)
+{
+	int p = begin_data(w, 3);
+	int commit;
+
+	world_run(w, MS(500));
+	if (p != 2)
+		EXPECT(w, node_transfer(w, p, 2) == RAFT_TRANSFER_STARTED);
+	EXPECT(w, run_until(w, SECONDS(10), is_open, 2) && run_until(w, SECONDS(10), all_follow, 0));
+	cut_wal_all(w, 0);
+	world_run(w, MS(100));
+	commit = commit_on(w, 2);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit) && !has_commit(w, 0, commit));
+	shrink_to(w, 1);
+	node_may_lead(w, 0, true);
+	EXPECT(w, !run_until(w, SECONDS(5), somebody_leads, 0));
+
+	/* With the old list again, nothing has been lost. */
+	w->n = w->n_members = 3;
+	start_with_list(w, 0, 3);
+	node_start(w, 1);
+	node_start(w, 2);
+	EXPECT(w, has_commit(w, settle_data(w), commit));
+}
+
+/* One after the other, with an open leader in between, is well. */
+static void
+three_to_two_to_one(World *w)
+{
+	int p = begin_data(w, 3);
+	int commit = commit_on(w, p);
+
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	for (int n = 2; n >= 1; n--)
+	{
+		shrink_to(w, n);
+		for (int i = 0; i < n; i++)
+			node_may_lead(w, i, true);
+		EXPECT(w, run_until(w, SECONDS(10), all_follow, 0));
+		world_run(w, MS(500));
+		EXPECT(w, !has_new_list(w, 0) && has_commit(w, 0, commit));
+	}
 }
 
 /*
@@ -681,6 +774,9 @@ const Scenario scenarios_rebuilds[] = {
 	{"member_appended_to_four", member_appended_to_four, NULL},
 	{"three_to_five", three_to_five, NULL},
 	{"five_to_three", five_to_three, NULL},
+	{"appended_with_an_older_copy", appended_with_an_older_copy, NULL},
+	{"three_to_one", three_to_one, NULL},
+	{"three_to_two_to_one", three_to_two_to_one, NULL},
 	{"replaced_machine_does_not_vote", replaced_machine_does_not_vote, NULL},
 	{"stale_copy_joins", stale_copy_joins, NULL},
 	{NULL, NULL, NULL}};

@@ -846,7 +846,7 @@ rule_24_new_list_elects_with_every_vote(void **state)
 		world_crash(w, i);
 	for (int i = 0; i < 3; i++)
 	{
-		w->node[i].disk.new_list = true;
+		w->node[i].disk.settled = 3;
 		if (i != 1)
 		{
 			world_start(w, i);
@@ -861,7 +861,98 @@ rule_24_new_list_elects_with_every_vote(void **state)
 	promoted_on(world_leader(w), 2, 110, true);
 	world_run(w, MS(500));
 	for (int i = 0; i < 3; i++)
-		assert_false(disk(i)->new_list);
+		assert_int_equal(disk(i)->settled, 7);
+}
+
+/* Who is left out, or has lost its data, may have held a commit; all that did must not be among them. */
+static void
+rule_24_those_left_out_are_fewer_than_the_copies(void **state)
+{
+	static const struct
+	{
+		uint64_t settled;
+		uint64_t members;
+		uint64_t gone;
+		bool	 keeps;
+	} cases[] = {
+		{0x07, 0x03, 0x00, true},  /* three, one left out */
+		{0x07, 0x01, 0x00, false}, /* two */
+		{0x07, 0x03, 0x02, false}, /* one, and another one has lost its data */
+		{0x07, 0x0f, 0x08, true},  /* who is appended held nothing */
+		{0x07, 0x0f, 0x0c, true},
+		{0x07, 0x0f, 0x06, false},
+		{0x0f, 0x07, 0x00, true}, /* four, of which two copies commit */
+		{0x0f, 0x03, 0x00, false},
+		{0x1f, 0x07, 0x00, true}, /* five, of which three do */
+		{0x1f, 0x03, 0x00, false},
+		{0x03, 0x01, 0x00, true}, /* both of two hold all */
+		{0x00, 0x07, 0x02, true}, /* not known: as if it were the present list */
+		{0x00, 0x07, 0x06, false}};
+
+	(void) state;
+	managed(1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		raft(0)->saved.settled = cases[i].settled;
+		raft(0)->config.members = cases[i].members;
+		assert_int_equal(raft_list_keeps_data(raft(0), cases[i].gone), cases[i].keeps);
+	}
+}
+
+/* The list is settled by the first claim, and by every open leader after that. */
+static void
+rule_24_first_claim_settles_the_list(void **state)
+{
+	(void) state;
+	lead(3);
+	assert_int_equal(disk(0)->settled, 0);
+	assert_false(raft_list_is_new(raft(0)));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	world_run(w, MS(100));
+	for (int i = 0; i < 3; i++)
+	{
+		assert_int_equal(disk(i)->settled, 7);
+		assert_false(raft_list_is_new(raft(i)));
+	}
+}
+
+/* The operator's word: those who were left out held nothing more. */
+static void
+rule_24_operator_vouches_for_those_left_out(void **state)
+{
+	(void) state;
+	lead_promoted(1);
+	raft(0)->saved.settled = 7;
+	assert_false(raft_list_keeps_data(raft(0), 0));
+	assert_true(member_trust_data(&w->node[0].member));
+	assert_true(raft_list_keeps_data(raft(0), 0));
+	assert_int_equal(disk(0)->settled, 0);
+	assert_false(member_trust_data(&w->node[0].member));
+}
+
+/* All votes are there, but too many of those who may have held a commit have lost it. */
+static void
+rule_24_lost_data_are_counted(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	for (int i = 0; i < 3; i++)
+		world_crash(w, i);
+	for (int i = 0; i < 3; i++)
+	{
+		w->node[i].disk.settled = 15;
+		world_start(w, i);
+		data_is(i, i == 0 ? standby(2, 110) : (RaftData){0});
+	}
+	world_run(w, MS(3000));
+	assert_int_equal(world_leader(w), -1);
+	assert_true(raft(0)->counters.pre_votes_started > 0 && raft(1)->counters.pre_votes_given > 0);
+	data_is(1, standby(2, 105));
+	world_run(w, MS(3000));
+	assert_int_equal(world_leader(w), -1); /* node 2 has, and node 3 is left out: two of four copies */
+	data_is(2, standby(2, 105));
+	assert_true(world_run_until(w, world_is_stable, MS(5000)));
+	assert_int_equal(world_leader(w), 0);
 }
 
 static void
@@ -945,6 +1036,10 @@ main(void)
 		cmocka_unit_test(rule_22_what_was_lost_stays_the_floor),
 		cmocka_unit_test(rule_22_lost_state_file_distrusts_the_data),
 		cmocka_unit_test(rule_24_new_list_elects_with_every_vote),
+		cmocka_unit_test(rule_24_those_left_out_are_fewer_than_the_copies),
+		cmocka_unit_test(rule_24_first_claim_settles_the_list),
+		cmocka_unit_test(rule_24_operator_vouches_for_those_left_out),
+		cmocka_unit_test(rule_24_lost_data_are_counted),
 		cmocka_unit_test(rule_24_appended_member_is_gone_once_there_are_claims),
 		cmocka_unit_test(not_managed_says_nothing_of_data),
 	};
