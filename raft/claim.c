@@ -98,6 +98,16 @@ take_system_id(Raft *r, RaftOutput *out)
 	raft_mark_save(r, out);
 }
 
+/*
+ * A file of a higher timeline that turns up at a primary changes nothing for those who
+ * follow it.  It counts once this member does not lead any more.
+ */
+static bool
+is_primary_of_its_term(const Raft *r)
+{
+	return r->role == RAFT_LEADER && r->data.promoted;
+}
+
 void
 raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 {
@@ -117,7 +127,7 @@ raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 	else if (data->known && r->saved.rebuild == RAFT_INTACT)
 		r->held = r->position;
 	if (r->saved.claim != 0 && data->newest_timeline > r->saved.claim &&
-		data->newest_timeline <= RAFT_MAX_TIMELINE)
+		data->newest_timeline <= RAFT_MAX_TIMELINE && !is_primary_of_its_term(r))
 		store_claim(r, data->newest_timeline, out);
 	if (r->role == RAFT_LEADER && data->promoted && data->open)
 		settle_list(r, out);

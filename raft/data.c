@@ -148,6 +148,8 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 	told->rebuilding = r->saved.rebuild != RAFT_INTACT;
 	told->claimed = r->saved.claim != 0;
 	told->claim = told->claimed ? r->saved.claim : r->data.newest_timeline;
+	if (type == RAFT_VOTE_ANSWER && r->data.newest_timeline > told->claim)
+		told->claim = r->data.newest_timeline;
 	told->server = r->data.server;
 	told->system_id = r->saved.system_id;
 	told->promoted = leads;

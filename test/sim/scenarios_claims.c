@@ -125,8 +125,8 @@ figure_eight(World *w)
 }
 
 /*
- * A history that appears in the pg_wal of a primary that was kept raises the claim that is
- * stored: nobody could follow the old timeline any more, so it is given up.
+ * A history that appears in the pg_wal of a primary, kept or not, disturbs nobody: all go on
+ * following it.  Whoever is elected next goes above that.
  */
 static void
 history_above_a_kept_timeline(World *w)
@@ -143,9 +143,14 @@ history_above_a_kept_timeline(World *w)
 	EXPECT(w, run_until(w, SECONDS(5), all_follow, 0));
 	EXPECT(w, w->node[t.p].durable.term > term && server(w, t.p)->timeline == 2);
 	sim_put_history(&server(w, t.p)->data, 5, SIM_GARBAGE);
-	world_run(w, SECONDS(1));
+	world_run(w, SECONDS(15));
+	EXPECT(w, is_open(w, t.p) && all_follow(w, 0) && server(w, t.p)->timeline == 2 && claim_of(w, t.p) == 2);
+	node_may_lead(w, t.a, true);
+	network_isolate(w, t.b); /* so that its vote is needed */
+	node_may_lead(w, t.p, false);
+	EXPECT(w, run_until(w, SECONDS(5), is_primary, t.a));
 	primary = settle_data(w);
-	EXPECT(w, primary == t.p && server(w, primary)->timeline == 6);
+	EXPECT(w, primary == t.a && server(w, primary)->timeline == 6);
 }
 
 /* Member w->arg hears of no claim, and its votes do not arrive. */

@@ -312,6 +312,38 @@ rule_12_claim_is_above_all_that_is_known(void **state)
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_EXHAUSTED);
 }
 
+/* A history file that turns up at a primary deposes nobody, and is above the next claim. */
+static void
+rule_12_primary_goes_on_beside_a_higher_history(void **state)
+{
+	RaftData data = standby(2, 110);
+	int		 next;
+
+	(void) state;
+	lead_promoted(3);
+	data.server = RAFT_SERVER_PRIMARY;
+	data.promoted = data.open = true;
+	data.newest_timeline = 9;
+	data_is(0, data);
+	world_run(w, MS(200));
+	assert_int_equal(world_leader(w), 0);
+	assert_int_equal(disk(0)->claim, 2);
+	assert_true(follows(&w->node[1].member, 2) && follows(&w->node[2].member, 2));
+
+	/* Deposed, it votes with that before its host has looked again. */
+	w->node[0].config.may_lead = false;
+	member_reload(&w->node[0].member, &w->node[0].config.timeouts, false);
+	world_drop_all(w);
+	world_crash(w, 2);
+	assert_true(world_run_until(w, world_is_stable, MS(5000)));
+	next = world_leader(w);
+	assert_int_equal(next, 1);
+	assert_int_equal(raft(next)->elected_claim, 9);
+	data.promoted = data.open = false;
+	data_is(0, data);
+	assert_int_equal(disk(0)->claim, 9);
+}
+
 static void
 rule_12_claim_of_an_older_term_is_dropped(void **state)
 {
@@ -1004,6 +1036,7 @@ main(void)
 		cmocka_unit_test(rule_12_only_what_was_stored_counts),
 		cmocka_unit_test(rule_12_claim_is_above_the_votes_that_elected),
 		cmocka_unit_test(rule_12_claim_is_above_all_that_is_known),
+		cmocka_unit_test(rule_12_primary_goes_on_beside_a_higher_history),
 		cmocka_unit_test(rule_12_claim_of_an_older_term_is_dropped),
 		cmocka_unit_test(rule_13_promotion_uses_the_claim_up),
 		cmocka_unit_test(rule_13_promotion_needs_the_lease),
