@@ -25,11 +25,16 @@ NAME
 
 SYNOPSIS
     run.pl [--unit-only | --sim-only] [--jobs N] [--random N] [--from SEED] [NAME...]
+    run.pl --table FILE [--servers] [--jobs N] [--random N] [--from SEED] [NAME...]
 
 DESCRIPTION
     Without names, all mutants.  TAP on standard output, a line for each mutant;
     then a table of what killed which, and how long that took.  The simulator is
     asked about what the unit tests let live, if test/sim is there.
+
+    With --table each mutant goes through the unit tests, the scenarios and the random
+    runs, whatever has killed it before, and FILE gets a line for it.  Mutants that
+    have a line in FILE already are left out, so an interrupted call can go on.
 
 OPTIONS
     --unit-only   unit tests and transcripts alone
@@ -38,7 +43,9 @@ OPTIONS
     --random N    random runs of the simulator before it gives up (300)
     --from SEED   the first of them (1)
     --timeout S   seconds for one program; one that takes longer counts as a kill (120)
-    --list        names, and what each breaks
+    --table FILE  what in the unit tests, the scenarios and the random runs kills each first
+    --servers     only the mutants whose random runs have servers: rules 12 and up
+    --list        names, rules, and what each breaks
     --help        this text
 
 EXIT STATUS
@@ -73,6 +80,21 @@ sub headline
 	my ($name) = @_;
 	my ($line) = slurp("$HERE/$name.patch") =~ /\A([^\n]+)/;
 	return $line;
+}
+
+# Which rule it weakens: "16", "5, 11", a word, or "-".
+sub rule
+{
+	my ($name) = @_;
+	return slurp("$HERE/$name.patch") =~ /^Rules?: (.+)/m ? $1 : '-';
+}
+
+# The election alone knows nothing of rules 12 and up, nor of what else is about data.
+sub needs_servers
+{
+	my ($name) = @_;
+	my $rule = rule($name);
+	return $rule =~ /^(\d+)/ ? $1 >= 12 : $rule !~ /^(?:-|greeting)$/;
 }
 
 # Run a command with a limit.  Its status as of system(), and what it printed;
@@ -161,43 +183,47 @@ sub try_unit
 # Which scenario or seed failed first, on what, and in which step.
 sub sim_reason
 {
-	my ($how, $status, $output) = @_;
+	my ($status, $output) = @_;
 	my ($scenario) = $output =~ /^not ok \d+ - (.*\S)/m;
 	my ($seed) = $output =~ /\bseed (\d+) fails/;
-	my ($invariant, $step) = $output =~ /\binvariant (\w) broken in step (\d+)/;
-	my $where = $how eq '--random' && defined $seed ? "seed $seed" : $scenario;
+	my ($letter, $step, $number) = $output =~ /\binvariant (\w) broken in step (\d+)(?: at \d+ us: \w(\d): )?/;
+	my $where = defined $seed ? "seed $seed" : $scenario;
 
-	return 'random runs: too quiet' if $how eq '--random' && !defined $seed && $output =~ /too quiet/;
+	return 'random runs: too quiet' if !defined $seed && $output =~ /too quiet/;
 	return reason('simulator', $status, $output) unless defined $where;
-	return $where . (defined $step ? ": $invariant in step $step" : '');
+	return $where . (defined $step ? ": $letter" . ($number // '') . " in step $step" : '');
 }
 
-# The scenarios by name, then random runs until one fails.
+# '', what the simulator's first failure was, or an error.
 sub try_sim
 {
-	my ($tree) = @_;
+	my ($tree, @call) = @_;
 	my ($built, $errors) = make($tree, 'sim', 'all');
 	return "! does not compile: " . ($errors =~ /error: (.*)/ ? $1 : 'make failed') if $built != 0;
 
-	foreach my $call (
-		[ '--scenario', 'all' ],
-		[ '--random', $option{random}, '--from', $option{from} ])
-	{
-		my ($status, $output) = run("$tree/test/sim", "$tree/build/sim/sim", @$call);
-		next if $status == 0;
-		return '! the simulator was called wrongly' if $status >> 8 == 2;
-		return 'sim ' . sim_reason($call->[0], $status, $output);
-	}
-	return '';
+	my ($status, $output) = run("$tree/test/sim", "$tree/build/sim/sim", @call);
+	return '' if $status == 0;
+	return '! the simulator was called wrongly' if $status >> 8 == 2;
+	return 'sim ' . sim_reason($status, $output);
 }
 
+# What the unit tests, the scenarios and the random runs say, as far as they were asked:
+# up to the first that kills it, or, for a table, all three.
 sub try_all
 {
-	my ($tree, $patched) = @_;
-	my $killer = '';
-	$killer = try_unit($tree, $patched) unless $option{'sim-only'};
-	$killer = try_sim($tree) if $killer eq '' && !$option{'unit-only'} && -d "$tree/test/sim";
-	return $killer;
+	my ($tree, $patched, @servers) = @_;
+	my @random = ('--random', $option{random}, '--from', $option{from});
+	my @calls = ([ '--scenario', 'all' ], map { $_ ? [ '--servers', @random ] : [@random] } @servers);
+	my @found;
+
+	@calls = () if $option{'unit-only'} || !-d "$tree/test/sim";
+	@found = try_unit($tree, $patched) unless $option{'sim-only'};
+	foreach my $call (@calls)
+	{
+		last if grep { /^!/ || ($_ ne '' && !$option{table}) } @found;
+		push @found, try_sim($tree, @$call);
+	}
+	return @found;
 }
 
 sub try_mutant
@@ -205,11 +231,11 @@ sub try_mutant
 	my ($tree, $name) = @_;
 	my $patch = "$HERE/$name.patch";
 	my @files = slurp($patch) =~ m{^\+\+\+ b/(\S+)}mg;
-	my $killer;
+	my @found;
 
 	return '! names no file' unless @files;
 	my ($status) = run($tree, 'patch', '-p1', '-s', '-f', '-F1', '--no-backup-if-mismatch', '-i', $patch);
-	$killer = $status == 0 ? try_all($tree, $files[0]) : '! does not apply any more';
+	@found = $status == 0 ? try_all($tree, $files[0], needs_servers($name)) : '! does not apply any more';
 
 	# Back to what it was.  The new time of the file makes "make" look again.
 	foreach my $file (@files)
@@ -217,12 +243,12 @@ sub try_mutant
 		system('cp', '--', "$ROOT/$file", "$tree/$file") == 0 or die "could not restore $file\n";
 		unlink "$tree/$file.rej", "$tree/$file.orig";
 	}
-	return $killer;
+	return @found;
 }
 
 # ---- the workers ----
 
-# Tries its share of the names and writes "name TAB seconds TAB killer" lines.
+# Tries its share of the names and writes lines: name, seconds and what was found.
 sub work
 {
 	my ($number, $out, @names) = @_;
@@ -233,15 +259,15 @@ sub work
 	make_copy($tree);
 	if ($number == 0)
 	{
-		my $killer = try_all($tree, 'raft/raft.c');
-		print $out "\t0\t$killer\n";
-		exit 1 if $killer ne '';
+		my @found = grep { $_ ne '' } try_all($tree, 'raft/raft.c', 0, 1);
+		print $out join("\t", '', 0, @found), "\n";
+		exit 1 if @found;
 	}
 	foreach my $name (@names)
 	{
 		my $started = time;
-		my $killer = try_mutant($tree, $name);
-		printf $out "%s\t%.1f\t%s\n", $name, time - $started, $killer =~ s/\s+/ /gr;
+		my @found = map { s/\s+/ /gr } try_mutant($tree, $name);
+		print $out join("\t", $name, sprintf('%.1f', time - $started), @found), "\n";
 	}
 	exit 0;
 }
@@ -275,6 +301,82 @@ sub stop_workers
 	kill 'TERM', map { -$_ } @workers;
 	waitpid $_, 0 foreach @workers;
 	@workers = ();
+	return;
+}
+
+# ---- the table ----
+
+# The number of runs is part of it: a table is not continued with another one.
+sub table_header
+{
+	my $seeds = sprintf 'seed of %d to %d', $option{from}, $option{from} + $option{random} - 1;
+	return [ 'rule', 'mutant', 'unit test', 'scenario', 'breaks', 'step', $seeds, 'breaks', 'step' ];
+}
+
+# The lines that FILE has, without the first one.
+sub read_table
+{
+	return unless -s $option{table};
+	my ($header, @rows) = map { [ split /\t/, $_, -1 ] } split /\n/, slurp($option{table});
+	usage_error("$option{table} is a table of other runs") if "@$header" ne "@{table_header()}";
+	return @rows;
+}
+
+sub write_rows
+{
+	my ($mode, $path, @rows) = @_;
+	open(my $out, $mode, $path) or die "$path: $!\n";
+	print $out join("\t", @$_), "\n" foreach @rows;
+	close $out or die "$path: $!\n";
+	return;
+}
+
+# "sim seed 7: D1 in step 815" becomes 7, D1, 815.
+sub table_row
+{
+	my ($name, $unit, @sim) = @_;
+	my @row = (rule($name), $name, $unit =~ s/^unit //r || '-');
+
+	foreach my $text (@sim)
+	{
+		my ($where, $breaks, $step) = $text =~ /^sim (?:seed )?(.*?)(?:: (\w+) in step (\d+))?$/;
+		push @row, $where // '-', $breaks // '-', $step // '-';
+	}
+	return \@row;
+}
+
+sub add_to_table
+{
+	my ($name, @found) = @_;
+	return if grep { /^!/ } @found;
+	write_rows('>>', $option{table}, -s $option{table} ? () : table_header(), table_row($name, @found));
+	return;
+}
+
+# By number; what has none comes last.
+sub by_rule
+{
+	my ($x, $y) = map { $_->[0] =~ /^(\d+)/ ? $1 : $_->[0] eq '-' ? 1001 : 1000 } $a, $b;
+	return $x <=> $y || $a->[0] cmp $b->[0] || $a->[1] cmp $b->[1];
+}
+
+# Sorts FILE, and prints it in columns.
+sub finish_table
+{
+	my @rows = (table_header(), sort by_rule read_table());
+	my @widths;
+
+	write_rows('>', "$option{table}.new", @rows);
+	rename "$option{table}.new", $option{table} or die "$option{table}: $!\n";
+	foreach my $column (0 .. $#{$rows[0]})
+	{
+		($widths[$column]) = sort { $b <=> $a } map { length $_->[$column] } @rows;
+	}
+	print "#\n";
+	foreach my $row (@rows)
+	{
+		print '# ', join('  ', map { sprintf '%-*s', $widths[$_], $row->[$_] } 0 .. $#widths) =~ s/ +$//r, "\n";
+	}
 	return;
 }
 
@@ -312,7 +414,8 @@ sub collect
 				next;
 			}
 			chomp $line;
-			my ($name, $seconds, $killer) = split /\t/, $line, 3;
+			my ($name, $seconds, @found) = split /\t/, $line, -1;
+			my $killer = (grep { $_ ne '' } @found)[0] // '';
 			if ($name eq '')
 			{
 				next if $killer eq '';
@@ -321,6 +424,7 @@ sub collect
 				exit 1;
 			}
 			push @results, [ $name, $seconds, $killer ];
+			add_to_table($name, @found) if defined $option{table};
 			my $killed = $killer =~ /^(?:unit|sim) /;
 			printf "%sok %d - %s%s\n", $killed ? '' : 'not ', scalar @results, $name,
 			  $killed ? '' : $killer eq '' ? ' survived' : ' ' . $killer =~ s/^! //r;
@@ -340,11 +444,12 @@ sub chosen_names
 	{
 		usage_error("there is no mutant \"$name\" here") unless $is_known{$name};
 	}
-	return @ARGV ? @ARGV : @all;
+	my @chosen = @ARGV ? @ARGV : @all;
+	return $option{servers} ? grep { needs_servers($_) } @chosen : @chosen;
 }
 
 GetOptions(\%option, 'unit-only', 'sim-only', 'jobs=i', 'random=i', 'from=i', 'timeout=i',
-	'list', 'help')
+	'table=s', 'servers', 'list', 'help')
   or usage_error('wrong options');
 if ($option{help})
 {
@@ -352,7 +457,10 @@ if ($option{help})
 	exit 0;
 }
 usage_error('--unit-only or --sim-only, not both') if $option{'unit-only'} && $option{'sim-only'};
-usage_error('--sim-only needs test/sim') if $option{'sim-only'} && !-d "$ROOT/test/sim";
+usage_error('--table wants all the tests')
+  if defined $option{table} && ($option{'unit-only'} || $option{'sim-only'});
+usage_error('--sim-only and --table need test/sim')
+  if ($option{'sim-only'} || defined $option{table}) && !-d "$ROOT/test/sim";
 foreach my $name (qw(jobs random timeout))
 {
 	usage_error("--$name must be above zero") if $option{$name} < 1;
@@ -361,8 +469,13 @@ foreach my $name (qw(jobs random timeout))
 my @names = chosen_names();
 if ($option{list})
 {
-	printf "%-36s %s\n", $_, headline($_) foreach @names;
+	printf "%-36s %-10s %s\n", $_, rule($_), headline($_) foreach @names;
 	exit 0;
+}
+if (defined $option{table})
+{
+	my %is_done = map { $_->[1] => 1 } read_table();
+	@names = grep { !$is_done{$_} } @names;
 }
 
 my $started = time;
@@ -373,5 +486,6 @@ END { my $status = $?; stop_workers(); $? = $status; }
 
 printf "1..%d\n", scalar @names;
 my @results = collect(start_workers(@names), scalar @names);
-report(\@results, time - $started) if @results;
+report(\@results, time - $started) if @results && !defined $option{table};
+finish_table() if defined $option{table} && -s $option{table};
 exit(@results == @names && !grep({ $_->[2] !~ /^(?:unit|sim) / } @results) ? 0 : 1);
