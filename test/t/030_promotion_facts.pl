@@ -168,6 +168,32 @@ subtest '1.1: a promotion asks the archive as well' => sub {
 	is($standby->promoted, 4, '2 and 3 are in the archive: 4');
 };
 
+# ---- what the receiver says ----
+
+subtest 'a library can hold back what the receiver says: WAL comes in, is flushed and replayed, and is not acknowledged' => sub {
+	$standby->place($kept{standby}, $primary);
+	$standby->start;
+	$standby->streams_from($primary);
+	$primary->ask($_) foreach q{ALTER SYSTEM SET synchronous_standby_names = '*'}, 'SELECT pg_reload_conf()';
+	$primary->until('it waits for the standby', sub { $primary->ask('SELECT sync_state FROM pg_stat_replication') =~ /sync|quorum/ });
+	$primary->tell('acknowledged');
+	$standby->put('facts.silent', '');
+	my $before = $primary->ask('SELECT flush_lsn FROM pg_stat_replication');
+	my $run = IPC::Run::start([ 'psql', '-X', '-d', $primary->connstr('postgres'), '-c', q{INSERT INTO told VALUES ('held back')} ], '>&', \my $out);
+	$primary->until('a commit waits', sub { $run->pump_nb; $primary->ask(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) == 1 });
+	$standby->until('the standby has it', sub { $standby->knows('held back') });
+	cmp_ok(PgFacts::position($standby->received), '>', PgFacts::position($before), 'flushed there, beyond what it has said');
+	is($primary->ask('SELECT flush_lsn FROM pg_stat_replication'), $before, 'the primary has not heard of it');
+	ok(!$primary->knows('held back'), 'and shows the row to nobody');
+	cmp_ok($standby->times(qr/facts: a reply is held back/), '>', 0, 'there were replies');
+	unlink $standby->path('facts.silent');
+	$primary->ask('CHECKPOINT'); # some WAL, and so a reply
+	$run->finish;
+	ok($primary->knows('held back'), 'let go, the next reply ends the wait');
+	$primary->ask($_) foreach 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()';
+	$standby->stop('fast');
+};
+
 # ---- 1.2: rm_cleanup ----
 
 subtest '1.2: rm_cleanup is called after the last record and before the timeline is chosen: what it burns is left out' => sub {

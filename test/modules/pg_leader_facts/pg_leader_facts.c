@@ -3,18 +3,20 @@
  * pg_leader_facts.c
  *	  What the tests of PostgreSQL's own behaviour cannot do in SQL.
  *
- * Two things.  A resource manager that has no records: PostgreSQL calls its
+ * Three things.  A resource manager that has no records: PostgreSQL calls its
  * rm_startup and rm_cleanup in the startup process, before the first record is
  * replayed and after the last one, which is before a promotion chooses its
- * timeline.  And a function that shows the shared fields of the receiver of WAL.
+ * timeline.  A function that shows the shared fields of the receiver of WAL.  And a
+ * gate through which everything passes that the receiver says to its primary.
  *
- * Two files in the data directory say what rm_cleanup shall do, so that a test
- * can say it without a reload that might come too late:
+ * Files in the data directory say what they shall do, so that a test can say it
+ * without a reload that might come too late:
  *
  *	  facts.claim	a number: the timeline that the promotion shall get.  History
  *					files without a line are made for all those below it that
  *					have none
- *	  facts.refuse	exists: FATAL
+ *	  facts.refuse	exists: rm_cleanup ends in a FATAL
+ *	  facts.silent	exists: the receiver's replies are held back
  *
  * For test/t/030_promotion_facts.pl only.  It takes the identifier that is
  * reserved for experiments, so it cannot be loaded beside another experiment.
@@ -44,6 +46,7 @@ PG_MODULE_MAGIC;
 
 #define CLAIM_FILE	"facts.claim"
 #define REFUSE_FILE "facts.refuse"
+#define SILENT_FILE "facts.silent"
 
 PGDLLEXPORT void _PG_init(void);
 PG_FUNCTION_INFO_V1(pg_leader_facts_receiver);
@@ -132,6 +135,36 @@ static RmgrData resource_manager = {
 	.rm_cleanup = cleanup,
 };
 
+/* ---- what the receiver says ---- */
+
+static WalReceiverFunctionsType *their_functions;
+static WalReceiverFunctionsType	 our_functions;
+
+static void
+say(WalReceiverConn *connection, const char *message, int length)
+{
+	if (message[0] == 'r' && access(SILENT_FILE, F_OK) == 0)
+	{
+		elog(LOG, "facts: a reply is held back");
+		return;
+	}
+	(their_functions->walrcv_send)(connection, message, length);
+}
+
+/*
+ * The receiver loads libpqwalreceiver, which sets the pointer to its functions, and uses
+ * that.  A library that the postmaster has loaded already is not loaded again.
+ */
+static void
+stand_between(void)
+{
+	load_file("libpqwalreceiver", false);
+	their_functions = WalReceiverFunctions;
+	our_functions = *their_functions;
+	our_functions.walrcv_send = say;
+	WalReceiverFunctions = &our_functions;
+}
+
 void
 _PG_init(void)
 {
@@ -139,6 +172,7 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	RegisterCustomRmgr(RM_EXPERIMENTAL_ID, &resource_manager);
+	stand_between();
 }
 
 /* ---- the receiver ---- */
