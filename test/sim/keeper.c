@@ -101,6 +101,26 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 	return true;
 }
 
+/* By the names in pg_wal. */
+static Histories
+read_histories(const World *w, int i, HistoryFile *files)
+{
+	const SimCluster *c = &w->keepers->cluster;
+	const SimData	 *d = &c->server[i].data;
+	Histories		  histories = {files, 0};
+
+	for (uint16_t t = 2; t < SIM_TIMELINES; t++)
+	{
+		HistoryKind kind = d->history[t] == SIM_BURNT	? HISTORY_BURNT :
+						   d->history[t] == SIM_GARBAGE ? HISTORY_BAD :
+														  HISTORY_REAL;
+
+		if (d->history[t] != SIM_ABSENT)
+			files[histories.n++] = (HistoryFile){t, kind, sim_path_begin(c, sim_path(d, t), t)};
+	}
+	return histories;
+}
+
 /* ---- what the worker knows ---- */
 
 bool
@@ -512,16 +532,22 @@ stop_server(World *w, int i, bool immediate)
 	server_died(w, i);
 }
 
-/*
- * Is the timeline that recovery aims at one of which it has the history, and no WAL?
- * Promoted now, PostgreSQL would write a history whose ends fall, which nobody can follow.
- */
-static bool
-runs_ahead(const World *w, int i)
+static void
+gather_promotion(const World *w, int i, PromotionFacts *f, HistoryFile *files)
 {
+	const Keeper	*k = &w->keepers->keeper[i];
 	const SimServer *s = server_of(w, i);
 
-	return sim_path_begin(&w->keepers->cluster, s->target, s->target.timeline) > s->at;
+	f->now = clock_local(w, &w->node[i]);
+	f->lease_until = w->node[i].shown;
+	f->term = w->node[i].durable.term;
+	f->authorised = k->authorised;
+	f->authorised_term = k->authorised_term;
+	f->target = s->target.timeline;
+	f->target_begin = sim_path_begin(&w->keepers->cluster, s->target, s->target.timeline);
+	f->end = s->at;
+	f->histories = read_histories(w, i, files);
+	f->burn_any = true;
 }
 
 /* Section 7: what is left of promotions that came to nothing is cleared away. */
@@ -536,7 +562,7 @@ sweep(World *w, int i, const PrimaryFacts *f)
 	bool			  knows_both = read_lineage(w, i, own, &k->own, &k->own_key) && f->leader.promoted && f->leader.lineage != NULL;
 	uint16_t		  newest;
 
-	/* Timelines that begin behind our WAL came with histories only: see runs_ahead(). */
+	/* Timelines that begin behind our WAL came with histories only: see PROMOTION_TARGET_AHEAD. */
 	for (uint16_t t = 2; k->target_ahead && t < SIM_TIMELINES; t++)
 	{
 		if (d->history[t] >= SIM_REAL && t != own && sim_path_begin(c, sim_path(d, t), t) > end)
@@ -739,18 +765,12 @@ rebuild_gets_on(World *w, int i)
 	}
 }
 
-/*
- * Every id below that gets a file, also those below the target, which a clone lacks: a
- * receiver asks for each id between its own and ours, and fails where there is none.
- */
 static void
-burn(SimServer *s, uint16_t below)
+burn(World *w, int i, const Histories *histories, uint32_t claim)
 {
-	for (uint16_t t = 2; t < below; t++)
-	{
-		if (s->data.history[t] == SIM_ABSENT)
-			sim_put_history(&s->data, t, SIM_BURNT);
-	}
+	for (uint32_t t = promotion_burns(histories, claim, 0); t != 0; t = promotion_burns(histories, claim, t))
+		sim_put_history(&server_of(w, i)->data, (uint16_t) t, SIM_BURNT);
+	ledger_authorised(w, i, claim);
 }
 
 /* Use the claim up; once that is durable, the startup process may. */
@@ -770,13 +790,16 @@ promote(World *w, int i)
 static void
 authorise(World *w, int i)
 {
-	Keeper	   *k = keeper_of(w, i);
-	const Node *n = &w->node[i];
+	Keeper		  *k = keeper_of(w, i);
+	const Node	  *n = &w->node[i];
+	PromotionFacts f;
+	HistoryFile	   files[SIM_TIMELINES];
 
 	if (n->durable.promoting == 0 || k->asked != n->durable.promoting || k->asked_life != n->life ||
 		k->used == k->asked)
 		return;
-	k->target_ahead = runs_ahead(w, i);
+	gather_promotion(w, i, &f, files);
+	k->target_ahead = f.target_begin > f.end;
 	if (k->target_ahead)
 	{
 		stop_server(w, i, true);
@@ -787,9 +810,8 @@ authorise(World *w, int i)
 	TRACE(w, BIT(i), "asks for promotion to timeline %u", k->used);
 	if (!server_of(w, i)->redo_began)
 	{
-		/* Then nobody is asked at the end (rule 14): what lies between is burnt now. */
-		burn(server_of(w, i), (uint16_t) k->used);
-		ledger_authorised(w, i, k->used);
+		/* Then nobody is asked at the end: what lies between is burnt now. */
+		burn(w, i, &f.histories, k->used);
 		k->authorised = 0;
 	}
 	(void) sim_promote(&w->keepers->cluster, i);
@@ -957,29 +979,24 @@ name_floors(World *w, int i)
 static SimAnswer
 at_the_end_of_recovery(void *context, const SimAsked *asked)
 {
-	World	 *w = ((Keepers *) context)->world;
-	Keeper	 *k = keeper_of(w, asked->server);
-	SimAnswer answer = {0};
-	Node	 *n = &w->node[asked->server];
+	World			*w = ((Keepers *) context)->world;
+	Keeper			*k = keeper_of(w, asked->server);
+	SimAnswer		 answer = {0};
+	PromotionFacts	 f;
+	HistoryFile		 files[SIM_TIMELINES];
+	PromotionVerdict verdict;
 
 	if (!asked->promoting)
 		return answer;
-
-	/* Rule 14: term, claim and lease, at this moment. */
-	if (k->authorised == 0 || !node_has_lease(w, asked->server) || n->durable.term != k->authorised_term ||
-		asked->target >= k->authorised)
-		answer.refuse = true;
-	for (uint32_t t = k->authorised; !answer.refuse && t < SIM_TIMELINES; t++)
-		answer.refuse = server_of(w, asked->server)->data.history[t] != SIM_ABSENT;
-	k->target_ahead = runs_ahead(w, asked->server);
-	answer.refuse |= k->target_ahead;
+	gather_promotion(w, asked->server, &f, files);
+	verdict = promotion_verdict(&f);
+	answer.refuse = verdict != PROMOTION_GOES_ON;
+	k->target_ahead = f.target_begin > f.end;
 	if (answer.refuse)
 		w->data[DATA_PROMOTIONS_REFUSED]++;
 	else
-	{
-		burn(server_of(w, asked->server), (uint16_t) k->authorised);
-		ledger_authorised(w, asked->server, k->authorised);
-	}
+		burn(w, asked->server, &f.histories, k->authorised);
+	TRACE(w, BIT(asked->server), "at the end of recovery: %s", promotion_describe(verdict));
 	k->authorised = 0;
 	return answer;
 }

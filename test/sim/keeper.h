@@ -11,6 +11,7 @@
 #define SIM_KEEPER_H
 
 #include "../../primary/primary.h"
+#include "../../primary/promotion.h"
 #include "../../primary/quorum.h"
 #include "server.h"
 #include "world.h"
@@ -115,7 +116,7 @@ typedef struct Keeper
 	bool		   no_rewind;
 	bool		   unusable; /* it did not start */
 	uint32_t	   deaths;
-	bool		   target_ahead; /* see runs_ahead() */
+	bool		   target_ahead; /* a promotion was refused for that */
 	PrimaryRemains remains;
 	uint32_t	   failures;
 	uint64_t	   failed_at;
