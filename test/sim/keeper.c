@@ -101,22 +101,31 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 	return true;
 }
 
+static bool
+has_wal(const SimData *d, uint16_t timeline)
+{
+	for (int k = 0; k < d->n_files; k++)
+	{
+		if (d->file[k].timeline == timeline)
+			return true;
+	}
+	return false;
+}
+
 /* By the names in pg_wal. */
 static Histories
 read_histories(const World *w, int i, HistoryFile *files)
 {
-	const SimCluster *c = &w->keepers->cluster;
-	const SimData	 *d = &c->server[i].data;
-	Histories		  histories = {files, 0};
+	static const HistoryKind kinds[] = {HISTORY_NONE, HISTORY_BURNT, HISTORY_BAD, HISTORY_REAL};
+	const SimCluster		*c = &w->keepers->cluster;
+	const SimData			*d = &c->server[i].data;
+	Histories				 histories = {files, 0};
 
 	for (uint16_t t = 2; t < SIM_TIMELINES; t++)
 	{
-		HistoryKind kind = d->history[t] == SIM_BURNT	? HISTORY_BURNT :
-						   d->history[t] == SIM_GARBAGE ? HISTORY_BAD :
-														  HISTORY_REAL;
-
-		if (d->history[t] != SIM_ABSENT)
-			files[histories.n++] = (HistoryFile){t, kind, sim_path_begin(c, sim_path(d, t), t)};
+		if (d->history[t] != SIM_ABSENT || has_wal(d, t))
+			files[histories.n++] = (HistoryFile){t, kinds[d->history[t] < SIM_REAL ? d->history[t] : SIM_REAL],
+												 sim_path_begin(c, sim_path(d, t), t)};
 	}
 	return histories;
 }
@@ -550,63 +559,65 @@ gather_promotion(const World *w, int i, PromotionFacts *f, HistoryFile *files)
 	f->burn_any = true;
 }
 
-/* Section 7: what is left of promotions that came to nothing is cleared away. */
 static void
-sweep(World *w, int i, const PrimaryFacts *f)
+gather_start(World *w, int i, const PrimaryFacts *f, StartFacts *start, HistoryFile *files, HistoryFile *leader_files)
 {
-	Keeper			 *k = keeper_of(w, i);
-	const SimCluster *c = &w->keepers->cluster;
-	SimData			 *d = &server_of(w, i)->data;
-	uint16_t		  own = end_timeline(w, i);
-	SimLsn			  end = sim_true_end(c, i, NULL);
-	bool			  knows_both = read_lineage(w, i, own, &k->own, &k->own_key) && f->leader.promoted && f->leader.lineage != NULL;
-	uint16_t		  newest;
+	Keeper		  *k = keeper_of(w, i);
+	const SimData *d = &server_of(w, i)->data;
 
-	/* Timelines that begin behind our WAL came with histories only: see PROMOTION_TARGET_AHEAD. */
-	for (uint16_t t = 2; k->target_ahead && t < SIM_TIMELINES; t++)
+	*start = (StartFacts){0};
+	start->histories = read_histories(w, i, files);
+	start->timeline = end_timeline(w, i);
+	start->end = sim_true_end(&w->keepers->cluster, i, NULL);
+	start->lineage = read_lineage(w, i, (uint16_t) start->timeline, &k->own, &k->own_key) ? &k->own : NULL;
+	start->control_timeline = d->control.checkpoint_timeline > d->control.min_timeline ? d->control.checkpoint_timeline : d->control.min_timeline;
+	start->backup_label = d->backup_label;
+	start->was_primary = d->control.state == SIM_IN_PRODUCTION || d->control.state == SIM_SHUT_DOWN;
+	start->target_ahead = k->target_ahead;
+	start->leader_lineage = f->leader.promoted ? f->leader.lineage : NULL;
+	if (start->leader_lineage != NULL)
+		start->leader_histories = read_histories(w, f->leader_id, leader_files);
+}
+
+static void
+sweep(World *w, int i, const StartFacts *start, int leader)
+{
+	SimData *d = &server_of(w, i)->data;
+
+	for (uint32_t t = start_last(start); t >= 2; t--)
 	{
-		if (d->history[t] >= SIM_REAL && t != own && sim_path_begin(c, sim_path(d, t), t) > end)
-			sim_put_history(d, t, SIM_ABSENT);
-	}
-	k->target_ahead = false;
+		StartSweep todo = start_sweep(start, t);
 
-	for (uint16_t t = 2; knows_both && t < SIM_TIMELINES; t++)
-	{
-		if (t != own && d->history[t] != SIM_BURNT && !lineage_has(f->leader.lineage, t) && !lineage_has(&k->own, t))
-			sim_remove_timeline(d, t);
-	}
-
-	/* A burnt file that is the newest stops a start: the last of all that goes. */
-	newest = sim_newest_timeline(d, d->control.checkpoint_timeline);
-	for (; newest > d->control.checkpoint_timeline && d->history[newest] == SIM_BURNT; newest--)
-		sim_put_history(d, newest, SIM_ABSENT);
-
-	/* No gap may be left: a start looks for the newest one id after the other. */
-	if (!knows_both || lineage_common_end(&k->own, end, f->leader.lineage) < end)
-		return;
-	for (uint16_t t = 2; t <= f->leader.lineage->timeline; t++)
-	{
-		uint8_t theirs = server_of(w, f->leader_id)->data.history[t];
-
-		if (d->history[t] == SIM_ABSENT)
-			sim_put_history(d, t, theirs != SIM_ABSENT ? theirs : SIM_BURNT);
+		if (todo.remove_wal)
+			sim_remove_timeline(d, (uint16_t) t);
+		if (todo.history == START_REMOVE)
+			sim_put_history(d, (uint16_t) t, SIM_ABSENT);
+		else if (todo.history == START_COPY)
+			sim_put_history(d, (uint16_t) t, server_of(w, leader)->data.history[t]);
+		else if (todo.history == START_BURN)
+			sim_put_history(d, (uint16_t) t, SIM_BURNT);
 	}
 }
 
 static void
 restart_server(World *w, int i, const PrimaryFacts *f)
 {
-	Keeper	  *k = keeper_of(w, i);
-	SimServer *s = server_of(w, i);
+	Keeper	   *k = keeper_of(w, i);
+	SimServer  *s = server_of(w, i);
+	StartFacts	start;
+	HistoryFile files[SIM_TIMELINES];
+	HistoryFile leader_files[SIM_TIMELINES];
 
 	stop_server(w, i, true);
 	if (w->node[i].durable.promoting != 0)
 		return; /* the member has to know first that nothing comes of it any more */
-	if (!s->data.backup_label && (s->data.control.state == SIM_IN_PRODUCTION || s->data.control.state == SIM_SHUT_DOWN))
-		k->wrote_on = end_timeline(w, i);
 	s->data.standby_signal = true;
 	s->conninfo = -1;
-	sweep(w, i, f);
+	gather_start(w, i, f, &start, files, leader_files);
+	if (start_wrote_on(&start) != 0)
+		k->wrote_on = start_wrote_on(&start);
+	sweep(w, i, &start, f->leader_id);
+	k->target_ahead = false;
 	if (sim_start(&w->keepers->cluster, i))
 		TRACE(w, BIT(i), "server starts as a standby");
 	else

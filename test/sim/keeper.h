@@ -13,6 +13,7 @@
 #include "../../primary/primary.h"
 #include "../../primary/promotion.h"
 #include "../../primary/quorum.h"
+#include "../../primary/start.h"
 #include "server.h"
 #include "world.h"
 
