@@ -248,7 +248,7 @@ trace_state(World *w)
 			  (unsigned) k->end, server->receiver.state, s->claim, s->promoting, (unsigned) s->floor.epoch,
 			  (unsigned) s->floor.index, raft_is_behind(&n->member.raft) ? "behind " : "",
 			  raft_is_gone(&n->member.raft) ? "gone " : "", k->data_told.foreign ? "foreign" : "", s->rebuild,
-			  k->failures, server->data.whole, server->data.control.state, k->data_told.known, s->abstaining, s->distrusted, primary_reason_name(k->order.reason));
+			  k->directory.failures, server->data.whole, server->data.control.state, k->data_told.known, s->abstaining, s->distrusted, primary_reason_name(k->order.reason));
 	}
 }
 

@@ -18,7 +18,6 @@
 #define PREFER_OPEN	   SECONDS(2)
 #define REBUILD_PAUSE  SECONDS(30)
 #define STUCK_TURNS	   200
-#define MOST_DEATHS	   5 /* of a startup process, since the server last followed */
 
 static Keeper *
 keeper_of(const World *w, int i)
@@ -90,8 +89,8 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 		if (lineage_parse(lineage, newest, text, (size_t) length, &words) != LINEAGE_GOOD)
 		{
 			/* Promoted ahead of its WAL: nothing can be compared with such a past. */
-			if (is_own)
-				keeper_of(w, i)->unusable = c->server[i].life != SIM_PRIMARY;
+			if (is_own && c->server[i].life != SIM_PRIMARY)
+				watch_unfit(&keeper_of(w, i)->directory);
 			return false;
 		}
 		if (!lineage_until(lineage, timeline, lineage))
@@ -137,7 +136,7 @@ keeper_is_open(const World *w, int i)
 {
 	const Keeper *k = &w->keepers->keeper[i];
 
-	return k->open && k->opened_term == w->node[i].member.raft.saved.term;
+	return k->open && k->leading.opened_term == w->node[i].member.raft.saved.term;
 }
 
 static void
@@ -174,16 +173,13 @@ forget_worker(Keeper *k, uint32_t life, uint32_t start, uint64_t now)
 {
 	bool server_lives = k->start == start;
 
-	if (k->failed_at > now)
-		k->failed_at = now; /* the machine was started anew, and its clock with it */
-
+	watch_clock(&k->directory, now);
 	k->life = life;
 	k->start = start;
 	k->told = k->note_told = false;
-	memset(&k->check, 0, sizeof(k->check));
+	k->following = (WatchFollowing){0};
+	watch_forget_leading(&k->leading);
 	k->stuck = 0;
-	k->leading_term = k->moved_at = k->mark_term = k->mark_end = k->opened_term = 0;
-	k->rebuild_wanted = k->standing_since = 0;
 
 	/* A worker that ends clears what it showed; the server's own memory stays. */
 	k->open = false;
@@ -243,7 +239,9 @@ server_kind(const SimServer *s)
 static uint64_t
 usable_system(const Keeper *k, const SimServer *s)
 {
-	return !k->unusable && s->data.whole != SIM_GONE && s->data.control.state != SIM_NO_CONTROL ? s->data.system : 0;
+	bool is_there = s->data.whole != SIM_GONE && s->data.control.state != SIM_NO_CONTROL;
+
+	return watch_system(&k->directory, is_there ? s->data.system : 0);
 }
 
 /* ---- the facts ---- */
@@ -320,15 +318,15 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->rebuild_term = r->saved.rebuild_term;
 	f->remains = k->remains;
 	f->floor = r->saved.floor;
-	f->failures = k->failures;
-	f->failed_at = k->failed_at;
-	f->failed_source = k->failed_source;
-	f->failed_term = k->failed_term;
+	f->failures = k->directory.failures;
+	f->failed_at = k->directory.failed_at;
+	f->failed_source = k->directory.failed_source;
+	f->failed_term = k->directory.failed_term;
 	f->hints = w->keepers->cluster.checksums;
 	f->common_wal = !k->no_rewind;
 	f->rewind_room = !s->disk_full;
-	f->rebuild_wanted = k->rebuild_wanted;
-	f->check = k->check;
+	f->rebuild_wanted = k->following.rebuild_wanted;
+	f->check = k->following.check;
 	f->health = s->disk_full ? PRIMARY_HEALTH_NO_ROOM : PRIMARY_HEALTHY;
 }
 
@@ -349,11 +347,10 @@ gather_others(const World *w, int i, PrimaryFacts *f)
 	}
 }
 
-/* Anything that moves keeps a leader from being called stuck. */
-static void
-note_movement(World *w, int i, uint64_t now)
+/* A sum that changes when anything moves. */
+static uint64_t
+progress(const World *w, int i)
 {
-	Keeper			*k = keeper_of(w, i);
 	const SimServer *s = server_of(w, i);
 	uint64_t		 sum = s->at + s->flushed + s->phase + s->released;
 
@@ -361,9 +358,7 @@ note_movement(World *w, int i, uint64_t now)
 		sum += s->sender[j].flush;
 	for (int j = 0; j < w->n; j++)
 		sum += server_of(w, j)->rebuild.source == i ? server_of(w, j)->rebuild.step : 0;
-	if (sum != k->moved_sum || k->moved_at == 0)
-		k->moved_at = now;
-	k->moved_sum = sum;
+	return sum;
 }
 
 static void
@@ -376,33 +371,14 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 
 	if (r->role != RAFT_LEADER)
 		return;
-	if (k->leading_term != f->term)
-	{
-		k->leading_term = f->term;
-		k->leading_since = f->now;
-		k->moved_at = f->now;
-		k->standing_since = 0;
-	}
-	note_movement(w, i, f->now);
 	ledger_view(w, i, &view, senders);
 	f->elected_claim = r->elected_claim;
 	f->claiming = r->claim != 0 && raft_claimed(r) == 0;
 	f->claimed = raft_claimed(r);
-	f->leading_since = k->leading_since;
-	f->moved_at = k->moved_at;
-	f->mark_term = k->mark_term;
-	f->mark_end = k->mark_end;
 	f->quorum_flushed = quorum_flushed(&view);
 	f->released = server_of(w, i)->released;
 	f->names_in_force = true;
-	f->opened_term = k->opened_term;
-	if (f->quorum_flushed >= f->end || f->quorum_flushed != k->standing_flushed || k->standing_since == 0)
-		k->standing_since = f->quorum_flushed >= f->end ? 0 : f->now;
-	k->standing_flushed = f->quorum_flushed;
-	f->standing_since = k->standing_since;
-	if (f->opened_term == f->term && f->quorum_flushed > k->opened_end)
-		k->standing_before = false;
-	f->standing_before = k->standing_before;
+	watch_leading(&k->leading, f, progress(w, i));
 	gather_others(w, i, f);
 }
 
@@ -525,7 +501,7 @@ stop_receiver(World *w, int i)
 		(void) sim_set_conninfo(&w->keepers->cluster, i, -1);
 	if (s->receiver.state != SIM_WALRCV_STOPPED)
 		(void) sim_receiver_end(&w->keepers->cluster, i, true);
-	keeper_of(w, i)->check.loose = false;
+	watch_receiver_ended(&keeper_of(w, i)->following);
 }
 
 static void
@@ -621,11 +597,11 @@ restart_server(World *w, int i, const PrimaryFacts *f)
 	if (sim_start(&w->keepers->cluster, i))
 		TRACE(w, BIT(i), "server starts as a standby");
 	else
-		k->unusable = true;
+		watch_unfit(&k->directory);
 }
 
 static void
-compare(World *w, int i, const PrimaryFacts *f)
+compare(World *w, int i, PrimaryFacts *f)
 {
 	Keeper			 *k = keeper_of(w, i);
 	const SimCluster *c = &w->keepers->cluster;
@@ -634,18 +610,8 @@ compare(World *w, int i, const PrimaryFacts *f)
 	const SimRecord	 *theirs;
 	uint16_t		  file = 0;
 
-	if (f->leader_id < 0 || f->leader_id == i || f->leader.lineage == NULL || !f->end_known || f->end == 0)
-		return;
-	if (k->check.term != f->term || k->check.leader != f->leader_id)
-	{
-		memset(&k->check, 0, sizeof(k->check));
-		k->check.term = f->term;
-		k->check.leader = f->leader_id;
-		k->stuck = 0;
-	}
-	else if (f->end > f->leader.flush)
-		k->check.looked_again = true;
-	if (k->check.prefix != PRIMARY_PREFIX_UNKNOWN || f->end > f->leader.flush || primary_diverged(f))
+	watch_following(&k->following, f);
+	if (!watch_wants_bytes(&k->following, f))
 		return;
 	source = server_of(w, f->leader_id);
 	mine = sim_read_any(c, &server_of(w, i)->data, sim_path(&server_of(w, i)->data, (uint16_t) f->timeline),
@@ -653,10 +619,8 @@ compare(World *w, int i, const PrimaryFacts *f)
 	file = 0;
 	theirs = sim_read_any(c, &source->data, sim_path(&source->data, (uint16_t) f->leader.lineage->timeline),
 						  (SimLsn) f->end - 1, &file);
-
-	/* Bytes that the leader has no more cannot be streamed from there either. */
-	if (mine != NULL)
-		k->check.prefix = theirs != NULL && mine->uid == theirs->uid ? PRIMARY_PREFIX_SAME : PRIMARY_PREFIX_DIFFERENT;
+	watch_compared(&k->following, mine != NULL, theirs != NULL, mine != NULL && theirs != NULL && mine->uid == theirs->uid);
+	f->check = k->following.check;
 }
 
 static void
@@ -671,26 +635,19 @@ follow(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 		return;
 	k->loose_source = order->node;
 	k->loose_term = f->term;
-	if (!k->check.loose || s->conninfo != order->node)
+	if (!k->following.check.loose || s->conninfo != order->node)
 	{
 		TRACE(w, BIT(i), "follows %d on timeline %u", order->node, order->timeline);
 		w->data[DATA_FOLLOWS]++;
 		(void) sim_set_conninfo(&w->keepers->cluster, i, order->node);
-		k->check.loose = true;
-		k->check_flush = f->leader.flush;
+		watch_let_loose(&k->following, f);
 		k->stuck = 0;
 		return;
 	}
-	if (s->receiver.state == SIM_WALRCV_STREAMING && s->receiver.received_timeline == order->timeline &&
-		k->end >= k->check_flush)
-	{
-		k->check.streaming = PRIMARY_STREAMING_REAL;
-		k->deaths = 0;
-		k->failures = 0;
-		k->rebuild_wanted = 0;
-	}
-	else if (k->check.streaming == PRIMARY_STREAMING_UNKNOWN && ++k->stuck > STUCK_TURNS)
-		k->check.streaming = PRIMARY_STREAMING_STUCK;
+	if (watch_streams(&k->following, f, s->receiver.state == SIM_WALRCV_STREAMING ? s->receiver.received_timeline : 0))
+		watch_followed(&k->directory);
+	else if (k->following.check.streaming == PRIMARY_STREAMING_UNKNOWN && ++k->stuck > STUCK_TURNS)
+		k->following.check.streaming = PRIMARY_STREAMING_STUCK;
 }
 
 /* Begin a rebuild: the marker first, then the server, then the directory. */
@@ -713,14 +670,9 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 	}
 	if (!reaches(w, i, order->node))
 		return;
-	k->failures++;
-	k->failed_at = clock_local(w, n);
-	k->failed_source = order->node;
-	k->failed_term = n->durable.term;
+	watch_rebuilds(&k->directory, clock_local(w, n), order->node, n->durable.term);
 	stop_server(w, i, how == RAFT_CLONING);
 	k->remains = PRIMARY_REMAINS_BROKEN;
-	k->unusable = false;
-	k->deaths = 0;
 	k->wrote_on = 0;
 	k->rebuild_how = how;
 	if (how == RAFT_REWINDING)
@@ -847,17 +799,16 @@ open_fence(World *w, int i, const PrimaryFacts *f)
 {
 	Keeper *k = keeper_of(w, i);
 
-	if (k->open && k->opened_term == f->term)
+	if (k->open && k->leading.opened_term == f->term)
 		return;
 	k->open = true;
-	if (k->opened_term != f->term)
+	if (k->leading.opened_term != f->term)
 	{
 		TRACE(w, BIT(i), "opens on timeline %u", f->timeline);
 		w->data[DATA_OPENED]++;
 		w->data[DATA_KEPT] += k->authorised_term != f->term;
 	}
-	k->opened_term = f->term;
-	k->opened_end = f->end;
+	watch_opened(&k->leading, f);
 	ledger_opens(w, i);
 }
 
@@ -892,8 +843,7 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 			if (sim_insert(c, i, SIM_RECORD_MARK, (uint16_t) f->term, s->own_shape) &&
 				sim_wal_flush(c, i, s->inserted))
 			{
-				k->mark_term = f->term;
-				k->mark_end = s->inserted;
+				watch_marked(&k->leading, f->term, s->inserted);
 				(void) sim_checkpoint(c, i); /* pg_rewind needs it, before and after opening */
 			}
 			break;
@@ -901,7 +851,7 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 			open_fence(w, i, f);
 			break;
 		case PRIMARY_RESTART:
-			k->failures += order->reason == PRIMARY_NOT_STREAMING;
+			watch_restarts(&k->directory, order->reason);
 			restart_server(w, i, f);
 			break;
 		case PRIMARY_REWIND:
@@ -920,7 +870,7 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 			}
 			break;
 		case PRIMARY_RESIGN:
-			k->standing_before |= order->reason == PRIMARY_CANNOT_COMMIT;
+			watch_resigned(&k->leading, order->reason);
 			member_resign(member);
 			break;
 		default:
@@ -1029,8 +979,7 @@ startup_gets_on(World *w, int i)
 		if (step == SIM_DIED)
 		{
 			TRACE(w, BIT(i), "server: the startup process ends");
-			k->deaths += reads;
-			k->unusable = k->deaths > MOST_DEATHS;
+			watch_died(&k->directory, reads);
 			server_died(w, i);
 		}
 		else if (step == SIM_OPENED)
@@ -1113,11 +1062,9 @@ turn(World *w, int i)
 	if (told)
 		gather(w, i, &f);
 	compare(w, i, &f);
-	f.check = k->check;
 	name_floors(w, i);
 	k->order = primary_decide(&f);
-	if (k->order.reason == PRIMARY_PREFERS_OPEN && k->rebuild_wanted == 0)
-		k->rebuild_wanted = f.now;
+	watch_decided(&k->following, &f, &k->order);
 	TRACE(w, BIT(i), "  order %s: %s", primary_action_name(k->order.action), primary_reason_name(k->order.reason));
 	obey(w, i, &f, &k->order);
 }

@@ -14,6 +14,7 @@
 #include "../../primary/promotion.h"
 #include "../../primary/quorum.h"
 #include "../../primary/start.h"
+#include "../../primary/watch.h"
 #include "server.h"
 #include "world.h"
 
@@ -72,28 +73,16 @@ typedef enum Hold
 typedef struct Keeper
 {
 	/* Worker memory: of that process and that start of the server. */
-	uint32_t	 life;
-	uint32_t	 start;
-	bool		 told; /* data_told is what the member was told last */
-	RaftData	 data_told;
-	bool		 end_known;
-	uint64_t	 end;	   /* a running maximum */
-	uint64_t	 told_end; /* that the member was told last */
-	PrimaryCheck check;
-	uint64_t	 check_flush; /* where the leader was when the receiver was let loose */
-	int			 stuck;
-	uint64_t	 leading_since;
-	uint64_t	 leading_term;
-	uint64_t	 moved_at;
-	uint64_t	 moved_sum;
-	uint64_t	 mark_term;
-	uint64_t	 mark_end;
-	uint64_t	 opened_term;
-	uint64_t	 opened_end;
-	uint64_t	 rebuild_wanted;
-	uint64_t	 standing_since;
-	uint64_t	 standing_flushed;
-	bool		 standing_before;
+	uint32_t	   life;
+	uint32_t	   start;
+	bool		   told; /* data_told is what the member was told last */
+	RaftData	   data_told;
+	bool		   end_known;
+	uint64_t	   end;		 /* a running maximum */
+	uint64_t	   told_end; /* that the member was told last */
+	WatchFollowing following;
+	WatchLeading   leading;
+	int			   stuck;
 
 	/* Shared memory: of that start. */
 	uint32_t authorised; /* for the startup process; 0: nothing is */
@@ -115,14 +104,9 @@ typedef struct Keeper
 	bool		   note_told;
 	bool		   lost; /* truth: its data were lost or replaced, and it has not been rebuilt since */
 	bool		   no_rewind;
-	bool		   unusable; /* it did not start */
-	uint32_t	   deaths;
 	bool		   target_ahead; /* a promotion was refused for that */
 	PrimaryRemains remains;
-	uint32_t	   failures;
-	uint64_t	   failed_at;
-	int32_t		   failed_source;
-	uint64_t	   failed_term;
+	WatchDirectory directory;
 	bool		   rebuilding; /* its program runs */
 	RaftRebuild	   rebuild_how;
 

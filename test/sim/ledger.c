@@ -41,7 +41,7 @@ ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders)
 	view->lease_until = n->shown;
 	view->now = clock_local(w, n);
 	view->term = r->saved.term;
-	view->open_term = w->keepers->keeper[i].open ? w->keepers->keeper[i].opened_term : 0;
+	view->open_term = w->keepers->keeper[i].open ? w->keepers->keeper[i].leading.opened_term : 0;
 }
 
 void

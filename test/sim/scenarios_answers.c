@@ -164,7 +164,7 @@ has_voted(World *w, int vote)
 static bool
 is_marked(World *w, int i)
 {
-	return keeper(w, i)->mark_term == w->node[i].durable.term;
+	return keeper(w, i)->leading.mark_term == w->node[i].durable.term;
 }
 
 /* ---- who counts for an answer ---- */
@@ -498,7 +498,7 @@ standby_ahead_on_the_old_timeline(World *w)
 	for (int k = 1; k < 4; k++)
 		let_go(w, o[k], HOLD_RECEIVER);
 	EXPECT(w, run_until(w, SECONDS(1), is_marked, primary));
-	EXPECT(w, keeper(w, primary)->mark_end == fork + 2 && server(w, primary)->flushed >= fork + 2);
+	EXPECT(w, keeper(w, primary)->leading.mark_end == fork + 2 && server(w, primary)->flushed >= fork + 2);
 	world_run(w, MS(50));
 	EXPECT(w, is_streaming(w, follower) && !keeper(w, primary)->open);
 	EXPECT(w, server(w, primary)->released < fork + 2);
@@ -575,7 +575,7 @@ opens_by_a_new_mark_only(World *w)
 	hold(w, leader, HOLD_RELEASE);
 	let_go(w, o[1], HOLD_RECEIVER | HOLD_WORKER);
 	world_run(w, SECONDS(1));
-	EXPECT(w, has_commit(w, o[1], commit) && has_quorum_for(w, leader, keeper(w, leader)->mark_end));
+	EXPECT(w, has_commit(w, o[1], commit) && has_quorum_for(w, leader, keeper(w, leader)->leading.mark_end));
 	EXPECT(w, is_leading(w, leader) && !keeper(w, leader)->open);
 	let_go(w, leader, HOLD_RELEASE);
 	EXPECT(w, run_until(w, SECONDS(1), is_open, leader));
@@ -600,7 +600,7 @@ opens_by_bound_members_only(World *w)
 	EXPECT(w, run_until(w, SECONDS(2), is_leading, leader));
 	world_run(w, MS(300));
 	EXPECT(w, is_leading(w, leader) && is_marked(w, leader) && is_primary(w, leader));
-	EXPECT(w, server(w, leader)->released >= keeper(w, leader)->mark_end);
+	EXPECT(w, server(w, leader)->released >= keeper(w, leader)->leading.mark_end);
 	EXPECT(w, is_bound(w, leader, o[0]) && !is_bound(w, leader, o[2]) && !is_bound(w, leader, o[3]));
 	EXPECT(w, !keeper(w, leader)->open);
 	unmute(w, leader, o[2]);

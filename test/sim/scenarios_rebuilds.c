@@ -55,7 +55,7 @@ is_started(World *w, int i)
 static bool
 streams_really(World *w, int i)
 {
-	return is_copied(w, i) && keeper(w, i)->check.streaming == PRIMARY_STREAMING_REAL;
+	return is_copied(w, i) && keeper(w, i)->following.check.streaming == PRIMARY_STREAMING_REAL;
 }
 
 static bool
@@ -285,7 +285,7 @@ copy_is_not_rewound(World *w)
 	world_run(w, MS(100));
 	EXPECT(w, !is_intact(w, b));
 	EXPECT(w, raft_is_older(position(w, a), position(w, b)));
-	EXPECT(w, keeper(w, b)->failures == 0);
+	EXPECT(w, keeper(w, b)->directory.failures == 0);
 	rewinds = w->data[DATA_REWINDS];
 	network_isolate(w, p);
 	EXPECT(w, run_until(w, SECONDS(10), is_open, a));

@@ -1,0 +1,203 @@
+/*
+ * primary/watch.c
+ *	  What a server remembers from one question to the next.
+ *
+ * See watch.h.  Pure C11: no input or output, no clock, no allocation.
+ */
+#include "watch.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define MOST_DEATHS 5 /* with more, it is taken for unreadable */
+
+/* ---- a leader ---- */
+
+static void
+note_movement(WatchLeading *watch, uint64_t now, uint64_t progress)
+{
+	if (progress != watch->progress || watch->moved_at == 0)
+		watch->moved_at = now;
+	watch->progress = progress;
+}
+
+/* Rule 25: the quorum's flush is below our own, and does not move. */
+static void
+note_standing(WatchLeading *watch, const PrimaryFacts *f)
+{
+	if (f->quorum_flushed >= f->end)
+		watch->standing_since = 0;
+	else if (f->quorum_flushed != watch->standing_flushed || watch->standing_since == 0)
+		watch->standing_since = f->now;
+	watch->standing_flushed = f->quorum_flushed;
+	if (watch->opened_term == f->term && f->quorum_flushed > watch->opened_end)
+		watch->standing_before = false;
+}
+
+void
+watch_leading(WatchLeading *watch, PrimaryFacts *facts, uint64_t progress)
+{
+	assert(facts->leader_id == facts->self);
+	if (watch->term != facts->term)
+	{
+		watch->term = facts->term;
+		watch->since = facts->now;
+		watch->moved_at = facts->now;
+		watch->standing_since = 0;
+	}
+	note_movement(watch, facts->now, progress);
+	note_standing(watch, facts);
+	facts->leading_since = watch->since;
+	facts->moved_at = watch->moved_at;
+	facts->mark_term = watch->mark_term;
+	facts->mark_end = watch->mark_end;
+	facts->opened_term = watch->opened_term;
+	facts->standing_since = watch->standing_since;
+	facts->standing_before = watch->standing_before;
+}
+
+void
+watch_marked(WatchLeading *watch, uint64_t term, uint64_t end)
+{
+	watch->mark_term = term;
+	watch->mark_end = end;
+}
+
+void
+watch_opened(WatchLeading *watch, const PrimaryFacts *facts)
+{
+	watch->opened_term = facts->term;
+	watch->opened_end = facts->end;
+}
+
+void
+watch_resigned(WatchLeading *watch, PrimaryReason reason)
+{
+	watch->standing_before |= reason == PRIMARY_CANNOT_COMMIT;
+}
+
+void
+watch_forget_leading(WatchLeading *watch)
+{
+	*watch = (WatchLeading){.standing_before = watch->standing_before};
+}
+
+/* ---- a follower ---- */
+
+static bool
+is_comparable(const PrimaryFacts *f)
+{
+	return f->leader_id >= 0 && f->leader_id != f->self && f->leader.lineage != NULL && f->end_known && f->end != 0;
+}
+
+void
+watch_following(WatchFollowing *watch, PrimaryFacts *facts)
+{
+	PrimaryCheck *check = &watch->check;
+
+	if (is_comparable(facts))
+	{
+		if (check->term != facts->term || check->leader != facts->leader_id)
+			*check = (PrimaryCheck){.term = facts->term, .leader = facts->leader_id};
+		else if (facts->end > facts->leader.flush)
+			check->looked_again = true;
+	}
+	facts->check = *check;
+	facts->rebuild_wanted = watch->rebuild_wanted;
+}
+
+bool
+watch_wants_bytes(const WatchFollowing *watch, const PrimaryFacts *facts)
+{
+	return is_comparable(facts) && watch->check.prefix == PRIMARY_PREFIX_UNKNOWN && facts->end <= facts->leader.flush &&
+		   !primary_diverged(facts);
+}
+
+void
+watch_compared(WatchFollowing *watch, bool own_read, bool leader_read, bool equal)
+{
+	if (own_read)
+		watch->check.prefix = leader_read && equal ? PRIMARY_PREFIX_SAME : PRIMARY_PREFIX_DIFFERENT;
+}
+
+void
+watch_let_loose(WatchFollowing *watch, const PrimaryFacts *facts)
+{
+	watch->check.loose = true;
+	watch->flush = facts->leader.flush;
+}
+
+void
+watch_receiver_ended(WatchFollowing *watch)
+{
+	watch->check.loose = false;
+}
+
+bool
+watch_streams(WatchFollowing *watch, const PrimaryFacts *facts, uint32_t timeline)
+{
+	if (timeline == 0 || timeline != facts->leader.lineage->timeline || facts->end < watch->flush)
+		return false;
+	watch->check.streaming = PRIMARY_STREAMING_REAL;
+	watch->rebuild_wanted = 0;
+	return true;
+}
+
+void
+watch_decided(WatchFollowing *watch, const PrimaryFacts *facts, const PrimaryOrder *order)
+{
+	if (order->reason == PRIMARY_PREFERS_OPEN && watch->rebuild_wanted == 0)
+		watch->rebuild_wanted = facts->now;
+}
+
+/* ---- a data directory ---- */
+
+uint64_t
+watch_system(const WatchDirectory *watch, uint64_t system_id)
+{
+	return watch->unfit || watch->deaths > MOST_DEATHS ? 0 : system_id;
+}
+
+void
+watch_died(WatchDirectory *watch, bool reading)
+{
+	watch->deaths += reading;
+}
+
+void
+watch_unfit(WatchDirectory *watch)
+{
+	watch->unfit = true;
+}
+
+void
+watch_rebuilds(WatchDirectory *watch, uint64_t now, int32_t source, uint64_t term)
+{
+	watch->unfit = false;
+	watch->deaths = 0;
+	watch->failures++;
+	watch->failed_at = now;
+	watch->failed_source = source;
+	watch->failed_term = term;
+}
+
+/* A failure, until it really streams. */
+void
+watch_restarts(WatchDirectory *watch, PrimaryReason reason)
+{
+	watch->failures += reason == PRIMARY_NOT_STREAMING;
+}
+
+void
+watch_followed(WatchDirectory *watch)
+{
+	watch->deaths = 0;
+	watch->failures = 0;
+}
+
+void
+watch_clock(WatchDirectory *watch, uint64_t now)
+{
+	if (watch->failed_at > now)
+		watch->failed_at = now;
+}
