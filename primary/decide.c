@@ -732,6 +732,8 @@ again_at(const View *v)
 	{
 		earlier(&at, f->now, f->rebuild_wanted, f->prefer_open);
 		earlier(&at, f->now, f->failed_at, f->rebuild_pause);
+		if (is_loose(v) && f->check.streaming == PRIMARY_STREAMING_UNKNOWN)
+			earlier(&at, f->now, f->check.stalled_since, f->stream_timeout);
 	}
 	return at;
 }

@@ -65,7 +65,7 @@ typedef enum PrimaryStreaming
 	/* The received timeline is the leader's, and the flush has passed where the leader was. */
 	PRIMARY_STREAMING_REAL,
 
-	/* It could connect, and the receiver has ended again and again without progress. */
+	/* The leader can be reached, and for stream_timeout nothing new has come from it. */
 	PRIMARY_STREAMING_STUCK
 } PrimaryStreaming;
 
@@ -78,6 +78,7 @@ typedef struct PrimaryCheck
 	bool			 loose;		   /* the receiver that runs was let loose after it */
 	bool			 looked_again; /* leader.flush was read a second time, after it was behind our end */
 	PrimaryStreaming streaming;
+	uint64_t		 stalled_since; /* as long as that is not known: since when nothing new has come */
 } PrimaryCheck;
 
 /* What is left of a rebuild that the state file has a marker of. */
@@ -209,8 +210,9 @@ typedef struct PrimaryFacts
 
 	uint64_t open_timeout;
 	uint64_t health_timeout;
-	uint64_t prefer_open;	/* how long a rebuild waits for the leader to be open */
-	uint64_t rebuild_pause; /* before a third rebuild, and each that follows; 0: for ever */
+	uint64_t stream_timeout; /* how long a receiver may bring nothing before it really streams */
+	uint64_t prefer_open;	 /* how long a rebuild waits for the leader to be open */
+	uint64_t rebuild_pause;	 /* before a third rebuild, and each that follows; 0: for ever */
 } PrimaryFacts;
 
 typedef enum PrimaryAction

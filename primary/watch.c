@@ -124,7 +124,9 @@ void
 watch_let_loose(WatchFollowing *watch, const PrimaryFacts *facts)
 {
 	watch->check.loose = true;
+	watch->check.stalled_since = facts->now;
 	watch->flush = facts->leader.flush;
+	watch->end = facts->end;
 }
 
 void
@@ -133,11 +135,26 @@ watch_receiver_ended(WatchFollowing *watch)
 	watch->check.loose = false;
 }
 
+static void
+note_stall(WatchFollowing *watch, const PrimaryFacts *f)
+{
+	PrimaryCheck *check = &watch->check;
+
+	if (f->end > watch->end)
+		check->stalled_since = f->now;
+	watch->end = f->end;
+	if (check->streaming == PRIMARY_STREAMING_UNKNOWN && f->now - check->stalled_since >= f->stream_timeout)
+		check->streaming = PRIMARY_STREAMING_STUCK;
+}
+
 bool
 watch_streams(WatchFollowing *watch, const PrimaryFacts *facts, uint32_t timeline)
 {
 	if (timeline == 0 || timeline != facts->leader.lineage->timeline || facts->end < watch->flush)
+	{
+		note_stall(watch, facts);
 		return false;
+	}
 	watch->check.streaming = PRIMARY_STREAMING_REAL;
 	watch->rebuild_wanted = 0;
 	return true;

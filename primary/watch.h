@@ -59,6 +59,7 @@ typedef struct WatchFollowing
 {
 	PrimaryCheck check;
 	uint64_t	 flush;			 /* the leader's, when the receiver was let loose */
+	uint64_t	 end;			 /* our own, when something new had come last */
 	uint64_t	 rebuild_wanted; /* when PRIMARY_PREFERS_OPEN was said first */
 } WatchFollowing;
 
@@ -79,8 +80,9 @@ extern void watch_let_loose(WatchFollowing *watch, const PrimaryFacts *facts);
 extern void watch_receiver_ended(WatchFollowing *watch);
 
 /*
- * Asked under FOLLOW while the receiver is loose: is it a real one by now?  "timeline" is
- * the one that it streams, 0 if it does not.
+ * Asked each time that FOLLOW is said and the receiver is loose already: does it really
+ * stream by now?  "timeline" is the one that it streams, 0 if it does not.  Under FOLLOW the
+ * leader was just reached, so that a receiver which brings nothing is not waiting for it.
  */
 extern bool watch_streams(WatchFollowing *watch, const PrimaryFacts *facts, uint32_t timeline);
 

@@ -98,6 +98,7 @@ world_member(void)
 		.check = {.leader = RAFT_NONE},
 		.open_timeout = 10000000,
 		.health_timeout = 5000000,
+		.stream_timeout = 2000000,
 		.prefer_open = 3000000,
 	};
 }

@@ -17,7 +17,7 @@
 #define HEALTH_TIMEOUT SECONDS(10)
 #define PREFER_OPEN	   SECONDS(2)
 #define REBUILD_PAUSE  SECONDS(30)
-#define STUCK_TURNS	   200
+#define STREAM_TIMEOUT SECONDS(2)
 
 static Keeper *
 keeper_of(const World *w, int i)
@@ -179,7 +179,6 @@ forget_worker(Keeper *k, uint32_t life, uint32_t start, uint64_t now)
 	k->told = k->note_told = false;
 	k->following = (WatchFollowing){0};
 	watch_forget_leading(&k->leading);
-	k->stuck = 0;
 
 	/* A worker that ends clears what it showed; the server's own memory stays. */
 	k->open = false;
@@ -403,6 +402,7 @@ gather(World *w, int i, PrimaryFacts *f)
 	f->authorised_term = k->authorised_term;
 	f->open_timeout = OPEN_TIMEOUT;
 	f->health_timeout = HEALTH_TIMEOUT;
+	f->stream_timeout = STREAM_TIMEOUT;
 	f->prefer_open = PREFER_OPEN;
 	f->rebuild_pause = REBUILD_PAUSE;
 	gather_own(w, i, f);
@@ -641,13 +641,10 @@ follow(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 		w->data[DATA_FOLLOWS]++;
 		(void) sim_set_conninfo(&w->keepers->cluster, i, order->node);
 		watch_let_loose(&k->following, f);
-		k->stuck = 0;
 		return;
 	}
 	if (watch_streams(&k->following, f, s->receiver.state == SIM_WALRCV_STREAMING ? s->receiver.received_timeline : 0))
 		watch_followed(&k->directory);
-	else if (k->following.check.streaming == PRIMARY_STREAMING_UNKNOWN && ++k->stuck > STUCK_TURNS)
-		k->following.check.streaming = PRIMARY_STREAMING_STUCK;
 }
 
 /* Begin a rebuild: the marker first, then the server, then the directory. */

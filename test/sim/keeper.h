@@ -82,7 +82,6 @@ typedef struct Keeper
 	uint64_t	   told_end; /* that the member was told last */
 	WatchFollowing following;
 	WatchLeading   leading;
-	int			   stuck;
 
 	/* Shared memory: of that start. */
 	uint32_t authorised; /* for the startup process; 0: nothing is */

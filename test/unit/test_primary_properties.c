@@ -206,7 +206,7 @@ change_leader(PrimaryFacts *f)
 			leader->major = 15 + below(2);
 			break;
 		default:
-			f->check = (PrimaryCheck){6 + below(2), (int32_t) below(3), (PrimaryPrefix) below(3), coin(), coin(), (PrimaryStreaming) below(3)};
+			f->check = (PrimaryCheck){6 + below(2), (int32_t) below(3), (PrimaryPrefix) below(3), coin(), coin(), (PrimaryStreaming) below(3), 0};
 	}
 }
 

@@ -258,6 +258,45 @@ a_receiver_is_real_once_it_has_what_the_leader_had(void **state)
 	assert_false(f.check.loose);
 }
 
+/* A restart, and then another copy: what brings WAL, however slowly, needs neither. */
+static void
+a_receiver_is_stuck_when_nothing_new_comes_for_a_while(void **state)
+{
+	PrimaryFacts   f;
+	WatchFollowing watch = following(&f);
+	uint64_t	   began = f.now;
+
+	(void) state;
+	f.now = began + f.stream_timeout - 1;
+	assert_false(watch_streams(&watch, &f, 5));
+	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_UNKNOWN);
+	f.end++;
+	assert_false(watch_streams(&watch, &f, 5));
+	f.now++;
+	assert_false(watch_streams(&watch, &f, 5));
+	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_UNKNOWN);
+	f.check = watch.check;
+	assert_int_equal(primary_decide(&f).again_at, began + 2 * f.stream_timeout - 1);
+	f.now = began + 2 * f.stream_timeout - 1;
+	assert_false(watch_streams(&watch, &f, 5));
+	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_STUCK);
+
+	/* Ended and let loose again: the time is that of the new one. */
+	watch = following(&f);
+	watch_receiver_ended(&watch);
+	f.now += f.stream_timeout;
+	watch_let_loose(&watch, &f);
+	assert_false(watch_streams(&watch, &f, 5));
+	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_UNKNOWN);
+
+	/* Once it is real, a leader that writes nothing does not make it stuck. */
+	f.end = 2600;
+	assert_true(watch_streams(&watch, &f, 5));
+	f.now += 9 * f.stream_timeout;
+	assert_false(watch_streams(&watch, &f, 0));
+	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_REAL);
+}
+
 /* Rule 21: for a bounded time, from the first answer on. */
 static void
 an_open_leader_is_waited_for_from_the_first_time_on(void **state)
@@ -365,6 +404,7 @@ main(void)
 		cmocka_unit_test(bytes_are_read_once_and_where_both_have_them),
 		cmocka_unit_test(bytes_that_the_leader_has_no_more_are_not_the_same),
 		cmocka_unit_test(a_receiver_is_real_once_it_has_what_the_leader_had),
+		cmocka_unit_test(a_receiver_is_stuck_when_nothing_new_comes_for_a_while),
 		cmocka_unit_test(an_open_leader_is_waited_for_from_the_first_time_on),
 		cmocka_unit_test(a_server_that_ends_again_and_again_has_nothing_usable),
 		cmocka_unit_test(what_does_not_start_is_unfit_until_it_is_rebuilt),
