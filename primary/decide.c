@@ -78,11 +78,16 @@ has_leader(const View *v)
 	return v->f->leader_id >= 0;
 }
 
-/* Rule 21 and section 7: a rebuild takes from the leader of our term, promoted on its claim. */
+/*
+ * Rule 21 and section 7: a rebuild takes from the leader of our term, promoted on its claim.
+ * What its member says of it may be old: where its WAL ends was read by a connection, so the
+ * server itself is alive.  Else what is left here would be wiped for nothing.
+ */
 static bool
 has_source(const View *v)
 {
-	return has_leader(v) && !v->leads && v->f->leader.server == RAFT_SERVER_PRIMARY && v->f->leader.promoted;
+	return has_leader(v) && !v->leads && v->f->leader.server == RAFT_SERVER_PRIMARY && v->f->leader.promoted &&
+		   v->f->leader.flush != 0;
 }
 
 static bool

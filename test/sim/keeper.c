@@ -665,8 +665,6 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 			k->remains = how == RAFT_REWINDING ? PRIMARY_REMAINS_REPEATABLE : PRIMARY_REMAINS_BROKEN;
 		return;
 	}
-	if (!reaches(w, i, order->node))
-		return;
 	watch_rebuilds(&k->directory, clock_local(w, n), order->node, n->durable.term);
 	stop_server(w, i, how == RAFT_CLONING);
 	k->remains = PRIMARY_REMAINS_BROKEN;

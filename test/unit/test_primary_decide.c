@@ -590,6 +590,24 @@ a_primary_on_a_followed_timeline_is_foreign(void **state)
 	assert_false(primary_may_stand(&f));
 }
 
+/* Its member speaks for it by datagrams, also a while after it has died. */
+static void
+a_source_was_reached_by_a_connection(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	rebuilding(&f);
+	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
+	f.leader.flush = 0;
+	expect(&f, PRIMARY_WAIT, PRIMARY_HALF_NO_SOURCE);
+	f = world_follower();
+	no_data_named(&f);
+	expect(&f, PRIMARY_CLONE, PRIMARY_GONE);
+	f.leader.flush = 0;
+	expect(&f, PRIMARY_WAIT, PRIMARY_GONE_NO_SOURCE);
+}
+
 /* Rule 13: used up by asking; an attempt in the same term claims anew. */
 static void
 after_an_attempt_a_new_claim_is_needed(void **state)
@@ -918,7 +936,7 @@ what_is_refused_says_what_to_set(void **state)
 	assert_non_null(strstr(text, "restore_command"));
 }
 
-#define EDGES 18
+#define EDGES 20
 
 int
 main(void)
@@ -927,6 +945,7 @@ main(void)
 		cmocka_unit_test(every_reason_has_a_row_and_a_test),
 		cmocka_unit_test(a_timeline_is_kept_only_below_no_claim),
 		cmocka_unit_test(a_primary_on_a_followed_timeline_is_foreign),
+		cmocka_unit_test(a_source_was_reached_by_a_connection),
 		cmocka_unit_test(after_an_attempt_a_new_claim_is_needed),
 		cmocka_unit_test(an_order_names_what_it_is_about),
 		cmocka_unit_test(rewind_then_clone_then_wait),

@@ -354,6 +354,7 @@ check_follow(const PrimaryFacts *f, const PrimaryOrder *order)
 static void
 check_rebuild(const PrimaryFacts *f, const PrimaryOrder *order)
 {
+	assert_true(f->leader.flush != 0);
 	assert_true(order->node == f->leader_id && f->leader_id >= 0 && f->leader_id != f->self);
 	assert_true(f->leader.server == RAFT_SERVER_PRIMARY && f->leader.promoted);
 	assert_true(f->system_id == 0 || f->stored_system_id == f->system_id);
