@@ -13,6 +13,7 @@
 
 #include <assert.h>
 
+#include "promotion.h"
 #include "quorum.h"
 
 /* So many times the comparison may fail after a rebuild or restart (section 7). */
@@ -438,6 +439,13 @@ claim_unknown(const View *v)
 	return leads_recovery(v) && v->f->claimed == 0;
 }
 
+/* Rule 14.  Such a claim comes from a mistake, and uses up ids for ever. */
+static bool
+many_burnt(const View *v)
+{
+	return leads_recovery(v) && v->f->claimed != 0 && v->f->passed_over > PROMOTION_MOST_BURNT && !v->f->burn_any;
+}
+
 static bool
 not_replayed(const View *v)
 {
@@ -456,7 +464,7 @@ is_elected(const View *v)
 {
 	const PrimaryFacts *f = v->f;
 
-	return leads_recovery(v) && v->own.known && !v->own.foreign && !f->receiving && !f->promoting &&
+	return leads_recovery(v) && v->own.known && !v->own.foreign && !f->receiving && !f->promoting && !many_burnt(v) &&
 		   f->claimed != 0 && f->replayed && !f->paused && has_lease(v);
 }
 
@@ -680,6 +688,7 @@ static const Row table[] = {
 	{PRIMARY_NO_CLAIM, has_no_claim, PRIMARY_CLAIM},
 	{PRIMARY_REPLAY_PAUSED, replay_paused, PRIMARY_RESUME_REPLAY},
 	{PRIMARY_CLAIM_UNKNOWN, claim_unknown, PRIMARY_WAIT},
+	{PRIMARY_MANY_BURNT, many_burnt, PRIMARY_REFUSE},
 	{PRIMARY_NOT_REPLAYED, not_replayed, PRIMARY_WAIT},
 	{PRIMARY_NO_LEASE_YET, recovery_no_lease, PRIMARY_WAIT},
 	{PRIMARY_ELECTED, is_elected, PRIMARY_PROMOTE},

@@ -74,6 +74,7 @@ static const ReasonWords reasons[PRIMARY_REASONS] = {
 	[PRIMARY_NO_CLAIM] = {"no_claim", "it leads, and needs a timeline"},
 	[PRIMARY_REPLAY_PAUSED] = {"replay_paused", "it leads, and its replay is paused"},
 	[PRIMARY_CLAIM_UNKNOWN] = {"claim_unknown", "its claim has not reached a majority yet"},
+	[PRIMARY_MANY_BURNT] = {"many_burnt", "its claim passes over more timeline ids than are burnt without an operator's word"},
 	[PRIMARY_NOT_REPLAYED] = {"not_replayed", "its WAL is not replayed to the end yet"},
 	[PRIMARY_NO_LEASE_YET] = {"no_lease_yet", "it has no lease to be promoted under"},
 	[PRIMARY_ELECTED] = {"elected", "it leads, and the timeline is claimed"},

@@ -147,6 +147,8 @@ typedef struct PrimaryFacts
 	bool	 asked;			/* and it was this worker that asked: else it may happen, or never */
 	uint32_t authorised;	/* the claim that was used up last, and in which term */
 	uint64_t authorised_term;
+	uint32_t passed_over; /* promotion_passed_over() of claimed */
+	bool	 burn_any;	  /* an operator has agreed to more than PROMOTION_MOST_BURNT of them */
 
 	/* Our data. */
 	RaftServer	   server;
@@ -281,6 +283,7 @@ typedef enum PrimaryReason
 	PRIMARY_NO_CLAIM,
 	PRIMARY_REPLAY_PAUSED,
 	PRIMARY_CLAIM_UNKNOWN,
+	PRIMARY_MANY_BURNT,
 	PRIMARY_NOT_REPLAYED,
 	PRIMARY_NO_LEASE_YET,
 	PRIMARY_ELECTED,

@@ -16,11 +16,12 @@ is_taken(const PromotionFacts *f)
 	return f->target >= f->authorised || histories_count(&f->histories, f->authorised, UINT32_MAX) > 0;
 }
 
-/* Those below the target are the past of what exists: only a claim can be far away. */
-static uint32_t
-burnt_by_claim(const PromotionFacts *f)
+uint32_t
+promotion_passed_over(const Histories *histories, uint32_t target, uint32_t claim)
 {
-	return f->authorised - 1 - f->target - histories_count(&f->histories, f->target + 1, f->authorised - 1);
+	if (claim <= target)
+		return 0;
+	return claim - 1 - target - histories_count(histories, target + 1, claim - 1);
 }
 
 PromotionVerdict
@@ -36,7 +37,7 @@ promotion_verdict(const PromotionFacts *facts)
 		return PROMOTION_ID_TAKEN;
 	if (facts->target_begin > facts->end)
 		return PROMOTION_TARGET_AHEAD;
-	if (burnt_by_claim(facts) > PROMOTION_MOST_BURNT && !facts->burn_any)
+	if (promotion_passed_over(&facts->histories, facts->target, facts->authorised) > PROMOTION_MOST_BURNT && !facts->burn_any)
 		return PROMOTION_MANY_BURNT;
 	return PROMOTION_GOES_ON;
 }

@@ -16,8 +16,12 @@
 
 #include "histories.h"
 
-/* So many ids may be burnt at once; for more an operator has to agree. */
-#define PROMOTION_MOST_BURNT 64
+/*
+ * So many ids may be passed over at once; for more an operator has to agree.  Each leader
+ * in recovery claims one, also if it is never promoted: in a bad network, or while replay
+ * takes long, that may be some every minute.  Each is a file that every member has to get.
+ */
+#define PROMOTION_MOST_BURNT 1000
 
 typedef struct PromotionFacts
 {
@@ -53,6 +57,12 @@ typedef enum PromotionVerdict
 } PromotionVerdict;
 
 extern PromotionVerdict promotion_verdict(const PromotionFacts *facts);
+
+/*
+ * How many ids the claim makes PostgreSQL pass over.  Those below the recovery target are
+ * not counted: they are the past of what exists, and only a claim can be far away.
+ */
+extern uint32_t promotion_passed_over(const Histories *histories, uint32_t target, uint32_t claim);
 
 /*
  * The lowest id above "after" that is to be burnt for that claim; 0: none.  Also ids below

@@ -367,6 +367,8 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 	const Raft	*r = &w->node[i].member.raft;
 	QuorumView	 view;
 	QuorumSender senders[SIM_SENDERS];
+	HistoryFile	 files[SIM_TIMELINES];
+	Histories	 histories;
 
 	if (r->role != RAFT_LEADER)
 		return;
@@ -374,6 +376,8 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 	f->elected_claim = r->elected_claim;
 	f->claiming = r->claim != 0 && raft_claimed(r) == 0;
 	f->claimed = raft_claimed(r);
+	histories = read_histories(w, i, files);
+	f->passed_over = promotion_passed_over(&histories, server_of(w, i)->target.timeline, f->claimed);
 	f->quorum_flushed = quorum_flushed(&view);
 	f->released = server_of(w, i)->released;
 	f->names_in_force = true;
@@ -532,7 +536,6 @@ gather_promotion(const World *w, int i, PromotionFacts *f, HistoryFile *files)
 	f->target_begin = sim_path_begin(&w->keepers->cluster, s->target, s->target.timeline);
 	f->end = s->at;
 	f->histories = read_histories(w, i, files);
-	f->burn_any = true;
 }
 
 static void
@@ -748,23 +751,28 @@ promote(World *w, int i)
 static void
 authorise(World *w, int i)
 {
-	Keeper		  *k = keeper_of(w, i);
-	const Node	  *n = &w->node[i];
-	PromotionFacts f;
-	HistoryFile	   files[SIM_TIMELINES];
+	Keeper			*k = keeper_of(w, i);
+	const Node		*n = &w->node[i];
+	PromotionFacts	 f;
+	PromotionVerdict verdict;
+	HistoryFile		 files[SIM_TIMELINES];
 
 	if (n->durable.promoting == 0 || k->asked != n->durable.promoting || k->asked_life != n->life ||
 		k->used == k->asked)
 		return;
+	k->authorised = k->asked;
+	k->authorised_term = n->durable.term;
 	gather_promotion(w, i, &f, files);
-	k->target_ahead = f.target_begin > f.end;
-	if (k->target_ahead)
+	verdict = promotion_verdict(&f);
+	k->target_ahead = verdict == PROMOTION_TARGET_AHEAD;
+	if (verdict != PROMOTION_GOES_ON)
 	{
-		stop_server(w, i, true);
+		k->authorised = 0;
+		if (verdict != PROMOTION_NO_LEASE) /* which may come back */
+			stop_server(w, i, true);
 		return;
 	}
-	k->authorised = k->used = k->asked;
-	k->authorised_term = n->durable.term;
+	k->used = k->asked;
 	TRACE(w, BIT(i), "asks for promotion to timeline %u", k->used);
 	if (!server_of(w, i)->redo_began)
 	{
@@ -947,7 +955,7 @@ at_the_end_of_recovery(void *context, const SimAsked *asked)
 	gather_promotion(w, asked->server, &f, files);
 	verdict = promotion_verdict(&f);
 	answer.refuse = verdict != PROMOTION_GOES_ON;
-	k->target_ahead = f.target_begin > f.end;
+	k->target_ahead = verdict == PROMOTION_TARGET_AHEAD;
 	if (answer.refuse)
 		w->data[DATA_PROMOTIONS_REFUSED]++;
 	else

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../../primary/primary.h"
+#include "../../primary/promotion.h"
 #include "primary_worlds.h"
 
 typedef PrimaryFacts (*World)(void);
@@ -321,6 +322,12 @@ claiming(PrimaryFacts *f)
 }
 
 static void
+claim_far_away(PrimaryFacts *f)
+{
+	f->passed_over = PROMOTION_MOST_BURNT + 1;
+}
+
+static void
 not_replayed(PrimaryFacts *f)
 {
 	f->replayed = false;
@@ -487,6 +494,7 @@ static const Case cases[] = {
 	{PRIMARY_NO_CLAIM, PRIMARY_CLAIM, world_elected, no_claim},
 	{PRIMARY_REPLAY_PAUSED, PRIMARY_RESUME_REPLAY, world_elected, paused},
 	{PRIMARY_CLAIM_UNKNOWN, PRIMARY_WAIT, world_elected, claiming},
+	{PRIMARY_MANY_BURNT, PRIMARY_REFUSE, world_elected, claim_far_away},
 	{PRIMARY_NOT_REPLAYED, PRIMARY_WAIT, world_elected, not_replayed},
 	{PRIMARY_NO_LEASE_YET, PRIMARY_WAIT, world_elected, no_lease},
 	{PRIMARY_ELECTED, PRIMARY_PROMOTE, world_elected, nothing},
@@ -606,6 +614,24 @@ a_source_was_reached_by_a_connection(void **state)
 	expect(&f, PRIMARY_CLONE, PRIMARY_GONE);
 	f.leader.flush = 0;
 	expect(&f, PRIMARY_WAIT, PRIMARY_GONE_NO_SOURCE);
+}
+
+/* Rule 14, and it does not hold the cluster. */
+static void
+a_claim_far_away_is_used_at_an_operators_word(void **state)
+{
+	PrimaryFacts f = world_elected();
+
+	(void) state;
+	f.passed_over = PROMOTION_MOST_BURNT;
+	expect(&f, PRIMARY_PROMOTE, PRIMARY_ELECTED);
+	f.passed_over = PROMOTION_MOST_BURNT + 1;
+	expect(&f, PRIMARY_REFUSE, PRIMARY_MANY_BURNT);
+	f.burn_any = true;
+	expect(&f, PRIMARY_PROMOTE, PRIMARY_ELECTED);
+	f.burn_any = false;
+	nothing_moved(&f);
+	expect(&f, PRIMARY_RESIGN, PRIMARY_NOT_OPENING);
 }
 
 /* Rule 13: used up by asking; an attempt in the same term claims anew. */
@@ -936,7 +962,7 @@ what_is_refused_says_what_to_set(void **state)
 	assert_non_null(strstr(text, "restore_command"));
 }
 
-#define EDGES 20
+#define EDGES 21
 
 int
 main(void)
@@ -946,6 +972,7 @@ main(void)
 		cmocka_unit_test(a_timeline_is_kept_only_below_no_claim),
 		cmocka_unit_test(a_primary_on_a_followed_timeline_is_foreign),
 		cmocka_unit_test(a_source_was_reached_by_a_connection),
+		cmocka_unit_test(a_claim_far_away_is_used_at_an_operators_word),
 		cmocka_unit_test(after_an_attempt_a_new_claim_is_needed),
 		cmocka_unit_test(an_order_names_what_it_is_about),
 		cmocka_unit_test(rewind_then_clone_then_wait),

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../../primary/primary.h"
+#include "../../primary/promotion.h"
 #include "primary_worlds.h"
 #include "random.h"
 
@@ -81,6 +82,8 @@ change_election(PrimaryFacts *f)
 			break;
 		case 5:
 			f->claimed = coin() ? 7 + below(2) : 0;
+			f->passed_over = coin() ? PROMOTION_MOST_BURNT + below(2) : 0;
+			f->burn_any = below(4) == 0;
 			f->claiming = coin();
 			break;
 		case 6:
@@ -316,6 +319,7 @@ check_promote(const PrimaryFacts *f, const PrimaryOrder *order)
 	assert_true(f->lease_until > f->now);
 	assert_true(f->claimed != 0 && order->timeline == f->claimed);
 	assert_true(f->end_known && f->replayed && !f->paused && !f->receiving && !f->promoting);
+	assert_true(f->passed_over <= PROMOTION_MOST_BURNT || f->burn_any);
 	assert_false(primary_position(f).foreign);
 	assert_true(f->rebuild == RAFT_INTACT && !f->distrusted && f->setting == PRIMARY_SETTING_GOOD);
 }
