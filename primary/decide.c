@@ -794,7 +794,5 @@ primary_may_stand(const PrimaryFacts *facts)
 {
 	View view = look(facts);
 
-	return view.own.known && !view.own.foreign && facts->server != RAFT_SERVER_NONE &&
-		   facts->rebuild == RAFT_INTACT && !is_gone(&view) && !is_other_cluster(&view) &&
-		   facts->setting == PRIMARY_SETTING_GOOD && facts->health == PRIMARY_HEALTHY;
+	return !is_other_cluster(&view) && facts->setting == PRIMARY_SETTING_GOOD && facts->health == PRIMARY_HEALTHY;
 }

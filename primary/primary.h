@@ -344,7 +344,10 @@ extern PrimaryPosition primary_position(const PrimaryFacts *facts);
  */
 extern uint32_t primary_path(const PrimaryFacts *facts, uint32_t *timelines, uint32_t most);
 
-/* May this member stand?  For raft_set_may_lead(), beside the operator's setting. */
+/*
+ * Do settings, health and version let this member stand?  For raft_set_may_lead(), beside
+ * the operator's setting.  Whether its data do, raft/ knows from what it was told of them.
+ */
 extern bool primary_may_stand(const PrimaryFacts *facts);
 
 /* Does our WAL go on where the leader's path does not? */

@@ -13,16 +13,10 @@
 #define NAME_PREFIX "pg_leader_"
 
 uint32_t
-quorum_votes(uint32_t n)
-{
-	assert(n >= 1 && n <= RAFT_MAX_NODES);
-	return n / 2 + 1;
-}
-
-uint32_t
 quorum_copies(uint32_t n)
 {
-	return n == 2 ? 2 : n - quorum_votes(n) + 1;
+	assert(n >= 1 && n <= RAFT_MAX_NODES);
+	return n == 2 ? 2 : n - raft_majority(n) + 1;
 }
 
 static bool

@@ -15,12 +15,10 @@
 
 #include "../raft/raft.h"
 
-/* V, votes that elect; n: 1 .. RAFT_MAX_NODES. */
-extern uint32_t quorum_votes(uint32_t n);
-
 /*
- * C, copies that commit: n - V + 1.  Of two members one would be enough for safety, as
- * both have to vote; but then a commit would be on one disk alone: C = 2.
+ * C, copies that commit, of 1 to RAFT_MAX_NODES members: n - V + 1, where V is
+ * raft_majority(n).  Of two members one would be enough for safety, as both have to vote;
+ * but then a commit would be on one disk alone: C = 2.
  */
 extern uint32_t quorum_copies(uint32_t n);
 

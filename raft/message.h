@@ -110,6 +110,13 @@ typedef enum RaftMessageType
 	RAFT_MESSAGE_TYPES	   /* one more than the last */
 } RaftMessageType;
 
+/* V, the votes of n members that elect: a majority. */
+static inline uint32_t
+raft_majority(uint32_t n)
+{
+	return n / 2 + 1;
+}
+
 /* How new a member's data is: compared epoch first, then index. */
 typedef struct RaftPosition
 {

@@ -624,7 +624,7 @@ extern uint64_t raft_lease_until(const Raft *r);
 /* Until when this member votes for nobody; not after now: it is free. */
 extern uint64_t raft_promise_until(const Raft *r);
 
-/* Number of votes that make a majority: list_size / 2 + 1. */
+/* raft_majority() of its list. */
 extern uint32_t raft_quorum(const Raft *r);
 
 /* So many of n members hold a commit that was answered: they and a majority meet. */

@@ -196,7 +196,7 @@ raft_probe_interval(const RaftTimeouts *timeouts)
 uint32_t
 raft_quorum(const Raft *r)
 {
-	return r->config.list_size / 2 + 1;
+	return raft_majority(r->config.list_size);
 }
 
 /* The n-th largest of the values, n from 1; 0 if there are fewer. */

@@ -267,7 +267,7 @@ are_too_few_left(const World *w)
 		missing += keepers.keeper[i].lost || w->node[i].durable.rebuild != RAFT_INTACT ||
 				   ((mix.lost_some & BIT(i)) != 0 &&
 					(raft_is_behind(&w->node[i].member.raft) || raft_is_gone(&w->node[i].member.raft)));
-	return missing > (uint32_t) w->n - quorum_votes((uint32_t) w->n);
+	return missing > (uint32_t) w->n - raft_majority((uint32_t) w->n);
 }
 
 /* Everything works again: L1 within the bound. */

@@ -130,7 +130,6 @@ written_by_hand_on_a_followed_timeline_is_not_known(void **state)
 	assert_false(primary_position(&f).known);
 	/* it still holds after the restart as a standby, and it is cloned */
 	assert_int_equal(primary_decide(&f).action, PRIMARY_CLONE);
-	assert_false(primary_may_stand(&f));
 
 	/* A leader's timeline that it followed since then was compared first. */
 	f.wrote_on = 1;
