@@ -297,6 +297,21 @@ raft_peer_bound(const Raft *r, int32_t id)
 	return raft_counts_in_quorum(r, &r->peers[id]) ? r->peers[id].bound_until : 0;
 }
 
+uint64_t
+raft_to_forget(const Raft *r)
+{
+	uint64_t members = 0;
+
+	if (r->role != RAFT_LEADER || !r->data.promoted)
+		return 0;
+	for_each_peer(r, id)
+	{
+		if (r->peers[id].told.gone && !r->peers[id].forgotten)
+			members |= UINT64_C(1) << id;
+	}
+	return members;
+}
+
 bool
 raft_forgot(Raft *r, int32_t id)
 {

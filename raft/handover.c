@@ -45,6 +45,21 @@ is_live(const RaftPeer *peer, uint64_t now, uint64_t limit)
 	return peer->acked_at != 0 && now - peer->acked_at <= limit;
 }
 
+/* In an election, that is: it may hold less than we do. */
+bool
+raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index)
+{
+	for_each_peer(r, id)
+	{
+		const RaftPeer *peer = &r->peers[id];
+
+		if (is_live(peer, now, 2 * r->config.timeouts.max_timeout) && peer->may_lead && peer->told.known &&
+			peer->position.index >= index)
+			return true;
+	}
+	return false;
+}
+
 /* Could it lead in our place?  RAFT_TRANSFER_STARTED: yes. */
 static RaftTransferResult
 check_target(const Raft *r, uint64_t now, const RaftPeer *peer)

@@ -568,6 +568,12 @@ extern uint64_t raft_peer_bound(const Raft *r, int32_t id);
  * is counted: it may lose its data once more, and the old floor is none for that.
  */
 extern bool raft_forgot(Raft *r, int32_t id);
+
+/*
+ * For which members that is to be done now (bit i: node id i); none if this is no leader
+ * that is promoted on its claim, whose position alone is a floor.
+ */
+extern uint64_t raft_to_forget(const Raft *r);
 extern void raft_counts_again(Raft *r, int32_t id);
 
 /*
@@ -639,6 +645,12 @@ extern uint32_t raft_count_nodes(uint64_t nodes);
  */
 extern bool raft_list_is_new(const Raft *r);
 extern bool raft_list_keeps_data(const Raft *r, uint64_t gone);
+
+/*
+ * For a leader: is there another member, heard lately, that may lead, knows what it holds,
+ * and holds everything up to there (0: it does not matter)?  Rules 18 and 25.
+ */
+extern bool raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index);
 
 /* How long a peer that has answered may be silent before it is greeted again. */
 extern uint64_t raft_probe_interval(const RaftTimeouts *timeouts);

@@ -329,23 +329,6 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->health = s->disk_full ? PRIMARY_HEALTH_NO_ROOM : PRIMARY_HEALTHY;
 }
 
-/* Is another one fit to lead, and does another one hold everything? */
-static void
-gather_others(const World *w, int i, PrimaryFacts *f)
-{
-	const Raft *r = &w->node[i].member.raft;
-
-	for (int j = 0; j < w->n; j++)
-	{
-		const RaftPeer *peer = &r->peers[j];
-
-		if (j == i || peer->acked_at == 0 || f->now > peer->acked_at + 2 * r->config.timeouts.max_timeout)
-			continue;
-		f->other_could_lead |= peer->may_lead && peer->told.known;
-		f->other_has_all |= peer->may_lead && peer->position.index >= f->end;
-	}
-}
-
 /* A sum that changes when anything moves. */
 static uint64_t
 progress(const World *w, int i)
@@ -382,7 +365,8 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 	f->released = server_of(w, i)->released;
 	f->names_in_force = true;
 	watch_leading(&k->leading, f, progress(w, i));
-	gather_others(w, i, f);
+	f->other_could_lead = raft_other_could_lead(r, f->now, 0);
+	f->other_has_all = raft_other_could_lead(r, f->now, f->end);
 }
 
 static void
@@ -922,17 +906,14 @@ may_reply(void *context, int server, int source)
 static void
 name_floors(World *w, int i)
 {
-	Raft	   *r = &w->node[i].member.raft;
-	SimServer  *s = server_of(w, i);
-	SimCluster *c = &w->keepers->cluster;
+	Raft	*r = &w->node[i].member.raft;
+	uint64_t members = raft_to_forget(r);
 
-	if (r->role != RAFT_LEADER || s->life != SIM_PRIMARY || !keeper_of(w, i)->data_told.promoted)
-		return;
 	for (int j = 0; j < w->n; j++)
 	{
-		if (j == i || !r->peers[j].told.gone || r->peers[j].forgotten)
+		if (!(members & BIT(j)))
 			continue;
-		end_senders(c, i, j);
+		end_senders(&w->keepers->cluster, i, j);
 		keeper_of(w, i)->told = false; /* the position is what it is after that */
 		w->data[DATA_FLOORS_NAMED] += raft_forgot(r, j);
 	}

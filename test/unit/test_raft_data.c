@@ -684,6 +684,48 @@ rule_21_gone_data_need_a_floor_of_the_leader(void **state)
 	assert_true(votes_for(2, 1, 2, 150, 2));
 }
 
+/* Whose walsenders a leader has to end: its own position is a floor once it is promoted. */
+static void
+rule_21_whom_a_leader_has_to_forget(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	assert_int_equal(raft_to_forget(raft(0)), 0);
+	data_is(2, (RaftData){0});
+	world_run(w, MS(200));
+	assert_int_equal(world_leader(w), 0);
+	assert_int_equal(raft_to_forget(raft(0)), 1 << 2);
+	assert_int_equal(raft_to_forget(raft(1)), 0);
+	data_is(0, standby(2, 110));
+	assert_int_equal(raft_to_forget(raft(0)), 0);
+	promoted_on(0, 2, 110, true);
+	assert_true(raft_forgot(raft(0), 2));
+	assert_int_equal(raft_to_forget(raft(0)), 0);
+}
+
+/* Rules 18 and 25: a leader resigns only to somebody. */
+static void
+who_could_lead_instead(void **state)
+{
+	uint64_t now;
+
+	(void) state;
+	lead_promoted(3);
+	world_isolate(w, 2);
+	now = raft(0)->peers[1].acked_at;
+	raft(0)->peers[2].acked_at = 0;
+	assert_true(raft_other_could_lead(raft(0), now, 0));
+	assert_true(raft_other_could_lead(raft(0), now, 110));
+	assert_false(raft_other_could_lead(raft(0), now, 111));
+	assert_true(raft_other_could_lead(raft(0), now + 2 * raft(0)->config.timeouts.max_timeout, 110));
+	assert_false(raft_other_could_lead(raft(0), now + 2 * raft(0)->config.timeouts.max_timeout + 1, 110));
+	raft(0)->peers[1].told.known = false;
+	assert_false(raft_other_could_lead(raft(0), now, 0));
+	raft(0)->peers[1].told.known = true;
+	raft(0)->peers[1].may_lead = false;
+	assert_false(raft_other_could_lead(raft(0), now, 0));
+}
+
 /*
  * It holds until a connection of that member counts again: data that are lost once more
  * have another floor, also where nothing that it has said in between was heard.
@@ -1059,6 +1101,8 @@ main(void)
 		cmocka_unit_test(rule_21_rebuilds_only_from_a_promoted_leader_of_its_term),
 		cmocka_unit_test(rule_21_gone_data_need_a_floor_of_the_leader),
 		cmocka_unit_test(rule_21_a_floor_is_for_one_loss),
+		cmocka_unit_test(rule_21_whom_a_leader_has_to_forget),
+		cmocka_unit_test(who_could_lead_instead),
 		cmocka_unit_test(rule_22_no_rebuild_ends_while_it_abstains),
 		cmocka_unit_test(rule_22_below_its_floor_it_does_not_vote),
 		cmocka_unit_test(rule_22_peers_remember_what_it_held),
