@@ -3,11 +3,10 @@
  *	  One turn of a simulated server: its processes get on, its keeper gathers facts, asks
  *	  primary/decide.c, and obeys.
  *
- * The keeper is what the role worker and the supervisor will be.  It decides nothing: what
- * is not in primary/ or raft/ is not decided.  How far processes get between two turns is
- * drawn from the world's seed.
+ * The keeper is what the role worker will be; supervisor.c is beside it.  They decide
+ * nothing: what is not in primary/ or raft/ is not decided.
  */
-#include "keeper.h"
+#include "keeper_parts.h"
 
 #include <string.h>
 
@@ -19,19 +18,7 @@
 #define REBUILD_PAUSE  SECONDS(30)
 #define STREAM_TIMEOUT SECONDS(2)
 
-static Keeper *
-keeper_of(const World *w, int i)
-{
-	return &w->keepers->keeper[i];
-}
-
-static SimServer *
-server_of(const World *w, int i)
-{
-	return &w->keepers->cluster.server[i];
-}
-
-static bool
+bool
 reaches(const World *w, int a, int b)
 {
 	const Keepers *k = w->keepers;
@@ -52,16 +39,10 @@ keepers_mend(World *w)
 	memset(w->keepers->wal_cut, 0, sizeof(w->keepers->wal_cut));
 }
 
-static bool
-is_held(const World *w, int i, Hold what)
-{
-	return (w->keepers->keeper[i].holds & what) != 0;
-}
-
 /* ---- histories ---- */
 
 /* Read the lineage of that timeline in a server's directory; false: it has no past. */
-static bool
+bool
 read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_t *key)
 {
 	const SimCluster *c = &w->keepers->cluster;
@@ -112,7 +93,7 @@ has_wal(const SimData *d, uint16_t timeline)
 }
 
 /* By the names in pg_wal. */
-static Histories
+Histories
 read_histories(const World *w, int i, HistoryFile *files)
 {
 	static const HistoryKind kinds[] = {HISTORY_NONE, HISTORY_BURNT, HISTORY_BAD, HISTORY_REAL};
@@ -139,7 +120,7 @@ keeper_is_open(const World *w, int i)
 	return k->open && k->leading.opened_term == w->node[i].member.raft.saved.term;
 }
 
-static void
+void
 server_died(World *w, int i)
 {
 	Keeper *k = keeper_of(w, i);
@@ -218,7 +199,7 @@ learn_end(World *w, int i)
 		k->end = end;
 }
 
-static uint16_t
+uint16_t
 end_timeline(const World *w, int i)
 {
 	uint16_t timeline = 0;
@@ -493,101 +474,6 @@ stop_receiver(World *w, int i)
 }
 
 static void
-stop_server(World *w, int i, bool immediate)
-{
-	SimServer *s = server_of(w, i);
-
-	if (s->life == SIM_DOWN)
-		return;
-	TRACE(w, BIT(i), "server is stopped");
-	if (immediate || s->life == SIM_PRIMARY || !sim_stop_fast(&w->keepers->cluster, i))
-		sim_crash(&w->keepers->cluster, i);
-	server_died(w, i);
-}
-
-static void
-gather_promotion(const World *w, int i, PromotionFacts *f, HistoryFile *files)
-{
-	const Keeper	*k = &w->keepers->keeper[i];
-	const SimServer *s = server_of(w, i);
-
-	f->now = clock_local(w, &w->node[i]);
-	f->lease_until = w->node[i].shown;
-	f->term = w->node[i].durable.term;
-	f->authorised = k->authorised;
-	f->authorised_term = k->authorised_term;
-	f->target = s->target.timeline;
-	f->target_begin = sim_path_begin(&w->keepers->cluster, s->target, s->target.timeline);
-	f->end = s->at;
-	f->histories = read_histories(w, i, files);
-}
-
-static void
-gather_start(World *w, int i, const PrimaryFacts *f, StartFacts *start, HistoryFile *files, HistoryFile *leader_files)
-{
-	Keeper		  *k = keeper_of(w, i);
-	const SimData *d = &server_of(w, i)->data;
-
-	*start = (StartFacts){0};
-	start->histories = read_histories(w, i, files);
-	start->timeline = end_timeline(w, i);
-	start->end = sim_true_end(&w->keepers->cluster, i, NULL);
-	start->lineage = read_lineage(w, i, (uint16_t) start->timeline, &k->own, &k->own_key) ? &k->own : NULL;
-	start->control_timeline = d->control.checkpoint_timeline > d->control.min_timeline ? d->control.checkpoint_timeline : d->control.min_timeline;
-	start->backup_label = d->backup_label;
-	start->was_primary = d->control.state == SIM_IN_PRODUCTION || d->control.state == SIM_SHUT_DOWN;
-	start->target_ahead = k->target_ahead;
-	start->leader_lineage = f->leader.promoted ? f->leader.lineage : NULL;
-	if (start->leader_lineage != NULL)
-		start->leader_histories = read_histories(w, f->leader_id, leader_files);
-}
-
-static void
-sweep(World *w, int i, const StartFacts *start, int leader)
-{
-	SimData *d = &server_of(w, i)->data;
-
-	for (uint32_t t = start_last(start); t >= 2; t--)
-	{
-		StartSweep todo = start_sweep(start, t);
-
-		if (todo.remove_wal)
-			sim_remove_timeline(d, (uint16_t) t);
-		if (todo.history == START_REMOVE)
-			sim_put_history(d, (uint16_t) t, SIM_ABSENT);
-		else if (todo.history == START_COPY)
-			sim_put_history(d, (uint16_t) t, server_of(w, leader)->data.history[t]);
-		else if (todo.history == START_BURN)
-			sim_put_history(d, (uint16_t) t, SIM_BURNT);
-	}
-}
-
-static void
-restart_server(World *w, int i, const PrimaryFacts *f)
-{
-	Keeper	   *k = keeper_of(w, i);
-	SimServer  *s = server_of(w, i);
-	StartFacts	start;
-	HistoryFile files[SIM_TIMELINES];
-	HistoryFile leader_files[SIM_TIMELINES];
-
-	stop_server(w, i, true);
-	if (w->node[i].durable.promoting != 0)
-		return; /* the member has to know first that nothing comes of it any more */
-	s->data.standby_signal = true;
-	s->conninfo = -1;
-	gather_start(w, i, f, &start, files, leader_files);
-	if (start_wrote_on(&start) != 0)
-		k->wrote_on = start_wrote_on(&start);
-	sweep(w, i, &start, f->leader_id);
-	k->target_ahead = false;
-	if (sim_start(&w->keepers->cluster, i))
-		TRACE(w, BIT(i), "server starts as a standby");
-	else
-		watch_unfit(&k->directory);
-}
-
-static void
 compare(World *w, int i, PrimaryFacts *f)
 {
 	Keeper			 *k = keeper_of(w, i);
@@ -632,90 +518,6 @@ follow(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 	}
 	if (watch_streams(&k->following, f, s->receiver.state == SIM_WALRCV_STREAMING ? s->receiver.received_timeline : 0))
 		watch_followed(&k->directory);
-}
-
-/* Begin a rebuild: the marker first, then the server, then the directory. */
-static void
-rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
-{
-	Keeper	   *k = keeper_of(w, i);
-	SimCluster *c = &w->keepers->cluster;
-	SimServer  *s = server_of(w, i);
-	Node	   *n = &w->node[i];
-
-	if (k->rebuilding)
-		return;
-	if (n->durable.rebuild != how || n->durable.rebuild_source != order->node || n->durable.rebuild_term != n->durable.term)
-	{
-		/* It is durable at the next turn, or was refused; nothing is changed before. */
-		if (member_rebuild(&n->member, how, order->floor) && n->durable.rebuild == RAFT_INTACT)
-			k->remains = how == RAFT_REWINDING ? PRIMARY_REMAINS_REPEATABLE : PRIMARY_REMAINS_BROKEN;
-		return;
-	}
-	watch_rebuilds(&k->directory, clock_local(w, n), order->node, n->durable.term);
-	stop_server(w, i, how == RAFT_CLONING);
-	k->remains = PRIMARY_REMAINS_BROKEN;
-	k->wrote_on = 0;
-	k->rebuild_how = how;
-	if (how == RAFT_REWINDING)
-	{
-		s->data.standby_signal = true;
-		if (sim_rewind_begin(c, i, order->node, false) != SIM_REWIND_BEGUN)
-		{
-			k->no_rewind = true;
-			return;
-		}
-		w->data[DATA_REWINDS]++;
-	}
-	else
-	{
-		(void) sim_wipe(c, i, false);
-		if (!sim_clone_begin(c, i, order->node, false))
-			return;
-		w->data[DATA_CLONES]++;
-	}
-	TRACE(w, BIT(i), "%s from %d", how == RAFT_CLONING ? "clones" : "rewinds", order->node);
-	k->rebuilding = true;
-}
-
-static void
-rebuild_gets_on(World *w, int i)
-{
-	Keeper	  *k = keeper_of(w, i);
-	SimServer *s = server_of(w, i);
-	int		   source = s->rebuild.source;
-
-	if (!k->rebuilding || is_held(w, i, HOLD_REBUILD))
-		return;
-	if (s->rebuild.step != SIM_REBUILD_NONE && !reaches(w, i, source))
-		sim_rebuild_stop(&w->keepers->cluster, i);
-	else if (s->rebuild.step != SIM_REBUILD_NONE && (w->keepers->calm || chance(w, 500000)))
-		(void) sim_rebuild_step(&w->keepers->cluster, i);
-	if (s->rebuild.step != SIM_REBUILD_NONE)
-		return;
-	k->rebuilding = false;
-	if (s->data.whole == SIM_WHOLE && s->data.control.state != SIM_NO_CONTROL && !s->data.unsynced)
-	{
-		TRACE(w, BIT(i), "the copy is whole");
-		k->remains = PRIMARY_REMAINS_WHOLE;
-		k->no_rewind = false;
-		s->data.standby_signal = true;
-	}
-	else
-	{
-		w->data[DATA_REBUILDS_STOPPED]++;
-		k->remains = k->rebuild_how == RAFT_REWINDING && s->data.control.state == SIM_SHUT_DOWN_IN_RECOVERY ?
-						 PRIMARY_REMAINS_REPEATABLE :
-						 PRIMARY_REMAINS_BROKEN;
-	}
-}
-
-static void
-burn(World *w, int i, const Histories *histories, uint32_t claim)
-{
-	for (uint32_t t = promotion_burns(histories, claim, 0); t != 0; t = promotion_burns(histories, claim, t))
-		sim_put_history(&server_of(w, i)->data, (uint16_t) t, SIM_BURNT);
-	ledger_authorised(w, i, claim);
 }
 
 /* Use the claim up; once that is durable, the startup process may. */
@@ -865,42 +667,6 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 	}
 }
 
-/* ---- walsenders that are ended ---- */
-
-static void
-end_senders(SimCluster *c, int i, int standby)
-{
-	for (int slot = 0; slot < SIM_SENDERS; slot++)
-	{
-		if (c->server[i].sender[slot].state != SIM_SENDER_FREE && c->server[i].sender[slot].standby == standby)
-			(void) sim_sender_end(c, i, slot);
-	}
-}
-
-/* Rule 16: a member's older one is ended before its newer one is served. */
-static void
-at_login(void *context, int server, int standby)
-{
-	World *w = ((Keepers *) context)->world;
-
-	end_senders(&w->keepers->cluster, server, standby);
-	raft_counts_again(&w->node[server].member.raft, standby);
-}
-
-/* What its receiver has flushed is told to nobody but the leader of the member's own term. */
-static bool
-may_reply(void *context, int server, int source)
-{
-	Keepers		 *keepers = context;
-	const Node	 *n = &keepers->world->node[server];
-	const Keeper *k = &keepers->keeper[server];
-
-	if (keepers->replies_always)
-		return true;
-	return n->durable.claim == 0 || (k->loose_source == source &&
-									 (n->up ? raft_may_acknowledge(&n->member.raft, k->loose_term) : n->durable.term == k->loose_term));
-}
-
 /* ---- a leader and members whose data are gone ---- */
 
 static void
@@ -917,93 +683,6 @@ name_floors(World *w, int i)
 		keeper_of(w, i)->told = false; /* the position is what it is after that */
 		w->data[DATA_FLOORS_NAMED] += raft_forgot(r, j);
 	}
-}
-
-/* ---- the server's own processes ---- */
-
-static SimAnswer
-at_the_end_of_recovery(void *context, const SimAsked *asked)
-{
-	World			*w = ((Keepers *) context)->world;
-	Keeper			*k = keeper_of(w, asked->server);
-	SimAnswer		 answer = {0};
-	PromotionFacts	 f;
-	HistoryFile		 files[SIM_TIMELINES];
-	PromotionVerdict verdict;
-
-	if (!asked->promoting)
-		return answer;
-	gather_promotion(w, asked->server, &f, files);
-	verdict = promotion_verdict(&f);
-	answer.refuse = verdict != PROMOTION_GOES_ON;
-	k->target_ahead = verdict == PROMOTION_TARGET_AHEAD;
-	if (answer.refuse)
-		w->data[DATA_PROMOTIONS_REFUSED]++;
-	else
-		burn(w, asked->server, &f.histories, k->authorised);
-	TRACE(w, BIT(asked->server), "at the end of recovery: %s", promotion_describe(verdict));
-	k->authorised = 0;
-	return answer;
-}
-
-static void
-startup_gets_on(World *w, int i)
-{
-	Keeper	   *k = keeper_of(w, i);
-	SimCluster *c = &w->keepers->cluster;
-	SimServer  *s = server_of(w, i);
-	int			steps = (int) between(w, 0, 8) + (w->keepers->calm ? 8 : 0);
-
-	while (steps-- > 0 && (s->life == SIM_STANDBY || s->life == SIM_RECOVERING) && !is_held(w, i, HOLD_STARTUP))
-	{
-		bool	reads = s->phase < SIM_CLEANUP && !s->disk_full;
-		SimStep step = sim_startup_step(c, i);
-
-		TRACE(w, BIT(i), "    startup %d phase %d at %u", step, s->phase, (unsigned) s->at);
-		if (step == SIM_DIED)
-		{
-			TRACE(w, BIT(i), "server: the startup process ends");
-			watch_died(&k->directory, reads);
-			server_died(w, i);
-		}
-		else if (step == SIM_OPENED)
-		{
-			TRACE(w, BIT(i), "server is primary on timeline %u", s->timeline);
-			k->wrote_on = s->timeline;
-			k->promoted_start = s->timeline == k->used ? s->start : 0;
-			w->data[DATA_PROMOTIONS]++;
-		}
-		if (step == SIM_WAITS || step == SIM_HELD || step == SIM_NOTHING)
-			break;
-	}
-}
-
-static void
-streams_get_on(World *w, int i)
-{
-	SimCluster *c = &w->keepers->cluster;
-	SimServer  *s = server_of(w, i);
-
-	if (s->receiver.state != SIM_WALRCV_STOPPED && !reaches(w, i, s->receiver.source))
-		(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
-	for (int k = (int) between(w, 0, 4) + (w->keepers->calm ? 4 : 0); k > 0 && !is_held(w, i, HOLD_RECEIVER); k--)
-		(void) sim_receiver_step(c, i, (int) between(w, 1, 4));
-	if (!is_held(w, i, HOLD_FLUSH) && (w->keepers->calm || chance(w, 600000)))
-		(void) sim_receiver_flush(c, i);
-	if (w->keepers->calm || chance(w, 600000))
-		(void) sim_receiver_reply(c, i);
-	for (int slot = 0; slot < SIM_SENDERS; slot++)
-	{
-		SimSender *sender = &s->sender[slot];
-
-		while (sender->state != SIM_SENDER_FREE && sender->n_replies > 0 && !is_held(w, i, HOLD_REPLIES) &&
-			   (w->keepers->calm || chance(w, 600000)))
-			(void) sim_reply_arrives(c, i, slot, w->keepers->calm ? 0 : (int) between(w, 0, (uint64_t) sender->n_replies - 1));
-		if (sender->state != SIM_SENDER_FREE && !sender->attached && (w->keepers->calm || chance(w, 20000)))
-			(void) sim_sender_end(c, i, slot);
-	}
-	if (s->life == SIM_STOPPING && (w->keepers->calm || chance(w, 300000)))
-		(void) sim_stop_finish(c, i);
 }
 
 /* ---- a turn ---- */

@@ -4,6 +4,8 @@
  *	  and the fence do, obeying primary/ as the real ones do.
  *
  *	  keeper.c	one turn of a server: facts, the order, obeying it
+ *	  supervisor.c	starts, stops and rebuilds
+ *	  processes.c	the startup process, walreceivers and walsenders
  *	  ledger.c	clients, answers, and the invariants D1 to D5 and L1
  *	  data.c	random runs with servers
  */
