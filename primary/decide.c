@@ -313,7 +313,7 @@ quorum_has_mark(const View *v)
 static bool
 is_released(const View *v)
 {
-	return is_opened(v) || quorum_copies(v->f->members) == 1 || v->f->released >= v->f->mark_end;
+	return is_opened(v) || raft_copies(v->f->members) == 1 || v->f->released >= v->f->mark_end;
 }
 
 static bool

@@ -12,33 +12,16 @@
 
 #define NAME_PREFIX "pg_leader_"
 
-uint32_t
-quorum_copies(uint32_t n)
-{
-	assert(n >= 1 && n <= RAFT_MAX_NODES);
-	return n == 2 ? 2 : n - raft_majority(n) + 1;
-}
-
 static bool
 is_member(uint64_t members, int32_t id)
 {
 	return id >= 0 && id < RAFT_MAX_NODES && (members >> id & 1) != 0;
 }
 
-static uint32_t
-count_bits(uint64_t bits)
-{
-	uint32_t n = 0;
-
-	for (; bits != 0; bits &= bits - 1)
-		n++;
-	return n;
-}
-
 const char *
 quorum_names(uint64_t members, char *buffer, size_t size)
 {
-	uint32_t	copies = quorum_copies(count_bits(members));
+	uint32_t	copies = raft_copies(raft_count_nodes(members));
 	const char *separator = "";
 	size_t		length;
 
@@ -145,7 +128,7 @@ quorum_holders(const QuorumView *view, uint64_t end)
 static bool
 is_held(const QuorumView *view, uint64_t end)
 {
-	return count_bits(quorum_holders(view, end)) >= quorum_copies(count_bits(view->members));
+	return raft_count_nodes(quorum_holders(view, end)) >= raft_copies(raft_count_nodes(view->members));
 }
 
 /*

@@ -15,13 +15,6 @@
 
 #include "../raft/raft.h"
 
-/*
- * C, copies that commit, of 1 to RAFT_MAX_NODES members: n - V + 1, where V is
- * raft_majority(n).  Of two members one would be enough for safety, as both have to vote;
- * but then a commit would be on one disk alone: C = 2.
- */
-extern uint32_t quorum_copies(uint32_t n);
-
 /* Room for the names of RAFT_MAX_NODES members. */
 #define QUORUM_NAMES_SIZE 1200
 

@@ -47,23 +47,6 @@ raft_is_behind(const Raft *r)
 
 /* ---- the list changes with data in it (rule 24) ---- */
 
-uint32_t
-raft_count_nodes(uint64_t nodes)
-{
-	uint32_t n = 0;
-
-	for (; nodes != 0; nodes &= nodes - 1)
-		n++;
-	return n;
-}
-
-/* Of two, both: with one copy, the loss of either would lose commits. */
-uint32_t
-raft_copies(uint32_t n)
-{
-	return n == 2 ? 2 : n - n / 2;
-}
-
 bool
 raft_list_is_new(const Raft *r)
 {

@@ -117,6 +117,28 @@ raft_majority(uint32_t n)
 	return n / 2 + 1;
 }
 
+/*
+ * C, the copies among n members that commit: they and a majority meet.  Of two members one
+ * would be enough for that, as both have to vote; but then a commit would be on one disk
+ * alone.
+ */
+static inline uint32_t
+raft_copies(uint32_t n)
+{
+	return n == 2 ? 2 : n - raft_majority(n) + 1;
+}
+
+/* How many node ids; bit i is node id i. */
+static inline uint32_t
+raft_count_nodes(uint64_t nodes)
+{
+	uint32_t n = 0;
+
+	for (; nodes != 0; nodes &= nodes - 1)
+		n++;
+	return n;
+}
+
 /* How new a member's data is: compared epoch first, then index. */
 typedef struct RaftPosition
 {

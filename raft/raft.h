@@ -574,7 +574,7 @@ extern bool raft_forgot(Raft *r, int32_t id);
  * that is promoted on its claim, whose position alone is a floor.
  */
 extern uint64_t raft_to_forget(const Raft *r);
-extern void raft_counts_again(Raft *r, int32_t id);
+extern void		raft_counts_again(Raft *r, int32_t id);
 
 /*
  * The server is about to get WAL of these timelines from the leader, oldest first, the
@@ -632,12 +632,6 @@ extern uint64_t raft_promise_until(const Raft *r);
 
 /* raft_majority() of its list. */
 extern uint32_t raft_quorum(const Raft *r);
-
-/* So many of n members hold a commit that was answered: they and a majority meet. */
-extern uint32_t raft_copies(uint32_t n);
-
-/* How many node ids: bit i is node i. */
-extern uint32_t raft_count_nodes(uint64_t nodes);
 
 /*
  * Was no leader open under the present list yet (rule 24)?  And can one be: or may those

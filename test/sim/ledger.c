@@ -172,7 +172,7 @@ ledger_clients(World *w, int i)
 	Keepers	   *k = w->keepers;
 	SimCluster *c = &k->cluster;
 	SimServer  *s = &c->server[i];
-	uint32_t	copies = quorum_copies((uint32_t) w->n_members);
+	uint32_t	copies = raft_copies((uint32_t) w->n_members);
 	bool		is_open = keeper_is_open(w, i) && node_has_lease(w, i);
 
 	if (s->life != SIM_PRIMARY)

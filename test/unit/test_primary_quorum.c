@@ -48,13 +48,13 @@ votes_and_copies_meet(void **state)
 	for (uint32_t n = 1; n <= 7; n++)
 	{
 		assert_int_equal(raft_majority(n), votes[n]);
-		assert_int_equal(quorum_copies(n), copies[n]);
+		assert_int_equal(raft_copies(n), copies[n]);
 	}
 	for (uint32_t n = 1; n <= RAFT_MAX_NODES; n++)
 	{
-		assert_true(raft_majority(n) + quorum_copies(n) > n);
+		assert_true(raft_majority(n) + raft_copies(n) > n);
 		/* and no more than is needed, but for two */
-		assert_int_equal(raft_majority(n) + quorum_copies(n) == n + 1, n != 2);
+		assert_int_equal(raft_majority(n) + raft_copies(n) == n + 1, n != 2);
 	}
 }
 
