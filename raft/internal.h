@@ -59,7 +59,7 @@ raft_clear_output(RaftOutput *out)
 static inline int32_t
 raft_next_peer(const Raft *r, int32_t id)
 {
-	for (id++; id < RAFT_MAX_NODES; id++)
+	for (id++; id < RAFT_MAX_NODES && r->config.members >> id != 0; id++)
 	{
 		if (raft_is_member(r, id) && id != r->config.node_id)
 			return id;

@@ -177,7 +177,6 @@ learn_end(World *w, int i)
 {
 	Keeper	  *k = keeper_of(w, i);
 	SimServer *s = server_of(w, i);
-	SimView	   view;
 	SimLsn	   end;
 
 	if (s->life == SIM_DOWN || s->life == SIM_STOPPING)
@@ -193,8 +192,7 @@ learn_end(World *w, int i)
 		k->end = end;
 		k->end_known = true;
 	}
-	view = sim_view(&w->keepers->cluster, i);
-	end = s->life == SIM_PRIMARY ? view.flushed : view.receiver_flushed;
+	end = s->life == SIM_PRIMARY ? s->flushed : s->receiver.flushed_upto;
 	if (end > k->end)
 		k->end = end;
 }
