@@ -25,6 +25,7 @@ typedef struct View
 	const PrimaryFacts *f;
 	PrimaryPosition		own;
 	bool				leads;
+	bool				diverged;
 } View;
 
 typedef struct Row
@@ -520,14 +521,14 @@ is_ahead(const View *v)
 static bool
 look_again(const View *v)
 {
-	return !primary_diverged(v->f) && !v->own.foreign && is_ahead(v) &&
+	return !v->diverged && !v->own.foreign && is_ahead(v) &&
 		   !(is_checked(v) && v->f->check.looked_again);
 }
 
 static bool
 is_diverged(const View *v)
 {
-	return primary_diverged(v->f);
+	return v->diverged;
 }
 
 /* What was received, and is a past of the leader that was promoted on its claim, is ours. */
@@ -535,7 +536,7 @@ static bool
 is_foreign(const View *v)
 {
 	const PrimaryFacts *f = v->f;
-	bool				is_its_past = f->leader.promoted && f->leader.lineage != NULL && !primary_diverged(f);
+	bool				is_its_past = f->leader.promoted && f->leader.lineage != NULL && !v->diverged;
 
 	return v->own.foreign && (v->own.by_hand || !is_its_past);
 }
@@ -757,7 +758,10 @@ look(const PrimaryFacts *facts)
 {
 	assert(facts->members >= 1 && facts->members <= RAFT_MAX_NODES);
 	assert(facts->n_timelines <= RAFT_TIMELINES);
-	return (View){facts, primary_position(facts), facts->leader_id >= 0 && facts->leader_id == facts->self};
+	return (View){.f = facts,
+				  .own = primary_position(facts),
+				  .leads = facts->leader_id >= 0 && facts->leader_id == facts->self,
+				  .diverged = primary_diverged(facts)};
 }
 
 PrimaryOrder

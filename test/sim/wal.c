@@ -165,7 +165,8 @@ sim_segment(SimData *d, uint16_t timeline, SimLsn lsn)
 {
 	SimLsn number = lsn / SIM_SEGMENT;
 
-	for (int k = 0; k < d->n_files; k++)
+	/* The newest are at the end, and are wanted most. */
+	for (int k = d->n_files - 1; k >= 0; k--)
 	{
 		if (d->file[k].number == number && d->file[k].timeline == timeline)
 			return &d->file[k];
