@@ -388,10 +388,8 @@ tell_member(World *w, int i, const PrimaryFacts *f)
 	PrimaryPosition	 own = primary_position(f);
 	const SimServer *s = server_of(w, i);
 	RaftData		 data = {.server = f->server, .system_id = f->system_id};
-	uint16_t		 newest = 0;
+	uint16_t		 newest = sim_newest_history(&s->data);
 
-	for (uint16_t t = 1; t < SIM_TIMELINES; t++)
-		newest = s->data.history[t] != SIM_ABSENT ? t : newest;
 	k->told_end = f->end;
 	data.known = own.known;
 	data.foreign = own.foreign;

@@ -707,13 +707,9 @@ sim_view(const SimCluster *c, int i)
 							   .receiver_state = v->state,
 							   .receiver_flushed = v->flushed_upto,
 							   .received_timeline = v->received_timeline,
-							   .receive_start = v->receive_start};
+							   .receive_start = v->receive_start,
+							   .newest_history = sim_newest_history(&s->data)};
 
-	for (uint16_t id = 2; id < SIM_TIMELINES; id++)
-	{
-		if (s->data.history[id] != SIM_ABSENT)
-			view.newest_history = id;
-	}
 	if (recovers && s->phase < SIM_CLEANUP)
 	{
 		view.replayed = s->at;

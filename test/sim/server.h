@@ -378,6 +378,7 @@ extern void sim_begin(SimCluster *c, int n, int major, bool checksums);
 /* ---- wal.c ---- */
 
 extern uint16_t			sim_newest_timeline(const SimData *d, uint16_t from);
+extern uint16_t			sim_newest_history(const SimData *d);
 extern SimPath			sim_path(const SimData *d, uint16_t timeline);
 extern bool				sim_path_has(const SimCluster *c, SimPath path, uint16_t timeline);
 extern SimLsn			sim_path_begin(const SimCluster *c, SimPath path, uint16_t timeline);

@@ -15,6 +15,8 @@ typedef struct SimReader
 	uint8_t	 shape; /* of the record before; SIM_ANY_SHAPE: not known */
 	uint16_t timeline;
 	uint16_t file_timeline;
+
+	const SimSegment *file; /* of the last record */
 } SimReader;
 
 extern SimReader		sim_reader(const SimCluster *c, const SimData *d, SimPath path, SimLsn from);

@@ -35,6 +35,17 @@ sim_newest_timeline(const SimData *d, uint16_t from)
 	return newest;
 }
 
+/* The highest id that has a file, gaps or not; 0: none. */
+uint16_t
+sim_newest_history(const SimData *d)
+{
+	uint8_t newest = 0;
+
+	for (uint8_t id = 2; id < SIM_TIMELINES; id++)
+		newest = d->history[id] != SIM_ABSENT ? id : newest;
+	return newest;
+}
+
 /* readTimeLineHistory(): a burnt or missing file is a timeline without a past (P 1.3). */
 SimPath
 sim_path(const SimData *d, uint16_t timeline)
@@ -266,10 +277,10 @@ sim_remove_timeline(SimData *d, uint16_t timeline)
 /*
  * XLogFileReadAnyTLI(): the newest timeline of the path whose segment is there, although
  * another one's may be the right one.  "file_timeline" is the last file's, below which it
- * does not look.  NULL: no file, or zeros.
+ * does not look.
  */
-const SimRecord *
-sim_read_any(const SimCluster *c, const SimData *d, SimPath path, SimLsn lsn, uint16_t *file_timeline)
+static const SimSegment *
+open_any(const SimCluster *c, const SimData *d, SimPath path, SimLsn lsn, uint16_t *file_timeline)
 {
 	for (int k = n_ancestors(c, path); k >= 0; k--)
 	{
@@ -284,9 +295,22 @@ sim_read_any(const SimCluster *c, const SimData *d, SimPath path, SimLsn lsn, ui
 		if (f == NULL)
 			continue;
 		*file_timeline = timeline;
-		return f->record[lsn % SIM_SEGMENT].uid != 0 ? &f->record[lsn % SIM_SEGMENT] : NULL;
+		return f;
 	}
 	return NULL;
+}
+
+static const SimRecord *
+record_in(const SimSegment *f, SimLsn lsn)
+{
+	return f != NULL && f->record[lsn % SIM_SEGMENT].uid != 0 ? &f->record[lsn % SIM_SEGMENT] : NULL;
+}
+
+/* NULL: no file, or zeros. */
+const SimRecord *
+sim_read_any(const SimCluster *c, const SimData *d, SimPath path, SimLsn lsn, uint16_t *file_timeline)
+{
+	return record_in(open_any(c, d, path, lsn, file_timeline), lsn);
 }
 
 /*
@@ -305,7 +329,7 @@ sim_can_follow(const SimRecord *r, uint8_t shape, uint16_t timeline)
 SimReader
 sim_reader(const SimCluster *c, const SimData *d, SimPath path, SimLsn from)
 {
-	SimReader		 reader = {path, from, SIM_ANY_SHAPE, 0, 0};
+	SimReader		 reader = {path, from, SIM_ANY_SHAPE, 0, 0, NULL};
 	const SimRecord *before = from > 0 ? sim_read_any(c, d, path, from - 1, &reader.file_timeline) : NULL;
 
 	if (before != NULL)
@@ -319,8 +343,11 @@ sim_reader(const SimCluster *c, const SimData *d, SimPath path, SimLsn from)
 const SimRecord *
 sim_read_next(const SimCluster *c, const SimData *d, SimReader *reader)
 {
-	const SimRecord *r = sim_read_any(c, d, reader->path, reader->at, &reader->file_timeline);
+	const SimRecord *r;
 
+	if (reader->file == NULL || reader->at % SIM_SEGMENT == 0)
+		reader->file = open_any(c, d, reader->path, reader->at, &reader->file_timeline);
+	r = record_in(reader->file, reader->at);
 	if (!sim_can_follow(r, reader->shape, reader->timeline))
 		return NULL;
 	reader->at++;
