@@ -100,10 +100,11 @@ check_answer(World *w, int i, int commit, const QuorumView *view)
 		checker_fail(w, 'D', BIT(i), "D2: node %d answers without a lease", i);
 }
 
-/* Walsenders that may not count are ended. */
-static void
+/* Walsenders that may not count are ended; was there one? */
+static bool
 end_senders(World *w, int i, const QuorumView *view)
 {
+	bool		ended = false;
 	SimCluster *c = &w->keepers->cluster;
 	SimServer  *s = &c->server[i];
 
@@ -116,9 +117,10 @@ end_senders(World *w, int i, const QuorumView *view)
 		for (int slot = 0; slot < SIM_SENDERS; slot++)
 		{
 			if (s->sender[slot].state != SIM_SENDER_FREE && s->sender[slot].connection == view->senders[k].started)
-				(void) sim_sender_end(c, i, slot);
+				ended |= sim_sender_end(c, i, slot);
 		}
 	}
+	return ended;
 }
 
 static void
@@ -131,8 +133,8 @@ answer(World *w, int i)
 	QuorumSender senders[SIM_SENDERS];
 
 	ledger_view(w, i, &view, senders);
-	end_senders(w, i, &view);
-	ledger_view(w, i, &view, senders);
+	if (end_senders(w, i, &view))
+		ledger_view(w, i, &view, senders);
 	for (int commit = c->n_commits; commit > 0 && commit > c->n_commits - 64; commit--)
 	{
 		SimCommit *waits = &c->commit[commit];

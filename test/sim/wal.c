@@ -329,9 +329,13 @@ sim_can_follow(const SimRecord *r, uint8_t shape, uint16_t timeline)
 SimReader
 sim_reader(const SimCluster *c, const SimData *d, SimPath path, SimLsn from)
 {
-	SimReader		 reader = {path, from, SIM_ANY_SHAPE, 0, 0, NULL};
-	const SimRecord *before = from > 0 ? sim_read_any(c, d, path, from - 1, &reader.file_timeline) : NULL;
+	SimReader		 reader = {.path = path, .at = from, .shape = SIM_ANY_SHAPE};
+	const SimRecord *before;
 
+	if (from == 0)
+		return reader;
+	reader.file = open_any(c, d, path, from - 1, &reader.file_timeline);
+	before = record_in(reader.file, from - 1);
 	if (before != NULL)
 	{
 		reader.shape = before->shape;
