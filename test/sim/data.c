@@ -304,13 +304,15 @@ calm_down(World *w)
 }
 
 void
-data_run(World *w, uint64_t seed)
+data_run(World *w, uint64_t seed, int size)
 {
 	static const uint8_t sizes[] = {3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7, 6};
 	int					 n;
 
 	world_reset(w, 1, seed);
 	n = sizes[between(w, 0, sizeof(sizes) - 1)];
+	if (size != 0)
+		n = size;
 	world_reset(w, n, seed ^ UINT64_C(0xDA7A));
 	for (int k = 0; k < CHAOS_KINDS; k++)
 		mix.weight[k] = between(w, 0, 2) == 0 ? 0 : (uint32_t) between(w, 1, 10);

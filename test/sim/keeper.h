@@ -164,6 +164,6 @@ extern bool ledger_settled(const World *w); /* L1 */
 
 /* ---- data.c ---- */
 
-extern void data_run(World *w, uint64_t seed);
+extern void data_run(World *w, uint64_t seed, int size); /* 0: by seed */
 
 #endif /* SIM_KEEPER_H */

@@ -81,7 +81,7 @@ attempt(const Scenario *scenario, uint64_t seed)
 	if (setjmp(world.escape) == 0)
 	{
 		if (scenario == NULL && servers)
-			data_run(&world, seed);
+			data_run(&world, seed, size);
 		else if (scenario == NULL)
 			random_run(&world, seed, size);
 		else
@@ -408,7 +408,8 @@ static const char usage[] =
 	"  --from SEED          the first seed (1)\n"
 	"  --jobs J             processes, 1 to 64 (1)\n"
 	"  --servers            random runs with simulated servers, see keeper.h\n"
-	"  --nodes N            size of the clusters of random runs, 1 to 31 (by seed)\n"
+	"  --nodes N            size of the clusters of random runs, 1 to 31, with servers 1 to 7\n"
+	"                       (by seed)\n"
 	"  --hash SEED          print the hash of a run's trace\n"
 	"  --check-hashes FILE  compare hashes with those in the file\n"
 	"  --write-hashes       print such a file\n"
@@ -541,6 +542,8 @@ read_options(int argc, char **argv)
 		set_option(&o, option, argv);
 	if (optind < argc)
 		bad_usage("unexpected argument", argv[optind]);
+	if (servers && size > SIM_SERVERS)
+		bad_usage("--servers has no room for so many nodes", "--nodes");
 	if (!o.list && !o.scenario && !o.hashes && !o.has_seed && !o.has_hash && !o.count &&
 		!o.seconds && !o.write && !o.speed)
 		bad_usage("nothing to do", argc > 1 ? argv[1] : "");
