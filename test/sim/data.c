@@ -35,6 +35,7 @@ enum
 	CHAOS_RESTORE,
 	CHAOS_REPLAY,
 	CHAOS_TRANSFER,
+	CHAOS_SWITCHOVER,
 	CHAOS_STOP_REBUILD,
 	CHAOS_DISK,
 	CHAOS_RECEIVER,
@@ -171,6 +172,24 @@ fault_of_data(World *w, int i, int kind)
 	}
 }
 
+/* From who leads, as a rule; with little time or much for each step. */
+static void
+switch_over(World *w, int i, int target)
+{
+	static const uint64_t longest[] = {MS(20), MS(200), SECONDS(2), SECONDS(20)};
+	int					  leader = world_lease(w);
+	SwitchoverLimits	  limits;
+
+	if (leader >= 0 && !chance(w, 200000))
+		i = leader;
+	if (!node_is_free(w, i))
+		return;
+	limits.checkpoint = between(w, 1, longest[between(w, 1, 3)]);
+	limits.drain = between(w, 1, longest[between(w, 0, 3)]);
+	limits.catch_up = between(w, 1, longest[between(w, 0, 3)]);
+	(void) hand_over_begin(w, i, chance(w, 500000) ? RAFT_NONE : target, &limits);
+}
+
 static void
 fault(World *w, int i, int kind)
 {
@@ -205,6 +224,9 @@ fault(World *w, int i, int kind)
 			if (node_is_free(w, i) && node_has_lease(w, i) &&
 				node_transfer(w, i, other) == RAFT_TRANSFER_STARTED)
 				w->data[DATA_HAND_OVERS]++;
+			break;
+		case CHAOS_SWITCHOVER:
+			switch_over(w, i, other);
 			break;
 		default:
 			fault_of_data(w, i, kind);
@@ -292,10 +314,14 @@ calm_down(World *w)
 		world_run(w, MS(100));
 
 	/* Of fewer than three, no member can be done without: nothing replaces what it lost. */
-	if (w->n < 3)
+	if (w->n < 3 || keepers.cluster.full)
 		return;
-	if (keepers.cluster.full || ledger_settled(w))
+	if (ledger_settled(w))
+	{
+		if (chance(w, 300000))
+			hand_over_in_calm(w);
 		return;
+	}
 	trace_state(w);
 	if (are_too_few_left(w))
 		w->data[DATA_BEYOND]++;

@@ -372,6 +372,7 @@ gather(World *w, int i, PrimaryFacts *f)
 	f->stream_timeout = STREAM_TIMEOUT;
 	f->prefer_open = PREFER_OPEN;
 	f->rebuild_pause = REBUILD_PAUSE;
+	f->hand_over = switchover_hand_over(&k->hand_over.switchover);
 	gather_own(w, i, f);
 	gather_leader(w, i, f);
 	gather_fork(w, f);
@@ -711,6 +712,9 @@ turn(World *w, int i)
 			return;
 	}
 	authorise(w, i);
+	hand_over_turn(w, i);
+	if (!node_is_free(w, i))
+		return;
 	gather(w, i, &f);
 	told = tell_member(w, i, &f);
 	if (!node_is_free(w, i))

@@ -7,6 +7,7 @@
  *	  supervisor.c	starts, stops and rebuilds
  *	  processes.c	the startup process, walreceivers and walsenders
  *	  ledger.c	clients, answers, and the invariants D1 to D5 and L1
+ *	  hand_over.c	planned hand-overs, and that they end: H1 to H3
  *	  data.c	random runs with servers
  */
 #ifndef SIM_KEEPER_H
@@ -17,6 +18,7 @@
 #include "../../primary/quorum.h"
 #include "../../primary/start.h"
 #include "../../primary/watch.h"
+#include "../../primary/switchover.h"
 #include "server.h"
 #include "world.h"
 
@@ -47,7 +49,10 @@
 	ITEM(BEYOND, "runs that ended with too few copies", 0)          \
 	ITEM(WAL_CUTS, "connections of servers cut", 500)               \
 	ITEM(STATES_LOST, "state files lost", 10)                       \
-	ITEM(HAND_OVERS, "hand-overs", 65)
+	ITEM(HAND_OVERS, "hand-overs", 65)                              \
+	ITEM(SWITCHOVERS, "switchovers begun", 600)                     \
+	ITEM(SWITCHED, "switchovers done", 280)                         \
+	ITEM(SWITCHED_BACK, "switchovers given up", 300)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
 typedef enum DataItem
@@ -70,6 +75,21 @@ typedef enum Hold
 	HOLD_REBUILD = 64, /* a rewind or clone */
 	HOLD_WORKER = 128  /* the role worker: it gathers and does nothing */
 } Hold;
+
+/* A planned hand-over, and the worker that drives it. */
+typedef struct HandOver
+{
+	Switchover		   switchover;
+	uint32_t		   life; /* of that process and that start of the server */
+	uint32_t		   start;
+	uint64_t		   ends; /* when the time for its step is over, local */
+	SwitchoverStep	   farthest;
+	bool			   checkpoint_done;
+	bool			   checkpoint_failed;
+	bool			   transfer_tried;
+	RaftTransferResult transfer;
+	int				   turns_told; /* since the target was told to stand */
+} HandOver;
 
 /* The worker of one server, and its supervisor. */
 typedef struct Keeper
@@ -117,6 +137,7 @@ typedef struct Keeper
 	Lineage	 own;
 	Lineage	 leader;
 
+	HandOver	 hand_over;
 	PrimaryOrder order; /* the last one */
 	unsigned	 holds; /* bits of Hold */
 } Keeper;
@@ -161,6 +182,14 @@ extern void ledger_opens(World *w, int i);
 extern void ledger_authorised(World *w, int i, uint32_t timeline);
 extern void ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders);
 extern bool ledger_settled(const World *w); /* L1 */
+
+/* ---- hand_over.c ---- */
+
+/* To the fittest, if target is RAFT_NONE.  What came of it; one that is under way goes on. */
+extern SwitchoverReason hand_over_begin(World *w, int i, int target, const SwitchoverLimits *limits);
+extern void				hand_over_turn(World *w, int i);	/* the steps that can be done now */
+extern void				hand_over_answers(World *w, int i); /* a commit: may it? */
+extern void				hand_over_in_calm(World *w);		/* the leader's, begun and ended; L1 holds before and after */
 
 /* ---- data.c ---- */
 

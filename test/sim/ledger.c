@@ -98,6 +98,7 @@ check_answer(World *w, int i, int commit, const QuorumView *view)
 		  (unsigned long long) holders);
 	if (!node_has_lease(w, i))
 		checker_fail(w, 'D', BIT(i), "D2: node %d answers without a lease", i);
+	hand_over_answers(w, i);
 }
 
 /* Walsenders that may not count are ended; was there one? */
@@ -179,7 +180,7 @@ ledger_clients(World *w, int i)
 
 	if (s->life != SIM_PRIMARY)
 		return;
-	if (is_open && !k->calm && chance(w, 100000))
+	if (is_open && k->keeper[i].order.action == PRIMARY_OPEN && !k->calm && chance(w, 100000))
 	{
 		if (sim_commit(c, i, (uint8_t) between(w, 0, 2)) != 0)
 			w->data[DATA_COMMITS]++;
