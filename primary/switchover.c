@@ -115,7 +115,7 @@ advance(Switchover *s, const SwitchoverFacts *facts)
 			}
 			break;
 		case SWITCHOVER_CATCH_UP:
-			if (facts->target_flush >= s->end)
+			if (facts->target_flush >= s->end && facts->target_told >= s->end)
 				go(s, SWITCHOVER_END_SENDERS, s->deadline);
 			break;
 		case SWITCHOVER_END_SENDERS:

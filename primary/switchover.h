@@ -31,7 +31,11 @@ typedef enum SwitchoverStep
 	/* No commit begins; those that wait are answered. */
 	SWITCHOVER_DRAIN,
 
-	/* Nothing is answered.  Note end, and wait until the target has flushed it. */
+	/*
+	 * Nothing is answered.  Note end, and wait until the target has flushed it and its
+	 * member has told us so: else the transfer would find it behind, and its walsender
+	 * would have been ended for nothing.
+	 */
 	SWITCHOVER_CATCH_UP,
 
 	/* End the members' walsenders: nobody acknowledges any more. */
@@ -85,6 +89,7 @@ typedef struct SwitchoverFacts
 	uint64_t flush;		   /* our own */
 	bool	 target_fits;  /* heard lately, in the list, may lead */
 	uint64_t target_flush; /* of its newest walsender, QUORUM_COUNTS; 0: none */
+	uint64_t target_told;  /* LSN of the position in its last heartbeat answer */
 	uint32_t senders;	   /* walsenders of members that still run */
 
 	/* What raft_transfer() said in this step; only in SWITCHOVER_HAND_OVER. */

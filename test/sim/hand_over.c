@@ -7,8 +7,9 @@
  *			then: done, given up, or cut short by the end of its worker or its term
  *	  H2	nothing is answered once its fence is closed, and who has told another one to
  *			stand stops its server at once
- *	  H3	in calm, a hand-over that has time enough is done, the target leads, and nobody
- *			has to be rebuilt; after one that was given up, the fence opens again
+ *	  H3	in calm, a hand-over that has time enough is done, the target leads, nobody has
+ *			to be rebuilt, and no walsender was ended for nothing; after one that was given
+ *			up, the fence opens again
  */
 #include "keeper.h"
 
@@ -94,6 +95,7 @@ gather(const World *w, int i, int target, SwitchoverFacts *f)
 		.flush = view.flush,
 		.target_fits = fits(w, i, target, view.now),
 		.target_flush = target_flush(&view, target),
+		.target_told = target < 0 ? 0 : r->peers[target].position.index,
 		.senders = view.n_senders,
 		.transfer_tried = k->hand_over.transfer_tried,
 		.transfer = k->hand_over.transfer,
@@ -260,6 +262,7 @@ hand_over_turn(World *w, int i)
 		gather(w, i, h->switchover.target, &f);
 		if (switchover_next(&h->switchover, &f) != before)
 			note_end(w, i, &h->switchover);
+		h->endings += before == SWITCHOVER_CATCH_UP && h->switchover.step == SWITCHOVER_END_SENDERS;
 		check_end(w, i, h, &f);
 		if (!w->keepers->calm && chance(w, 300000))
 			break;
@@ -279,6 +282,9 @@ check_done(World *w, int leader, const HandOver *h, uint64_t rebuilds)
 	if (!settled || world_lease(w) != next)
 		checker_fail(w, 'D', BIT(leader) | BIT(target), "H3: calm, and after the hand-over of node %d to node %d, \"%s\", node %d leads%s",
 					 leader, target, switchover_step_name(h->switchover.step), world_lease(w), settled ? "" : ", and not all follow");
+	if (h->endings > 1)
+		checker_fail(w, 'D', BIT(leader) | BIT(target), "H3: calm, and the hand-over of node %d to node %d has ended the walsenders %d times",
+					 leader, target, h->endings);
 	if (w->data[DATA_REWINDS] + w->data[DATA_CLONES] != rebuilds)
 		checker_fail(w, 'D', BIT(leader) | BIT(target), "H3: calm, and the hand-over of node %d to node %d costs a rebuild", leader, target);
 }

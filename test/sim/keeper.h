@@ -89,6 +89,7 @@ typedef struct HandOver
 	bool			   transfer_tried;
 	RaftTransferResult transfer;
 	int				   turns_told; /* since the target was told to stand */
+	int				   endings;	   /* of the walsenders */
 } HandOver;
 
 /* The worker of one server, and its supervisor. */

@@ -28,6 +28,7 @@ world(void)
 		.flush = 2500,
 		.target_fits = true,
 		.target_flush = 2400,
+		.target_told = 2300,
 		.senders = 2,
 	};
 }
@@ -55,6 +56,7 @@ at_step(SwitchoverStep step, SwitchoverFacts *f)
 		f->waiting = s.step == SWITCHOVER_DRAIN ? 0 : f->waiting;
 		f->open = s.step == SWITCHOVER_CHECKPOINT;
 		f->target_flush = s.step == SWITCHOVER_CATCH_UP ? f->flush : f->target_flush;
+		f->target_told = f->target_flush;
 		f->senders = s.step == SWITCHOVER_END_SENDERS ? 0 : f->senders;
 		f->transfer_tried = s.step == SWITCHOVER_HAND_OVER;
 		f->transfer = RAFT_TRANSFER_STARTED;
@@ -94,9 +96,13 @@ all_steps_in_their_order(void **state)
 	f.waiting = 0;
 	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_CATCH_UP);
 	assert_int_equal(switchover_hand_over(&s), PRIMARY_HAND_OVER_CLOSED);
-	f.target_flush = 2499;
+	f.target_flush = f.target_told = 2499;
 	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_CATCH_UP);
 	f.target_flush = 2500;
+	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_CATCH_UP);
+	f.target_told = 2499;
+	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_CATCH_UP);
+	f.target_told = 2500;
 	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_END_SENDERS);
 	f.senders = 1;
 	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_END_SENDERS);
@@ -256,6 +262,7 @@ random_facts_never_open_in_the_middle(void **state)
 			f.waiting = BELOW(2);
 			f.flush += BELOW(3);
 			f.target_flush = f.flush - BELOW(3);
+			f.target_told = f.target_flush - BELOW(2);
 			f.senders = BELOW(2);
 			f.transfer_tried = BELOW(2) > 0;
 			f.transfer = (RaftTransferResult) BELOW(RAFT_TRANSFER_NO_TARGET + 1);
@@ -266,7 +273,7 @@ random_facts_never_open_in_the_middle(void **state)
 			assert_int_equal(told, s.step == SWITCHOVER_STOP || s.step == SWITCHOVER_DONE);
 			assert_true(s.step >= before || (before == SWITCHOVER_HAND_OVER && s.step == SWITCHOVER_CATCH_UP));
 			if (s.step == SWITCHOVER_END_SENDERS && before == SWITCHOVER_CATCH_UP)
-				assert_true(f.target_flush >= s.end);
+				assert_true(f.target_flush >= s.end && f.target_told >= s.end);
 			assert_true(f.now < s.deadline || s.deadline == 0);
 		}
 	}
