@@ -302,11 +302,18 @@ hand_over_in_calm(World *w)
 {
 	bool			  hurries = chance(w, 300000);
 	SwitchoverLimits  limits = {SECONDS(10), SECONDS(10), SECONDS(60)};
-	int				  leader = world_lease(w);
-	const HandOver	 *h = hand_over_of(w, leader);
 	const SimCluster *c = &w->keepers->cluster;
+	int				  leader;
+	const HandOver	 *h;
 	uint64_t		  rebuilds = w->data[DATA_REWINDS] + w->data[DATA_CLONES];
 
+	world_run(w, MS(200)); /* until the leader has heard from those who have just begun to follow */
+	leader = world_lease(w);
+	if (c->full)
+		return;
+	if (leader < 0)
+		checker_fail(w, 'D', BIT(w->n) - 1, "H3: calm, all was well, and nobody leads");
+	h = hand_over_of(w, leader);
 	if (hurries)
 		limits = (SwitchoverLimits){between(w, 1, MS(60)), between(w, 1, MS(60)), between(w, 1, MS(300))};
 	if (is_under_way(h))

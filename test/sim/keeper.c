@@ -338,8 +338,11 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 	f->elected_claim = r->elected_claim;
 	f->claiming = r->claim != 0 && raft_claimed(r) == 0;
 	f->claimed = raft_claimed(r);
-	histories = read_histories(w, i, files);
-	f->passed_over = promotion_passed_over(&histories, server_of(w, i)->target.timeline, f->claimed);
+	if (f->claimed != 0)
+	{
+		histories = read_histories(w, i, files);
+		f->passed_over = promotion_passed_over(&histories, server_of(w, i)->target.timeline, f->claimed);
+	}
 	f->quorum_flushed = quorum_flushed(&view);
 	f->released = server_of(w, i)->released;
 	f->names_in_force = true;
