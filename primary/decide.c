@@ -796,7 +796,7 @@ primary_decide(const PrimaryFacts *facts)
 bool
 primary_may_stand(const PrimaryFacts *facts)
 {
-	View view = look(facts);
+	View view = {.f = facts};
 
 	return !is_other_cluster(&view) && facts->setting == PRIMARY_SETTING_GOOD && facts->health == PRIMARY_HEALTHY;
 }

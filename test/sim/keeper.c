@@ -729,6 +729,7 @@ turn(World *w, int i)
 		gather(w, i, &f);
 	compare(w, i, &f);
 	name_floors(w, i);
+	raft_set_may_lead(&n->member.raft, n->config.may_lead && primary_may_stand(&f));
 	k->order = primary_decide(&f);
 	watch_decided(&k->following, &f, &k->order);
 	TRACE(w, BIT(i), "  order %s: %s", primary_action_name(k->order.action), primary_reason_name(k->order.reason));

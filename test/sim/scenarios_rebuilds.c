@@ -470,6 +470,22 @@ full_disk_pauses_rebuilds(World *w)
 	(void) settle_data(w);
 }
 
+/* A member without room for WAL does not stand, and does again as soon as there is some. */
+static void
+full_disk_does_not_stand(World *w)
+{
+	Three t = begin_three(w);
+
+	node_may_lead(w, t.b, false);
+	server(w, t.a)->disk_full = true;
+	world_run(w, MS(100));
+	lose_power(w, t.p);
+	EXPECT(w, !run_until(w, SECONDS(5), somebody_leads, 0));
+	server(w, t.a)->disk_full = false;
+	EXPECT(w, run_until(w, SECONDS(5), is_leading, t.a));
+	(void) settle_data(w);
+}
+
 /* ---- the member list ---- */
 
 static bool
@@ -771,6 +787,7 @@ const Scenario scenarios_rebuilds[] = {
 	{"rebuild_is_repeated_only_from_its_source", rebuild_is_repeated_only_from_its_source, NULL},
 	{"lost_directory_waits_for_a_floor", lost_directory_waits_for_a_floor, NULL},
 	{"full_disk_pauses_rebuilds", full_disk_pauses_rebuilds, NULL},
+	{"full_disk_does_not_stand", full_disk_does_not_stand, NULL},
 	{"member_appended_to_four", member_appended_to_four, NULL},
 	{"three_to_five", three_to_five, NULL},
 	{"five_to_three", five_to_three, NULL},
