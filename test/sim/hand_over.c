@@ -305,10 +305,11 @@ hand_over_in_calm(World *w)
 	const SimCluster *c = &w->keepers->cluster;
 	int				  leader;
 	const HandOver	 *h;
-	uint64_t		  rebuilds = w->data[DATA_REWINDS] + w->data[DATA_CLONES];
+	uint64_t		  rebuilds;
 
 	world_run(w, MS(200)); /* until the leader has heard from those who have just begun to follow */
 	leader = world_lease(w);
+	rebuilds = w->data[DATA_REWINDS] + w->data[DATA_CLONES];
 	if (c->full)
 		return;
 	if (leader < 0)

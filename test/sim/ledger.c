@@ -214,7 +214,8 @@ ledger_settled(const World *w)
 		if (j == leader)
 			continue;
 		if (!w->node[j].up || s->life != SIM_STANDBY || s->receiver.state != SIM_WALRCV_STREAMING ||
-			s->receiver.source != leader || w->node[j].durable.rebuild != RAFT_INTACT)
+			s->receiver.source != leader || w->node[j].durable.rebuild != RAFT_INTACT ||
+			raft_is_gone(&w->node[j].member.raft))
 			return false;
 	}
 	return true;
