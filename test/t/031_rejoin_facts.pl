@@ -541,6 +541,123 @@ subtest 'K3: the WAL before F is gone: neither follows nor can be rewound' => su
 	$old->rewinds($new, 1, qr/could not open file ".*\Q$segment\E": No such file or directory.*could not find previous WAL record at/s, 'WAL is gone', '--no-ensure-shutdown');
 };
 
+# ---- a source without the segment of F ----
+
+# A copy of "new" that was made later has no segment with F: pg_rewind leaves that of the target
+# as it is, with what is behind F.
+$new->place($kept{standby}, '');
+$new->start;
+promote_new();
+
+my ($segment, $switch) = split /\|/, $new->ask(
+	"SELECT substr(file_name, 9), '$fork'::pg_lsn - file_offset + 790528 FROM pg_walfile_name_offset('$fork')");
+my $table = $new->ask(q{SELECT pg_relation_filepath('told')});
+
+# switch_segment(SERVER): as pg_switch_wal() does, but the segment's last record begins at
+# $switch, in the middle of a page.
+sub switch_segment
+{
+	my $server = shift;
+	my $fill = q{SELECT pg_logical_emit_message(false, '', repeat('x', (bytes - div(bytes, 8192) * 24)::int - %d))
+		FROM (SELECT '%s'::pg_lsn - pg_current_wal_insert_lsn() AS bytes) b;};
+
+	# Into that page first, then what is left: such a record has 54 bytes beside the text.
+	$server->ask(sprintf $fill, 2000, $switch);
+	my ($begin, $end) = split /\n/, $server->ask(sprintf("$fill SELECT pg_switch_wal()", 54, $switch));
+	die "the last record is from $begin to $end" unless $begin eq $switch && PgFacts::position($end) == PgFacts::position($begin) + 24;
+	return;
+}
+
+# rewound_without(): "old" is, from "third".
+sub rewound_without
+{
+	my $own = $old->get("pg_wal/00000001$segment");
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$old->rewinds($third, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1.*Done!/s, 'from a source without the segment', '--no-ensure-shutdown');
+	ok($old->get("pg_wal/00000001$segment") eq $own, 'the segment of the target has stayed as it was');
+	unlike($old->get($table), qr/lost 52/, 'the lost rows are gone from the table');
+	$old->configure($third);
+	return;
+}
+
+# stays_inconsistent(): it has replayed what was lost, but does not show it.
+sub stays_inconsistent
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is($old->words, undef, 'it does not answer queries');
+	like($old->log, qr/Consistent recovery state has not been yet reached/, 'because it has not come to the minimum recovery point');
+	$old->stop('fast');
+	like($old->get($table), qr/lost 52/, 'the lost rows are in the table again');
+	return;
+}
+
+switch_segment($new);
+$new->backup('later');
+$new->tell('after the backup');
+$third->place($new->backup_dir . '/later', '');
+$third->start;
+$old->place($kept{lost});
+$old->start;
+$old->tell('lost 52');
+$old->stop('fast');
+$kept{lost} = $old->image;
+
+subtest 'K9: the source has the segment with F: pg_rewind mends it' => sub {
+	ok($new->has("pg_wal/00000002$segment"), 'it is there');
+	$old->place($kept{lost});
+	$old->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'from a source with the segment', '--no-ensure-shutdown');
+	$old->configure($new);
+	$old->start;
+	$old->streams_from($new);
+};
+
+subtest 'K9: the source does not: pg_rewind succeeds, the start replays the lost WAL, and waits for ever' => sub {
+	is($third->promoted, 3, 'the source is on timeline 3');
+	is(join(' ', grep { $third->has("pg_wal/0000000$_$segment") } 1 .. 3), '', 'it has no such segment');
+	$old->place($kept{lost});
+	my $end = $old->end_of_wal(1, $fork);
+	rewound_without();
+	$old->begin;
+	$old->says(qr/invalid record length at \Q$end\E/);
+	$old->says(qr/requested WAL segment 00000002$segment has already been removed/, 4);
+	stays_inconsistent();
+};
+
+subtest 'K9: the same from the directory of the source' => sub {
+	$third->stop('fast');
+	$old->place($kept{lost});
+	rewound_without();
+	$third->start;
+};
+
+subtest 'K9: the lost WAL goes to the end of the segment, and the source has the next one: does not fit' => sub {
+	$old->place($kept{lost});
+	$old->start;
+	$old->ask('SELECT pg_switch_wal()');
+	$old->stop('fast');
+	rewound_without();
+	$old->begin;
+	$old->says(qr/record with incorrect prev-link \Q$switch\E/, 4);
+	stays_inconsistent();
+};
+
+# The source's first checkpoint behind that segment comes before the minimum recovery point:
+# without it, the segment would not have been removed, or would be in the backup.
+subtest 'K9: the same, and it fits: PANIC at the first checkpoint on timeline 2' => sub {
+	$old->place($kept{lost});
+	$old->start;
+	switch_segment($old);
+	$old->stop('fast');
+	rewound_without();
+	for (1 .. 2)
+	{
+		$old->begin;
+		$old->ended;
+		like($old->log, qr/PANIC: .*unexpected timeline ID 2 \(should be 1\) in (?:online )?checkpoint record/, 'PANIC');
+	}
+};
+
 # ---- a history file of one's own ----
 
 subtest 'S9: the history file of a promotion of its own that failed: never follows' => sub {

@@ -366,14 +366,15 @@ sub never_streams_from
 
 # ---- pg_rewind ----
 
-# rewind(SOURCE, OPTION...): (exit status, what it said).
+# rewind(SOURCE, OPTION...): (exit status, what it said).  From the directory of a source that
+# is stopped.
 sub rewind
 {
 	my ($self, $source, @options) = @_;
-	my $conninfo = ref $source ? $source->connstr('postgres') : $source;
+	my @from = defined $source->{_pid} ? ('--source-server', $source->connstr('postgres')) : ('--source-pgdata', $source->data_dir);
 	my $out;
 
-	IPC::Run::run([ 'pg_rewind', '--no-sync', '-D', $self->data_dir, '--source-server', $conninfo, @options ], '>&', \$out);
+	IPC::Run::run([ 'pg_rewind', '--no-sync', '-D', $self->data_dir, @from, @options ], '>&', \$out);
 	my $status = $? >> 8;
 	print map { "# pg_rewind: $_\n" } split /\n/, $out;
 	return ($status, $out);
