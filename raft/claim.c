@@ -66,13 +66,11 @@ store_claim(Raft *r, uint32_t claim, RaftOutput *out)
 		return;
 	if (r->saved.claim == 0 && r->data.known && r->data.system_id != 0)
 		add_timeline(r, (uint32_t) r->position.epoch, true, out);
-	if (r->saved.claim == 0 && r->saved.abstaining == RAFT_VOTING)
-		r->saved.settled = r->config.members;
 	r->saved.claim = claim;
 	raft_mark_save(r, out);
 }
 
-/* A leader is open under the present list. */
+/* A leader was open under the present list, or nobody has claimed anything before. */
 static void
 settle_list(Raft *r, RaftOutput *out)
 {
@@ -105,7 +103,7 @@ take_system_id(Raft *r, RaftOutput *out)
 static bool
 is_primary_of_its_term(const Raft *r)
 {
-	return r->role == RAFT_LEADER && r->data.promoted;
+	return r->role == RAFT_LEADER && (r->data.promoted || r->saved.promoting != 0);
 }
 
 void
@@ -194,6 +192,7 @@ raft_claim(Raft *r, uint64_t now, RaftOutput *out)
 {
 	uint32_t		highest = r->elected_claim;
 	RaftClaimResult result = RAFT_CLAIM_MADE;
+	bool			is_first;
 
 	raft_clear_output(out);
 	if (!r->config.managed)
@@ -204,7 +203,8 @@ raft_claim(Raft *r, uint64_t now, RaftOutput *out)
 		return RAFT_CLAIM_PROMOTING;
 	if (!raft_data_let_stand(r) || r->data.server != RAFT_SERVER_RECOVERY)
 		return RAFT_CLAIM_NO_DATA;
-	if (r->saved.claim == 0)
+	is_first = r->saved.claim == 0;
+	if (is_first)
 		result = check_first_claim(r);
 	if (result != RAFT_CLAIM_MADE)
 		return result;
@@ -214,6 +214,8 @@ raft_claim(Raft *r, uint64_t now, RaftOutput *out)
 	if (highest >= RAFT_MAX_TIMELINE)
 		return RAFT_CLAIM_EXHAUSTED;
 	store_claim(r, highest + 1, out);
+	if (is_first)
+		settle_list(r, out);
 	r->claim = highest + 1;
 	r->heartbeat_at = now; /* it is stored before it is sent */
 	raft_note(r, out, RAFT_CLAIMED, RAFT_NONE, r->claim);
@@ -271,6 +273,10 @@ raft_count_votes_claims(Raft *r, RaftOutput *out)
 	r->claim = 0;
 	r->first_admitted = false;
 	r->elected_claim = (uint32_t) later_of(r->saved.claim, r->data.newest_timeline);
+
+	/* No timeline is kept across a change of the list: whoever knows the old one shall see it. */
+	if (raft_list_is_new(r))
+		r->elected_claim++;
 	for_each_peer(r, id)
 	{
 		RaftPeer *peer = &r->peers[id];
@@ -353,6 +359,13 @@ raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out)
 }
 
 bool
+raft_may_serve(const Raft *r, int32_t id)
+{
+	return r->role != RAFT_LEADER || r->saved.claim == 0 ||
+		   (raft_is_member(r, id) && r->peers[id].acked_claim != 0);
+}
+
+bool
 raft_may_acknowledge(const Raft *r, uint64_t term)
 {
 	return r->saved.claim == 0 || (term != 0 && term == r->saved.term);
@@ -429,8 +442,8 @@ raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
 		store_claim(r, m->told.claim, out);
 	if (m->told.known && raft_is_older(r->peers[m->from].remembered, m->position))
 		r->peers[m->from].remembered = m->position;
-	if (m->told.open)
-		settle_list(r, out);
+	if (m->told.claimed && !m->told.needs_all && raft_same_list(r, &r->peers[m->from]))
+		settle_list(r, out); /* as its leader has */
 
 	/* What follows goes by where its WAL ends, which it may not know itself at present. */
 	if (!m->told.promoted || !m->told.known)
@@ -492,6 +505,8 @@ raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out)
 	}
 	if (r->saved.claim == 0)
 		return;
+	if (r->saved.abstaining == RAFT_ABSTAIN_LIST && r->saved.settled == r->config.members)
+		r->saved.settled = 0; /* a leader may have been open under another list in between */
 	if (r->saved.abstaining != RAFT_ABSTAIN_LIST && r->saved.rebuild == RAFT_INTACT)
 		r->saved.distrusted = true;
 	if (!raft_list_keeps_data(r, 0))

@@ -68,7 +68,7 @@ raft_voting_position(const Raft *r)
 {
 	static const RaftPosition none = {0, 0};
 
-	if (raft_is_gone(r))
+	if (raft_is_gone(r) || raft_is_behind(r))
 		return none;
 	if (r->config.managed && r->saved.rebuild != RAFT_INTACT &&
 		raft_is_older(r->position, r->saved.floor))
@@ -94,12 +94,17 @@ raft_data_let_vote(const Raft *r, const RaftTold *candidate)
 		return false;
 	if (!raft_list_keeps_data(r, 0))
 		return false;
+
+	/* It takes an old list, of members that come back, for the present one. */
+	if (raft_list_is_new(r) && !candidate->needs_all && candidate->claim < r->saved.claim)
+		return false;
 	if (r->saved.rebuild != RAFT_INTACT)
 		return true;
 	if (!r->has_looked)
 		return false;
+
 	/* The candidate knows whether this member may have held anything, and allows for that. */
-	if (candidate->needs_all && raft_is_gone(r))
+	if (candidate->needs_all && (raft_is_gone(r) || raft_is_behind(r)))
 		return true;
 	if (never_held(r))
 		return r->saved.claim == 0 && !candidate->claimed;
@@ -126,7 +131,7 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 		type == RAFT_TRANSFER)
 		return;
 	told->managed = true;
-	told->known = knows_position(r);
+	told->known = knows_position(r) && (r->saved.claim == 0 || !raft_is_behind(r));
 	told->gone = raft_is_gone(r);
 	told->rebuilding = r->saved.rebuild != RAFT_INTACT;
 	told->claimed = r->saved.claim != 0;
@@ -139,5 +144,5 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 	told->open = leads && r->data.open;
 	told->forgotten = leads && r->peers[to].forgotten;
 	told->needs_all = raft_list_is_new(r) &&
-					  (type == RAFT_VOTE_REQUEST || type == RAFT_PRE_VOTE_REQUEST);
+					  (type == RAFT_VOTE_REQUEST || type == RAFT_PRE_VOTE_REQUEST || type == RAFT_HEARTBEAT);
 }

@@ -41,7 +41,7 @@ are_enough(const Raft *r)
 		return count_granted(r) >= raft_quorum(r);
 	for_each_peer(r, id)
 	{
-		if (r->peers[id].told.gone)
+		if (r->peers[id].voted_without_data)
 			gone |= UINT64_C(1) << id;
 	}
 	return count_granted(r) == r->config.list_size && raft_list_keeps_data(r, gone);
@@ -260,6 +260,14 @@ note_refusal(RaftPeer *peer, uint64_t now, uint64_t promise)
 		peer->ballot = RAFT_BALLOT_REFUSED;
 }
 
+/* It has given its vote or pre-vote; without data that it may have held, or not? */
+static void
+note_ballot(RaftPeer *peer, const RaftTold *told)
+{
+	peer->ballot = RAFT_BALLOT_GRANTED;
+	peer->voted_without_data = told->gone || (!told->known && !told->rebuilding);
+}
+
 void
 raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
@@ -273,7 +281,7 @@ raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	}
 	if (m->granted)
 	{
-		peer->ballot = RAFT_BALLOT_GRANTED;
+		note_ballot(peer, &m->told);
 		if (are_enough(r) &&
 			!raft_stand(r, now, r->saved.term, 0, RAFT_NONE, RAFT_PRE_VOTE_WON, RAFT_NONE, out))
 			raft_follow_nobody(r, now);
@@ -404,7 +412,7 @@ raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 	}
 	if (m->granted)
 	{
-		peer->ballot = RAFT_BALLOT_GRANTED;
+		note_ballot(peer, &m->told);
 		peer->voted_claim = m->told.claim;
 		peer->voted_is_claim = m->told.claimed;
 		peer->bound_until = later_of(peer->bound_until,

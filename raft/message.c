@@ -260,7 +260,7 @@ told_is_possible(const RaftMessage *m)
 		return false;
 	if ((told->open && !told->promoted) || (told->promoted && !told->claimed))
 		return false;
-	return is_request || !told->needs_all;
+	return is_request || m->type == RAFT_HEARTBEAT || !told->needs_all;
 }
 
 static bool

@@ -302,6 +302,7 @@ typedef struct RaftPeer
 	RaftPosition remembered;  /* the highest that it said it held, since it last lost data */
 	uint32_t	 voted_claim; /* that came with its vote */
 	bool		 voted_is_claim;
+	bool		 voted_without_data;
 	RaftTold	 told;		 /* as of its last datagram that says anything of it */
 	bool		 forgotten;	 /* its flushes are: a floor may be named */
 	uint64_t	 heard_at;	 /* last datagram that echoed our start; 0: none */
@@ -583,6 +584,12 @@ extern void		raft_counts_again(Raft *r, int32_t id);
  * between them.
  */
 extern bool raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out);
+
+/*
+ * May a primary send WAL to that member?  Not before it has acknowledged a claim in this
+ * term: while it knows of none, it tells whatever its term is (see raft_may_acknowledge()).
+ */
+extern bool raft_may_serve(const Raft *r, int32_t id);
 
 /*
  * May the server tell a leader what it has flushed of its WAL, when it was let loose to

@@ -65,12 +65,14 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 		uint16_t newest = is_own ? timeline : c->server[i].target.timeline;
 		int		 length = sim_history_text(c, d, newest, text, sizeof(text));
 
-		if (length < 0)
-			return false;
-		if (lineage_parse(lineage, newest, text, (size_t) length, &words) != LINEAGE_GOOD)
+		/*
+		 * Nothing can be compared with such a past: a server that was promoted ahead of its
+		 * WAL, or the timeline that its WAL ends on was passed over in the files of whoever
+		 * it followed.
+		 */
+		if (length < 0 || lineage_parse(lineage, newest, text, (size_t) length, &words) != LINEAGE_GOOD)
 		{
-			/* Promoted ahead of its WAL: nothing can be compared with such a past. */
-			if (is_own && c->server[i].life != SIM_PRIMARY)
+			if (key == &keeper_of(w, i)->own_key && c->server[i].life == SIM_STANDBY && (is_own || newest == timeline))
 				watch_unfit(&keeper_of(w, i)->directory);
 			return false;
 		}

@@ -136,7 +136,7 @@ answer(World *w, int i)
 	ledger_view(w, i, &view, senders);
 	if (end_senders(w, i, &view))
 		ledger_view(w, i, &view, senders);
-	for (int commit = c->n_commits; commit > 0 && commit > c->n_commits - 64; commit--)
+	for (int commit = c->n_commits; commit > 0; commit--)
 	{
 		SimCommit *waits = &c->commit[commit];
 

@@ -93,12 +93,28 @@ startup_gets_on(World *w, int i)
 
 /* ---- walreceivers and walsenders ---- */
 
+/* Those whom it served before it was promoted, and may not yet. */
+static void
+end_senders_not_to_be_served(World *w, int i)
+{
+	const SimServer *s = server_of(w, i);
+
+	if (s->life != SIM_PRIMARY || !w->node[i].up || w->keepers->replies_always)
+		return;
+	for (int slot = 0; slot < SIM_SENDERS; slot++)
+	{
+		if (s->sender[slot].state != SIM_SENDER_FREE && !raft_may_serve(&w->node[i].member.raft, s->sender[slot].standby))
+			(void) sim_sender_end(&w->keepers->cluster, i, slot);
+	}
+}
+
 void
 streams_get_on(World *w, int i)
 {
 	SimCluster *c = &w->keepers->cluster;
 	SimServer  *s = server_of(w, i);
 
+	end_senders_not_to_be_served(w, i);
 	if (s->receiver.state != SIM_WALRCV_STOPPED && !reaches(w, i, s->receiver.source))
 		(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
 	for (int k = (int) between(w, 0, 4) + (w->keepers->calm ? 4 : 0); k > 0 && !is_held(w, i, HOLD_RECEIVER); k--)
@@ -132,13 +148,17 @@ end_senders(SimCluster *c, int i, int standby)
 }
 
 /* Rule 16: a member's older one is ended before its newer one is served. */
-void
+bool
 at_login(void *context, int server, int standby)
 {
 	World *w = ((Keepers *) context)->world;
+	Raft  *r = &w->node[server].member.raft;
 
 	end_senders(&w->keepers->cluster, server, standby);
-	raft_counts_again(&w->node[server].member.raft, standby);
+	if (w->node[server].up && !w->keepers->replies_always && !raft_may_serve(r, standby))
+		return false;
+	raft_counts_again(r, standby);
+	return true;
 }
 
 /* What its receiver has flushed is told to nobody but the leader of the member's own term. */

@@ -590,6 +590,7 @@ opens_by_bound_members_only(World *w)
 	int o[4];
 	int leader = begin_answers(w, 5, o);
 
+	w->keepers->replies_always = true;
 	may_lead_only(w, leader);
 	for (int k = 0; k < 4; k++)
 		hold(w, o[k], k < 2 ? HOLD_RECEIVER | HOLD_WORKER : HOLD_WORKER);
@@ -858,7 +859,48 @@ resigns_once(World *w)
 	(void) settle_answers(w);
 }
 
+/* The first claim does not reach w->arg. */
+static SendVerdict
+first_claim_lost(World *w, const RaftMessage *m)
+{
+	return m->type == RAFT_HEARTBEAT && m->told.claimed && m->to == w->arg ? SEND_NOT : SEND_ON;
+}
+
+/*
+ * At an adoption one of five has followed the new primary from before, and does not hear of
+ * the first claim.  It would tell what it has flushed whatever its term is, also after a vote
+ * for another one; so it is not served before it has acknowledged a claim.
+ */
+static void
+member_without_the_first_claim_is_not_served(World *w)
+{
+	unmute_all(w);
+	reset_data(w, 5);
+	for (int i = 1; i < 5; i++)
+	{
+		server(w, i)->data = server(w, 0)->data;
+		w->node[i].config.may_lead = false;
+	}
+	w->arg = 2;
+	w->on_send = first_claim_lost;
+	for (int i = 0; i < 5; i++)
+		node_new(w, i);
+	for (int i = 1; i < 5; i++)
+		node_start(w, i);
+	world_run(w, MS(100));
+	(void) sim_set_conninfo(cluster(w), 2, 0);
+	node_start(w, 0);
+	EXPECT(w, run_until(w, SECONDS(10), is_open, 0));
+	world_run(w, SECONDS(1));
+	EXPECT(w, w->node[2].durable.claim == 0 && server(w, 2)->conninfo == 0 && !is_streaming(w, 2));
+	w->arg = -1;
+	EXPECT(w, run_until(w, SECONDS(5), is_streaming, 2));
+	EXPECT(w, is_open(w, 0) && w->node[2].durable.claim == 2);
+	(void) settle_answers(w);
+}
+
 const Scenario scenarios_answers[] = {
+	{"member_without_the_first_claim_is_not_served", member_without_the_first_claim_is_not_served, NULL},
 	{"voter_flushes_after_its_vote", voter_flushes_after_its_vote, NULL},
 	{"answer_after_the_lease", answer_after_the_lease, NULL},
 	{"answer_after_hand_over", answer_after_hand_over, NULL},

@@ -631,7 +631,28 @@ primary_of_an_older_reign_is_no_source(World *w)
 	}
 }
 
+/* It turns up after rm_cleanup has looked for such, and before the end of recovery. */
+static void
+history_appears_while_it_promotes(World *w)
+{
+	Three	   t = begin_pending(w);
+	SimServer *s = server(w, t.a);
+
+	kill_server(w, t.b);
+	EXPECT(w, sim_wipe(cluster(w), t.b, false));
+	keeper(w, t.b)->lost = true;
+	while (s->life == SIM_STANDBY && s->phase != SIM_WRITE_RECORD)
+		(void) sim_startup_step(cluster(w), t.a);
+	sim_put_history(&s->data, 5, SIM_GARBAGE);
+	world_run(w, MS(20));
+	let_go(w, t.a, HOLD_STARTUP);
+	EXPECT(w, run_until(w, SECONDS(1), is_primary, t.a));
+	EXPECT(w, run_until(w, SECONDS(300), is_open, t.a));
+	(void) settle_data(w);
+}
+
 const Scenario scenarios_claims[] = {
+	{"history_appears_while_it_promotes", history_appears_while_it_promotes, NULL},
 	{"primary_dies_after_an_answer", primary_dies_after_an_answer, NULL},
 	{"figure_eight", figure_eight, NULL},
 	{"history_above_a_kept_timeline", history_above_a_kept_timeline, NULL},

@@ -776,7 +776,206 @@ stale_copy_joins(World *w)
 	replace_machine(w, true);
 }
 
+/* ---- lists that come and go ---- */
+
+/* The open one is to be node i. */
+static void
+lead_with(World *w, int i)
+{
+	int p = world_lease(w);
+
+	world_run(w, MS(500));
+	if (p != i)
+		EXPECT(w, node_transfer(w, p, i) == RAFT_TRANSFER_STARTED);
+	EXPECT(w, run_until(w, SECONDS(10), is_open, i) && run_until(w, SECONDS(10), all_follow, 0));
+}
+
+/*
+ * From seven to five, as the documents say.  The open leader of the old list is no reason for
+ * a member with the new one to take that for settled.
+ */
+static void
+leader_of_the_old_list_settles_nothing(World *w)
+{
+	int commit;
+
+	(void) begin_data(w, 7);
+	lead_with(w, 0);
+	for (int i = 1; i <= 3; i++)
+	{
+		cut_wal_all(w, i);
+		node_may_lead(w, i, false);
+	}
+	world_run(w, MS(100));
+	commit = commit_on(w, 0);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	EXPECT(w, has_commit(w, 0, commit) && has_commit(w, 4, commit) && !has_commit(w, 1, commit) && !has_commit(w, 2, commit) && !has_commit(w, 3, commit));
+	/* documented: those that are removed are stopped first */
+	lose_power(w, 5);
+	lose_power(w, 6);
+	world_run(w, MS(500));
+	EXPECT(w, is_open(w, 0));
+	/* then the others are restarted with the new list, one by one */
+	node_crash(w, 1, false);
+	node_set_list(&w->node[1], BIT(5) - 1);
+	node_start(w, 1);
+	node_may_lead(w, 1, false);
+	world_run(w, MS(500));
+	EXPECT(w, is_open(w, 0) && is_abstaining(w, 1));
+	w->n = w->n_members = 5;
+	for (int i = 0; i < 5; i++)
+	{
+		if (i != 1)
+			start_with_list(w, i, 5);
+	}
+	world_run(w, SECONDS(1));
+	for (int i = 0; i < 5; i++)
+		node_admit(w, i);
+	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
+	mend_wal(w);
+	node_may_lead(w, 1, true);
+	EXPECT(w, !run_until(w, SECONDS(20), somebody_is_open, 0));
+	node_may_lead(w, 0, true);
+	EXPECT(w, has_commit(w, settle_data(w), commit));
+}
+
+/*
+ * From three to five and back.  Two of the three have missed that a leader was open in
+ * between: the list is the one that they knew, and is new all the same.
+ */
+static void
+list_there_and_back(World *w)
+{
+	int commit;
+
+	(void) begin_data(w, 3);
+	lead_with(w, 0);
+	append_members(w, 5, NULL);
+	node_may_lead(w, 0, true);
+	EXPECT(w, run_until(w, SECONDS(10), is_leading, 0));
+	lose_power(w, 1);
+	lose_power(w, 2);
+	EXPECT(w, run_until(w, SECONDS(20), is_open, 0));
+	world_run(w, SECONDS(5));
+	commit = commit_on(w, 0);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	EXPECT(w, has_commit(w, 3, commit) && has_commit(w, 4, commit) && !has_new_list(w, 0));
+	/* documented: stop the removed ones, new list on the rest, admit */
+	lose_power(w, 3);
+	lose_power(w, 4);
+	w->n = w->n_members = 3;
+	for (int i = 0; i < 3; i++)
+		start_with_list(w, i, 3);
+	world_run(w, SECONDS(1));
+	for (int i = 0; i < 3; i++)
+		node_admit(w, i);
+	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
+	node_may_lead(w, 1, true);
+	EXPECT(w, !run_until(w, SECONDS(20), somebody_is_open, 0));
+	node_may_lead(w, 0, true);
+	EXPECT(w, has_commit(w, settle_data(w), commit));
+}
+
+/*
+ * Members that were removed come back with their old state, in which the list of that time is
+ * settled.  They get no vote from whoever knows that it is new.
+ */
+static void
+members_return_with_their_state(World *w)
+{
+	int commit;
+
+	(void) begin_data(w, 5);
+	lead_with(w, 0);
+	cut_wal_all(w, 2);
+	world_run(w, MS(100));
+	shrink_to(w, 3);
+	node_may_lead(w, 0, true);
+	EXPECT(w, run_until(w, SECONDS(10), is_open, 0));
+	world_run(w, MS(500));
+	commit = commit_on(w, 0);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	EXPECT(w, has_commit(w, 1, commit) && !has_commit(w, 2, commit));
+	EXPECT(w, !has_new_list(w, 0) && !has_new_list(w, 1) && !has_new_list(w, 2));
+	w->n = w->n_members = 5;
+	node_start(w, 3);
+	node_start(w, 4);
+	node_may_lead(w, 3, false);
+	node_may_lead(w, 4, false);
+	for (int i = 0; i < 3; i++)
+		start_with_list(w, i, 5);
+	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
+	mend_wal(w);
+	node_may_lead(w, 3, true);
+	EXPECT(w, !run_until(w, SECONDS(20), somebody_is_open, 0));
+	node_may_lead(w, 0, true);
+	EXPECT(w, has_commit(w, settle_data(w), commit));
+}
+
+/*
+ * A replaced machine is counted for commits as soon as it streams.  When the leader dies
+ * right after that, it must know that the list is settled.
+ */
+static void
+copy_that_has_not_settled(World *w)
+{
+	Three t = begin_three(w);
+
+	cut_wal_all(w, t.b);
+	node_may_lead(w, t.a, false);
+	node_may_lead(w, t.b, false);
+	/* a's machine is replaced, and p's loses power meanwhile */
+	lose_power(w, t.a);
+	disk_wipe(w, t.a);
+	lose_directory(w, t.a);
+	lose_power(w, t.p);
+	world_run(w, MS(500));
+	node_start(w, t.p);
+	node_start(w, t.a);
+	node_may_lead(w, t.a, false);
+	EXPECT(w, run_until(w, SECONDS(20), is_open, t.p));
+	EXPECT(w, !has_commit(w, t.b, t.commit));
+	t.commit = commit_on(w, t.p);
+	EXPECT(w, run_until(w, MS(45), answered, t.commit));
+	EXPECT(w, has_commit(w, t.a, t.commit) && !has_new_list(w, t.a) && is_intact(w, t.a));
+	lose_power(w, t.p); /* for good: one copy of C - 1 */
+	mend_wal(w);
+	node_may_lead(w, t.a, true);
+	node_may_lead(w, t.b, true);
+	EXPECT(w, run_until(w, SECONDS(300), somebody_is_open, 0));
+	EXPECT(w, has_commit(w, world_lease(w), t.commit));
+}
+
+/* A member is below its floor when the list changes: it votes as one that has lost its data. */
+static void
+member_behind_and_a_new_list(World *w)
+{
+	static SimData copy;
+	Three		   t = begin_three(w);
+	int			   commit = 0;
+
+	sim_snapshot(cluster(w), t.b, &copy);
+	for (int k = 0; k < 5; k++)
+		commit = commit_on(w, t.p);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	world_run(w, SECONDS(2));
+	lose_power(w, t.b);
+	EXPECT(w, sim_restore(cluster(w), t.b, &copy));
+	keeper(w, t.b)->lost = true;
+	append_members(w, 4, NULL);
+	for (int i = 0; i < 4; i++)
+		node_may_lead(w, i, true);
+	world_run(w, SECONDS(1));
+	EXPECT(w, run_until(w, SECONDS(300), somebody_is_open, 0));
+	EXPECT(w, has_commit(w, settle_data(w), commit));
+}
+
 const Scenario scenarios_rebuilds[] = {
+	{"leader_of_the_old_list_settles_nothing", leader_of_the_old_list_settles_nothing, NULL},
+	{"list_there_and_back", list_there_and_back, NULL},
+	{"members_return_with_their_state", members_return_with_their_state, NULL},
+	{"copy_that_has_not_settled", copy_that_has_not_settled, NULL},
+	{"member_behind_and_a_new_list", member_behind_and_a_new_list, NULL},
 	{"rebuilding_member_votes_with_its_floor", rebuilding_member_votes_with_its_floor, NULL},
 	{"rebuilding_member_does_not_stand", rebuilding_member_does_not_stand, NULL},
 	{"rebuilt_before_its_floor", rebuilt_before_its_floor, NULL},

@@ -346,8 +346,8 @@ typedef struct SimAnswer
 
 typedef SimAnswer (*SimAuthorise)(void *context, const SimAsked *asked);
 
-/* A standby's walreceiver logs in; its walsender does not exist yet. */
-typedef void (*SimLogin)(void *context, int server, int standby);
+/* A standby's walreceiver logs in; its walsender does not exist yet.  false: refused. */
+typedef bool (*SimLogin)(void *context, int server, int standby);
 
 /* A walreceiver is about to say what it has flushed. */
 typedef bool (*SimMayReply)(void *context, int server, int source);

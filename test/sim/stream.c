@@ -108,8 +108,8 @@ connect_to(SimCluster *c, int i)
 	(void) sim_send_end(c, v->source, &v->source_timeline);
 	if (v->source_timeline < v->received_timeline)
 		return sim_receiver_end(c, i, false); /* highest timeline of the primary is behind */
-	if (c->login != NULL)
-		c->login(c->context, v->source, i);
+	if (c->login != NULL && !c->login(c->context, v->source, i))
+		return sim_receiver_end(c, i, false);
 	v->slot = (int8_t) slot;
 	v->connection = ++c->n_connections;
 	source->sender[slot] = (SimSender){.state = SIM_SENDER_STARTUP,

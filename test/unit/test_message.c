@@ -61,7 +61,7 @@ random_told(RaftMessageType type)
 		told.open = told.promoted && random_number() & 1;
 		told.forgotten = random_number() & 1;
 	}
-	if (type == RAFT_PRE_VOTE_REQUEST || type == RAFT_VOTE_REQUEST)
+	if (type == RAFT_PRE_VOTE_REQUEST || type == RAFT_VOTE_REQUEST || type == RAFT_HEARTBEAT)
 		told.needs_all = random_number() & 1;
 	return told;
 }
@@ -451,7 +451,7 @@ garbage_impossible_bodies(void **state)
 			refuse(type, 184, 8, UINT64_C(0x100000404));
 		}
 		refuse(type, 184, 8, UINT64_C(0x100000104)); /* open, and not promoted */
-		if (type != RAFT_PRE_VOTE_REQUEST && type != RAFT_VOTE_REQUEST)
+		if (type != RAFT_PRE_VOTE_REQUEST && type != RAFT_VOTE_REQUEST && type != RAFT_HEARTBEAT)
 			refuse(type, 188, 4, 0x204);
 		if (type == RAFT_GREETING || type == RAFT_GREETING_CONFIRM || type == RAFT_TRANSFER)
 			refuse(type, 188, 4, 0x004);

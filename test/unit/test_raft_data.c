@@ -990,6 +990,27 @@ rule_24_first_claim_settles_the_list(void **state)
 	}
 }
 
+/* A leader is followed whatever its list is; but it settles only its own. */
+static void
+rule_24_leader_of_another_list_settles_nothing(void **state)
+{
+	(void) state;
+	for (int same = 0; same < 2; same++)
+	{
+		RaftMessage heartbeat;
+
+		lead_promoted(3);
+		raft(1)->saved.settled = 15;
+		heartbeat = world_heartbeat(w, 0, 1, disk(1)->term, 1000);
+		heartbeat.told = candidate_with(2);
+		heartbeat.told.promoted = heartbeat.told.open = true;
+		if (!same)
+			heartbeat.list_digest ^= 1;
+		world_inject(w, &heartbeat);
+		assert_int_equal(raft(1)->saved.settled, same ? 7 : 15);
+	}
+}
+
 /* The operator's word: those who were left out held nothing more. */
 static void
 rule_24_operator_vouches_for_those_left_out(void **state)
@@ -1115,6 +1136,7 @@ main(void)
 		cmocka_unit_test(rule_24_new_list_elects_with_every_vote),
 		cmocka_unit_test(rule_24_those_left_out_are_fewer_than_the_copies),
 		cmocka_unit_test(rule_24_first_claim_settles_the_list),
+		cmocka_unit_test(rule_24_leader_of_another_list_settles_nothing),
 		cmocka_unit_test(rule_24_operator_vouches_for_those_left_out),
 		cmocka_unit_test(rule_24_lost_data_are_counted),
 		cmocka_unit_test(rule_24_appended_member_is_gone_once_there_are_claims),
