@@ -35,7 +35,7 @@ typedef struct PrimaryLeader
 	uint64_t	   system_id;
 	uint32_t	   major; /* version of PostgreSQL */
 	RaftServer	   server;
-	bool		   promoted; /* primary on this reign's claim, or kept by rule 17 */
+	bool		   promoted; /* primary on this leadership's claim, or kept by rule 17 */
 	bool		   open;
 	const Lineage *lineage;
 	uint64_t	   flush;				   /* read when our own receiver was down, or later; 0: not known */
@@ -232,7 +232,7 @@ typedef enum PrimaryAction
 	PRIMARY_RESTART, /* stop at once if it runs, remove a "promote" file, start as a standby */
 	PRIMARY_REWIND,	 /* from node, with floor */
 	PRIMARY_CLONE,	 /* from node, with floor */
-	PRIMARY_REBUILT, /* raft_rebuild(RAFT_INTACT); goes on following */
+	PRIMARY_REBUILT, /* raft_rebuilt(); goes on following */
 	PRIMARY_RESIGN,	 /* raft_resign() */
 	PRIMARY_REFUSE,	 /* do nothing, and say so loudly */
 	PRIMARY_ACTIONS

@@ -217,7 +217,7 @@ raft_claim(Raft *r, uint64_t now, RaftOutput *out)
 	if (is_first)
 		settle_list(r, out);
 	r->claim = highest + 1;
-	r->heartbeat_at = now; /* it is stored before it is sent */
+	r->heartbeat_at = now; /* send it at once */
 	raft_note(r, out, RAFT_CLAIMED, RAFT_NONE, r->claim);
 	return RAFT_CLAIM_MADE;
 }
