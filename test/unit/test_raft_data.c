@@ -228,6 +228,22 @@ rule_12_first_claim_not_beside_another_system(void **state)
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
 }
 
+/* It says nothing of its data, as one that never held any: but its server may be the primary. */
+static void
+rule_12_first_claim_not_beside_one_that_only_elects(void **state)
+{
+	(void) state;
+	managed(3);
+	world_crash(w, 2);
+	w->node[2].config.managed = false;
+	world_start(w, 2);
+	data_is(0, standby(1, 100));
+	data_is(1, standby(1, 100));
+	world_elect(w, 0);
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
+}
+
 /* Durable on both sides before anybody counts it. */
 static void
 rule_12_claim_is_stored_before_it_counts(void **state)
@@ -1095,6 +1111,7 @@ main(void)
 		cmocka_unit_test(rule_12_first_claim_hears_the_dead_only_by_the_operator),
 		cmocka_unit_test(rule_12_first_claim_does_without_members_that_never_held_data),
 		cmocka_unit_test(rule_12_first_claim_not_beside_another_system),
+		cmocka_unit_test(rule_12_first_claim_not_beside_one_that_only_elects),
 		cmocka_unit_test(rule_12_claim_is_stored_before_it_counts),
 		cmocka_unit_test(rule_12_only_what_was_stored_counts),
 		cmocka_unit_test(rule_12_claim_is_above_the_votes_that_elected),
