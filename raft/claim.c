@@ -160,12 +160,11 @@ is_accounted_for(const Raft *r, const RaftPeer *peer)
 {
 	const RaftTold *told = &peer->told;
 
-	if (!raft_counts_in_quorum(r, peer) || peer->acked_round == 0 || !told->managed ||
+	/* Who only elects, or has not looked at its data yet, knows nothing of them. */
+	if (!raft_counts_in_quorum(r, peer) || peer->acked_round == 0 || !told->known ||
 		told->server == RAFT_SERVER_PRIMARY)
 		return false;
-	if (told->system_id == 0)
-		return !told->gone;
-	return told->system_id == r->saved.system_id && told->known;
+	return told->system_id == 0 || told->system_id == r->saved.system_id;
 }
 
 /*

@@ -131,8 +131,9 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 		type == RAFT_TRANSFER)
 		return;
 	told->managed = true;
-	told->known = knows_position(r) && (r->saved.claim == 0 || !raft_is_behind(r));
 	told->gone = raft_is_gone(r);
+	told->known = never_held(r) ? !told->gone :
+								  knows_position(r) && (r->saved.claim == 0 || !raft_is_behind(r));
 	told->rebuilding = r->saved.rebuild != RAFT_INTACT;
 	told->claimed = r->saved.claim != 0;
 	told->claim = told->claimed ? r->saved.claim : r->data.newest_timeline;

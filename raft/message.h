@@ -171,7 +171,7 @@ typedef enum RaftServer
 typedef struct RaftTold
 {
 	bool	   managed;
-	bool	   known;	   /* the position is that of the end of its WAL */
+	bool	   known;	   /* the position is that of all that it holds, be that nothing */
 	bool	   gone;	   /* it lost its data: it has to be told a floor before it votes */
 	bool	   rebuilding; /* its data is being overwritten */
 	bool	   claimed;	   /* the claim is one; else it is the newest timeline that it knows */

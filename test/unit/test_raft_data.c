@@ -244,6 +244,23 @@ rule_12_first_claim_not_beside_one_that_only_elects(void **state)
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
 }
 
+/* What was the primary a moment ago is managed now, and has said nothing of its data yet. */
+static void
+rule_12_first_claim_not_before_everyone_has_looked(void **state)
+{
+	(void) state;
+	managed(3);
+	data_is(0, standby(1, 100));
+	data_is(1, standby(1, 100));
+	world_elect(w, 0);
+	world_run(w, MS(200));
+	assert_true(raft(0)->peers[2].acked_round != 0 && raft(0)->peers[2].told.system_id == 0);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
+	data_is(2, standby(1, 101));
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_BEHIND);
+}
+
 /* Durable on both sides before anybody counts it. */
 static void
 rule_12_claim_is_stored_before_it_counts(void **state)
@@ -1112,6 +1129,7 @@ main(void)
 		cmocka_unit_test(rule_12_first_claim_does_without_members_that_never_held_data),
 		cmocka_unit_test(rule_12_first_claim_not_beside_another_system),
 		cmocka_unit_test(rule_12_first_claim_not_beside_one_that_only_elects),
+		cmocka_unit_test(rule_12_first_claim_not_before_everyone_has_looked),
 		cmocka_unit_test(rule_12_claim_is_stored_before_it_counts),
 		cmocka_unit_test(rule_12_only_what_was_stored_counts),
 		cmocka_unit_test(rule_12_claim_is_above_the_votes_that_elected),
