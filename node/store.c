@@ -26,7 +26,7 @@
 #define STORE_MAGIC		 "PGLDSAVE"
 #define STORE_RECORD_END 204
 
-/* The data's flags, and that of a timeline which this member was authorised to create. */
+/* Of a timeline which this member was authorised to create. */
 #define CREATED UINT32_C(0x80000000)
 
 /* ---- pure ---- */
@@ -55,19 +55,19 @@ static bool
 take_data(const uint8_t *slot, RaftSaved *saved)
 {
 	uint64_t rebuild = get_number(slot + 76, 4);
-	uint64_t flags = get_number(slot + 100, 4);
+	uint64_t distrusted = get_number(slot + 100, 4);
 
 	saved->system_id = get_number(slot + 80, 8);
 	saved->claim = (uint32_t) get_number(slot + 88, 4);
 	saved->promoting = (uint32_t) get_number(slot + 92, 4);
 	saved->rebuild_source = get_signed(slot + 96);
-	saved->distrusted = flags == 1;
+	saved->distrusted = distrusted == 1;
 	saved->rebuild_term = get_number(slot + 104, 8);
 	saved->floor.epoch = get_number(slot + 112, 8);
 	saved->floor.index = get_number(slot + 120, 8);
 	saved->n_timelines = (uint32_t) get_number(slot + 128, 4);
 	saved->settled = get_number(slot + 196, 8);
-	if (rebuild >= RAFT_REBUILDS || flags > 1 || saved->claim > RAFT_MAX_TIMELINE ||
+	if (rebuild >= RAFT_REBUILDS || distrusted > 1 || saved->claim > RAFT_MAX_TIMELINE ||
 		saved->promoting > saved->claim || saved->rebuild_term > RAFT_MAX_TERM ||
 		saved->rebuild_source < RAFT_NONE || saved->rebuild_source >= RAFT_MAX_NODES ||
 		saved->n_timelines > RAFT_TIMELINES)

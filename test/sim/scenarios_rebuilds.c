@@ -494,6 +494,18 @@ has_new_list(World *w, int i)
 	return raft_list_is_new(&w->node[i].member.raft);
 }
 
+/* The open one is to be node i. */
+static void
+lead_with(World *w, int i)
+{
+	int p = world_lease(w);
+
+	world_run(w, MS(500));
+	if (p != i)
+		EXPECT(w, node_transfer(w, p, i) == RAFT_TRANSFER_STARTED);
+	EXPECT(w, run_until(w, SECONDS(10), is_open, i) && run_until(w, SECONDS(10), all_follow, 0));
+}
+
 /* That member's process ends, and it starts with the list of the first n ids; it never leads. */
 static void
 start_with_list(World *w, int i, int n)
@@ -596,13 +608,10 @@ three_to_five(World *w)
 static void
 five_to_three(World *w)
 {
-	int p = begin_data(w, 5);
 	int commit;
 
-	world_run(w, MS(500));
-	if (p != 4)
-		EXPECT(w, node_transfer(w, p, 4) == RAFT_TRANSFER_STARTED);
-	EXPECT(w, run_until(w, SECONDS(10), is_open, 4) && run_until(w, SECONDS(10), all_follow, 0));
+	(void) begin_data(w, 5);
+	lead_with(w, 4);
 	cut_wal_all(w, 1);
 	cut_wal_all(w, 2);
 	world_run(w, MS(100));
@@ -661,6 +670,16 @@ appended_with_an_older_copy(World *w)
 	EXPECT(w, !has_new_list(w, 3) && has_commit(w, 3, commit));
 }
 
+/* The operator's word, on each of them. */
+static void
+admit_all(World *w)
+{
+	world_run(w, SECONDS(1));
+	for (int i = 0; i < w->n; i++)
+		node_admit(w, i);
+	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
+}
+
 /* All but the first n are stopped for good; these get the shorter list, and the operator's word. */
 static void
 shrink_to(World *w, int n)
@@ -670,23 +689,17 @@ shrink_to(World *w, int n)
 	w->n = w->n_members = n;
 	for (int i = 0; i < n; i++)
 		start_with_list(w, i, n);
-	world_run(w, SECONDS(1));
-	for (int i = 0; i < n; i++)
-		node_admit(w, i);
-	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
+	admit_all(w);
 }
 
 /* Rule 24: the two that held a commit are left out at once.  The third does not lead alone. */
 static void
 three_to_one(World *w)
 {
-	int p = begin_data(w, 3);
 	int commit;
 
-	world_run(w, MS(500));
-	if (p != 2)
-		EXPECT(w, node_transfer(w, p, 2) == RAFT_TRANSFER_STARTED);
-	EXPECT(w, run_until(w, SECONDS(10), is_open, 2) && run_until(w, SECONDS(10), all_follow, 0));
+	(void) begin_data(w, 3);
+	lead_with(w, 2);
 	cut_wal_all(w, 0);
 	world_run(w, MS(100));
 	commit = commit_on(w, 2);
@@ -778,16 +791,14 @@ stale_copy_joins(World *w)
 
 /* ---- lists that come and go ---- */
 
-/* The open one is to be node i. */
+/* Let another one lead, and nobody opens; then node 0, which holds the commit. */
 static void
-lead_with(World *w, int i)
+only_the_holder_opens(World *w, int other, int commit)
 {
-	int p = world_lease(w);
-
-	world_run(w, MS(500));
-	if (p != i)
-		EXPECT(w, node_transfer(w, p, i) == RAFT_TRANSFER_STARTED);
-	EXPECT(w, run_until(w, SECONDS(10), is_open, i) && run_until(w, SECONDS(10), all_follow, 0));
+	node_may_lead(w, other, true);
+	EXPECT(w, !run_until(w, SECONDS(20), somebody_is_open, 0));
+	node_may_lead(w, 0, true);
+	EXPECT(w, has_commit(w, settle_data(w), commit));
 }
 
 /*
@@ -810,16 +821,13 @@ leader_of_the_old_list_settles_nothing(World *w)
 	commit = commit_on(w, 0);
 	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
 	EXPECT(w, has_commit(w, 0, commit) && has_commit(w, 4, commit) && !has_commit(w, 1, commit) && !has_commit(w, 2, commit) && !has_commit(w, 3, commit));
-	/* documented: those that are removed are stopped first */
+
+	/* Those that are removed are stopped first, then the others get the new list, one by one. */
 	lose_power(w, 5);
 	lose_power(w, 6);
 	world_run(w, MS(500));
 	EXPECT(w, is_open(w, 0));
-	/* then the others are restarted with the new list, one by one */
-	node_crash(w, 1, false);
-	node_set_list(&w->node[1], BIT(5) - 1);
-	node_start(w, 1);
-	node_may_lead(w, 1, false);
+	start_with_list(w, 1, 5);
 	world_run(w, MS(500));
 	EXPECT(w, is_open(w, 0) && is_abstaining(w, 1));
 	w->n = w->n_members = 5;
@@ -828,15 +836,9 @@ leader_of_the_old_list_settles_nothing(World *w)
 		if (i != 1)
 			start_with_list(w, i, 5);
 	}
-	world_run(w, SECONDS(1));
-	for (int i = 0; i < 5; i++)
-		node_admit(w, i);
-	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
+	admit_all(w);
 	mend_wal(w);
-	node_may_lead(w, 1, true);
-	EXPECT(w, !run_until(w, SECONDS(20), somebody_is_open, 0));
-	node_may_lead(w, 0, true);
-	EXPECT(w, has_commit(w, settle_data(w), commit));
+	only_the_holder_opens(w, 1, commit);
 }
 
 /*
@@ -860,20 +862,8 @@ list_there_and_back(World *w)
 	commit = commit_on(w, 0);
 	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
 	EXPECT(w, has_commit(w, 3, commit) && has_commit(w, 4, commit) && !has_new_list(w, 0));
-	/* documented: stop the removed ones, new list on the rest, admit */
-	lose_power(w, 3);
-	lose_power(w, 4);
-	w->n = w->n_members = 3;
-	for (int i = 0; i < 3; i++)
-		start_with_list(w, i, 3);
-	world_run(w, SECONDS(1));
-	for (int i = 0; i < 3; i++)
-		node_admit(w, i);
-	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
-	node_may_lead(w, 1, true);
-	EXPECT(w, !run_until(w, SECONDS(20), somebody_is_open, 0));
-	node_may_lead(w, 0, true);
-	EXPECT(w, has_commit(w, settle_data(w), commit));
+	shrink_to(w, 3);
+	only_the_holder_opens(w, 1, commit);
 }
 
 /*
@@ -906,10 +896,7 @@ members_return_with_their_state(World *w)
 		start_with_list(w, i, 5);
 	EXPECT(w, run_until(w, SECONDS(10), everybody_votes, 0));
 	mend_wal(w);
-	node_may_lead(w, 3, true);
-	EXPECT(w, !run_until(w, SECONDS(20), somebody_is_open, 0));
-	node_may_lead(w, 0, true);
-	EXPECT(w, has_commit(w, settle_data(w), commit));
+	only_the_holder_opens(w, 3, commit);
 }
 
 /*
