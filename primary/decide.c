@@ -547,10 +547,11 @@ differs(const View *v)
 	return is_checked(v) && v->f->check.prefix == PRIMARY_PREFIX_DIFFERENT;
 }
 
+/* On a full or hung disk nothing can come in, and no other copy would help. */
 static bool
 is_stuck(const View *v)
 {
-	return is_checked(v) && v->f->check.streaming == PRIMARY_STREAMING_STUCK;
+	return v->f->health == PRIMARY_HEALTHY && is_checked(v) && v->f->check.streaming == PRIMARY_STREAMING_STUCK;
 }
 
 static bool
@@ -747,7 +748,7 @@ again_at(const View *v)
 	{
 		earlier(&at, f->now, f->rebuild_wanted, f->prefer_open);
 		earlier(&at, f->now, f->failed_at, f->rebuild_pause);
-		if (is_loose(v) && f->check.streaming == PRIMARY_STREAMING_UNKNOWN)
+		if (is_loose(v) && (f->check.streaming == PRIMARY_STREAMING_UNKNOWN || f->end < f->leader.flush))
 			earlier(&at, f->now, f->check.stalled_since, f->stream_timeout);
 	}
 	return at;

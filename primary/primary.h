@@ -65,7 +65,7 @@ typedef enum PrimaryStreaming
 	/* The received timeline is the leader's, and the flush has passed where the leader was. */
 	PRIMARY_STREAMING_REAL,
 
-	/* The leader can be reached, and for stream_timeout nothing new has come from it. */
+	/* The leader can be reached and has more, and for stream_timeout nothing new has come from it. */
 	PRIMARY_STREAMING_STUCK
 } PrimaryStreaming;
 

@@ -125,6 +125,7 @@ watch_let_loose(WatchFollowing *watch, const PrimaryFacts *facts)
 {
 	watch->check.loose = true;
 	watch->check.stalled_since = facts->now;
+	watch->interrupted = false;
 	watch->flush = facts->leader.flush;
 	watch->end = facts->end;
 }
@@ -135,26 +136,35 @@ watch_receiver_ended(WatchFollowing *watch)
 	watch->check.loose = false;
 }
 
+/*
+ * Nothing new comes, and there is something; one that has streamed all the time waits for
+ * its own disk.  Who has had it all once may lack it later: a leader recycles WAL while the
+ * connection is cut.
+ */
 static void
-note_stall(WatchFollowing *watch, const PrimaryFacts *f)
+note_stall(WatchFollowing *watch, const PrimaryFacts *f, bool streams)
 {
 	PrimaryCheck *check = &watch->check;
 
-	if (f->end > watch->end)
+	if (f->end > watch->end || (check->streaming == PRIMARY_STREAMING_REAL && f->end >= f->leader.flush))
+	{
 		check->stalled_since = f->now;
+		watch->interrupted = false;
+	}
 	watch->end = f->end;
-	if (check->streaming == PRIMARY_STREAMING_UNKNOWN && f->now - check->stalled_since >= f->stream_timeout)
+	watch->interrupted |= !streams;
+	if (watch->interrupted && f->now - check->stalled_since >= f->stream_timeout)
 		check->streaming = PRIMARY_STREAMING_STUCK;
 }
 
 bool
 watch_streams(WatchFollowing *watch, const PrimaryFacts *facts, uint32_t timeline)
 {
-	if (timeline == 0 || timeline != facts->leader.lineage->timeline || facts->end < watch->flush)
-	{
-		note_stall(watch, facts);
+	bool streams = timeline != 0 && timeline == facts->leader.lineage->timeline && facts->end >= watch->flush;
+
+	note_stall(watch, facts, streams);
+	if (!streams || watch->check.streaming == PRIMARY_STREAMING_STUCK)
 		return false;
-	}
 	watch->check.streaming = PRIMARY_STREAMING_REAL;
 	watch->rebuild_wanted = 0;
 	return true;

@@ -60,6 +60,7 @@ typedef struct WatchFollowing
 	PrimaryCheck check;
 	uint64_t	 flush;			 /* the leader's, when the receiver was let loose */
 	uint64_t	 end;			 /* our own, when something new had come last */
+	bool		 interrupted;	 /* since then it was seen not to stream */
 	uint64_t	 rebuild_wanted; /* when PRIMARY_PREFERS_OPEN was said first */
 } WatchFollowing;
 
@@ -81,7 +82,7 @@ extern void watch_receiver_ended(WatchFollowing *watch);
 
 /*
  * Asked each time that FOLLOW is said and the receiver is loose already: does it really
- * stream by now?  "timeline" is the one that it streams, 0 if it does not.  Under FOLLOW the
+ * stream?  "timeline" is the one that it streams, 0 if it does not.  Under FOLLOW the
  * leader was just reached, so that a receiver which brings nothing is not waiting for it.
  */
 extern bool watch_streams(WatchFollowing *watch, const PrimaryFacts *facts, uint32_t timeline);

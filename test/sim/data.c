@@ -354,6 +354,7 @@ data_run(World *w, uint64_t seed, int size)
 	w->loss_ppm = between(w, 0, 1) == 0 ? 0 : (uint32_t) between(w, 0, 100000);
 	keepers_begin(w, &keepers);
 	keepers.wal_apart = chance(w, 300000);
+	keepers.wal_keep = (SimLsn) between(w, 2, 16);
 	w->restarts = true;
 	world_start_all(w);
 	while (w->now < SECONDS(20) && !ledger_settled(w))
@@ -362,7 +363,8 @@ data_run(World *w, uint64_t seed, int size)
 		checker_fail(w, 'D', BIT(n) - 1, "L1: a new cluster does not open");
 	w->on_chaos = chaos;
 	world_schedule(w, w->now + mix.pace, EVENT_CHAOS, 0, 0);
-	for (uint64_t until = w->now + SECONDS(60); w->now < until && !keepers.cluster.full;)
+	for (uint64_t until = w->now + between(w, SECONDS(10), SECONDS(40)); w->now < until && !keepers.cluster.full;)
 		world_run(w, SECONDS(1));
 	calm_down(w);
+	w->data[DATA_CALMS] += !keepers.cluster.full;
 }

@@ -701,6 +701,7 @@ turn(World *w, int i)
 	w->data[DATA_TURNS]++;
 	startup_gets_on(w, i);
 	streams_get_on(w, i);
+	checkpointer_gets_on(w, i);
 	rebuild_gets_on(w, i);
 	if (n->up && (k->life != n->life || k->start != s->start))
 		forget_worker(k, n->life, s->start, clock_local(w, n));
@@ -758,6 +759,7 @@ keepers_begin(World *w, Keepers *k)
 	k->world = w;
 	k->calm = k->wal_apart = k->replies_always = false;
 	k->interval = MS(20);
+	k->wal_keep = SIM_FILES;
 	w->keepers = k;
 	keepers_mend(w);
 	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));

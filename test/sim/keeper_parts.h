@@ -44,6 +44,7 @@ extern void rebuild_gets_on(World *w, int i);
 
 extern void		 startup_gets_on(World *w, int i);
 extern void		 streams_get_on(World *w, int i);
+extern void		 checkpointer_gets_on(World *w, int i);
 extern void		 end_senders(SimCluster *c, int i, int standby);
 extern void		 gather_promotion(const World *w, int i, PromotionFacts *f, HistoryFile *files);
 extern void		 burn(World *w, int i, const Histories *histories, uint32_t claim);

@@ -180,7 +180,7 @@ ledger_clients(World *w, int i)
 
 	if (s->life != SIM_PRIMARY)
 		return;
-	if (is_open && k->keeper[i].order.action == PRIMARY_OPEN && !k->calm && chance(w, 100000))
+	if (is_open && k->keeper[i].order.action == PRIMARY_OPEN && !k->calm && chance(w, 50000))
 	{
 		if (sim_commit(c, i, (uint8_t) between(w, 0, 2)) != 0)
 			w->data[DATA_COMMITS]++;
@@ -213,8 +213,11 @@ ledger_settled(const World *w)
 
 		if (j == leader)
 			continue;
+
+		/* A receiver streams for a moment also when its source has recycled what it needs. */
 		if (!w->node[j].up || s->life != SIM_STANDBY || s->receiver.state != SIM_WALRCV_STREAMING ||
-			s->receiver.source != leader || w->node[j].durable.rebuild != RAFT_INTACT ||
+			s->receiver.source != leader || s->receiver.flush < k->cluster.server[leader].flushed ||
+			w->node[j].durable.rebuild != RAFT_INTACT ||
 			raft_is_gone(&w->node[j].member.raft))
 			return false;
 	}

@@ -7,6 +7,8 @@
 
 #include "checker.h"
 
+#define MOST_SEGMENTS 24 /* max_wal_size */
+
 /* ---- the startup process ---- */
 
 void
@@ -135,6 +137,25 @@ streams_get_on(World *w, int i)
 	}
 	if (s->life == SIM_STOPPING && (w->keepers->calm || chance(w, 300000)))
 		(void) sim_stop_finish(c, i);
+}
+
+/*
+ * The checkpointer, once there is much WAL: what no start and no wal_keep_size needs goes.
+ * A standby can only repeat a checkpoint that it has replayed.  In calm there is little, and
+ * a record that comes while a server hands over would cost it a rewind.
+ */
+void
+checkpointer_gets_on(World *w, int i)
+{
+	SimCluster *c = &w->keepers->cluster;
+	SimServer  *s = server_of(w, i);
+	SimLsn		end = (s->life == SIM_PRIMARY ? s->flushed : s->at) / SIM_SEGMENT;
+
+	if (w->keepers->calm || s->data.n_files <= MOST_SEGMENTS || s->disk_full || s->life == SIM_DOWN || !chance(w, 200000))
+		return;
+	(void) sim_checkpoint(c, i);
+	if (end > w->keepers->wal_keep)
+		w->data[DATA_RECYCLED] += sim_recycle(c, i, (uint16_t) (end - w->keepers->wal_keep));
 }
 
 void

@@ -829,6 +829,21 @@ a_receiver_of_another_leader_is_not_let_on(void **state)
 	expect(&f, PRIMARY_WAIT, PRIMARY_LOOK_AGAIN);
 }
 
+/* Its copy is as good as any: what a full disk keeps out, another copy would not bring in. */
+static void
+a_copy_is_not_thrown_away_for_a_full_disk(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	stuck_again(&f);
+	expect(&f, PRIMARY_CLONE, PRIMARY_STREAMS_NEVER);
+	f.health = PRIMARY_HEALTH_NO_ROOM;
+	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
+	f.failures = 0;
+	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
+}
+
 /* Section 6: the others re-point before the leader has promoted. */
 static void
 a_leader_in_recovery_is_not_followed(void **state)
@@ -973,6 +988,7 @@ main(void)
 		cmocka_unit_test(what_is_half_rebuilt_is_never_started),
 		cmocka_unit_test(a_rebuild_is_over_only_when_all_of_it_is_true),
 		cmocka_unit_test(a_receiver_of_another_leader_is_not_let_on),
+		cmocka_unit_test(a_copy_is_not_thrown_away_for_a_full_disk),
 		cmocka_unit_test(a_leader_in_recovery_is_not_followed),
 		cmocka_unit_test(a_single_server_opens),
 		cmocka_unit_test(what_has_opened_stays_open_under_its_lease),

@@ -292,9 +292,37 @@ a_receiver_is_stuck_when_nothing_new_comes_for_a_while(void **state)
 	/* Once it is real, a leader that writes nothing does not make it stuck. */
 	f.end = 2600;
 	assert_true(watch_streams(&watch, &f, 5));
+	f.leader.flush = 2600;
 	f.now += 9 * f.stream_timeout;
 	assert_false(watch_streams(&watch, &f, 0));
 	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_REAL);
+}
+
+/* Cut off for a while, and what it needs was recycled meanwhile. */
+static void
+a_receiver_that_was_real_is_stuck_when_the_leader_has_more(void **state)
+{
+	PrimaryFacts   f;
+	WatchFollowing watch = following(&f);
+
+	(void) state;
+	f.end = f.leader.flush = 2600;
+	assert_true(watch_streams(&watch, &f, 5));
+	f.leader.flush = 2700;
+
+	/* A slow disk of its own: the connection stands. */
+	f.now += 9 * f.stream_timeout;
+	assert_true(watch_streams(&watch, &f, 5));
+	f.end++;
+	assert_true(watch_streams(&watch, &f, 5));
+	f.now += f.stream_timeout - 1;
+	assert_false(watch_streams(&watch, &f, 0));
+	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_REAL);
+	f.check = watch.check;
+	assert_int_equal(primary_decide(&f).again_at, f.now + 1);
+	f.now++;
+	assert_false(watch_streams(&watch, &f, 5)); /* one that connects, and is told that it is not there */
+	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_STUCK);
 }
 
 /* Rule 21: for a bounded time, from the first answer on. */
@@ -405,6 +433,7 @@ main(void)
 		cmocka_unit_test(bytes_that_the_leader_has_no_more_are_not_the_same),
 		cmocka_unit_test(a_receiver_is_real_once_it_has_what_the_leader_had),
 		cmocka_unit_test(a_receiver_is_stuck_when_nothing_new_comes_for_a_while),
+		cmocka_unit_test(a_receiver_that_was_real_is_stuck_when_the_leader_has_more),
 		cmocka_unit_test(an_open_leader_is_waited_for_from_the_first_time_on),
 		cmocka_unit_test(a_server_that_ends_again_and_again_has_nothing_usable),
 		cmocka_unit_test(what_does_not_start_is_unfit_until_it_is_rebuilt),
