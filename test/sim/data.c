@@ -1,254 +1,13 @@
 /*
  * test/sim/data.c
- *	  Random runs with servers: faults of members, servers, disks, networks and operators,
- *	  then calm, in which L1 has to come about.
- *
- * What no number of copies survives is not done: at most one member at a time has lost
- * data, or has them restored.
+ *	  Random runs with servers: a new cluster opens, then faults, then calm, in which L1 has
+ *	  to come about.
  */
-#include "keeper.h"
+#include "faults.h"
 
 #include "checker.h"
 
 static Keepers keepers;
-
-static struct
-{
-	uint64_t pace;
-	uint32_t weight[32]; /* of each fault, drawn per run */
-	SimData	 snapshot;
-	int		 snapshot_of; /* -1: none */
-	uint64_t lost_some;	  /* bit i: a loss of power has taken what it had confirmed, or torn its state file */
-} mix;
-
-enum
-{
-	CHAOS_SERVER_CRASH,
-	CHAOS_POWER_LOSS,
-	CHAOS_PROCESS,
-	CHAOS_PAUSE,
-	CHAOS_PARTITION,
-	CHAOS_HEAL,
-	CHAOS_BY_HAND,
-	CHAOS_WIPE,
-	CHAOS_SNAPSHOT,
-	CHAOS_RESTORE,
-	CHAOS_REPLAY,
-	CHAOS_TRANSFER,
-	CHAOS_SWITCHOVER,
-	CHAOS_STOP_REBUILD,
-	CHAOS_DISK,
-	CHAOS_RECEIVER,
-	CHAOS_WAL,
-	CHAOS_STATE,
-	CHAOS_CHECKPOINT,
-	CHAOS_KINDS
-};
-
-/* Has every other member all its data, as far as truth goes? */
-static bool
-others_are_whole(const World *w, int but)
-{
-	for (int j = 0; j < w->n; j++)
-	{
-		const Node *n = &w->node[j];
-
-		if (j != but && (!n->up || keepers.keeper[j].lost || n->durable.rebuild != RAFT_INTACT || n->durable.system_id == 0 ||
-						 keepers.cluster.server[j].data.whole != SIM_WHOLE || keepers.cluster.server[j].data.unsynced ||
-						 keepers.cluster.server[j].life == SIM_DOWN || raft_is_behind(&n->member.raft) || keepers.keeper[j].data_told.foreign ||
-						 raft_is_gone(&n->member.raft) || raft_list_is_new(&n->member.raft) || n->durable.abstaining != RAFT_VOTING))
-			return false;
-	}
-	return true;
-}
-
-/* A state file that is torn in the middle of a save makes its data untrusted: a copy is lost. */
-static bool
-may_tear(const World *w, int i)
-{
-	if (!node_is_saving(w, i))
-		return true;
-	if (!others_are_whole(w, i))
-		return false;
-	mix.lost_some |= BIT(i);
-	return true;
-}
-
-static void
-lose_power(World *w, int i)
-{
-	if (!may_tear(w, i))
-		return;
-	w->data[DATA_POWER_LOSSES]++;
-	keeper_lose_power(w, i, 40);
-	if (sim_true_end(&keepers.cluster, i, NULL) < w->node[i].durable.floor.index)
-		mix.lost_some |= BIT(i);
-}
-
-/* Between a server and another one, or all of them. */
-static void
-cut_connections(World *w, int i)
-{
-	bool all = chance(w, 300000);
-	int	 other = (int) between(w, 0, (uint64_t) w->n - 1);
-
-	w->data[DATA_WAL_CUTS]++;
-	for (int j = 0; j < w->n; j++)
-	{
-		if (j != i && (all || j == other))
-			keeper_cut(w, i, j);
-	}
-}
-
-static void
-fault_of_data(World *w, int i, int kind)
-{
-	SimCluster *c = &keepers.cluster;
-	SimServer  *s = &c->server[i];
-
-	switch (kind)
-	{
-		case CHAOS_WIPE:
-			if (!others_are_whole(w, i) || w->n < 3)
-				break;
-			keeper_kill(w, i);
-			if (sim_wipe(c, i, false))
-				w->data[DATA_WIPED]++;
-			keepers.keeper[i].lost = true;
-			TRACE(w, BIT(i), "loses its data directory");
-			break;
-		case CHAOS_SNAPSHOT:
-			sim_snapshot(c, i, &mix.snapshot);
-			mix.snapshot_of = i;
-			break;
-		case CHAOS_RESTORE:
-			i = mix.snapshot_of;
-			if (i < 0 || w->n < 3 || !others_are_whole(w, i) || !w->node[i].up)
-				break;
-			keeper_kill(w, i);
-			if (sim_restore(c, i, &mix.snapshot))
-				w->data[DATA_RESTORED]++;
-			keepers.keeper[i].lost = true;
-			TRACE(w, BIT(i), "has an older copy of its data restored");
-			break;
-		case CHAOS_BY_HAND:
-			if (s->life == SIM_STANDBY && others_are_whole(w, i) && w->n >= 3 && sim_promote(c, i))
-			{
-				w->data[DATA_BY_HAND]++;
-				TRACE(w, BIT(i), "is promoted by hand");
-			}
-			break;
-		case CHAOS_REPLAY:
-			s->paused = !s->paused && s->life == SIM_STANDBY;
-			w->data[DATA_PAUSED] += s->paused;
-			break;
-		case CHAOS_STOP_REBUILD:
-			if (s->rebuild.step != SIM_REBUILD_NONE)
-				sim_rebuild_stop(c, i);
-			break;
-		case CHAOS_DISK:
-			s->disk_full = !s->disk_full;
-			break;
-		case CHAOS_WAL:
-			cut_connections(w, i);
-			break;
-		case CHAOS_STATE:
-			if (w->n < 3 || w->lost >= 0 || node_is_saving(w, i) || !w->node[i].up || !others_are_whole(w, i))
-				break;
-			w->data[DATA_STATES_LOST]++;
-			node_crash(w, i, false);
-			disk_wipe(w, i);
-			keepers.keeper[i].lost = true; /* a rebuild may have been half done: its data are not believed */
-			break;
-		case CHAOS_RECEIVER:
-			(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
-			break;
-		case CHAOS_CHECKPOINT:
-			(void) sim_checkpoint(c, i);
-			(void) sim_flush_pages(c, i);
-			break;
-		default:
-			break;
-	}
-}
-
-/* From who leads, as a rule; with little time or much for each step. */
-static void
-switch_over(World *w, int i, int target)
-{
-	static const uint64_t longest[] = {MS(20), MS(200), SECONDS(2), SECONDS(20)};
-	int					  leader = world_lease(w);
-	SwitchoverLimits	  limits;
-
-	if (leader >= 0 && !chance(w, 200000))
-		i = leader;
-	if (!node_is_free(w, i))
-		return;
-	limits.checkpoint = between(w, 1, longest[between(w, 1, 3)]);
-	limits.drain = between(w, 1, longest[between(w, 0, 3)]);
-	limits.catch_up = between(w, 1, longest[between(w, 0, 3)]);
-	(void) hand_over_begin(w, i, chance(w, 500000) ? RAFT_NONE : target, &limits);
-}
-
-static void
-fault(World *w, int i, int kind)
-{
-	int other = (int) between(w, 0, (uint64_t) w->n - 1);
-
-	switch (kind)
-	{
-		case CHAOS_SERVER_CRASH:
-			w->data[DATA_SERVER_CRASHES]++;
-			keeper_kill(w, i);
-			TRACE(w, BIT(i), "server is killed");
-			break;
-		case CHAOS_POWER_LOSS:
-			lose_power(w, i);
-			break;
-		case CHAOS_PROCESS:
-			if (may_tear(w, i))
-				node_crash(w, i, false);
-			break;
-		case CHAOS_PAUSE:
-			if (w->node[i].up && !w->node[i].paused)
-				node_pause(w, i, between(w, MS(10), SECONDS(2)));
-			break;
-		case CHAOS_PARTITION:
-			network_isolate(w, i);
-			break;
-		case CHAOS_HEAL:
-			network_heal(w);
-			keepers_mend(w);
-			break;
-		case CHAOS_TRANSFER:
-			if (node_is_free(w, i) && node_has_lease(w, i) &&
-				node_transfer(w, i, other) == RAFT_TRANSFER_STARTED)
-				w->data[DATA_HAND_OVERS]++;
-			break;
-		case CHAOS_SWITCHOVER:
-			switch_over(w, i, other);
-			break;
-		default:
-			fault_of_data(w, i, kind);
-			break;
-	}
-}
-
-static void
-chaos(World *w)
-{
-	uint32_t total = 0;
-	uint64_t pick;
-	int		 kind = 0;
-
-	for (int k = 0; k < CHAOS_KINDS; k++)
-		total += mix.weight[k];
-	pick = between(w, 0, total - 1);
-	while (pick >= mix.weight[kind])
-		pick -= mix.weight[kind++];
-	fault(w, (int) between(w, 0, (uint64_t) w->n - 1), kind);
-	world_schedule(w, w->now + between(w, MS(1), mix.pace), EVENT_CHAOS, 0, 0);
-}
 
 static void
 trace_state(World *w)
@@ -287,7 +46,7 @@ are_too_few_left(const World *w)
 
 	for (int i = 0; i < w->n; i++)
 		missing += keepers.keeper[i].lost || w->node[i].durable.rebuild != RAFT_INTACT ||
-				   ((mix.lost_some & BIT(i)) != 0 &&
+				   (faults_took_some(i) &&
 					(raft_is_behind(&w->node[i].member.raft) || raft_is_gone(&w->node[i].member.raft)));
 	return missing > (uint32_t) w->n - raft_majority((uint32_t) w->n);
 }
@@ -298,18 +57,8 @@ calm_down(World *w)
 {
 	uint64_t until = w->now + SECONDS(300);
 
-	w->on_chaos = NULL;
-	w->crash_ppm = 0;
+	faults_end(w);
 	keepers.calm = true;
-	network_heal(w);
-	keepers_mend(w);
-	w->loss_ppm = 0;
-	for (int i = 0; i < w->n; i++)
-	{
-		keepers.cluster.server[i].disk_full = keepers.cluster.server[i].paused = keepers.cluster.server[i].delayed = false;
-		if (w->node[i].paused)
-			node_resume(w, i);
-	}
 	while (w->now < until && !keepers.cluster.full && !ledger_settled(w))
 		world_run(w, MS(100));
 
@@ -340,16 +89,7 @@ data_run(World *w, uint64_t seed, int size)
 	if (size != 0)
 		n = size;
 	world_reset(w, n, seed ^ UINT64_C(0xDA7A));
-	for (int k = 0; k < CHAOS_KINDS; k++)
-		mix.weight[k] = between(w, 0, 2) == 0 ? 0 : (uint32_t) between(w, 1, 10);
-	mix.weight[CHAOS_HEAL] = 20;
-	mix.weight[CHAOS_BY_HAND] = mix.weight[CHAOS_BY_HAND] > 5;
-	mix.weight[CHAOS_WIPE] = mix.weight[CHAOS_WIPE] > 7;
-	mix.weight[CHAOS_RESTORE] = mix.weight[CHAOS_RESTORE] > 7;
-	mix.weight[CHAOS_STATE] = mix.weight[CHAOS_STATE] > 7;
-	mix.snapshot_of = -1;
-	mix.lost_some = 0;
-	mix.pace = between(w, MS(50), SECONDS(3));
+	faults_choose(w);
 	network_delays(w, 100, (uint32_t) between(w, 200, 20000));
 	w->loss_ppm = between(w, 0, 1) == 0 ? 0 : (uint32_t) between(w, 0, 100000);
 	keepers_begin(w, &keepers);
@@ -361,8 +101,7 @@ data_run(World *w, uint64_t seed, int size)
 		world_run(w, MS(100));
 	if (!ledger_settled(w))
 		checker_fail(w, 'D', BIT(n) - 1, "L1: a new cluster does not open");
-	w->on_chaos = chaos;
-	world_schedule(w, w->now + mix.pace, EVENT_CHAOS, 0, 0);
+	faults_begin(w);
 	for (uint64_t until = w->now + between(w, SECONDS(10), SECONDS(40)); w->now < until && !keepers.cluster.full;)
 		world_run(w, SECONDS(1));
 	calm_down(w);

@@ -9,6 +9,7 @@
  *	  ledger.c	clients, answers, and the invariants D1 to D5 and L1
  *	  hand_over.c	planned hand-overs, and that they end: H1 to H3
  *	  data.c	random runs with servers
+ *	  faults.[ch]	their faults
  */
 #ifndef SIM_KEEPER_H
 #define SIM_KEEPER_H

@@ -1,0 +1,20 @@
+/*
+ * test/sim/faults.h
+ *	  The faults of random runs with servers.
+ */
+#ifndef SIM_FAULTS_H
+#define SIM_FAULTS_H
+
+#include "keeper.h"
+
+/* Draw how often each of them happens; before the first one. */
+extern void faults_choose(World *w);
+
+/* From now on, until all that lasts is mended again. */
+extern void faults_begin(World *w);
+extern void faults_end(World *w);
+
+/* Has a loss of power taken what this member had confirmed, or torn its state file? */
+extern bool faults_took_some(int i);
+
+#endif /* SIM_FAULTS_H */
