@@ -45,22 +45,57 @@ are_too_few_left(const World *w)
 	uint32_t missing = 0;
 
 	for (int i = 0; i < w->n; i++)
-		missing += keepers.keeper[i].lost || w->node[i].durable.rebuild != RAFT_INTACT ||
+		missing += (keepers.buried & BIT(i)) || keepers.keeper[i].lost || w->node[i].durable.rebuild != RAFT_INTACT ||
 				   (faults_took_some(i) &&
 					(raft_is_behind(&w->node[i].member.raft) || raft_is_gone(&w->node[i].member.raft)));
 	return missing > (uint32_t) w->n - raft_majority((uint32_t) w->n);
+}
+
+/* Some machines never come back: as many as can be done without. */
+static void
+bury_some(World *w)
+{
+	uint32_t spare = 0;
+
+	for (int i = 0; i < w->n; i++)
+		spare += faults_is_whole(w, i);
+	if (spare <= raft_majority((uint32_t) w->n))
+		return;
+	spare = (uint32_t) between(w, 1, spare - raft_majority((uint32_t) w->n));
+	w->restarts = false;
+	for (int first = (int) between(w, 0, (uint64_t) w->n - 1), k = 0; k < w->n && spare > 0; k++)
+	{
+		int i = (first + k) % w->n;
+
+		if (!w->node[i].up)
+			continue;
+		spare--;
+		keepers.buried |= BIT(i);
+		w->data[DATA_BURIED]++;
+		keeper_lose_power(w, i, 0);
+	}
+	w->restarts = true;
+}
+
+static void
+run_until_settled(World *w, uint64_t until)
+{
+	while (w->now < until && !keepers.cluster.full && !ledger_settled(w))
+		world_run(w, MS(100));
 }
 
 /* Everything works again: L1 within the bound. */
 static void
 calm_down(World *w)
 {
-	uint64_t until = w->now + SECONDS(300);
-
 	faults_end(w);
 	keepers.calm = true;
-	while (w->now < until && !keepers.cluster.full && !ledger_settled(w))
-		world_run(w, MS(100));
+	if (w->n >= 3 && chance(w, 400000))
+	{
+		run_until_settled(w, w->now + between(w, 0, SECONDS(10)));
+		bury_some(w);
+	}
+	run_until_settled(w, w->now + SECONDS(300));
 
 	/* Of fewer than three, no member can be done without: nothing replaces what it lost. */
 	if (w->n < 3 || keepers.cluster.full)
@@ -97,8 +132,7 @@ data_run(World *w, uint64_t seed, int size)
 	keepers.wal_keep = (SimLsn) between(w, 2, 16);
 	w->restarts = true;
 	world_start_all(w);
-	while (w->now < SECONDS(20) && !ledger_settled(w))
-		world_run(w, MS(100));
+	run_until_settled(w, SECONDS(20));
 	if (!ledger_settled(w))
 		checker_fail(w, 'D', BIT(n) - 1, "L1: a new cluster does not open");
 	faults_begin(w);

@@ -42,18 +42,25 @@ enum
 	CHAOS_KINDS
 };
 
-/* Has every other member all its data, as far as truth goes? */
+/* Has this member all its data, as far as truth goes, and may it vote with them? */
+bool
+faults_is_whole(const World *w, int i)
+{
+	const Node		*n = &w->node[i];
+	const Keeper	*k = &w->keepers->keeper[i];
+	const SimServer *s = &w->keepers->cluster.server[i];
+
+	return n->up && !k->lost && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
+		   !s->data.unsynced && s->life != SIM_DOWN && !raft_is_behind(&n->member.raft) && !k->data_told.foreign &&
+		   !raft_is_gone(&n->member.raft) && !raft_list_is_new(&n->member.raft) && n->durable.abstaining == RAFT_VOTING;
+}
+
 static bool
 others_are_whole(const World *w, int but)
 {
 	for (int j = 0; j < w->n; j++)
 	{
-		const Node *n = &w->node[j];
-
-		if (j != but && (!n->up || w->keepers->keeper[j].lost || n->durable.rebuild != RAFT_INTACT || n->durable.system_id == 0 ||
-						 w->keepers->cluster.server[j].data.whole != SIM_WHOLE || w->keepers->cluster.server[j].data.unsynced ||
-						 w->keepers->cluster.server[j].life == SIM_DOWN || raft_is_behind(&n->member.raft) || w->keepers->keeper[j].data_told.foreign ||
-						 raft_is_gone(&n->member.raft) || raft_list_is_new(&n->member.raft) || n->durable.abstaining != RAFT_VOTING))
+		if (j != but && !faults_is_whole(w, j))
 			return false;
 	}
 	return true;

@@ -14,6 +14,9 @@ extern void faults_choose(World *w);
 extern void faults_begin(World *w);
 extern void faults_end(World *w);
 
+/* Has this member all its data, as far as truth goes, and may it vote with them? */
+extern bool faults_is_whole(const World *w, int i);
+
 /* Has a loss of power taken what this member had confirmed, or torn its state file? */
 extern bool faults_took_some(int i);
 

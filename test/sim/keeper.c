@@ -758,6 +758,7 @@ keepers_begin(World *w, Keepers *k)
 	memset(k->authorised_of, 0, sizeof(k->authorised_of));
 	k->world = w;
 	k->calm = k->wal_apart = k->replies_always = false;
+	k->buried = 0;
 	k->interval = MS(20);
 	k->wal_keep = SIM_FILES;
 	w->keepers = k;

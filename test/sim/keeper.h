@@ -49,6 +49,7 @@
 	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900) \
 	ITEM(BEYOND, "runs that ended with too few copies", 0)          \
 	ITEM(RECYCLED, "times that WAL was recycled", 500)              \
+	ITEM(BURIED, "machines that never came back", 200)              \
 	ITEM(CALMS, "runs that no full table cut short", 990)           \
 	ITEM(WAL_CUTS, "connections of servers cut", 500)               \
 	ITEM(STATES_LOST, "state files lost", 10)                       \
@@ -153,6 +154,7 @@ typedef struct Keepers
 	Keeper	   keeper[SIM_SERVERS];
 	uint64_t   interval;			 /* between two turns of a server, at most, us */
 	bool	   calm;				 /* no more faults: everything gets on */
+	uint64_t   buried;				 /* bit j: that machine never comes back */
 	uint64_t   wal_cut[SIM_SERVERS]; /* bit j: no connection to that server, in spite of datagrams */
 	bool	   wal_apart;			 /* connections go another way than datagrams do */
 	SimLsn	   wal_keep;			 /* wal_keep_size, in segments */

@@ -211,7 +211,7 @@ ledger_settled(const World *w)
 	{
 		const SimServer *s = &k->cluster.server[j];
 
-		if (j == leader)
+		if (j == leader || (k->buried & BIT(j)))
 			continue;
 
 		/* A receiver streams for a moment also when its source has recycled what it needs. */
