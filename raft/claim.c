@@ -360,8 +360,8 @@ raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out)
 bool
 raft_may_serve(const Raft *r, int32_t id)
 {
-	return r->role != RAFT_LEADER || r->saved.claim == 0 ||
-		   (raft_is_member(r, id) && r->peers[id].acked_claim != 0);
+	return r->saved.claim == 0 ||
+		   (r->role == RAFT_LEADER && raft_is_member(r, id) && r->peers[id].acked_claim != 0);
 }
 
 bool

@@ -586,8 +586,10 @@ extern void		raft_counts_again(Raft *r, int32_t id);
 extern bool raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out);
 
 /*
- * May a primary send WAL to that member?  Not before it has acknowledged a claim in this
- * term: while it knows of none, it tells whatever its term is (see raft_may_acknowledge()).
+ * May the server send WAL to that member, once anything is claimed?  Only a leader's, since
+ * others may hold other WAL by now than when they led; and not before the member has
+ * acknowledged a claim in this term: while it knows of none, it tells whatever its term is
+ * (see raft_may_acknowledge()).
  */
 extern bool raft_may_serve(const Raft *r, int32_t id);
 

@@ -186,6 +186,7 @@ extern bool keeper_is_open(const World *w, int i); /* the fence, in its member's
 
 extern void ledger_clients(World *w, int i);
 extern void ledger_opens(World *w, int i);
+extern void ledger_streams(World *w, int i);
 extern void ledger_authorised(World *w, int i, uint32_t timeline);
 extern void ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders);
 extern bool ledger_settled(const World *w); /* L1 */

@@ -76,6 +76,39 @@ ledger_opens(World *w, int i)
 	}
 }
 
+/* What the source has there must be that record, if it has anything. */
+static void
+check_shared(World *w, int i, SimLsn end, uint32_t uid)
+{
+	const SimCluster *c = &w->keepers->cluster;
+	int				  source = c->server[i].receiver.source;
+	const SimData	 *d = &c->server[source].data;
+	uint16_t		  timeline;
+	uint16_t		  file = 0;
+	const SimRecord	 *theirs;
+
+	if (end == 0 || uid == 0 || sim_send_end(c, source, &timeline) < end)
+		return;
+	theirs = sim_read_any(c, d, sim_path(d, timeline), end - 1, &file);
+	if (theirs != NULL && theirs->uid != uid)
+		checker_fail(w, 'D', BIT(i) | BIT(source), "D5: node %d streams from node %d, whose WAL differs from its own before %u",
+					 i, source, end);
+}
+
+/* It has just begun to stream, or has got on: what it has replayed and what it has on disk. */
+void
+ledger_streams(World *w, int i)
+{
+	const SimServer *s = &w->keepers->cluster.server[i];
+	uint16_t		 timeline;
+	uint16_t		 file = 0;
+	SimLsn			 end = sim_true_end(&w->keepers->cluster, i, &timeline);
+	const SimRecord *last = end == 0 ? NULL : sim_read_any(&w->keepers->cluster, &s->data, sim_path(&s->data, timeline), end - 1, &file);
+
+	check_shared(w, i, s->at, s->at_uid);
+	check_shared(w, i, end, last == NULL ? 0 : last->uid);
+}
+
 static void
 check_answer(World *w, int i, int commit, const QuorumView *view)
 {

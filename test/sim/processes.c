@@ -95,17 +95,25 @@ startup_gets_on(World *w, int i)
 
 /* ---- walreceivers and walsenders ---- */
 
-/* Those whom it served before it was promoted, and may not yet. */
+static bool
+may_serve(const World *w, int i, int standby)
+{
+	const Node *n = &w->node[i];
+
+	return w->keepers->replies_always || (n->up ? raft_may_serve(&n->member.raft, standby) : n->durable.claim == 0);
+}
+
+/* Those whom it served before, and may not any more or not yet. */
 static void
 end_senders_not_to_be_served(World *w, int i)
 {
 	const SimServer *s = server_of(w, i);
 
-	if (s->life != SIM_PRIMARY || !w->node[i].up || w->keepers->replies_always)
+	if (!w->node[i].up)
 		return;
 	for (int slot = 0; slot < SIM_SENDERS; slot++)
 	{
-		if (s->sender[slot].state != SIM_SENDER_FREE && !raft_may_serve(&w->node[i].member.raft, s->sender[slot].standby))
+		if (s->sender[slot].state != SIM_SENDER_FREE && !may_serve(w, i, s->sender[slot].standby))
 			(void) sim_sender_end(&w->keepers->cluster, i, slot);
 	}
 }
@@ -115,12 +123,16 @@ streams_get_on(World *w, int i)
 {
 	SimCluster *c = &w->keepers->cluster;
 	SimServer  *s = server_of(w, i);
+	SimLsn		at;
 
 	end_senders_not_to_be_served(w, i);
 	if (s->receiver.state != SIM_WALRCV_STOPPED && !reaches(w, i, s->receiver.source))
 		(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
+	at = s->receiver.state == SIM_WALRCV_STREAMING ? s->receiver.at : 0;
 	for (int k = (int) between(w, 0, 4) + (w->keepers->calm ? 4 : 0); k > 0 && !is_held(w, i, HOLD_RECEIVER); k--)
 		(void) sim_receiver_step(c, i, (int) between(w, 1, 4));
+	if (s->receiver.state == SIM_WALRCV_STREAMING && s->receiver.at != at)
+		ledger_streams(w, i);
 	if (!is_held(w, i, HOLD_FLUSH) && (w->keepers->calm || chance(w, 600000)))
 		(void) sim_receiver_flush(c, i);
 	if (w->keepers->calm || chance(w, 600000))
@@ -173,12 +185,11 @@ bool
 at_login(void *context, int server, int standby)
 {
 	World *w = ((Keepers *) context)->world;
-	Raft  *r = &w->node[server].member.raft;
 
 	end_senders(&w->keepers->cluster, server, standby);
-	if (w->node[server].up && !w->keepers->replies_always && !raft_may_serve(r, standby))
+	if (!may_serve(w, server, standby))
 		return false;
-	raft_counts_again(r, standby);
+	raft_counts_again(&w->node[server].member.raft, standby);
 	return true;
 }
 

@@ -899,7 +899,45 @@ member_without_the_first_claim_is_not_served(World *w)
 	(void) settle_answers(w);
 }
 
+/*
+ * The worker of one that follows stands still, while its leader dies, another one is elected
+ * without what these two have, and the old leader is rebuilt and back.  The receiver connects
+ * to whom it was let loose to, and must not be served: what is there now is other WAL.
+ */
+static void
+one_that_leads_no_more_serves_nobody(World *w)
+{
+	int p = begin_data(w, 5);
+	int b = someone(w, p, -1);
+	int commit;
+
+	/* The fork is to be in the middle of a segment: up to it the receiver gets what both have. */
+	while (server(w, p)->inserted % SIM_SEGMENT != 1)
+		EXPECT(w, run_until(w, SECONDS(1), answered, commit_on(w, p)));
+	for (int i = 0; i < 5; i++)
+	{
+		if (i != p && i != b)
+			hold(w, i, HOLD_RECEIVER);
+	}
+	commit = commit_on(w, p);
+	world_run(w, MS(50));
+	EXPECT(w, has_commit(w, b, commit) && !is_answered(w, commit));
+	node_pause(w, b, SIM_NEVER);
+	node_crash(w, p, false);
+	kill_server(w, p);
+	for (int i = 0; i < 5; i++)
+		let_go(w, i, HOLD_RECEIVER);
+	EXPECT(w, run_until(w, SECONDS(20), somebody_is_open, 0));
+	node_start(w, p);
+	EXPECT(w, run_until(w, SECONDS(20), is_streaming, p));
+	world_run(w, SECONDS(1));
+	EXPECT(w, server(w, b)->conninfo == p && !is_streaming(w, b) && has_commit(w, b, commit));
+	(void) settle_answers(w);
+	EXPECT(w, !has_commit(w, b, commit));
+}
+
 const Scenario scenarios_answers[] = {
+	{"one_that_leads_no_more_serves_nobody", one_that_leads_no_more_serves_nobody, NULL},
 	{"member_without_the_first_claim_is_not_served", member_without_the_first_claim_is_not_served, NULL},
 	{"voter_flushes_after_its_vote", voter_flushes_after_its_vote, NULL},
 	{"answer_after_the_lease", answer_after_the_lease, NULL},

@@ -578,7 +578,6 @@ rule_20_follows_only_what_the_leader_claimed(void **state)
 	assert_false(member_follow(&w->node[1].member, NULL, 0));
 }
 
-/* However long the way to the leader's timeline is: said again, it changes nothing. */
 /* Whoever votes has told the leader before nothing that its vote does not stand for. */
 static void
 rule_20_tells_nobody_after_its_vote(void **state)
@@ -599,6 +598,23 @@ rule_20_tells_nobody_after_its_vote(void **state)
 	assert_false(raft_may_acknowledge(raft(world_leader(w)), term));
 }
 
+static void
+rule_20_only_a_leader_serves(void **state)
+{
+	(void) state;
+	lead(3);
+	assert_true(raft_may_serve(raft(0), 1) && raft_may_serve(raft(2), 1)); /* nothing was ever claimed */
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	assert_false(raft_may_serve(raft(0), 1));
+	world_run(w, MS(100));
+	assert_true(raft_may_serve(raft(0), 1) && raft_may_serve(raft(0), 2));
+	assert_false(raft_may_serve(raft(0), RAFT_MAX_NODES - 1));
+	assert_false(raft_may_serve(raft(2), 1));
+	member_resign(&w->node[0].member);
+	assert_false(raft_may_serve(raft(0), 1));
+}
+
+/* However long the way to the leader's timeline is: said again, it changes nothing. */
 static void
 rule_20_a_long_path_settles(void **state)
 {
@@ -1149,6 +1165,7 @@ main(void)
 		cmocka_unit_test(rule_16_bounds_are_this_leaderships),
 		cmocka_unit_test(rule_20_follows_only_what_the_leader_claimed),
 		cmocka_unit_test(rule_20_tells_nobody_after_its_vote),
+		cmocka_unit_test(rule_20_only_a_leader_serves),
 		cmocka_unit_test(rule_20_a_long_path_settles),
 		cmocka_unit_test(rule_21_votes_with_the_floor_while_rebuilding),
 		cmocka_unit_test(rule_21_gone_data_are_not_rebuilt_before_that),
