@@ -85,6 +85,31 @@ raft_outcome_name(RaftOutcome outcome)
 	return "unknown";
 }
 
+const char *
+raft_describe_claim(RaftClaimResult result)
+{
+	switch (result)
+	{
+		case RAFT_CLAIM_MADE:
+			return "a timeline is claimed";
+		case RAFT_CLAIM_NOT_MANAGED:
+			return "pg_leader.manage is off, so no timeline is claimed";
+		case RAFT_CLAIM_NOT_LEADER:
+			return "only the leader claims a timeline";
+		case RAFT_CLAIM_PROMOTING:
+			return "an earlier promotion was asked for and may still happen";
+		case RAFT_CLAIM_NO_DATA:
+			return "its server is not in recovery, or the end of its own WAL is not known";
+		case RAFT_CLAIM_NEEDS_ALL:
+			return "nothing was ever claimed, and not every member has said what it holds";
+		case RAFT_CLAIM_BEHIND:
+			return "nothing was ever claimed, and another member holds more WAL";
+		case RAFT_CLAIM_EXHAUSTED:
+			return "no timeline is left to claim";
+	}
+	return "unknown";
+}
+
 /* Append to a text of "used" bytes; what does not fit is cut off.  Its length then. */
 static size_t append(char *text, size_t size, size_t used, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

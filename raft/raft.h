@@ -667,6 +667,9 @@ extern const char *raft_abstain_name(RaftAbstain why);
 /* "other member list", for people. */
 extern const char *raft_outcome_name(RaftOutcome outcome);
 
+/* What came of raft_claim(), as one clause without a full stop. */
+extern const char *raft_describe_claim(RaftClaimResult result);
+
 /*
  * What happened, as one clause without a full stop ("no heartbeat from node 2
  * for 312 ms").  Always terminates the text; returns buffer.

@@ -576,6 +576,7 @@ claim(World *w, int i)
 {
 	RaftClaimResult result = member_claim(&w->node[i].member);
 
+	TRACE(w, BIT(i), "asks for a claim: %s", raft_describe_claim(result));
 	if (result == RAFT_CLAIM_MADE)
 	{
 		w->data[DATA_CLAIMS]++;

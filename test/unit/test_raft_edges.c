@@ -377,6 +377,26 @@ words_for_everything(void **state)
 		assert_true(strlen(raft_outcome_name((RaftOutcome) why)) > 3);
 }
 
+static void
+words_say_what_came_of_a_claim(void **state)
+{
+	static const char *const expected[] = {
+		[RAFT_CLAIM_MADE] = "a timeline is claimed",
+		[RAFT_CLAIM_NOT_MANAGED] = "pg_leader.manage is off, so no timeline is claimed",
+		[RAFT_CLAIM_NOT_LEADER] = "only the leader claims a timeline",
+		[RAFT_CLAIM_PROMOTING] = "an earlier promotion was asked for and may still happen",
+		[RAFT_CLAIM_NO_DATA] = "its server is not in recovery, or the end of its own WAL is not known",
+		[RAFT_CLAIM_NEEDS_ALL] = "nothing was ever claimed, and not every member has said what it holds",
+		[RAFT_CLAIM_BEHIND] = "nothing was ever claimed, and another member holds more WAL",
+		[RAFT_CLAIM_EXHAUSTED] = "no timeline is left to claim",
+		[RAFT_CLAIM_EXHAUSTED + 1] = "unknown",
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		assert_string_equal(raft_describe_claim((RaftClaimResult) i), expected[i]);
+}
+
 static const char *
 words(RaftReason reason, int32_t peer, uint64_t value, uint64_t nodes)
 {
@@ -574,6 +594,7 @@ main(void)
 		cmocka_unit_test(same_calls_same_output),
 		cmocka_unit_test(bad_configurations_are_refused),
 		cmocka_unit_test(words_for_everything),
+		cmocka_unit_test(words_say_what_came_of_a_claim),
 		cmocka_unit_test(words_name_the_cause),
 		cmocka_unit_test(other_list_is_followed_and_never_voted_for),
 		cmocka_unit_test(other_list_votes_do_not_count),
