@@ -37,9 +37,9 @@ skip_blanks(Rest *rest)
 	return rest->at > begin;
 }
 
-/* Digits, at least one, whose value fits into "max". */
+/* Digits, at least one; UINT32_MAX stands for all that is above it. */
 static bool
-read_decimal(Rest *rest, uint32_t max, uint32_t *value)
+read_decimal(Rest *rest, uint32_t *value)
 {
 	uint64_t	sum = 0;
 	const char *begin = rest->at;
@@ -47,8 +47,8 @@ read_decimal(Rest *rest, uint32_t max, uint32_t *value)
 	for (; rest->at < rest->end && *rest->at >= '0' && *rest->at <= '9'; rest->at++)
 	{
 		sum = sum * 10 + (uint64_t) (*rest->at - '0');
-		if (sum > max)
-			return false;
+		if (sum > UINT32_MAX)
+			sum = UINT32_MAX;
 	}
 	*value = (uint32_t) sum;
 	return rest->at > begin;
@@ -110,6 +110,8 @@ why_impossible(const Lineage *lineage, uint32_t timeline, uint64_t end)
 		return "an ancestor's id is not below that of its descendant";
 	if (end == 0)
 		return "0/0 is no end of a timeline";
+	if (end == LINEAGE_NO_END)
+		return "FFFFFFFF/FFFFFFFF is no end of a timeline";
 	if (n == LINEAGE_ANCESTORS)
 		return "there are too many ancestors";
 	if (before != NULL && timeline <= before->timeline)
@@ -132,7 +134,7 @@ read_line(Lineage *lineage, Rest rest)
 	(void) skip_blanks(&rest);
 	if (rest.at == rest.end || *rest.at == '#')
 		return NULL;
-	if (!read_decimal(&rest, LINEAGE_MAX_TIMELINE, &timeline))
+	if (!read_decimal(&rest, &timeline))
 		return "it does not begin with the id of a timeline";
 	if (!skip_blanks(&rest) || !read_lsn(&rest, &end) || (rest.at < rest.end && !is_blank(*rest.at)))
 		return "the id is not followed by an LSN";
@@ -221,7 +223,7 @@ lineage_extend(const Lineage *parent, uint32_t timeline, uint64_t fork, Lineage 
 {
 	int n = parent->n_ancestors;
 
-	if (timeline <= parent->timeline || timeline > LINEAGE_MAX_TIMELINE || fork == 0 ||
+	if (timeline <= parent->timeline || timeline > LINEAGE_MAX_TIMELINE || fork == 0 || fork == LINEAGE_NO_END ||
 		fork < begin_at(parent, n) || n == LINEAGE_ANCESTORS)
 		return false;
 	if (lineage != parent)

@@ -64,7 +64,7 @@ extern void lineage_first(Lineage *lineage);
 /*
  * Read the history file of that timeline (2 to LINEAGE_MAX_TIMELINE), whose text need
  * not end with a zero byte.  More is asked than PostgreSQL asks: ends may not fall, and
- * 0/0 is no end.
+ * neither 0/0 nor the last LSN of all is an end.
  */
 extern LineageVerdict lineage_parse(Lineage *lineage, uint32_t timeline, const char *text,
 									size_t length, Words *words);

@@ -70,6 +70,7 @@ take_data(const uint8_t *slot, RaftSaved *saved)
 	if (rebuild >= RAFT_REBUILDS || distrusted > 1 || saved->claim > RAFT_MAX_TIMELINE ||
 		saved->promoting > saved->claim || saved->rebuild_term > RAFT_MAX_TERM ||
 		saved->rebuild_source < RAFT_NONE || saved->rebuild_source >= RAFT_MAX_NODES ||
+		!raft_position_is_possible(saved->floor) ||
 		saved->n_timelines > RAFT_TIMELINES)
 		return false;
 	saved->rebuild = (RaftRebuild) rebuild;

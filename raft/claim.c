@@ -106,27 +106,49 @@ is_primary_of_its_term(const Raft *r)
 	return r->role == RAFT_LEADER && (r->data.promoted || r->saved.promoting != 0);
 }
 
+/*
+ * What a server's files say comes from outside.  A position that cannot be is none, and
+ * above a timeline beyond the last nobody can be promoted: such data are not known.
+ */
+static void
+take_data(Raft *r, const RaftData *data, RaftOutput *out)
+{
+	static const RaftPosition none = {0, 0};
+	bool					  was_refused = r->data_refused;
+	bool					  is_possible = !data->known || raft_position_is_possible(data->position);
+	uint64_t				  timeline = is_possible ? data->newest_timeline : data->position.epoch;
+
+	r->data = *data;
+	r->has_looked = true;
+	r->data_refused = !is_possible || data->newest_timeline > RAFT_MAX_TIMELINE;
+	if (r->data_refused)
+	{
+		r->data.known = false;
+		r->data.position = none;
+		r->data.newest_timeline = 0;
+		if (!was_refused)
+			raft_note(r, out, RAFT_DATA_IMPOSSIBLE, RAFT_NONE, timeline);
+	}
+	r->position = r->data.known ? r->data.position : none;
+}
+
 void
 raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 {
-	static const RaftPosition none = {0, 0};
-	bool					  was_behind = raft_is_behind(r);
+	bool was_behind = raft_is_behind(r);
 
 	raft_clear_output(out);
-	assert(r->config.managed && data->position.epoch <= RAFT_MAX_TIMELINE);
-	r->data = *data;
-	r->has_looked = true;
-	r->position = data->known ? data->position : none;
+	assert(r->config.managed);
+	take_data(r, data, out);
 	take_system_id(r, out);
 
 	/* Less than it held a moment ago, and nobody is rebuilding it: somebody put it there. */
-	if (data->known && raft_is_older(r->position, r->held))
+	if (r->data.known && raft_is_older(r->position, r->held))
 		raft_remember_held(r, r->held, out);
-	else if (data->known && r->saved.rebuild == RAFT_INTACT)
+	else if (r->data.known && r->saved.rebuild == RAFT_INTACT)
 		r->held = r->position;
-	if (r->saved.claim != 0 && data->newest_timeline > r->saved.claim &&
-		data->newest_timeline <= RAFT_MAX_TIMELINE && !is_primary_of_its_term(r))
-		store_claim(r, data->newest_timeline, out);
+	if (r->saved.claim != 0 && r->data.newest_timeline > r->saved.claim && !is_primary_of_its_term(r))
+		store_claim(r, r->data.newest_timeline, out);
 	if (r->role == RAFT_LEADER && data->promoted && data->open)
 		settle_list(r, out);
 	if (!raft_is_behind(r))
@@ -146,7 +168,7 @@ void
 raft_remember_held(Raft *r, RaftPosition held, RaftOutput *out)
 {
 	if (!r->config.managed || r->saved.rebuild != RAFT_INTACT || raft_is_gone(r) ||
-		r->saved.system_id == 0 || !raft_is_older(r->saved.floor, held))
+		r->saved.system_id == 0 || !raft_position_is_possible(held) || !raft_is_older(r->saved.floor, held))
 		return;
 	r->saved.floor = held;
 	raft_mark_save(r, out);
@@ -395,7 +417,8 @@ bool
 raft_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, RaftOutput *out)
 {
 	raft_clear_output(out);
-	if (!r->config.managed || how == RAFT_INTACT || !leader_is_promoted(r) || raft_is_gone(r))
+	if (!r->config.managed || how == RAFT_INTACT || !raft_position_is_possible(floor) ||
+		!leader_is_promoted(r) || raft_is_gone(r))
 		return false;
 	start_rebuild(r, how, floor, r->peers[r->leader_id].told.claim, out);
 	return true;

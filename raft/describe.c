@@ -259,6 +259,11 @@ describe_data(char *buffer, size_t size, const RaftEvent *event)
 							"holds less WAL than it is known to have held, on timeline %" PRIu64
 							": does not vote until it has caught up with a leader",
 							event->value);
+		case RAFT_DATA_IMPOSSIBLE:
+			return snprintf(buffer, size,
+							"its data directory holds a WAL position or a history file of timeline %" PRIu64
+							", which cannot be: neither votes nor stands",
+							event->value);
 		case RAFT_LIST_LOSES_DATA:
 			return snprintf(buffer, size,
 							"the new member list leaves out %" PRIu64
@@ -339,6 +344,7 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 		case RAFT_REBUILDS_DATA:
 		case RAFT_DATA_BEHIND:
 		case RAFT_LIST_LOSES_DATA:
+		case RAFT_DATA_IMPOSSIBLE:
 			n = describe_data(buffer, size, event);
 			break;
 		case RAFT_REASONS:

@@ -254,7 +254,7 @@ told_is_possible(const RaftMessage *m)
 		return false;
 	if (!told->managed || !(fields_of(m->type) & USES_TOLD))
 		return told->system_id == 0 && told->claim == 0 && told_bits(told) == 0;
-	if (told->claimed && told->claim == 0)
+	if ((told->claimed && told->claim == 0) || !raft_position_is_possible(m->position))
 		return false;
 	if ((told->promoted || told->open || told->forgotten) && m->type != RAFT_HEARTBEAT)
 		return false;

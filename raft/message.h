@@ -155,6 +155,16 @@ raft_is_older(RaftPosition a, RaftPosition b)
 /* Timelines are numbered from 1 to this; 0: none. */
 #define RAFT_MAX_TIMELINE UINT32_C(0x7FFFFFFF)
 
+/*
+ * Can WAL end there, or is it none at all?  Of managed members; without managed mode
+ * positions are the user's own.
+ */
+static inline bool
+raft_position_is_possible(RaftPosition position)
+{
+	return position.epoch == 0 ? position.index == 0 : position.epoch <= RAFT_MAX_TIMELINE;
+}
+
 /* What runs where a member's data is. */
 typedef enum RaftServer
 {

@@ -223,6 +223,7 @@ typedef enum RaftReason
 	RAFT_REBUILDS_DATA,	  /* value: RaftRebuild, RAFT_INTACT when done; peer: from whom */
 	RAFT_DATA_BEHIND,	  /* it holds less than it is known to have held; value: timeline of that */
 	RAFT_LIST_LOSES_DATA, /* value: how many members it leaves out, too many */
+	RAFT_DATA_IMPOSSIBLE, /* no WAL can end where its host says; value: timeline of that */
 	RAFT_REASONS
 } RaftReason;
 
@@ -362,7 +363,8 @@ typedef struct Raft
 	RaftSaved	 saved; /* what must be durable, see THE CONTRACT */
 	RaftPosition position;
 	bool		 may_lead;
-	bool		 has_looked; /* raft_set_data() was called: data is what is there */
+	bool		 has_looked;   /* raft_set_data() was called: data is what is there */
+	bool		 data_refused; /* what it said then cannot be */
 	RaftData	 data;
 	RaftPosition held;				 /* the highest position of this start, since the last rebuild */
 	uint64_t	 random;			 /* state of the generator */
@@ -516,14 +518,14 @@ extern void raft_set_position(Raft *r, RaftPosition position);
 
 /*
  * What its data are now.  The position is a running maximum as long as the directory
- * is the same, and unknown until local WAL was read to its end.  Timelines above
- * RAFT_MAX_TIMELINE must not come here.
+ * is the same, and unknown until local WAL was read to its end.  It is unknown, too, when
+ * no WAL can end there, or a timeline is above RAFT_MAX_TIMELINE: then there is an event.
  */
 extern void raft_set_data(Raft *r, const RaftData *data, RaftOutput *out);
 
 /*
  * It is known from elsewhere that this member held that (rule 22): it does not vote
- * below it.
+ * below it.  No effect if no WAL can end there.
  */
 extern void raft_remember_held(Raft *r, RaftPosition held, RaftOutput *out);
 
@@ -606,7 +608,8 @@ extern bool raft_may_acknowledge(const Raft *r, uint64_t term);
 /*
  * The data directory is about to be changed (rule 21): true once this is durable.
  * "floor" is the last point that its history has in common with the leader's.  A
- * second attempt keeps the first floor.  And: it is whole again; false if it is below
+ * second attempt keeps the first floor; false if no WAL can end there.  And: it is whole
+ * again; false if it is below
  * the floor, or while this member abstains.
  */
 extern bool raft_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, RaftOutput *out);

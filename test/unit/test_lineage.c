@@ -99,7 +99,9 @@ what_no_history_can_be_is_refused(void **state)
 	} cases[] = {
 		{3, "one\t0/1\tx\n", "line 1: it does not begin with the id of a timeline"},
 		{3, "-1\t0/1\n", "line 1: it does not begin with the id of a timeline"},
-		{3, "4294967297\t0/1\n", "line 1: it does not begin with the id of a timeline"},
+		{3, "4294967297\t0/1\n", "line 1: an ancestor's id is not below that of its descendant"},
+		{3, "99999999999999999999999\t0/1\n", "line 1: an ancestor's id is not below that of its descendant"},
+		{0x7FFFFFFF, "2147483648\t0/1\n", "line 1: an ancestor's id is not below that of its descendant"},
 		{3, "1\n", "line 1: the id is not followed by an LSN"},
 		{3, "1\t0\n", "line 1: the id is not followed by an LSN"},
 		{3, "1\t0/\n", "line 1: the id is not followed by an LSN"},
@@ -114,9 +116,11 @@ what_no_history_can_be_is_refused(void **state)
 		{3, "1\t0/2\n2\t0/1\n", "line 2: a timeline ends before it begins"},
 		{3, "0\t0/1\n", "line 1: there is no timeline 0"},
 		{3, "1\t0/0\n", "line 1: 0/0 is no end of a timeline"},
+		{3, "1\tFFFFFFFF/ffffffff\n", "line 1: FFFFFFFF/FFFFFFFF is no end of a timeline"},
 		{1, "", "timeline 1 has no history file"},
 		{0, "", "timeline 0 has no history file"},
 		{0x80000000, "1\t0/1\n", "timeline 2147483648 has no history file"},
+		{UINT32_MAX, "1\t0/1\n", "timeline 4294967295 has no history file"},
 	};
 
 	(void) state;
@@ -183,6 +187,7 @@ a_new_timeline_forks_off_where_it_can(void **state)
 	assert_false(lineage_extend(&parent, 2, 0x2000, &child));
 	assert_false(lineage_extend(&parent, 4, 0xFFF, &child));
 	assert_false(lineage_extend(&parent, 0x80000000, 0x2000, &child));
+	assert_false(lineage_extend(&parent, 4, LINEAGE_NO_END, &child));
 	lineage_first(&parent);
 	assert_false(lineage_extend(&parent, 2, 0, &child));
 }

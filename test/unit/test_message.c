@@ -106,8 +106,8 @@ random_message(RaftMessageType type)
 	if (type == RAFT_PRE_VOTE_REQUEST || type == RAFT_VOTE_REQUEST ||
 		type == RAFT_HEARTBEAT || type == RAFT_HEARTBEAT_ANSWER || type == RAFT_GREETING_ANSWER)
 	{
-		m.position.epoch = random_number();
-		m.position.index = random_number();
+		m.position.epoch = random_up_to(RAFT_MAX_TIMELINE);
+		m.position.index = m.position.epoch == 0 ? 0 : random_number();
 	}
 	if (type == RAFT_VOTE_REQUEST && random_number() & 1)
 	{
@@ -441,6 +441,7 @@ garbage_impossible_bodies(void **state)
 
 		/* Data: of no server, of no member that only elects, unknown bits, wrong types. */
 		refuse(type, 184, 4, RAFT_MAX_TIMELINE + 1);
+		refuse(type, 184, 8, UINT64_C(0x8000000000000044)); /* and stored as a claim */
 		refuse(type, 188, 4, 0x007);
 		refuse(type, 188, 4, 0x004 | 0x800);
 		refuse(type, 188, 4, 0x008);
@@ -599,6 +600,32 @@ versions_are_understood_within_the_range(void **state)
 	assert_int_equal(message_size(MESSAGE_VERSION + 1), 0);
 }
 
+/* Without managed mode a position is the user's own. */
+static void
+garbage_impossible_positions(void **state)
+{
+	static const RaftMessageType types[] = {RAFT_GREETING_ANSWER, RAFT_PRE_VOTE_REQUEST, RAFT_VOTE_REQUEST,
+											RAFT_HEARTBEAT, RAFT_HEARTBEAT_ANSWER};
+	static const RaftPosition	 wrong[] = {{0, 1}, {(uint64_t) RAFT_MAX_TIMELINE + 1, 1}, {UINT64_MAX, UINT64_MAX}};
+	static const RaftPosition	 right[] = {{0, 0}, {1, 1}, {RAFT_MAX_TIMELINE, UINT64_MAX}};
+
+	(void) state;
+	for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++)
+		for (int i = 0; i < 3; i++)
+		{
+			RaftMessage m = random_message(types[t]);
+
+			m.told = random_told(types[t]);
+			m.position = wrong[i];
+			assert_false(message_is_possible(&m));
+			m.position = right[i];
+			assert_true(message_is_possible(&m));
+			m.told = (RaftTold){0};
+			m.position = wrong[i];
+			assert_true(message_is_possible(&m));
+		}
+}
+
 static void
 names_are_words(void **state)
 {
@@ -623,6 +650,7 @@ main(void)
 		cmocka_unit_test(foreign_datagrams_are_told_apart),
 		cmocka_unit_test(garbage_impossible_headers),
 		cmocka_unit_test(garbage_impossible_bodies),
+		cmocka_unit_test(garbage_impossible_positions),
 		cmocka_unit_test(layout_is_fixed),
 		cmocka_unit_test(newer_senders_are_understood),
 		cmocka_unit_test(newest_version_does_not_wrap),

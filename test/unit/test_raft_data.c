@@ -1118,6 +1118,100 @@ rule_24_appended_member_is_gone_once_there_are_claims(void **state)
 	assert_true(votes(2, 1, (RaftPosition){2, 110}, &told));
 }
 
+/* ---- what cannot be ---- */
+
+static bool
+has_noted(Member *member, RaftReason reason)
+{
+	for (uint32_t i = 0; i < member->output.n_events; i++)
+	{
+		if (member->output.events[i].reason == reason)
+			return true;
+	}
+	return false;
+}
+
+/* A server's files come from outside: what they say may be anything. */
+static void
+impossible_data_are_unknown(void **state)
+{
+	RaftData wrong[5];
+
+	(void) state;
+	lead(3);
+	for (int i = 0; i < 5; i++)
+		wrong[i] = standby(1, 120);
+	wrong[0].position.epoch = (uint64_t) RAFT_MAX_TIMELINE + 1;
+	wrong[1].position.epoch = UINT64_MAX;
+	wrong[2].position.epoch = 0;
+	wrong[3].newest_timeline = RAFT_MAX_TIMELINE + 1;
+	wrong[4].newest_timeline = UINT32_MAX;
+	for (int i = 0; i < 5; i++)
+	{
+		Member *member = &w->node[0].member;
+
+		data_is(0, wrong[i]);
+		assert_true(has_noted(member, RAFT_DATA_IMPOSSIBLE));
+		assert_false(raft(0)->data.known);
+		assert_int_equal(raft(0)->position.epoch, 0);
+		assert_int_equal(raft(0)->data.newest_timeline, 0);
+		assert_int_equal(member_claim(member), RAFT_CLAIM_NO_DATA);
+		data_is(0, wrong[i]); /* once is enough */
+		assert_false(has_noted(member, RAFT_DATA_IMPOSSIBLE));
+		world_run(w, MS(100)); /* what it tells is possible: the fixture drops nothing else */
+		data_is(0, standby(1, 100));
+		assert_true(raft(0)->data.known);
+	}
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+}
+
+static void
+impossible_positions_are_no_floor(void **state)
+{
+	RaftPosition floor;
+
+	(void) state;
+	lead_promoted(3);
+	floor = raft(1)->saved.floor;
+	member_remember_held(&w->node[1].member, (RaftPosition){(uint64_t) RAFT_MAX_TIMELINE + 1, 1});
+	assert_memory_equal(&raft(1)->saved.floor, &floor, sizeof(floor));
+	assert_false(member_rebuild(&w->node[1].member, RAFT_REWINDING, (RaftPosition){(uint64_t) RAFT_MAX_TIMELINE + 1, 1}));
+	assert_false(member_rebuild(&w->node[1].member, RAFT_REWINDING, (RaftPosition){0, 1}));
+	assert_int_equal(raft(1)->saved.rebuild, RAFT_INTACT);
+	assert_true(member_rebuild(&w->node[1].member, RAFT_REWINDING, (RaftPosition){1, 90}));
+}
+
+/* A claim of the future, and WAL on a timeline that cannot be: dropped, counted, without effect. */
+static void
+impossible_claims_of_others_are_dropped(void **state)
+{
+	RaftMessage heartbeat;
+	uint64_t	dropped;
+
+	(void) state;
+	lead_with_claim(3);
+	heartbeat = *world_sent(w, 0, RAFT_HEARTBEAT, 1);
+	dropped = raft(1)->counters.dropped[RAFT_DROP_IMPOSSIBLE];
+	for (int i = 0; i < 3; i++)
+	{
+		RaftMessage wrong = heartbeat;
+
+		wrong.sequence += 1000 + (uint64_t) i;
+		if (i == 0)
+			wrong.told.claim = RAFT_MAX_TIMELINE + 1;
+		else
+			wrong.position = (RaftPosition){i == 1 ? 0 : (uint64_t) RAFT_MAX_TIMELINE + 1, 1};
+		world_inject_raw(w, 1, &wrong);
+		assert_int_equal(raft(1)->counters.dropped[RAFT_DROP_IMPOSSIBLE], dropped + 1 + (uint64_t) i);
+	}
+	assert_string_equal(raft_outcome_name(RAFT_DROP_IMPOSSIBLE), "impossible value");
+	assert_int_equal(raft(1)->saved.claim, 2);
+	heartbeat.sequence += 2000;
+	heartbeat.told.claim = RAFT_MAX_TIMELINE;
+	world_inject(w, &heartbeat);
+	assert_int_equal(raft(1)->saved.claim, RAFT_MAX_TIMELINE);
+}
+
 /* ---- not managed ---- */
 
 static void
@@ -1192,6 +1286,9 @@ main(void)
 		cmocka_unit_test(rule_24_operator_vouches_for_those_left_out),
 		cmocka_unit_test(rule_24_lost_data_are_counted),
 		cmocka_unit_test(rule_24_appended_member_is_gone_once_there_are_claims),
+		cmocka_unit_test(impossible_data_are_unknown),
+		cmocka_unit_test(impossible_positions_are_no_floor),
+		cmocka_unit_test(impossible_claims_of_others_are_dropped),
 		cmocka_unit_test(not_managed_says_nothing_of_data),
 	};
 

@@ -170,7 +170,7 @@ every_value_comes_back(void **state)
 	values[3].list_size = RAFT_MAX_NODES;
 	values[3].abstaining = RAFT_ABSTAIN_LAST;
 	values[3].claim = RAFT_MAX_TIMELINE;
-	values[3].floor = (RaftPosition){.epoch = UINT64_MAX, .index = UINT64_MAX};
+	values[3].floor = (RaftPosition){.epoch = RAFT_MAX_TIMELINE, .index = UINT64_MAX};
 	values[3].n_timelines = RAFT_TIMELINES;
 	for (uint32_t i = 0; i < RAFT_TIMELINES; i++)
 		values[3].timelines[i] = (RaftTimeline){.id = RAFT_MAX_TIMELINE - i, .created = i % 2 == 0};
@@ -191,13 +191,13 @@ every_value_comes_back(void **state)
 static void
 impossible_values_are_bad_under_a_good_checksum(void **state)
 {
-	RaftSaved	  values[14];
+	RaftSaved	  values[16];
 	StoreIdentity identity = us;
 	uint8_t		  slot[STORE_SLOT_SIZE];
 	RaftSaved	  saved;
 
 	(void) state;
-	for (int i = 0; i < 14; i++)
+	for (int i = 0; i < 16; i++)
 		values[i] = i < 7 ? record(1) : record_of_data(1);
 	values[0].term = RAFT_MAX_TERM + 1;
 	values[1].voted_for = RAFT_MAX_NODES;
@@ -213,7 +213,9 @@ impossible_values_are_bad_under_a_good_checksum(void **state)
 	values[11].rebuild_term = RAFT_MAX_TERM + 1;
 	values[12].timelines[1].id = 0;
 	values[13].timelines[0].id = UINT32_C(0x80000000);
-	for (int i = 0; i < 14; i++)
+	values[14].floor.epoch = RAFT_MAX_TIMELINE + 1;
+	values[15].floor.epoch = 0;
+	for (int i = 0; i < 16; i++)
 	{
 		store_encode(&us, &values[i], slot);
 		assert_int_equal(store_decode(slot, &identity, &saved), STORE_BAD);
