@@ -15,7 +15,7 @@ ask_authority(SimCluster *c, int i)
 	SimAnswer  answer = {0};
 	SimAsked   asked = {.server = i,
 						.end = s->at,
-						.end_timeline = s->at_timeline,
+						.end_timeline = s->replay_timeline,
 						.target = s->target.timeline,
 						.promoting = s->promoting};
 
@@ -107,7 +107,7 @@ write_first_record(SimCluster *c, int i)
 {
 	SimServer *s = &c->server[i];
 	int		   promotion = sim_new_promotion(c, i, s->new_timeline, s->at);
-	uint16_t   before = s->at_timeline;
+	uint16_t   before = s->replay_timeline;
 
 	if (promotion < 0)
 		return sim_dies(c, i);
@@ -121,7 +121,7 @@ write_first_record(SimCluster *c, int i)
 	s->life = SIM_STANDBY; /* nobody gets in as long as it is not open */
 	s->at = s->flushed;
 	s->target = sim_path(&s->data, s->timeline);
-	s->file_timeline = s->timeline;
+	s->file_timeline = s->replay_timeline = s->timeline;
 	s->phase = SIM_OPEN;
 	return SIM_MOVED;
 }

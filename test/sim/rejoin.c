@@ -284,7 +284,7 @@ sim_clone_begin(SimCluster *c, int i, int source_id, bool aside)
 static void
 clone_wal(SimCluster *c, SimData *d, const SimServer *source, SimLsn from, SimLsn limit)
 {
-	uint16_t timeline = source->life == SIM_PRIMARY ? source->timeline : source->at_timeline;
+	uint16_t timeline = source->life == SIM_PRIMARY ? source->timeline : source->replay_timeline;
 	uint16_t first = source->data.control.checkpoint_timeline;
 	SimPath	 path = sim_path(&source->data, timeline);
 

@@ -238,7 +238,7 @@ sim_flush_pages(SimCluster *c, int i)
 		if (d->control.state == SIM_IN_ARCHIVE_RECOVERY && s->at > d->control.min_recovery)
 		{
 			d->control.min_recovery = s->at;
-			d->control.min_timeline = s->at_timeline;
+			d->control.min_timeline = s->replay_timeline;
 		}
 		d->pages_end = s->at;
 	}
@@ -415,6 +415,12 @@ compare_pages(SimData *d, SimLsn end, uint32_t uid)
 		d->mixture = true;
 }
 
+static bool
+is_checkpoint(const SimRecord *r)
+{
+	return r->kind == SIM_RECORD_CHECKPOINT || r->kind == SIM_RECORD_SHUTDOWN;
+}
+
 /*
  * The checkpoint is read, and what is after it begins to be replayed; a shutdown's is not
  * itself replayed, so that there may be nothing to do ("redo is not required", P 1.2).
@@ -428,12 +434,12 @@ begin_redo(SimCluster *c, int i)
 	const SimRecord *r = sim_read_any(c, &s->data, s->target, from, &file);
 	SimReader		 reader;
 
-	if (r == NULL || (r->kind != SIM_RECORD_CHECKPOINT && r->kind != SIM_RECORD_SHUTDOWN))
+	if (r == NULL || !is_checkpoint(r))
 		return sim_dies(c, i); /* could not locate a valid checkpoint record */
 	s->at = r->kind == SIM_RECORD_SHUTDOWN ? from + 1 : from;
 	reader = sim_reader(c, &s->data, s->target, s->at);
 	s->at_shape = reader.shape;
-	s->at_timeline = r->timeline;
+	s->at_timeline = s->replay_timeline = r->timeline;
 	s->file_timeline = file;
 	s->at_uid = s->at > from ? r->uid : 0;
 	s->replayed_checkpoint = from;
@@ -451,9 +457,21 @@ may_switch(const SimCluster *c, const SimServer *s, const SimRecord *r)
 {
 	const SimControl *control = &s->data.control;
 
-	if (r->value != s->at_timeline || !sim_path_has(c, s->target, r->timeline))
+	if (r->value != s->replay_timeline || !sim_path_has(c, s->target, r->timeline))
 		return false;
 	return control->min_recovery == 0 || s->at >= control->min_recovery || r->timeline <= control->min_timeline;
+}
+
+/*
+ * Where lengths happen to fit, replay gets past a timeline's first record without having
+ * seen it, and is stopped by the first checkpoint after that: a PANIC, at each start (R K9).
+ */
+static bool
+fits_replay(const SimCluster *c, const SimServer *s, const SimRecord *r)
+{
+	if (r->kind == SIM_RECORD_END_OF_RECOVERY)
+		return may_switch(c, s, r);
+	return !is_checkpoint(r) || r->timeline == s->replay_timeline;
 }
 
 static SimStep
@@ -461,12 +479,12 @@ replay(SimCluster *c, int i, const SimRecord *r, uint16_t file_timeline)
 {
 	SimServer *s = &c->server[i];
 
-	if (r->kind == SIM_RECORD_END_OF_RECOVERY && !may_switch(c, s, r))
+	if (!fits_replay(c, s, r))
 		return sim_dies(c, i);
 	s->redo_began = true;
 	if (s->at_uid != 0 && r->after != s->at_uid)
 		s->data.mixture = true; /* truth: it was written after something else */
-	if (r->kind == SIM_RECORD_CHECKPOINT || r->kind == SIM_RECORD_SHUTDOWN)
+	if (is_checkpoint(r))
 	{
 		s->replayed_checkpoint = s->at;
 		s->replayed_checkpoint_timeline = r->timeline;
@@ -480,6 +498,8 @@ replay(SimCluster *c, int i, const SimRecord *r, uint16_t file_timeline)
 	s->at_uid = r->uid;
 	s->at_shape = r->shape;
 	s->at_timeline = r->timeline;
+	if (r->kind == SIM_RECORD_END_OF_RECOVERY)
+		s->replay_timeline = r->timeline;
 	s->file_timeline = file_timeline;
 	compare_pages(&s->data, s->at, s->at_uid);
 	look_whether_consistent(s);
@@ -541,7 +561,7 @@ wal_exhausted(SimCluster *c, int i)
 		s->consistent = true;
 		s->data.control.state = SIM_IN_ARCHIVE_RECOVERY;
 		s->data.control.min_recovery = s->at;
-		s->data.control.min_timeline = s->at_timeline;
+		s->data.control.min_timeline = s->replay_timeline;
 		return SIM_MOVED;
 	}
 	if (s->life == SIM_RECOVERING || s->promote)
@@ -713,7 +733,7 @@ sim_view(const SimCluster *c, int i)
 	if (recovers && s->phase < SIM_CLEANUP)
 	{
 		view.replayed = s->at;
-		view.replay_timeline = s->at_timeline;
+		view.replay_timeline = s->replay_timeline;
 	}
 	if (s->life == SIM_PRIMARY || s->life == SIM_STOPPING)
 	{

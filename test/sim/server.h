@@ -275,8 +275,9 @@ typedef struct SimServer
 	SimLsn	 at; /* end of what was replayed; 0: not known yet */
 	uint8_t	 at_shape;
 	uint32_t at_uid;
-	uint16_t at_timeline;	/* of the last record */
-	uint16_t file_timeline; /* of the segment that it was read from */
+	uint16_t at_timeline;	  /* of the last record */
+	uint16_t replay_timeline; /* replayTLI: as a checkpoint or end-of-recovery record said last */
+	uint16_t file_timeline;	  /* of the segment that it was read from */
 	SimLsn	 replayed_checkpoint;
 	uint16_t replayed_checkpoint_timeline;
 

@@ -36,8 +36,8 @@ sim_send_end(const SimCluster *c, int i, uint16_t *timeline)
 		*timeline = s->timeline;
 		return s->flushed;
 	}
-	*timeline = s->at_timeline;
-	return v->received_timeline == s->at_timeline && v->flushed_upto > s->at ? v->flushed_upto : s->at;
+	*timeline = s->replay_timeline;
+	return v->received_timeline == s->replay_timeline && v->flushed_upto > s->at ? v->flushed_upto : s->at;
 }
 
 /*

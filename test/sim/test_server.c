@@ -967,7 +967,8 @@ stopped_primary_does_not_follow_if_it_was_not(void)
 
 /*
  * R S6b+: ahead of the fork, with the leader's history file fetched, and restarted: replays
- * past the fork, then it is stuck, or, if lengths happen to fit, goes on in silence.
+ * past the fork, then it is stuck, or, if lengths happen to fit, goes on in silence until a
+ * checkpoint comes.
  */
 static void
 server_ahead_restarts_and_goes_on(void)
@@ -996,6 +997,11 @@ server_ahead_restarts_and_goes_on(void)
 		settle();
 		EXPECT(shows(2, lost) && c.server[2].target.timeline == 2);
 		EXPECT((c.server[2].at == c.server[1].flushed) == (shape == 0));
+
+		/* The first record of timeline 2 was not replayed: a PANIC at the next checkpoint. */
+		EXPECT(sim_checkpoint(&c, 1));
+		settle();
+		EXPECT((c.server[2].life == SIM_DOWN) == (shape == 0));
 	}
 }
 
@@ -1194,8 +1200,9 @@ rewind_needs_checksums_and_wal(void)
 }
 
 /*
- * The source has removed the segment in which its timeline begins, so the target's own is
- * kept, with what diverged in it, and replayed: READ in pg_rewind, not seen on a real one.
+ * R K9: the source has removed the segment in which its timeline begins, so the target's own
+ * is kept, with what diverged in it, and replayed.  Then it is stuck or, where lengths happen
+ * to fit, dies at the first checkpoint on the new timeline, at each start.
  */
 static void
 rewind_from_a_source_without_the_fork(void)
@@ -1219,10 +1226,14 @@ rewind_from_a_source_without_the_fork(void)
 		EXPECT(sim_checkpoint(&c, 1) && sim_recycle(&c, 1, 2));
 		make_clean(0);
 		EXPECT(sim_rewind_begin(&c, 0, 1, false) == SIM_REWIND_BEGUN && rebuild_all(0));
-		EXPECT(start_standby(0, 1));
-		settle();
-		EXPECT(shows(0, lost) && streams(0) == (shape == 0));
-		EXPECT(c.server[0].consistent == (shape == 0));
+		for (int k = 0; k < 2; k++)
+		{
+			EXPECT(start_standby(0, 1));
+			settle();
+			EXPECT(!streams(0) && holds(0, lost) && (c.server[0].life == SIM_DOWN) == (shape == 0));
+			EXPECT(shape == 0 || (shows(0, lost) && !c.server[0].consistent));
+			sim_crash(&c, 0);
+		}
 	}
 }
 
