@@ -389,7 +389,7 @@ raft_may_serve(const Raft *r, int32_t id)
 bool
 raft_may_acknowledge(const Raft *r, uint64_t term)
 {
-	return r->saved.claim == 0 || (term != 0 && term == r->saved.term);
+	return r->saved.claim == 0 || (term != 0 && term == r->saved.term && r->saved.rebuild == RAFT_INTACT);
 }
 
 static void

@@ -204,5 +204,6 @@ may_reply(void *context, int server, int source)
 	if (keepers->replies_always)
 		return true;
 	return n->durable.claim == 0 || (k->loose_source == source &&
-									 (n->up ? raft_may_acknowledge(&n->member.raft, k->loose_term) : n->durable.term == k->loose_term));
+									 (n->up ? raft_may_acknowledge(&n->member.raft, k->loose_term) :
+											  n->durable.term == k->loose_term && n->durable.rebuild == RAFT_INTACT));
 }

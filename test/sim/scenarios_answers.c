@@ -833,13 +833,14 @@ resigns_once(World *w)
 {
 	int o[4];
 	int leader = begin_answers(w, 3, o);
+	int commit = 0;
 
 	may_lead_only(w, o[0]);
 	node_may_lead(w, leader, true);
 	for (int k = 0; k < 3; k++)
 	{
 		hold(w, leader, HOLD_REPLIES);
-		(void) commit_on(w, leader);
+		commit = commit_on(w, leader);
 		world_run(w, MS(50));
 		cut_wal_all(w, leader);
 		EXPECT(w, run_until(w, SECONDS(20), has_resigned, leader) == (k < 2));
@@ -850,7 +851,8 @@ resigns_once(World *w)
 		leader = world_lease(w);
 	}
 
-	/* A commit got through: from now on once more. */
+	/* A commit gets through: from now on once more. */
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
 	hold(w, leader, HOLD_REPLIES);
 	(void) commit_on(w, leader);
 	world_run(w, MS(50));

@@ -55,6 +55,12 @@ is_below_its_floor(World *w, int i)
 	return w->node[i].up && raft_is_behind(raft_of(w, i));
 }
 
+static bool
+is_past_its_floor(World *w, int i)
+{
+	return !is_below_its_floor(w, i);
+}
+
 /* An older copy of its data, or somebody's, takes the place of what it has. */
 static void
 put_back(World *w, int i, const SimData *copy)
@@ -547,7 +553,7 @@ data_restored_state_kept(World *w)
 		mend_wal(w);
 		asks_in_vain(w, t.b, t.a, SECONDS(3));
 		EXPECT(w, was_below && w->node[t.a].durable.floor.index >= cluster(w)->commit[commit].end);
-		EXPECT(w, has_commit(w, settle_data(w), commit) && !is_below_its_floor(w, t.a));
+		EXPECT(w, has_commit(w, settle_data(w), commit) && run_until(w, MS(100), is_past_its_floor, t.a));
 	}
 }
 

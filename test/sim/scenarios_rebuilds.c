@@ -447,6 +447,38 @@ lost_directory_waits_for_a_floor(World *w)
 	EXPECT(w, is_intact(w, t.a) && has_commit(w, t.a, t.commit));
 }
 
+static bool
+streams_unfinished(World *w, int i)
+{
+	return is_streaming(w, i) && !is_intact(w, i);
+}
+
+/*
+ * A copy streams, and its member does not know yet that it is whole: it would vote with the
+ * floor of before, whatever has come in since.  So that is confirmed to nobody; here the
+ * directory is lost once more, and the next clone would take it away as well.
+ */
+static void
+rebuilding_member_confirms_nothing(World *w)
+{
+	Three t = begin_three(w);
+
+	hold(w, t.b, HOLD_RECEIVER);
+	lose_directory(w, t.a);
+	EXPECT(w, run_until(w, SECONDS(10), streams_unfinished, t.a));
+	hold(w, t.a, HOLD_WORKER);
+	t.commit = commit_on(w, t.p);
+	world_run(w, MS(200));
+	EXPECT(w, streams_unfinished(w, t.a) && has_commit(w, t.a, t.commit) && is_open(w, t.p));
+	EXPECT(w, !is_answered(w, t.commit) && saved(w, t.a)->floor.index < cluster(w)->commit[t.commit].end);
+	lose_directory(w, t.a);
+	let_go(w, t.a, HOLD_WORKER);
+	lose_power(w, t.p);
+	let_go(w, t.b, HOLD_RECEIVER);
+	EXPECT(w, run_until(w, SECONDS(10), is_open, t.b));
+	EXPECT(w, !has_commit(w, settle_data(w), t.commit));
+}
+
 /*
  * A clone fails again and again on a full disk: it pauses between two tries, and does not
  * give up, so that it is done soon after there is room.
@@ -972,6 +1004,7 @@ const Scenario scenarios_rebuilds[] = {
 	{"interrupted_rewind_is_not_started", interrupted_rewind_is_not_started, NULL},
 	{"rebuild_is_repeated_only_from_its_source", rebuild_is_repeated_only_from_its_source, NULL},
 	{"lost_directory_waits_for_a_floor", lost_directory_waits_for_a_floor, NULL},
+	{"rebuilding_member_confirms_nothing", rebuilding_member_confirms_nothing, NULL},
 	{"full_disk_pauses_rebuilds", full_disk_pauses_rebuilds, NULL},
 	{"full_disk_does_not_stand", full_disk_does_not_stand, NULL},
 	{"member_appended_to_four", member_appended_to_four, NULL},

@@ -695,6 +695,19 @@ rule_21_a_second_attempt_keeps_the_floor(void **state)
 	assert_true(disk(2)->floor.epoch == 2 && disk(2)->floor.index == 105);
 }
 
+/* What comes in meanwhile is not what it votes with. */
+static void
+rule_21_confirms_nothing_while_rebuilding(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	assert_true(member_rebuild(&w->node[2].member, RAFT_REWINDING, (RaftPosition){2, 105}));
+	data_is(2, standby(2, 105));
+	assert_false(raft_may_acknowledge(raft(2), raft(2)->saved.term));
+	assert_true(member_rebuilt(&w->node[2].member));
+	assert_true(raft_may_acknowledge(raft(2), raft(2)->saved.term));
+}
+
 static void
 rule_21_rebuilds_only_from_a_promoted_leader_of_its_term(void **state)
 {
@@ -1265,6 +1278,7 @@ main(void)
 		cmocka_unit_test(rule_21_gone_data_are_not_rebuilt_before_that),
 		cmocka_unit_test(rule_21_does_not_stand_while_rebuilding),
 		cmocka_unit_test(rule_21_a_second_attempt_keeps_the_floor),
+		cmocka_unit_test(rule_21_confirms_nothing_while_rebuilding),
 		cmocka_unit_test(rule_21_rebuilds_only_from_a_promoted_leader_of_its_term),
 		cmocka_unit_test(rule_21_gone_data_need_a_floor_of_the_leader),
 		cmocka_unit_test(rule_21_a_floor_is_for_one_loss),
