@@ -189,15 +189,17 @@ copy_postgres()
 
 clean_up()
 {
-	local pid
+	local pid disk
 
 	# Servers that a test which died has left: those whose data are in here.
 	for pid in $(pgrep -f -- "-D $scratch/" 2>/dev/null || true); do
 		kill -QUIT "$pid" 2>/dev/null || true
 	done
-	if mountpoint -q "$scratch/small_disk" 2>/dev/null; then
-		umount "$scratch/small_disk" || true
-	fi
+	for disk in "$scratch/small_disk" "$scratch/small_wal"; do
+		if mountpoint -q "$disk" 2>/dev/null; then
+			umount "$disk" || true
+		fi
+	done
 	if [[ $keep == yes ]]; then
 		say "kept: $scratch" >&2
 	else
@@ -586,6 +588,13 @@ part_sql()
 	as_tester bash test/sql/run.sh
 }
 
+# small_disk DIRECTORY SIZE: a file system there that the tester can write to.
+small_disk()
+{
+	is_root && mkdir -p "$1" &&
+		mount -t tmpfs -o "size=$2,mode=700,uid=$(id -u "$SERVER_USER")" tmpfs "$1" 2>/dev/null
+}
+
 part_tap()
 {
 	local pgxs
@@ -600,10 +609,12 @@ part_tap()
 		mapfile -t tests < <(files '^test/t/[^/]*\.pl$')
 	fi
 	(( ${#tests[@]} > 0 )) || { say "there are no tests in test/t"; return 1; }
-	# A file system that is soon full, where we may make one.
-	if is_root && mkdir -p "$scratch/small_disk" &&
-			mount -t tmpfs -o "size=64k,mode=700,uid=$(id -u "$SERVER_USER")" tmpfs "$scratch/small_disk" 2>/dev/null; then
+	# File systems that are soon full, where we may make them.
+	if small_disk "$scratch/small_disk" 64k; then
 		export PG_LEADER_SMALL_DISK=$scratch/small_disk
+	fi
+	if small_disk "$scratch/small_wal" 16m; then
+		export PG_LEADER_SMALL_WAL=$scratch/small_wal
 	fi
 	# Names that a test can give to addresses while servers run.
 	if [[ ${PGLD_PRIVATE_MOUNTS:-} == yes && -e /etc/hosts ]]; then

@@ -174,13 +174,12 @@ subtest 'a library can hold back what the receiver says: WAL comes in, is flushe
 	$standby->place($kept{standby}, $primary);
 	$standby->start;
 	$standby->streams_from($primary);
-	$primary->ask($_) foreach q{ALTER SYSTEM SET synchronous_standby_names = '*'}, 'SELECT pg_reload_conf()';
+	$primary->waits_for('*');
 	$primary->until('it waits for the standby', sub { $primary->ask('SELECT sync_state FROM pg_stat_replication') =~ /sync|quorum/ });
 	$primary->tell('acknowledged');
 	$standby->put('facts.silent', '');
 	my $before = $primary->ask('SELECT flush_lsn FROM pg_stat_replication');
-	my $run = IPC::Run::start([ 'psql', '-X', '-d', $primary->connstr('postgres'), '-c', q{INSERT INTO told VALUES ('held back')} ], '>&', \my $out);
-	$primary->until('a commit waits', sub { $run->pump_nb; $primary->ask(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) == 1 });
+	my ($run) = $primary->waiting_commit('held back');
 	$standby->until('the standby has it', sub { $standby->knows('held back') });
 	cmp_ok(PgFacts::position($standby->received), '>', PgFacts::position($before), 'flushed there, beyond what it has said');
 	is($primary->ask('SELECT flush_lsn FROM pg_stat_replication'), $before, 'the primary has not heard of it');
@@ -190,7 +189,7 @@ subtest 'a library can hold back what the receiver says: WAL comes in, is flushe
 	$primary->ask('CHECKPOINT'); # some WAL, and so a reply
 	$run->finish;
 	ok($primary->knows('held back'), 'let go, the next reply ends the wait');
-	$primary->ask($_) foreach 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()';
+	$primary->waits_for('');
 	$standby->stop('fast');
 };
 

@@ -12,10 +12,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use IO::Select;
-use IO::Socket::UNIX;
 use PgFacts;
-use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -131,58 +128,6 @@ subtest 'double run: a second pg_rewind before the first start spoils what the f
 
 # ---- pg_rewind that breaks off ----
 
-# proxy(SERVER, CODE): a directory with a socket of the same port, behind which is SERVER.
-# Before it passes bytes on it calls CODE with the directory, whether they come from the
-# client, and the bytes.  Returns the directory and the process that does this.
-sub proxy
-{
-	my ($server, $code) = @_;
-	my $directory = PostgreSQL::Test::Utils::tempdir_short();
-	my $name = '.s.PGSQL.' . $server->port;
-	my $listener = IO::Socket::UNIX->new(Local => "$directory/$name", Listen => 5) or die "socket: $!";
-	my $child = fork // die "fork: $!";
-
-	if ($child)
-	{
-		$listener->close;
-		return ($directory, $child);
-	}
-	local $SIG{PIPE} = 'IGNORE';
-	my $select = IO::Select->new($listener);
-	my (%other_end, %is_client);
-
-	while (my @ready = $select->can_read)
-	{
-		foreach my $from (@ready)
-		{
-			if ($from == $listener)
-			{
-				my $client = $listener->accept;
-				my $upstream = IO::Socket::UNIX->new(Peer => $server->host . "/$name") or next;
-				@other_end{ $client, $upstream } = ($upstream, $client);
-				$is_client{$client} = 1;
-				$select->add($client, $upstream);
-			}
-			elsif (my $to = $other_end{$from})
-			{
-				if (sysread($from, my $data, 8192))
-				{
-					$code->($directory, $is_client{$from}, $data);
-					syswrite $to, $data;
-					next;
-				}
-				$select->remove($from, $to);
-				delete @other_end{ $from, $to };
-				delete @is_client{ $from, $to };
-				$_->close foreach $from, $to;
-			}
-		}
-	}
-	POSIX::_exit(0);
-}
-
-sub end_proxy { kill 'KILL', $_[0]; waitpid $_[0], 0; return; }
-
 # stalling_proxy(SERVER, BYTES): one that passes no more on after so many bytes of files.  The
 # file "stalled" then is in the directory.
 sub stalling_proxy
@@ -190,7 +135,7 @@ sub stalling_proxy
 	my ($server, $bytes) = @_;
 	my ($asked, $seen, $rest) = ('', 0, $bytes);
 
-	return proxy($server, sub {
+	return $server->proxy(sub {
 		my ($directory, $is_client, $data) = @_;
 
 		if ($is_client)
@@ -228,7 +173,7 @@ sub half_rewound
 		"host=$directory port=" . $new->port . ' dbname=postgres' ], '>&', \$out);
 	$new->until('pg_rewind has copied a part', sub { $run->pump_nb; -e "$directory/stalled" });
 	$code->($run);
-	end_proxy($child);
+	PgFacts::end_proxy($child);
 	$run->finish;
 	print map { "# pg_rewind: $_\n" } split /\n/, $out;
 	return $run->full_result;
@@ -456,12 +401,12 @@ subtest 'S6: a running standby that is ahead is made to follow: never does, and 
 			END LOOP;
 			RETURN (SELECT string_agg(DISTINCT s, ', ' ORDER BY s) FROM unnest(seen) s);
 		END $$});
-	$new->ask($_) foreach q{ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (third)'}, 'SELECT pg_reload_conf()';
+	$new->waits_for('ANY 1 (third)');
 	$third->mark;
 	# It reports L once when it begins, then every wal_receiver_status_interval.  That counts if
 	# the sender has sent the little that there is by then, as over a network; on one machine
 	# either can be the first.
-	my ($directory, $child) = proxy($new, sub { usleep(20_000) if $_[1]; });
+	my ($directory, $child) = $new->proxy(sub { usleep(20_000) if $_[1]; });
 	$third->follow("host=$directory port=" . $new->port);
 	my $seen = $new->ask(q{SELECT look('third')});
 	like($seen, qr/startup potential \Q$end_of_third\E/, 'the primary sees: startup, not counted, and L as its flushed position');
@@ -474,19 +419,18 @@ subtest 'S6: a running standby that is ahead is made to follow: never does, and 
 	cmp_ok(PgFacts::position($new->flushed), '<', PgFacts::position($end_of_third), 'it was before L');
 	ok(!$third->knows('acknowledged'), 'by a standby that does not have it');
 	$new->ask(q{SET synchronous_commit = local; INSERT INTO told SELECT 'to L ' || repeat('z', 1000) || i FROM generate_series(1, 400) i});
-	my $run = IPC::Run::start([ 'psql', '-X', '-d', $new->connstr('postgres'), '-c', q{INSERT INTO told VALUES ('after L')} ], '>&', \my $out);
-	$new->until('a commit waits', sub { $run->pump_nb; $new->ask(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) == 1 });
+	my ($run, $out) = $new->waiting_commit('after L');
 	$new->mark;
 	$new->until('the standby has come back some times', sub { $new->times(qr/third LOG: .*START_REPLICATION/) > 5 });
-	is($new->ask(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}), 1, 'a commit beyond L waits');
+	is($new->waiting, 1, 'a commit beyond L waits');
 	$new->ask(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'});
 	$run->finish;
-	like($out, qr/canceling wait for synchronous replication/, 'until it is canceled');
-	$new->ask($_) foreach 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()';
+	like($$out, qr/canceling wait for synchronous replication/, 'until it is canceled');
+	$new->waits_for('');
 	$third->never_streams_from($new, $forked);
 	is($third->ask(q{SELECT count(*) FROM told WHERE word LIKE 'lost %'}), 50, 'readers see the lost rows');
 	$third->stop('fast');
-	end_proxy($child);
+	PgFacts::end_proxy($child);
 	is($third->minimum_recovery_end, $end_of_third, 'fast stop: the minimum recovery point is L');
 	$third->rewinds($new, 0, qr/servers diverged at WAL location \Q$fork\E on timeline 1/, 'with standby.signal', '--no-ensure-shutdown');
 	$third->configure($new);
@@ -656,6 +600,30 @@ subtest 'K9: the same, and it fits: PANIC at the first checkpoint on timeline 2'
 		$old->ended;
 		like($old->log, qr/PANIC: .*unexpected timeline ID 2 \(should be 1\) in (?:online )?checkpoint record/, 'PANIC');
 	}
+};
+
+# ---- before the first checkpoint on the new timeline ----
+
+subtest 'before the first checkpoint after a promotion, pg_rewind of 15 takes the source for one of the old timeline' => sub {
+	my $before_16 = $new->pg_version < 16;
+
+	$new->place($kept{standby}, '');
+	$new->start;
+	my $checkpointer = $new->ask(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'});
+	kill 'STOP', $checkpointer;
+	$new->promote;
+	is($new->control_timeline, 1, 'there was none on timeline 2');
+	$old->place($kept{lost});
+	$old->rewinds($new, 0, $before_16 ? qr/source and target cluster are on the same timeline.*no rewind required/s : qr/diverged.*Done!/s,
+		'before it', '--no-ensure-shutdown');
+	kill 'CONT', $checkpointer;
+	$new->ask('CHECKPOINT');
+	$old->place($kept{lost});
+	$old->rewinds($new, 0, qr/diverged.*Done!/s, 'after it', '--no-ensure-shutdown');
+	$old->configure($new);
+	$old->start;
+	$old->streams_from($new);
+	$old->stop('immediate');
 };
 
 # ---- a history file of one's own ----

@@ -14,6 +14,9 @@ use warnings;
 use parent 'PostgreSQL::Test::Cluster';
 
 use Carp qw(croak);
+use IO::Select;
+use IO::Socket::UNIX;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -331,6 +334,89 @@ sub caught_up
 	$self->until('it has caught up', sub { my $at = $self->try('SELECT pg_last_wal_replay_lsn()'); $at && position($at) >= $end });
 	return;
 }
+
+# ---- commits that wait for standbys ----
+
+# waits_for(NAMES): these are synchronous_standby_names from now on; '' is nobody.
+sub waits_for
+{
+	my ($self, $names) = @_;
+
+	$self->ask($_) foreach "ALTER SYSTEM SET synchronous_standby_names = '$names'", 'SELECT pg_reload_conf()';
+	$self->until('sessions see the names', sub { $self->ask('SHOW synchronous_standby_names') eq $names });
+	return;
+}
+
+# waiting(): how many commits wait.
+sub waiting { return $_[0]->ask(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}); }
+
+# waiting_commit(WORD): a commit that waits: IPC::Run's handle of its psql, and a reference
+# to what that says.
+sub waiting_commit
+{
+	my ($self, $word) = @_;
+	my $out = '';
+	my $run = IPC::Run::start([ 'psql', '-X', '-d', $self->connstr('postgres'), '-c', "INSERT INTO told VALUES ('$word')" ], '>&', \$out);
+
+	$self->until('a commit waits', sub { $run->pump_nb; $self->waiting == 1 });
+	return ($run, \$out);
+}
+
+# ---- between a server and its clients ----
+
+# proxy(CODE): a directory with a socket of the same port, behind which is the server.
+# Before it passes bytes on it calls CODE with the directory, whether they come from the
+# client, and the bytes.  Returns the directory and the process that does this.
+sub proxy
+{
+	my ($self, $code) = @_;
+	my $directory = PostgreSQL::Test::Utils::tempdir_short();
+	my $name = '.s.PGSQL.' . $self->port;
+	my $listener = IO::Socket::UNIX->new(Local => "$directory/$name", Listen => 5) or die "socket: $!";
+	my $child = fork // die "fork: $!";
+
+	if ($child)
+	{
+		$listener->close;
+		return ($directory, $child);
+	}
+	local $SIG{PIPE} = 'IGNORE';
+	my $select = IO::Select->new($listener);
+	my (%other_end, %is_client);
+
+	while (my @ready = $select->can_read)
+	{
+		foreach my $from (@ready)
+		{
+			if ($from == $listener)
+			{
+				my $client = $listener->accept;
+				my $upstream = IO::Socket::UNIX->new(Peer => $self->host . "/$name") or next;
+				@other_end{ $client, $upstream } = ($upstream, $client);
+				$is_client{$client} = 1;
+				$select->add($client, $upstream);
+			}
+			elsif (my $to = $other_end{$from})
+			{
+				if (sysread($from, my $data, 8192))
+				{
+					$code->($directory, $is_client{$from}, $data);
+					syswrite $to, $data;
+					next;
+				}
+				$select->remove($from, $to);
+				delete @other_end{ $from, $to };
+				delete @is_client{ $from, $to };
+				$_->close foreach $from, $to;
+			}
+		}
+	}
+	POSIX::_exit(0);
+}
+
+sub end_proxy { kill 'KILL', $_[0]; waitpid $_[0], 0; return; }
+
+# ---- streaming ----
 
 my $told = 0;
 
