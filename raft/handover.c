@@ -101,6 +101,28 @@ pick_target(const Raft *r, uint64_t now, bool resigning)
 	return best;
 }
 
+int32_t
+raft_newest_peer(const Raft *r, uint64_t now)
+{
+	RaftPosition most = r->position;
+	int32_t		 newest = RAFT_NONE;
+
+	for_each_peer(r, id)
+	{
+		const RaftPeer *peer = &r->peers[id];
+
+		if (raft_is_older(most, peer->position) ||
+			(newest != RAFT_NONE && !raft_is_older(peer->position, most) &&
+			 check_target(r, now, &r->peers[newest]) != RAFT_TRANSFER_STARTED &&
+			 check_target(r, now, peer) == RAFT_TRANSFER_STARTED))
+		{
+			newest = id;
+			most = peer->position;
+		}
+	}
+	return newest;
+}
+
 /* Would somebody be fit but for a promise that soon runs out? */
 static bool
 is_anyone_bound(const Raft *r, uint64_t now)

@@ -537,7 +537,7 @@ typedef enum RaftClaimResult
 	RAFT_CLAIM_PROMOTING, /* a promotion that was asked for may still happen */
 	RAFT_CLAIM_NO_DATA,	  /* not in recovery, or its position is not known, or not its own */
 	RAFT_CLAIM_NEEDS_ALL, /* the first claim: not every member has said what it holds */
-	RAFT_CLAIM_BEHIND,	  /* the first claim: another member holds more */
+	RAFT_CLAIM_BEHIND,	  /* the first claim: another member holds more, see raft_newest_peer() */
 	RAFT_CLAIM_EXHAUSTED  /* no timeline is left below RAFT_MAX_TIMELINE */
 } RaftClaimResult;
 
@@ -658,6 +658,15 @@ extern bool raft_list_keeps_data(const Raft *r, uint64_t gone);
  * and holds everything up to there (0: it does not matter)?  Rules 18 and 25.
  */
 extern bool raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index);
+
+/*
+ * For a leader: who holds most of all, and more than this member; of several, one that can
+ * be handed over to at once.  RAFT_NONE: nobody holds more.  The first claim is left to it:
+ * a leader that may not make it (RAFT_CLAIM_BEHIND) hands over to this one and to nobody
+ * else, and waits while that one is bound.  For two members that both hold less would hand
+ * over to each other for ever, each time binding the third one.
+ */
+extern int32_t raft_newest_peer(const Raft *r, uint64_t now);
 
 /* How long a peer that has answered may be silent before it is greeted again. */
 extern uint64_t raft_probe_interval(const RaftTimeouts *timeouts);

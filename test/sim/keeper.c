@@ -583,7 +583,7 @@ claim(World *w, int i)
 		w->keepers->cluster.full |= w->node[i].member.raft.claim >= SIM_TIMELINES - 1;
 	}
 	else if (result == RAFT_CLAIM_BEHIND && node_is_free(w, i))
-		member_resign(&w->node[i].member);
+		(void) node_transfer(w, i, raft_newest_peer(&w->node[i].member.raft, clock_local(w, &w->node[i])));
 }
 
 static void

@@ -4,14 +4,6 @@
  */
 #include "scenarios_data.h"
 
-/* Three members whose servers hold the same data, of which nobody has claimed anything yet. */
-static void
-begin_unclaimed(World *w)
-{
-	reset_data(w, 3);
-	server(w, 1)->data = server(w, 2)->data = server(w, 0)->data;
-}
-
 static uint32_t
 claim_of(const World *w, int i)
 {

@@ -37,6 +37,13 @@ reset_data(World *w, int n)
 	keepers.interval = MS(5);
 }
 
+void
+begin_unclaimed(World *w)
+{
+	reset_data(w, 3);
+	server(w, 1)->data = server(w, 2)->data = server(w, 0)->data;
+}
+
 int
 begin_data(World *w, int n)
 {

@@ -10,6 +10,7 @@
 #include "keeper.h"
 #include "scenarios.h"
 
+extern const Scenario scenarios_adoption[];
 extern const Scenario scenarios_claims[];
 extern const Scenario scenarios_positions[];
 extern const Scenario scenarios_answers[];
@@ -23,6 +24,9 @@ extern Keeper	  *keeper(World *w, int i);
 
 /* n managed members on a LAN, of which node 0's has data; nobody runs yet. */
 extern void reset_data(World *w, int n);
+
+/* Three of them whose servers hold the same data, of which nobody has claimed anything yet. */
+extern void begin_unclaimed(World *w);
 
 /* n managed members on a LAN, settled: one is open, all others stream from it.  Returns it. */
 extern int begin_data(World *w, int n);

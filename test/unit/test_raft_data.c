@@ -765,6 +765,38 @@ rule_21_whom_a_leader_has_to_forget(void **state)
 	assert_int_equal(raft_to_forget(raft(0)), 0);
 }
 
+static void
+holds(int peer, uint64_t lsn, bool may_lead)
+{
+	raft(0)->peers[peer].position = (RaftPosition){1, lsn};
+	raft(0)->peers[peer].may_lead = may_lead;
+}
+
+/* Of several, to one that can lead. */
+static void
+rule_12_first_claim_is_left_to_who_holds_most(void **state)
+{
+	uint64_t now;
+
+	(void) state;
+	lead(5);
+	now = raft(0)->peers[1].acked_at;
+	assert_int_equal(raft_newest_peer(raft(0), now), RAFT_NONE);
+	holds(1, 99, true);
+	holds(3, 101, true);
+	assert_int_equal(raft_newest_peer(raft(0), now), 3);
+	holds(1, 102, false);
+	assert_int_equal(raft_newest_peer(raft(0), now), 1);
+	holds(4, 102, true);
+	assert_int_equal(raft_newest_peer(raft(0), now), 4);
+	holds(1, 102, true);
+	assert_int_equal(raft_newest_peer(raft(0), now), 1);
+	raft(0)->peers[1].bound = raft(0)->peers[4].bound = true;
+	assert_int_equal(raft_newest_peer(raft(0), now), 1);
+	assert_int_equal(world_transfer(w, 0, 1), RAFT_TRANSFER_BOUND);
+	assert_int_equal(world_leader(w), 0);
+}
+
 /* Rules 18 and 25: a leader resigns only to somebody. */
 static void
 who_could_lead_instead(void **state)
@@ -1283,6 +1315,7 @@ main(void)
 		cmocka_unit_test(rule_21_gone_data_need_a_floor_of_the_leader),
 		cmocka_unit_test(rule_21_a_floor_is_for_one_loss),
 		cmocka_unit_test(rule_21_whom_a_leader_has_to_forget),
+		cmocka_unit_test(rule_12_first_claim_is_left_to_who_holds_most),
 		cmocka_unit_test(who_could_lead_instead),
 		cmocka_unit_test(rule_22_no_rebuild_ends_while_it_abstains),
 		cmocka_unit_test(rule_22_below_its_floor_it_does_not_vote),

@@ -1,0 +1,62 @@
+/*
+ * test/sim/scenarios_adoption.c
+ *	  Servers: the first claim, beside data that were there before (rule 12).
+ */
+#include "scenarios_data.h"
+
+/* ---- conditions ---- */
+
+static bool
+claim_is_behind(World *w, int i)
+{
+	const Raft *r = &w->node[i].member.raft;
+
+	return r->role == RAFT_LEADER && raft_newest_peer(r, clock_local(w, &w->node[i])) != RAFT_NONE;
+}
+
+/* ---- scenarios ---- */
+
+/* Its server runs as a primary without a member, writes, and is stopped. */
+static void
+write_alone(World *w, int i)
+{
+	SimCluster *c = cluster(w);
+	SimServer  *s = server(w, i);
+
+	EXPECT(w, sim_start(c, i));
+	while (s->life != SIM_PRIMARY)
+		EXPECT(w, sim_startup_step(c, i) != SIM_DIED);
+	for (int k = 0; k < 3; k++)
+		EXPECT(w, sim_insert(c, i, SIM_RECORD_OTHER, 0, 0));
+	EXPECT(w, sim_wal_flush(c, i, s->inserted) && sim_stop_fast(c, i) && sim_stop_finish(c, i));
+}
+
+/*
+ * Two hold less than the third one, which is bound by a promise to the first of them when
+ * the second one leads: that one waits for it.
+ */
+static void
+first_claim_is_left_to_who_holds_most(World *w)
+{
+	int leader;
+	int other;
+
+	begin_unclaimed(w);
+	write_alone(w, 2);
+	hold(w, 2, HOLD_WORKER);
+	world_start_all(w);
+	EXPECT(w, run_until(w, SECONDS(10), somebody_leads, 0));
+	leader = world_lease(w);
+	EXPECT(w, leader != 2);
+	other = someone(w, leader, 2);
+	world_run(w, MS(500));
+	EXPECT(w, node_transfer(w, leader, other) == RAFT_TRANSFER_STARTED);
+	let_go(w, 2, HOLD_WORKER);
+	EXPECT(w, run_until(w, SECONDS(2), claim_is_behind, other));
+	EXPECT(w, run_until(w, SECONDS(20), is_open, 2));
+	(void) settle_data(w);
+}
+
+const Scenario scenarios_adoption[] = {
+	{"first_claim_is_left_to_who_holds_most", first_claim_is_left_to_who_holds_most, NULL},
+	{NULL, NULL, NULL}};
