@@ -56,6 +56,17 @@ add_timeline(Raft *r, uint32_t id, bool created, RaftOutput *out)
 }
 
 /*
+ * Has it data, and does not know at present what they are?  It stores no first claim then: it
+ * could adopt nothing, and its own WAL would be foreign.
+ */
+static bool
+adopts_later(const Raft *r)
+{
+	return r->saved.claim == 0 && r->saved.rebuild == RAFT_INTACT &&
+		   (!r->has_looked || (r->data.system_id != 0 && !r->data.known));
+}
+
+/*
  * Store a claim.  The first one that this member hears of makes the timeline that its
  * data are on its own: it is adopted.
  */
@@ -64,7 +75,7 @@ store_claim(Raft *r, uint32_t claim, RaftOutput *out)
 {
 	if (claim <= r->saved.claim)
 		return;
-	if (r->saved.claim == 0 && r->data.known && r->data.system_id != 0)
+	if (r->saved.claim == 0 && r->saved.rebuild == RAFT_INTACT && r->data.known && r->data.system_id != 0)
 		add_timeline(r, (uint32_t) r->position.epoch, true, out);
 	r->saved.claim = claim;
 	raft_mark_save(r, out);
@@ -372,7 +383,7 @@ raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutput *out)
 {
 	raft_clear_output(out);
 	if (!r->config.managed || r->saved.promoting != 0 || !leader_is_promoted(r) || n == 0 ||
-		r->peers[r->leader_id].told.claim != timelines[n - 1])
+		r->saved.claim == 0 || r->peers[r->leader_id].told.claim != timelines[n - 1])
 		return false;
 	for (uint32_t i = n > RAFT_PATH ? n - RAFT_PATH : 0; i < n; i++)
 		add_timeline(r, timelines[i], false, out);
@@ -460,7 +471,7 @@ raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
 {
 	if (!r->config.managed || !m->told.managed)
 		return;
-	if (m->told.claimed)
+	if (m->told.claimed && !adopts_later(r))
 		store_claim(r, m->told.claim, out);
 	if (m->told.known && raft_is_older(r->peers[m->from].remembered, m->position))
 		r->peers[m->from].remembered = m->position;

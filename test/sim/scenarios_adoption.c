@@ -14,6 +14,18 @@ claim_is_behind(World *w, int i)
 	return r->role == RAFT_LEADER && raft_newest_peer(r, clock_local(w, &w->node[i])) != RAFT_NONE;
 }
 
+static bool
+has_claim(World *w, int i)
+{
+	return w->node[i].durable.claim != 0;
+}
+
+static bool
+is_told_unknown(World *w, int i)
+{
+	return w->node[i].member.raft.has_looked && !w->node[i].member.raft.data.known;
+}
+
 /* ---- scenarios ---- */
 
 /* Its server runs as a primary without a member, writes, and is stopped. */
@@ -57,6 +69,52 @@ first_claim_is_left_to_who_holds_most(World *w)
 	(void) settle_data(w);
 }
 
+/* Its server restarts, and the worker stands still before it has read its WAL to the end. */
+static void
+begin_restart(World *w, int i)
+{
+	network_cut_way(w, i, 0);
+	kill_server(w, i);
+	EXPECT(w, run_until(w, SECONDS(1), is_told_unknown, i));
+	hold(w, i, HOLD_WORKER);
+}
+
+/*
+ * Two hear of the first claim while their servers restart.  What they hold is theirs all the
+ * same, and one of them leads when whoever has claimed is lost.
+ */
+static void
+first_claim_while_servers_restart(World *w)
+{
+	begin_unclaimed(w);
+	node_may_lead(w, 1, false);
+	node_may_lead(w, 2, false);
+	world_start_all(w);
+	EXPECT(w, run_until(w, SECONDS(10), is_leading, 0));
+	hold(w, 0, HOLD_WORKER | HOLD_STARTUP);
+	world_run(w, MS(300));
+	EXPECT(w, !has_claim(w, 0));
+
+	begin_restart(w, 1);
+	begin_restart(w, 2);
+	let_go(w, 0, HOLD_WORKER);
+	EXPECT(w, run_until(w, MS(100), has_claim, 0));
+	world_run(w, MS(50));
+	EXPECT(w, server(w, 0)->life == SIM_STANDBY);
+
+	network_heal(w);
+	for (int i = 1; i <= 2; i++)
+	{
+		let_go(w, i, HOLD_WORKER);
+		EXPECT(w, run_until(w, SECONDS(1), has_claim, i));
+		node_may_lead(w, i, true);
+	}
+	network_isolate(w, 0);
+	EXPECT(w, run_until(w, SECONDS(30), somebody_is_open, 0));
+	(void) settle_data(w);
+}
+
 const Scenario scenarios_adoption[] = {
 	{"first_claim_is_left_to_who_holds_most", first_claim_is_left_to_who_holds_most, NULL},
+	{"first_claim_while_servers_restart", first_claim_while_servers_restart, NULL},
 	{NULL, NULL, NULL}};

@@ -282,6 +282,67 @@ rule_12_claim_is_stored_before_it_counts(void **state)
 	assert_int_equal(disk(1)->claim, 2);
 }
 
+/* It could adopt nothing, and its own WAL would be foreign for ever. */
+static void
+rule_12_first_claim_is_stored_once_the_data_are_known(void **state)
+{
+	RaftData unknown = {.server = RAFT_SERVER_RECOVERY, .system_id = SYSTEM};
+
+	(void) state;
+	lead(3);
+	world_drop_all(w);
+	data_is(1, unknown);
+	world_crash(w, 2);
+	world_start(w, 2);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	world_run(w, MS(200));
+	assert_int_equal(world_leader(w), 0);
+	assert_true(disk(1)->claim == 0 && disk(2)->claim == 0);
+	assert_int_equal(raft_claimed(raft(0)), 0);
+
+	/* It is the leader's WAL that it would get. */
+	promoted_on(0, 2, 110, true);
+	world_run(w, MS(100));
+	assert_false(follows(&w->node[1].member, 2));
+
+	data_is(1, standby(1, 100));
+	data_is(2, (RaftData){0});
+	world_run(w, MS(100));
+	assert_int_equal(raft_claimed(raft(0)), 2);
+	assert_true(disk(1)->claim == 2 && disk(1)->n_timelines == 1);
+	assert_true(disk(1)->timelines[0].id == 1 && disk(1)->timelines[0].created);
+	assert_true(disk(2)->claim == 2 && disk(2)->n_timelines == 0);
+	assert_true(follows(&w->node[1].member, 2));
+
+	/* Later ones adopt nothing, and wait for nothing. */
+	data_is(1, unknown);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NO_DATA);
+	data_is(0, standby(2, 110));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	world_run(w, MS(100));
+	assert_int_equal(disk(1)->claim, 3);
+}
+
+/* Then what it holds is the leader's already, and not its own. */
+static void
+rule_12_first_claim_adopts_nothing_that_is_rebuilt(void **state)
+{
+	(void) state;
+	lead(3);
+	world_drop_all(w);
+	data_is(1, (RaftData){.server = RAFT_SERVER_RECOVERY, .system_id = SYSTEM});
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	world_run(w, MS(100));
+	promoted_on(0, 2, 110, true);
+	world_run(w, MS(100));
+	assert_int_equal(disk(1)->claim, 0);
+	assert_true(member_rebuild(&w->node[1].member, RAFT_CLONING, (RaftPosition){1, 90}));
+	data_is(1, standby(2, 110));
+	world_run(w, MS(100));
+	assert_true(disk(1)->claim == 2 && disk(1)->n_timelines == 1);
+	assert_true(disk(1)->timelines[0].id == 2 && !disk(1)->timelines[0].created);
+}
+
 /* An acknowledgement of a round before the claim does not count. */
 static void
 rule_12_only_what_was_stored_counts(void **state)
@@ -1286,6 +1347,8 @@ main(void)
 		cmocka_unit_test(rule_12_first_claim_not_beside_one_that_only_elects),
 		cmocka_unit_test(rule_12_first_claim_not_before_everyone_has_looked),
 		cmocka_unit_test(rule_12_claim_is_stored_before_it_counts),
+		cmocka_unit_test(rule_12_first_claim_is_stored_once_the_data_are_known),
+		cmocka_unit_test(rule_12_first_claim_adopts_nothing_that_is_rebuilt),
 		cmocka_unit_test(rule_12_only_what_was_stored_counts),
 		cmocka_unit_test(rule_12_claim_is_above_the_votes_that_elected),
 		cmocka_unit_test(rule_12_claim_is_above_all_that_is_known),
