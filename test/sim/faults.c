@@ -147,11 +147,14 @@ fault_of_data(World *w, int i, int kind)
 			w->data[DATA_PAUSED] += s->paused;
 			break;
 		case CHAOS_STOP_REBUILD:
-			if (s->rebuild.step != SIM_REBUILD_NONE)
-				sim_rebuild_stop(c, i);
+			if (s->rebuild.step == SIM_REBUILD_NONE)
+				break;
+			w->data[DATA_REBUILDS_KILLED]++;
+			sim_rebuild_stop(c, i);
 			break;
 		case CHAOS_DISK:
 			s->disk_full = !s->disk_full;
+			w->data[DATA_DISKS_FULL] += s->disk_full;
 			break;
 		case CHAOS_WAL:
 			cut_connections(w, i);
@@ -165,10 +168,10 @@ fault_of_data(World *w, int i, int kind)
 			w->keepers->keeper[i].lost = true; /* a rebuild may have been half done: its data are not believed */
 			break;
 		case CHAOS_RECEIVER:
-			(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
+			w->data[DATA_RECEIVERS] += sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
 			break;
 		case CHAOS_CHECKPOINT:
-			(void) sim_checkpoint(c, i);
+			w->data[DATA_CHECKPOINTS] += sim_checkpoint(c, i);
 			(void) sim_flush_pages(c, i);
 			break;
 		default:
@@ -210,17 +213,23 @@ fault(World *w, int i, int kind)
 			lose_power(w, i);
 			break;
 		case CHAOS_PROCESS:
-			if (may_tear(w, i))
-				node_crash(w, i, false);
+			if (!may_tear(w, i))
+				break;
+			w->data[DATA_PROCESSES] += w->node[i].up;
+			node_crash(w, i, false);
 			break;
 		case CHAOS_PAUSE:
-			if (w->node[i].up && !w->node[i].paused)
-				node_pause(w, i, between(w, MS(10), SECONDS(2)));
+			if (!w->node[i].up || w->node[i].paused)
+				break;
+			w->data[DATA_PAUSES]++;
+			node_pause(w, i, between(w, MS(10), SECONDS(2)));
 			break;
 		case CHAOS_PARTITION:
+			w->data[DATA_ISOLATIONS]++;
 			network_isolate(w, i);
 			break;
 		case CHAOS_HEAL:
+			w->data[DATA_HEALS]++;
 			network_heal(w);
 			keepers_mend(w);
 			break;

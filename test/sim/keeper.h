@@ -56,7 +56,15 @@
 	ITEM(HAND_OVERS, "hand-overs", 65)                              \
 	ITEM(SWITCHOVERS, "switchovers begun", 600)                     \
 	ITEM(SWITCHED, "switchovers done", 280)                         \
-	ITEM(SWITCHED_BACK, "switchovers given up", 300)
+	ITEM(SWITCHED_BACK, "switchovers given up", 300)                \
+	ITEM(PROCESSES, "members killed", 1400)                         \
+	ITEM(PAUSES, "members that stood still", 1300)                  \
+	ITEM(ISOLATIONS, "members cut off", 1800)                       \
+	ITEM(HEALS, "networks mended", 10000)                           \
+	ITEM(DISKS_FULL, "disks full", 880)                             \
+	ITEM(RECEIVERS, "walreceivers ended", 450)                      \
+	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 2)         \
+	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
 typedef enum DataItem
