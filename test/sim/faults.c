@@ -89,6 +89,20 @@ lose_power(World *w, int i)
 		mix.lost_some |= BIT(i);
 }
 
+/* The program of a rebuild is killed, if one runs. */
+static void
+kill_rebuild(World *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		if (w->keepers->cluster.server[i].rebuild.step == SIM_REBUILD_NONE)
+			continue;
+		w->data[DATA_REBUILDS_KILLED]++;
+		sim_rebuild_stop(&w->keepers->cluster, i);
+		return;
+	}
+}
+
 /* Between a server and another one, or all of them. */
 static void
 cut_connections(World *w, int i)
@@ -147,10 +161,7 @@ fault_of_data(World *w, int i, int kind)
 			w->data[DATA_PAUSED] += s->paused;
 			break;
 		case CHAOS_STOP_REBUILD:
-			if (s->rebuild.step == SIM_REBUILD_NONE)
-				break;
-			w->data[DATA_REBUILDS_KILLED]++;
-			sim_rebuild_stop(c, i);
+			kill_rebuild(w);
 			break;
 		case CHAOS_DISK:
 			s->disk_full = !s->disk_full;
@@ -281,6 +292,9 @@ faults_choose(World *w)
 void
 faults_begin(World *w)
 {
+	static const uint32_t rebuilds[] = {500000, 500000, 100000, 20000};
+
+	w->keepers->rebuild_ppm = rebuilds[between(w, 0, 3)];
 	w->on_chaos = happen;
 	world_schedule(w, w->now + mix.pace, EVENT_CHAOS, 0, 0);
 }

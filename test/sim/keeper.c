@@ -762,6 +762,7 @@ keepers_begin(World *w, Keepers *k)
 	k->buried = 0;
 	k->interval = MS(20);
 	k->wal_keep = SIM_FILES;
+	k->rebuild_ppm = 500000;
 	w->keepers = k;
 	keepers_mend(w);
 	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));

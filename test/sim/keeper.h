@@ -63,7 +63,7 @@
 	ITEM(HEALS, "networks mended", 10000)                           \
 	ITEM(DISKS_FULL, "disks full", 880)                             \
 	ITEM(RECEIVERS, "walreceivers ended", 450)                      \
-	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 2)         \
+	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)         \
 	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
@@ -163,6 +163,7 @@ typedef struct Keepers
 	uint64_t   interval;			 /* between two turns of a server, at most, us */
 	bool	   calm;				 /* no more faults: everything gets on */
 	uint64_t   buried;				 /* bit j: that machine never comes back */
+	uint32_t   rebuild_ppm;			 /* a rebuild takes its next step in a turn */
 	uint64_t   wal_cut[SIM_SERVERS]; /* bit j: no connection to that server, in spite of datagrams */
 	bool	   wal_apart;			 /* connections go another way than datagrams do */
 	SimLsn	   wal_keep;			 /* wal_keep_size, in segments */

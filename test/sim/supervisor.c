@@ -144,7 +144,7 @@ rebuild_gets_on(World *w, int i)
 		return;
 	if (s->rebuild.step != SIM_REBUILD_NONE && !reaches(w, i, source))
 		sim_rebuild_stop(&w->keepers->cluster, i);
-	else if (s->rebuild.step != SIM_REBUILD_NONE && (w->keepers->calm || chance(w, 500000)))
+	else if (s->rebuild.step != SIM_REBUILD_NONE && (w->keepers->calm || chance(w, w->keepers->rebuild_ppm)))
 		(void) sim_rebuild_step(&w->keepers->cluster, i);
 	if (s->rebuild.step != SIM_REBUILD_NONE)
 		return;
