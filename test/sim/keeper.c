@@ -580,6 +580,7 @@ claim(World *w, int i)
 	if (result == RAFT_CLAIM_MADE)
 	{
 		w->data[DATA_CLAIMS]++;
+		keeper_of(w, i)->claim_made = w->node[i].member.raft.claim;
 		w->keepers->cluster.full |= w->node[i].member.raft.claim >= SIM_TIMELINES - 1;
 	}
 	else if (result == RAFT_CLAIM_BEHIND && node_is_free(w, i))
@@ -690,6 +691,20 @@ name_floors(World *w, int i)
 
 /* ---- a turn ---- */
 
+/* A claim is for one term: deposed before it has used it, its leader has lost it. */
+static void
+note_claim(World *w, int i)
+{
+	Keeper	   *k = keeper_of(w, i);
+	const Raft *r = &w->node[i].member.raft;
+	bool		used = k->used == k->claim_made || k->asked == k->claim_made;
+
+	if (k->claim_made == 0 || (!used && w->node[i].up && r->role == RAFT_LEADER && r->claim == k->claim_made))
+		return;
+	w->data[DATA_CLAIMS_LOST] += !used;
+	k->claim_made = 0;
+}
+
 static void
 turn(World *w, int i)
 {
@@ -708,6 +723,7 @@ turn(World *w, int i)
 		forget_worker(k, n->life, s->start, clock_local(w, n));
 	if (!n->up)
 		k->open = false;
+	note_claim(w, i);
 	learn_end(w, i);
 	ledger_clients(w, i);
 	if (w->keepers->cluster.full || !node_is_free(w, i) || is_held(w, i, HOLD_WORKER))

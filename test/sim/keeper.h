@@ -63,8 +63,10 @@
 	ITEM(HEALS, "networks mended", 10000)                           \
 	ITEM(DISKS_FULL, "disks full", 880)                             \
 	ITEM(RECEIVERS, "walreceivers ended", 450)                      \
-	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)         \
-	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)
+	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)        \
+	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)         \
+	ITEM(CLAIMS_LOST, "claims that nobody used", 19)                 \
+	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
 typedef enum DataItem
@@ -124,6 +126,7 @@ typedef struct Keeper
 	uint32_t asked;		 /* what the worker has asked the member for, and in which life */
 	uint32_t asked_life;
 	uint64_t authorised_term;
+	uint32_t claim_made;	 /* and neither used nor lost yet; 0: none */
 	uint32_t promoted_start; /* 0: not by us */
 	bool	 open;
 

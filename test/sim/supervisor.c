@@ -159,6 +159,7 @@ rebuild_gets_on(World *w, int i)
 	else
 	{
 		w->data[DATA_REBUILDS_STOPPED]++;
+		w->data[DATA_REWINDS_STOPPED] += k->rebuild_how == RAFT_REWINDING;
 		k->remains = k->rebuild_how == RAFT_REWINDING && s->data.control.state == SIM_SHUT_DOWN_IN_RECOVERY ?
 						 PRIMARY_REMAINS_REPEATABLE :
 						 PRIMARY_REMAINS_BROKEN;
