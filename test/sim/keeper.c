@@ -752,6 +752,7 @@ turn(World *w, int i)
 	raft_set_may_lead(&n->member.raft, n->config.may_lead && primary_may_stand(&f));
 	k->order = primary_decide(&f);
 	watch_decided(&k->following, &f, &k->order);
+	w->reasons[k->order.reason]++;
 	TRACE(w, BIT(i), "  order %s: %s", primary_action_name(k->order.action), primary_reason_name(k->order.reason));
 	obey(w, i, &f, &k->order);
 }

@@ -65,7 +65,7 @@
 	ITEM(RECEIVERS, "walreceivers ended", 450)                      \
 	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)        \
 	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)         \
-	ITEM(CLAIMS_LOST, "claims that nobody used", 19)                 \
+	ITEM(CLAIMS_LOST, "claims that nobody used", 19)                \
 	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
@@ -76,6 +76,7 @@ typedef enum DataItem
 } DataItem;
 
 _Static_assert(DATA_ITEMS <= sizeof(((World *) NULL)->data) / sizeof(uint64_t), "World.data has room");
+_Static_assert(PRIMARY_REASONS <= sizeof(((World *) NULL)->reasons) / sizeof(uint64_t), "World.reasons has room");
 
 /* What scenarios keep from getting on. */
 typedef enum Hold

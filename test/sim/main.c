@@ -21,9 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TRACE_LINES 60
-#define HASH_SEEDS	8
-#define ENOUGH_RUNS 500 /* for the floors of the coverage to mean anything */
+#define TRACE_LINES		 60
+#define HASH_SEEDS		 8
+#define ENOUGH_RUNS		 500   /* for the floors of the coverage to mean anything */
+#define RUNS_FOR_REASONS 20000 /* in which each row of primary/decide.c has to be reached */
 
 static World world;
 static int	 size;	  /* of random runs; 0: by seed */
@@ -39,6 +40,7 @@ typedef struct Totals
 	uint64_t simulated; /* us */
 	uint64_t coverage[COVER_ITEMS];
 	uint64_t data[DATA_ITEMS];
+	uint64_t reasons[PRIMARY_REASONS];
 } Totals;
 
 /*
@@ -262,6 +264,7 @@ run_job(uint64_t from, uint64_t count, uint64_t until, uint64_t job, uint64_t n_
 {
 	memset(world.coverage, 0, sizeof(world.coverage));
 	memset(world.data, 0, sizeof(world.data));
+	memset(world.reasons, 0, sizeof(world.reasons));
 	for (uint64_t k = job; count == 0 || k < count; k += n_jobs)
 	{
 		if (until != 0 && real_time() >= until)
@@ -272,6 +275,7 @@ run_job(uint64_t from, uint64_t count, uint64_t until, uint64_t job, uint64_t n_
 	}
 	memcpy(totals->coverage, world.coverage, sizeof(world.coverage));
 	memcpy(totals->data, world.data, sizeof(totals->data));
+	memcpy(totals->reasons, world.reasons, sizeof(totals->reasons));
 }
 
 #define COVERAGE_TEXT(name, text, floor)  text,
@@ -299,11 +303,45 @@ print_items(const char *const *text, const uint64_t *floors, const uint64_t *tim
 	return enough;
 }
 
+/* Rows of primary/decide.c that no random run comes to, and why. */
+static const struct
+{
+	PrimaryReason reason;
+	const char	 *why;
+} excused[] = {
+	{PRIMARY_UNFORESEEN, "there is no such case"},
+};
+
+/* Which rows were never reached; false if one of them had to be, in so many runs. */
+static bool
+print_reasons(const Totals *t)
+{
+	bool enough = true;
+
+	for (int reason = 0; reason < PRIMARY_REASONS; reason++)
+	{
+		const char *why = NULL;
+
+		for (size_t k = 0; k < sizeof(excused) / sizeof(excused[0]); k++)
+			why = excused[k].reason == (PrimaryReason) reason ? excused[k].why : why;
+		if (t->reasons[reason] == 0)
+			printf("# never: %s%s%s\n", primary_reason_name((PrimaryReason) reason), why != NULL ? ", " : "", why != NULL ? why : "");
+		else if (why != NULL)
+			printf("# is excused, and was reached %" PRIu64 " times: %s\n", t->reasons[reason], primary_reason_name((PrimaryReason) reason));
+		enough = enough && (t->reasons[reason] != 0 || why != NULL);
+	}
+	return enough || t->runs < RUNS_FOR_REASONS;
+}
+
 static bool
 print_coverage(const Totals *t)
 {
-	return servers ? print_items(data_text, data_floor, t->data, DATA_ITEMS, t->runs) :
-					 print_items(cover_text, cover_floor, t->coverage, COVER_ITEMS, t->runs);
+	bool enough;
+
+	if (!servers)
+		return print_items(cover_text, cover_floor, t->coverage, COVER_ITEMS, t->runs);
+	enough = print_items(data_text, data_floor, t->data, DATA_ITEMS, t->runs);
+	return print_reasons(t) && enough;
 }
 
 static bool
@@ -353,6 +391,8 @@ run_random(uint64_t from, uint64_t count, uint64_t seconds, uint64_t n_jobs)
 			sum.coverage[k] += all[job].coverage[k];
 		for (int k = 0; k < DATA_ITEMS; k++)
 			sum.data[k] += all[job].data[k];
+		for (int k = 0; k < PRIMARY_REASONS; k++)
+			sum.reasons[k] += all[job].reasons[k];
 	}
 	(void) munmap(all, n_jobs * sizeof(Totals));
 	printf("# seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " runs, %" PRIu64 " failed; %" PRIu64

@@ -269,7 +269,8 @@ typedef struct World
 	uint64_t	b_term;
 	uint64_t	b_budget; /* changes of its term that are still allowed */
 	uint64_t	coverage[COVER_ITEMS];
-	uint64_t	data[64]; /* the same of runs with servers, see keeper.h */
+	uint64_t	data[96];	 /* the same of runs with servers, see keeper.h */
+	uint64_t	reasons[96]; /* how often primary/decide.c gave each */
 	Failure		failure;
 	const char *wanted; /* violations that must be found; NULL: none */
 	jmp_buf		escape;
