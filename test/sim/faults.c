@@ -39,6 +39,8 @@ enum
 	CHAOS_WAL,
 	CHAOS_STATE,
 	CHAOS_CHECKPOINT,
+	CHAOS_DELAY,
+	CHAOS_IN_PLACE,
 	CHAOS_KINDS
 };
 
@@ -159,6 +161,13 @@ fault_of_data(World *w, int i, int kind)
 		case CHAOS_REPLAY:
 			s->paused = !s->paused && s->life == SIM_STANDBY;
 			w->data[DATA_PAUSED] += s->paused;
+			break;
+		case CHAOS_DELAY:
+			s->delayed = !s->delayed && s->life == SIM_STANDBY;
+			w->data[DATA_DELAYED] += s->delayed;
+			break;
+		case CHAOS_IN_PLACE:
+			w->data[DATA_IN_PLACE] += keeper_restart_in_place(w, i);
 			break;
 		case CHAOS_STOP_REBUILD:
 			kill_rebuild(w);
@@ -295,6 +304,7 @@ faults_begin(World *w)
 	static const uint32_t rebuilds[] = {500000, 500000, 100000, 20000};
 
 	w->keepers->rebuild_ppm = rebuilds[between(w, 0, 3)];
+	w->keepers->reply_loss_ppm = chance(w, 400000) ? (uint32_t) between(w, 10000, 500000) : 0;
 	w->on_chaos = happen;
 	world_schedule(w, w->now + mix.pace, EVENT_CHAOS, 0, 0);
 }
@@ -306,7 +316,7 @@ faults_end(World *w)
 	w->crash_ppm = 0;
 	network_heal(w);
 	keepers_mend(w);
-	w->loss_ppm = 0;
+	w->loss_ppm = w->keepers->reply_loss_ppm = 0;
 	for (int i = 0; i < w->n; i++)
 	{
 		SimServer *s = &w->keepers->cluster.server[i];

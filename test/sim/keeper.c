@@ -140,6 +140,20 @@ keeper_kill(World *w, int i)
 	server_died(w, i);
 }
 
+/* As with restart_after_crash = on, which rule 19 forbids. */
+bool
+keeper_restart_in_place(World *w, int i)
+{
+	bool starts;
+
+	if (server_of(w, i)->life == SIM_DOWN)
+		return false;
+	starts = sim_restart_in_place(&w->keepers->cluster, i);
+	server_died(w, i);
+	TRACE(w, BIT(i), "server is restarted in place");
+	return starts;
+}
+
 void
 keeper_lose_power(World *w, int i, uint64_t most)
 {
@@ -780,6 +794,7 @@ keepers_begin(World *w, Keepers *k)
 	k->interval = MS(20);
 	k->wal_keep = SIM_FILES;
 	k->rebuild_ppm = 500000;
+	k->reply_loss_ppm = 0;
 	w->keepers = k;
 	keepers_mend(w);
 	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));

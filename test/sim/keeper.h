@@ -65,8 +65,11 @@
 	ITEM(RECEIVERS, "walreceivers ended", 450)                      \
 	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)        \
 	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)         \
-	ITEM(CLAIMS_LOST, "claims that nobody used", 19)                \
-	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)
+	ITEM(CLAIMS_LOST, "claims that nobody used", 180)                \
+	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)           \
+	ITEM(REPLIES_LOST, "replies of standbys lost", 98000)               \
+	ITEM(DELAYED, "replays delayed", 690)                             \
+	ITEM(IN_PLACE, "servers restarted in place", 1600)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
 typedef enum DataItem
@@ -168,6 +171,7 @@ typedef struct Keepers
 	bool	   calm;				 /* no more faults: everything gets on */
 	uint64_t   buried;				 /* bit j: that machine never comes back */
 	uint32_t   rebuild_ppm;			 /* a rebuild takes its next step in a turn */
+	uint32_t   reply_loss_ppm;		 /* of what standbys report */
 	uint64_t   wal_cut[SIM_SERVERS]; /* bit j: no connection to that server, in spite of datagrams */
 	bool	   wal_apart;			 /* connections go another way than datagrams do */
 	SimLsn	   wal_keep;			 /* wal_keep_size, in segments */
@@ -186,6 +190,7 @@ extern void keepers_begin(World *w, Keepers *k);
 extern void keepers_event(World *w, int i); /* EVENT_SERVER */
 extern void keepers_look(World *w, int i);	/* before each call of its member: what its server holds by now */
 extern void keeper_kill(World *w, int i);	/* its server */
+extern bool keeper_restart_in_place(World *w, int i);
 
 /* Its machine: at most so many records are on disk beyond what was synced; 0: none, and nothing is drawn. */
 extern void keeper_lose_power(World *w, int i, uint64_t most);

@@ -118,6 +118,24 @@ end_senders_not_to_be_served(World *w, int i)
 	}
 }
 
+/* What standbys have reported arrives, or is lost, in any order. */
+static void
+replies_arrive(World *w, int i, int slot)
+{
+	Keepers	  *k = w->keepers;
+	SimSender *sender = &server_of(w, i)->sender[slot];
+
+	while (sender->state != SIM_SENDER_FREE && sender->n_replies > 0 && (k->calm || chance(w, 600000)))
+	{
+		int which = k->calm ? 0 : (int) between(w, 0, (uint64_t) sender->n_replies - 1);
+
+		if (k->reply_loss_ppm != 0 && chance(w, k->reply_loss_ppm))
+			w->data[DATA_REPLIES_LOST] += sim_reply_lost(&k->cluster, i, slot, which);
+		else
+			(void) sim_reply_arrives(&k->cluster, i, slot, which);
+	}
+}
+
 void
 streams_get_on(World *w, int i)
 {
@@ -141,9 +159,8 @@ streams_get_on(World *w, int i)
 	{
 		SimSender *sender = &s->sender[slot];
 
-		while (sender->state != SIM_SENDER_FREE && sender->n_replies > 0 && !is_held(w, i, HOLD_REPLIES) &&
-			   (w->keepers->calm || chance(w, 600000)))
-			(void) sim_reply_arrives(c, i, slot, w->keepers->calm ? 0 : (int) between(w, 0, (uint64_t) sender->n_replies - 1));
+		if (!is_held(w, i, HOLD_REPLIES))
+			replies_arrive(w, i, slot);
 		if (sender->state != SIM_SENDER_FREE && !sender->attached && (w->keepers->calm || chance(w, 20000)))
 			(void) sim_sender_end(c, i, slot);
 	}
