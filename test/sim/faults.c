@@ -41,6 +41,7 @@ enum
 	CHAOS_CHECKPOINT,
 	CHAOS_DELAY,
 	CHAOS_IN_PLACE,
+	CHAOS_NO_START,
 	CHAOS_KINDS
 };
 
@@ -166,8 +167,15 @@ fault_of_data(World *w, int i, int kind)
 			s->delayed = !s->delayed && s->life == SIM_STANDBY;
 			w->data[DATA_DELAYED] += s->delayed;
 			break;
+		case CHAOS_NO_START:
+			w->data[DATA_NO_START]++;
+			keeper_kill(w, i);
+			w->keepers->keeper[i].no_start_until = w->now + between(w, SECONDS(1), SECONDS(20));
+			TRACE(w, BIT(i), "server is killed, and cannot start");
+			break;
 		case CHAOS_IN_PLACE:
-			w->data[DATA_IN_PLACE] += keeper_restart_in_place(w, i);
+			if (may_tear(w, i))
+				w->data[DATA_IN_PLACE] += keeper_restart_in_place(w, i);
 			break;
 		case CHAOS_STOP_REBUILD:
 			kill_rebuild(w);
@@ -289,7 +297,8 @@ faults_choose(World *w)
 	for (int k = 0; k < CHAOS_KINDS; k++)
 		mix.weight[k] = between(w, 0, 2) == 0 ? 0 : (uint32_t) between(w, 1, 10);
 	mix.weight[CHAOS_HEAL] = 20;
-	mix.weight[CHAOS_BY_HAND] = mix.weight[CHAOS_BY_HAND] > 5;
+	mix.weight[CHAOS_BY_HAND] = (mix.weight[CHAOS_BY_HAND] + 2) / 4;
+	mix.weight[CHAOS_NO_START] = (mix.weight[CHAOS_NO_START] + 2) / 4;
 	mix.weight[CHAOS_WIPE] = mix.weight[CHAOS_WIPE] > 7;
 	mix.weight[CHAOS_RESTORE] = mix.weight[CHAOS_RESTORE] > 7;
 	mix.weight[CHAOS_STATE] = mix.weight[CHAOS_STATE] > 7;
@@ -304,6 +313,7 @@ faults_begin(World *w)
 	static const uint32_t rebuilds[] = {500000, 500000, 100000, 20000};
 
 	w->keepers->rebuild_ppm = rebuilds[between(w, 0, 3)];
+	w->keepers->two_homes = chance(w, 300000);
 	w->keepers->reply_loss_ppm = chance(w, 400000) ? (uint32_t) between(w, 10000, 500000) : 0;
 	w->on_chaos = happen;
 	world_schedule(w, w->now + mix.pace, EVENT_CHAOS, 0, 0);
@@ -322,6 +332,7 @@ faults_end(World *w)
 		SimServer *s = &w->keepers->cluster.server[i];
 
 		s->disk_full = s->paused = s->delayed = false;
+		w->keepers->keeper[i].no_start_until = 0;
 		if (w->node[i].paused)
 			node_resume(w, i);
 	}

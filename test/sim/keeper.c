@@ -128,7 +128,7 @@ server_died(World *w, int i)
 	Keeper *k = keeper_of(w, i);
 
 	k->open = false;
-	k->authorised = 0;
+	k->authorised = k->used = 0;
 	k->end_known = false;
 	k->promoted_start = 0;
 }
@@ -140,7 +140,15 @@ keeper_kill(World *w, int i)
 	server_died(w, i);
 }
 
-/* As with restart_after_crash = on, which rule 19 forbids. */
+/* A member's process ends, and the next one starts soon. */
+static void
+restart_member(World *w, int i)
+{
+	node_crash(w, i, false);
+	world_schedule(w, w->now + between(w, MS(1), MS(10)), EVENT_START, i, w->node[i].life);
+}
+
+/* As with restart_after_crash = on, which rule 19 forbids: the election worker ends with it. */
 bool
 keeper_restart_in_place(World *w, int i)
 {
@@ -150,6 +158,7 @@ keeper_restart_in_place(World *w, int i)
 		return false;
 	starts = sim_restart_in_place(&w->keepers->cluster, i);
 	server_died(w, i);
+	restart_member(w, i);
 	TRACE(w, BIT(i), "server is restarted in place");
 	return starts;
 }
@@ -771,11 +780,33 @@ turn(World *w, int i)
 	obey(w, i, &f, &k->order);
 }
 
+/*
+ * A member lives in the election worker while its server runs, and in the supervisor
+ * otherwise: it ends in one and starts in the other, with the same state file.
+ */
+static void
+move_home(World *w, int i)
+{
+	Keeper *k = keeper_of(w, i);
+	Node   *n = &w->node[i];
+	bool	runs = server_of(w, i)->life != SIM_DOWN;
+
+	if (runs == k->ran || node_is_saving(w, i) || n->paused)
+		return;
+	k->ran = runs;
+	if (!w->keepers->two_homes || !n->up)
+		return;
+	TRACE(w, BIT(i), "its member moves to the %s", runs ? "election worker" : "supervisor");
+	w->data[DATA_HOMES]++;
+	restart_member(w, i);
+}
+
 void
 keepers_event(World *w, int i)
 {
 	w->steps++;
 	turn(w, i);
+	move_home(w, i);
 	if (w->node[i].up)
 		node_rearm(w, i);
 	world_schedule(w, w->now + between(w, MS(1), w->keepers->interval), EVENT_SERVER, i, 0);
@@ -791,6 +822,7 @@ keepers_begin(World *w, Keepers *k)
 	k->world = w;
 	k->calm = k->wal_apart = k->replies_always = false;
 	k->buried = 0;
+	k->calm = k->two_homes = k->wal_apart = k->replies_always = false;
 	k->interval = MS(20);
 	k->wal_keep = SIM_FILES;
 	k->rebuild_ppm = 500000;

@@ -28,7 +28,7 @@
 	ITEM(TURNS, "turns of servers", 3000000)                        \
 	ITEM(CLAIMS, "claims", 4500)                                    \
 	ITEM(PROMOTIONS, "promotions", 1900)                            \
-	ITEM(PROMOTIONS_REFUSED, "promotions refused at the end", 60)   \
+	ITEM(PROMOTIONS_REFUSED, "promotions refused at the end", 77)   \
 	ITEM(OPENED, "times that a primary opened", 1600)               \
 	ITEM(KEPT, "timelines kept by rule 17", 160)                    \
 	ITEM(COMMITS, "commits", 60000)                                 \
@@ -42,7 +42,7 @@
 	ITEM(REBUILT, "rebuilds finished", 1000)                        \
 	ITEM(SERVER_CRASHES, "servers killed", 1800)                    \
 	ITEM(POWER_LOSSES, "machines without power", 2000)              \
-	ITEM(BY_HAND, "promotions by hand", 50)                         \
+	ITEM(BY_HAND, "promotions by hand", 73)                         \
 	ITEM(WIPED, "data directories lost", 45)                        \
 	ITEM(RESTORED, "older copies of data put back", 12)             \
 	ITEM(PAUSED, "replays paused", 850)                             \
@@ -65,11 +65,13 @@
 	ITEM(RECEIVERS, "walreceivers ended", 450)                      \
 	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)        \
 	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)         \
-	ITEM(CLAIMS_LOST, "claims that nobody used", 180)                \
+	ITEM(CLAIMS_LOST, "claims that nobody used", 180)               \
 	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)           \
-	ITEM(REPLIES_LOST, "replies of standbys lost", 98000)               \
-	ITEM(DELAYED, "replays delayed", 690)                             \
-	ITEM(IN_PLACE, "servers restarted in place", 1600)
+	ITEM(REPLIES_LOST, "replies of standbys lost", 98000)           \
+	ITEM(DELAYED, "replays delayed", 690)                           \
+	ITEM(NO_START, "servers that could not start for seconds", 560)   \
+	ITEM(HOMES, "members that went to their other home", 1200)         \
+	ITEM(IN_PLACE, "servers restarted in place", 1300)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
 typedef enum DataItem
@@ -145,7 +147,9 @@ typedef struct Keeper
 	bool		   note_told;
 	bool		   lost; /* truth: its data were lost or replaced, and it has not been rebuilt since */
 	bool		   no_rewind;
-	bool		   target_ahead; /* a promotion was refused for that */
+	bool		   target_ahead;   /* a promotion was refused for that */
+	bool		   ran;			   /* at its last turn, so that its member is the election worker's */
+	uint64_t	   no_start_until; /* true time: its directory cannot be used, its port is taken */
 	PrimaryRemains remains;
 	WatchDirectory directory;
 	bool		   rebuilding; /* its program runs */
@@ -172,6 +176,7 @@ typedef struct Keepers
 	uint64_t   buried;				 /* bit j: that machine never comes back */
 	uint32_t   rebuild_ppm;			 /* a rebuild takes its next step in a turn */
 	uint32_t   reply_loss_ppm;		 /* of what standbys report */
+	bool	   two_homes;			 /* members move between election worker and supervisor */
 	uint64_t   wal_cut[SIM_SERVERS]; /* bit j: no connection to that server, in spite of datagrams */
 	bool	   wal_apart;			 /* connections go another way than datagrams do */
 	SimLsn	   wal_keep;			 /* wal_keep_size, in segments */

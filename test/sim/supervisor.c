@@ -74,6 +74,8 @@ restart_server(World *w, int i, const PrimaryFacts *f)
 	stop_server(w, i, true);
 	if (w->node[i].durable.promoting != 0)
 		return; /* the member has to know first that nothing comes of it any more */
+	if (w->now < k->no_start_until)
+		return;
 	s->data.standby_signal = true;
 	s->conninfo = -1;
 	gather_start(w, i, f, &start, files, leader_files);
