@@ -42,6 +42,8 @@ enum
 	CHAOS_DELAY,
 	CHAOS_IN_PLACE,
 	CHAOS_NO_START,
+	CHAOS_HANG,
+	CHAOS_FREEZE,
 	CHAOS_KINDS
 };
 
@@ -173,6 +175,13 @@ fault_of_data(World *w, int i, int kind)
 			w->keepers->keeper[i].no_start_until = w->now + between(w, SECONDS(1), SECONDS(20));
 			TRACE(w, BIT(i), "server is killed, and cannot start");
 			break;
+		case CHAOS_HANG:
+			w->data[DATA_HANGS]++;
+			w->keepers->keeper[i].hangs_until = w->now + between(w, SECONDS(1), SECONDS(30));
+			break;
+		case CHAOS_FREEZE:
+			w->data[DATA_FREEZES] += keeper_freeze(w, i, between(w, SECONDS(1), SECONDS(30)));
+			break;
 		case CHAOS_IN_PLACE:
 			if (may_tear(w, i))
 				w->data[DATA_IN_PLACE] += keeper_restart_in_place(w, i);
@@ -298,6 +307,8 @@ faults_choose(World *w)
 		mix.weight[k] = between(w, 0, 2) == 0 ? 0 : (uint32_t) between(w, 1, 10);
 	mix.weight[CHAOS_HEAL] = 20;
 	mix.weight[CHAOS_BY_HAND] = (mix.weight[CHAOS_BY_HAND] + 2) / 4;
+	mix.weight[CHAOS_HANG] = (mix.weight[CHAOS_HANG] + 2) / 4;
+	mix.weight[CHAOS_FREEZE] = (mix.weight[CHAOS_FREEZE] + 2) / 4;
 	mix.weight[CHAOS_NO_START] = (mix.weight[CHAOS_NO_START] + 2) / 4;
 	mix.weight[CHAOS_WIPE] = mix.weight[CHAOS_WIPE] > 7;
 	mix.weight[CHAOS_RESTORE] = mix.weight[CHAOS_RESTORE] > 7;
@@ -330,9 +341,10 @@ faults_end(World *w)
 	for (int i = 0; i < w->n; i++)
 	{
 		SimServer *s = &w->keepers->cluster.server[i];
+		Keeper	  *k = &w->keepers->keeper[i];
 
 		s->disk_full = s->paused = s->delayed = false;
-		w->keepers->keeper[i].no_start_until = 0;
+		k->no_start_until = k->hangs_until = k->frozen_until = 0;
 		if (w->node[i].paused)
 			node_resume(w, i);
 	}

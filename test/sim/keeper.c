@@ -140,6 +140,29 @@ keeper_kill(World *w, int i)
 	server_died(w, i);
 }
 
+bool
+keeper_freeze(World *w, int i, uint64_t us)
+{
+	Keeper *k = keeper_of(w, i);
+
+	if (server_of(w, i)->life == SIM_DOWN || keeper_is_frozen(w, i))
+		return false;
+	k->frozen_until = w->now + us;
+	k->frozen_start = server_of(w, i)->start;
+	k->frozen_at = clock_local(w, &w->node[i]);
+	TRACE(w, BIT(i), "server is frozen");
+	return true;
+}
+
+bool
+keeper_is_frozen(const World *w, int i)
+{
+	const Keeper	*k = &w->keepers->keeper[i];
+	const SimServer *s = &w->keepers->cluster.server[i];
+
+	return w->now < k->frozen_until && s->start == k->frozen_start && s->life != SIM_DOWN;
+}
+
 /* A member's process ends, and the next one starts soon. */
 static void
 restart_member(World *w, int i)
@@ -269,7 +292,7 @@ gather_leader(World *w, int i, PrimaryFacts *f)
 	f->leader.open = told->open && f->leader.promoted;
 
 	/* By a connection to it; only what it is on now counts. */
-	if (!reaches(w, i, f->leader_id) || server_kind(source) == RAFT_SERVER_NONE ||
+	if (!reaches(w, i, f->leader_id) || keeper_is_frozen(w, f->leader_id) || server_kind(source) == RAFT_SERVER_NONE ||
 		(source->life == SIM_PRIMARY) != (told->server == RAFT_SERVER_PRIMARY))
 		return;
 	f->leader.flush = sim_send_end(&w->keepers->cluster, f->leader_id, &timeline);
@@ -289,6 +312,23 @@ gather_fork(World *w, PrimaryFacts *f)
 	fork = lineage_fork(f->lineage, f->leader.lineage);
 	f->leader.has_fork = sim_segment(&server_of(w, f->leader_id)->data,
 									 (uint16_t) lineage_timeline_of(f->leader.lineage, fork), (SimLsn) fork) != NULL;
+}
+
+/* Section 8: what the supervisor and the role worker look after. */
+static PrimaryHealth
+health(const World *w, int i, uint64_t now)
+{
+	Keeper			*k = keeper_of(w, i);
+	const SimServer *s = server_of(w, i);
+
+	if (s->life != SIM_PRIMARY || s->flushed == s->inserted || s->flushed != k->flushed)
+		k->flushed_at = now;
+	k->flushed = s->flushed;
+	if (keeper_is_frozen(w, i) && now >= k->frozen_at + HEALTH_TIMEOUT)
+		return PRIMARY_HEALTH_NO_ANSWER;
+	if (now >= k->flushed_at + HEALTH_TIMEOUT)
+		return PRIMARY_HEALTH_DISK_HUNG;
+	return s->disk_full ? PRIMARY_HEALTH_NO_ROOM : PRIMARY_HEALTHY;
 }
 
 static void
@@ -330,7 +370,7 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->rewind_room = !s->disk_full;
 	f->rebuild_wanted = k->following.rebuild_wanted;
 	f->check = k->following.check;
-	f->health = s->disk_full ? PRIMARY_HEALTH_NO_ROOM : PRIMARY_HEALTHY;
+	f->health = health(w, i, f->now);
 }
 
 /* A sum that changes when anything moves. */
@@ -714,6 +754,13 @@ name_floors(World *w, int i)
 
 /* ---- a turn ---- */
 
+/* What is done also when no process of the server gets on. */
+static bool
+is_for_supervisor(PrimaryAction action)
+{
+	return action == PRIMARY_RESTART || action == PRIMARY_REWIND || action == PRIMARY_CLONE || action == PRIMARY_RESIGN;
+}
+
 /* A claim is for one term: deposed before it has used it, its leader has lost it. */
 static void
 note_claim(World *w, int i)
@@ -737,10 +784,16 @@ turn(World *w, int i)
 	PrimaryFacts f;
 	bool		 told;
 
+	bool is_frozen = keeper_is_frozen(w, i);
+
 	w->data[DATA_TURNS]++;
-	startup_gets_on(w, i);
-	streams_get_on(w, i);
-	checkpointer_gets_on(w, i);
+	s->disk_hangs = w->now < k->hangs_until;
+	if (!is_frozen)
+	{
+		startup_gets_on(w, i);
+		streams_get_on(w, i);
+		checkpointer_gets_on(w, i);
+	}
 	rebuild_gets_on(w, i);
 	if (n->up && (k->life != n->life || k->start != s->start))
 		forget_worker(k, n->life, s->start, clock_local(w, n));
@@ -748,7 +801,8 @@ turn(World *w, int i)
 		k->open = false;
 	note_claim(w, i);
 	learn_end(w, i);
-	ledger_clients(w, i);
+	if (!is_frozen)
+		ledger_clients(w, i);
 	if (w->keepers->cluster.full || !node_is_free(w, i) || is_held(w, i, HOLD_WORKER))
 		return;
 	if (n->durable.promoting != 0 && (s->life == SIM_DOWN || s->life == SIM_PRIMARY))
@@ -757,8 +811,11 @@ turn(World *w, int i)
 		if (!node_is_free(w, i))
 			return;
 	}
-	authorise(w, i);
-	hand_over_turn(w, i);
+	if (!is_frozen)
+	{
+		authorise(w, i);
+		hand_over_turn(w, i);
+	}
 	if (!node_is_free(w, i))
 		return;
 	gather(w, i, &f);
@@ -777,7 +834,8 @@ turn(World *w, int i)
 	watch_decided(&k->following, &f, &k->order);
 	w->reasons[k->order.reason]++;
 	TRACE(w, BIT(i), "  order %s: %s", primary_action_name(k->order.action), primary_reason_name(k->order.reason));
-	obey(w, i, &f, &k->order);
+	if (!is_frozen || is_for_supervisor(k->order.action))
+		obey(w, i, &f, &k->order);
 }
 
 /*
@@ -820,7 +878,6 @@ keepers_begin(World *w, Keepers *k)
 	memset(k->seen, 0, sizeof(k->seen));
 	memset(k->authorised_of, 0, sizeof(k->authorised_of));
 	k->world = w;
-	k->calm = k->wal_apart = k->replies_always = false;
 	k->buried = 0;
 	k->calm = k->two_homes = k->wal_apart = k->replies_always = false;
 	k->interval = MS(20);

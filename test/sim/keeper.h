@@ -69,8 +69,10 @@
 	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)           \
 	ITEM(REPLIES_LOST, "replies of standbys lost", 98000)           \
 	ITEM(DELAYED, "replays delayed", 690)                           \
-	ITEM(NO_START, "servers that could not start for seconds", 560)   \
-	ITEM(HOMES, "members that went to their other home", 1200)         \
+	ITEM(NO_START, "servers that could not start for seconds", 560) \
+	ITEM(HOMES, "members that went to their other home", 1200)      \
+	ITEM(HANGS, "disks that hung for seconds", 490)                   \
+	ITEM(FREEZES, "servers that gave no answer for seconds", 270)     \
 	ITEM(IN_PLACE, "servers restarted in place", 1300)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
@@ -150,6 +152,12 @@ typedef struct Keeper
 	bool		   target_ahead;   /* a promotion was refused for that */
 	bool		   ran;			   /* at its last turn, so that its member is the election worker's */
 	uint64_t	   no_start_until; /* true time: its directory cannot be used, its port is taken */
+	uint64_t	   hangs_until;	   /* its disk */
+	uint64_t	   frozen_until;   /* the processes of that start; the member and the supervisor live */
+	uint32_t	   frozen_start;
+	uint64_t	   frozen_at;  /* local */
+	uint64_t	   flushed_at; /* its WAL, or there was nothing to flush */
+	SimLsn		   flushed;
 	PrimaryRemains remains;
 	WatchDirectory directory;
 	bool		   rebuilding; /* its program runs */
@@ -196,6 +204,8 @@ extern void keepers_event(World *w, int i); /* EVENT_SERVER */
 extern void keepers_look(World *w, int i);	/* before each call of its member: what its server holds by now */
 extern void keeper_kill(World *w, int i);	/* its server */
 extern bool keeper_restart_in_place(World *w, int i);
+extern bool keeper_freeze(World *w, int i, uint64_t us); /* all processes of its server */
+extern bool keeper_is_frozen(const World *w, int i);
 
 /* Its machine: at most so many records are on disk beyond what was synced; 0: none, and nothing is drawn. */
 extern void keeper_lose_power(World *w, int i, uint64_t most);

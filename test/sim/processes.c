@@ -147,7 +147,8 @@ streams_get_on(World *w, int i)
 	if (s->receiver.state != SIM_WALRCV_STOPPED && !reaches(w, i, s->receiver.source))
 		(void) sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
 	at = s->receiver.state == SIM_WALRCV_STREAMING ? s->receiver.at : 0;
-	for (int k = (int) between(w, 0, 4) + (w->keepers->calm ? 4 : 0); k > 0 && !is_held(w, i, HOLD_RECEIVER); k--)
+	for (int k = (int) between(w, 0, 4) + (w->keepers->calm ? 4 : 0);
+		 k > 0 && !is_held(w, i, HOLD_RECEIVER) && !keeper_is_frozen(w, s->receiver.source); k--)
 		(void) sim_receiver_step(c, i, (int) between(w, 1, 4));
 	if (s->receiver.state == SIM_WALRCV_STREAMING && s->receiver.at != at)
 		ledger_streams(w, i);

@@ -207,7 +207,7 @@ sim_wal_flush(SimCluster *c, int i, SimLsn upto)
 {
 	SimServer *s = &c->server[i];
 
-	if (s->life != SIM_PRIMARY || upto <= s->flushed || upto > s->inserted)
+	if (s->life != SIM_PRIMARY || upto <= s->flushed || upto > s->inserted || s->disk_hangs)
 		return false;
 	if (upto > s->written && !sim_wal_write(c, i, upto))
 		return false;
@@ -233,7 +233,7 @@ sim_flush_pages(SimCluster *c, int i)
 			return false;
 		d->pages_end = s->inserted;
 	}
-	else if (sim_recovering(s) && s->at > 0)
+	else if (sim_recovering(s) && s->at > 0 && !s->disk_hangs)
 	{
 		if (d->control.state == SIM_IN_ARCHIVE_RECOVERY && s->at > d->control.min_recovery)
 		{
@@ -607,6 +607,8 @@ stream_exhausted(SimCluster *c, int i)
 		return SIM_MOVED;
 	}
 	(void) sim_receiver_end(c, i, true);
+	if (v->state == SIM_WALRCV_STREAMING)
+		return SIM_WAITS; /* for a receiver whose disk hangs */
 	if (!rescan(c, s))
 		return sim_dies(c, i);
 	s->phase = SIM_READ_WAL;
@@ -630,7 +632,7 @@ sim_startup_step(SimCluster *c, int i)
 	if (s->phase == SIM_BEFORE_REDO)
 		return begin_redo(c, i);
 	if (s->phase >= SIM_CLEANUP)
-		return sim_promotion_step(c, i);
+		return s->disk_hangs ? SIM_HELD : sim_promotion_step(c, i);
 	if (s->paused && !s->promote && s->life == SIM_STANDBY && s->consistent)
 		return SIM_HELD;
 	r = next_record(c, s, &file_timeline);

@@ -258,7 +258,8 @@ typedef struct SimServer
 	uint8_t	 phase;
 	uint32_t start; /* counts starts; also those in place */
 	bool	 disk_full;
-	uint8_t	 own_shape; /* of the records that the server writes by itself */
+	bool	 disk_hangs; /* nothing gets to it, and nobody is told so */
+	uint8_t	 own_shape;	 /* of the records that the server writes by itself */
 
 	/* Recovery. */
 	bool	 paused;

@@ -83,7 +83,11 @@ sim_receiver_end(SimCluster *c, int i, bool flush)
 	if (v->state == SIM_WALRCV_STOPPED)
 		return false;
 	if (flush && v->state == SIM_WALRCV_STREAMING)
+	{
 		(void) sim_receiver_flush(c, i);
+		if (v->flush < v->write && c->server[i].disk_hangs)
+			return false; /* it waits for its fsync */
+	}
 	if (sender != NULL)
 		sender->attached = false;
 	v->state = SIM_WALRCV_STOPPED;
@@ -299,6 +303,8 @@ sim_receiver_step(SimCluster *c, int i, int most)
 		return connect_to(c, i);
 	if (v->state == SIM_WALRCV_STOPPED)
 		return false;
+	if (c->server[i].disk_hangs)
+		return false; /* at the first fsync that it comes to */
 	if (sender_of(c, v) == NULL)
 		return sim_receiver_end(c, i, true);
 	switch ((SimWalRcv) v->state)
@@ -325,7 +331,7 @@ sim_receiver_flush(SimCluster *c, int i)
 	SimReceiver *v = &s->receiver;
 	SimSegment	*f;
 
-	if (v->state != SIM_WALRCV_STREAMING || v->flush >= v->write)
+	if (v->state != SIM_WALRCV_STREAMING || v->flush >= v->write || s->disk_hangs)
 		return false;
 	f = sim_segment(&s->data, v->received_timeline, v->write - 1);
 	for (int p = 0; f != NULL && p < SIM_SEGMENT; p++)

@@ -74,7 +74,7 @@ restart_server(World *w, int i, const PrimaryFacts *f)
 	stop_server(w, i, true);
 	if (w->node[i].durable.promoting != 0)
 		return; /* the member has to know first that nothing comes of it any more */
-	if (w->now < k->no_start_until)
+	if (w->now < k->no_start_until || s->disk_hangs)
 		return;
 	s->data.standby_signal = true;
 	s->conninfo = -1;
@@ -142,7 +142,8 @@ rebuild_gets_on(World *w, int i)
 	SimServer *s = server_of(w, i);
 	int		   source = s->rebuild.source;
 
-	if (!k->rebuilding || is_held(w, i, HOLD_REBUILD))
+	if (!k->rebuilding || is_held(w, i, HOLD_REBUILD) ||
+		(s->rebuild.step != SIM_REBUILD_NONE && (s->disk_hangs || keeper_is_frozen(w, source))))
 		return;
 	if (s->rebuild.step != SIM_REBUILD_NONE && !reaches(w, i, source))
 		sim_rebuild_stop(&w->keepers->cluster, i);
