@@ -254,8 +254,15 @@ is_not_running(const View *v)
 static bool
 nothing_claimed(const View *v)
 {
-	return v->f->claim == 0 && v->f->elected_claim == 0 && v->f->server == RAFT_SERVER_RECOVERY &&
-		   v->f->receiving && !v->f->leader.promoted;
+	return v->f->claim == 0 && v->f->server == RAFT_SERVER_RECOVERY && v->f->receiving && !v->leads &&
+		   !v->f->leader.promoted;
+}
+
+/* So does the one that leads, until everybody has answered: commits may wait for it. */
+static bool
+nothing_claimed_yet(const View *v)
+{
+	return leads_recovery(v) && v->f->claim == 0 && v->f->claimed == 0 && v->f->receiving && !v->f->promoting;
 }
 
 /* ---- it leads and is primary ---- */
@@ -669,6 +676,7 @@ static const Row table[] = {
 	{PRIMARY_GONE, is_gone, PRIMARY_CLONE},
 	{PRIMARY_NOT_RUNNING, is_not_running, PRIMARY_RESTART},
 	{PRIMARY_NOTHING_CLAIMED, nothing_claimed, PRIMARY_LEAVE},
+	{PRIMARY_NOTHING_CLAIMED_YET, nothing_claimed_yet, PRIMARY_CLAIM},
 
 	/* it leads */
 	{PRIMARY_WRONG_TIMELINE, is_on_wrong_timeline, PRIMARY_RESTART},

@@ -54,6 +54,7 @@ static const ReasonWords reasons[PRIMARY_REASONS] = {
 	[PRIMARY_GONE_NO_FLOOR] = {"gone_no_floor", "it has no data that may be used, and the leader has not named its flush position yet"},
 	[PRIMARY_GONE] = {"gone", "it has no data that may be used"},
 	[PRIMARY_NOT_RUNNING] = {"not_running", "its server does not run"},
+	[PRIMARY_NOTHING_CLAIMED_YET] = {"nothing_claimed_yet", "no timeline was ever claimed, so it claims one as soon as every member has answered"},
 	[PRIMARY_NOTHING_CLAIMED] = {"nothing_claimed", "no timeline was ever claimed, so it follows whom it followed"},
 	[PRIMARY_WRONG_TIMELINE] = {"wrong_timeline", "its promotion gave another timeline than the claimed one"},
 	[PRIMARY_NOT_KEPT] = {"not_kept", "it is primary on a timeline that may not be kept"},

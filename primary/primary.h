@@ -222,7 +222,7 @@ typedef enum PrimaryAction
 	PRIMARY_WAIT = 0,
 	PRIMARY_LEAVE,		   /* as WAIT, but a receiver goes on: nothing was ever claimed */
 	PRIMARY_FOLLOW,		   /* raft_follow(timeline), then receive from node */
-	PRIMARY_CLAIM,		   /* raft_claim() */
+	PRIMARY_CLAIM,		   /* raft_claim(); a receiver that runs goes on */
 	PRIMARY_RESUME_REPLAY, /* somebody has paused it */
 	PRIMARY_PROMOTE,	   /* raft_promote(), which gives timeline, then the server */
 	PRIMARY_MARK,		   /* write and flush a logical message: mark_term, mark_end */
@@ -262,6 +262,7 @@ typedef enum PrimaryReason
 	PRIMARY_GONE,
 	PRIMARY_NOT_RUNNING,
 	PRIMARY_NOTHING_CLAIMED,
+	PRIMARY_NOTHING_CLAIMED_YET,
 
 	PRIMARY_WRONG_TIMELINE,
 	PRIMARY_NOT_KEPT,

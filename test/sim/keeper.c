@@ -679,7 +679,7 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 	if (order->action != PRIMARY_OPEN && order->action != PRIMARY_DRAIN)
 		k->open = false;
 	if (order->action != PRIMARY_FOLLOW && order->action != PRIMARY_REBUILT && order->action != PRIMARY_LEAVE &&
-		s->life != SIM_DOWN)
+		order->action != PRIMARY_CLAIM && s->life != SIM_DOWN)
 		stop_receiver(w, i);
 	switch (order->action)
 	{

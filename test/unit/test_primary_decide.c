@@ -183,8 +183,7 @@ another_system(PrimaryFacts *f)
 static void
 before_the_first_claim(PrimaryFacts *f)
 {
-	f->claim = 0;
-	f->elected_claim = 0;
+	f->claim = f->claimed = 0;
 	f->n_timelines = 0;
 	f->receiving = true;
 	f->leader.promoted = false;
@@ -475,6 +474,7 @@ static const Case cases[] = {
 	{PRIMARY_GONE, PRIMARY_CLONE, world_follower, no_data_named},
 	{PRIMARY_NOT_RUNNING, PRIMARY_RESTART, world_follower, no_server},
 	{PRIMARY_NOTHING_CLAIMED, PRIMARY_LEAVE, world_follower, before_the_first_claim},
+	{PRIMARY_NOTHING_CLAIMED_YET, PRIMARY_CLAIM, world_elected, before_the_first_claim},
 	{PRIMARY_WRONG_TIMELINE, PRIMARY_RESTART, world_primary, timeline_not_the_claim},
 	{PRIMARY_NOT_KEPT, PRIMARY_RESTART, world_primary, higher_claim_in_the_votes},
 	{PRIMARY_DRAINS, PRIMARY_DRAIN, world_primary, draining},
