@@ -113,6 +113,29 @@ calm_down(World *w)
 		checker_fail(w, 'D', BIT(w->n) - 1, "L1: calm for 300 s, and no open primary that all follow");
 }
 
+/* A new cluster; it opens. */
+static void
+begin_new(World *w)
+{
+	world_start_all(w);
+	run_until_settled(w, SECONDS(20));
+	if (!ledger_settled(w))
+		checker_fail(w, 'D', BIT(w->n) - 1, "L1: a new cluster does not open");
+}
+
+/* One that is adopted, while faults happen: of whole copies it has as many as an answered commit. */
+static void
+begin_adoption(World *w)
+{
+	uint64_t standbys = 0;
+
+	for (int i = 1; i < w->n; i++)
+		standbys |= chance(w, 700000) ? BIT(i) : 0;
+	for (int i = 1; raft_count_nodes(standbys) + 1 < raft_copies((uint32_t) w->n); i++)
+		standbys |= BIT(i);
+	adoption_begin(w, standbys, chance(w, 500000), w->now + between(w, 0, SECONDS(20)));
+}
+
 void
 data_run(World *w, uint64_t seed, int size)
 {
@@ -131,10 +154,10 @@ data_run(World *w, uint64_t seed, int size)
 	keepers.wal_apart = chance(w, 300000);
 	keepers.wal_keep = (SimLsn) between(w, 2, 16);
 	w->restarts = true;
-	world_start_all(w);
-	run_until_settled(w, SECONDS(20));
-	if (!ledger_settled(w))
-		checker_fail(w, 'D', BIT(n) - 1, "L1: a new cluster does not open");
+	if (chance(w, 200000))
+		begin_adoption(w);
+	else
+		begin_new(w);
 	faults_begin(w);
 	for (uint64_t until = w->now + between(w, SECONDS(10), SECONDS(40)); w->now < until && !keepers.cluster.full;)
 		world_run(w, SECONDS(1));

@@ -55,7 +55,7 @@ faults_is_whole(const World *w, int i)
 	const Keeper	*k = &w->keepers->keeper[i];
 	const SimServer *s = &w->keepers->cluster.server[i];
 
-	return n->up && !k->lost && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
+	return w->keepers->adoption.step == ADOPTION_NONE && n->up && !k->lost && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
 		   !s->data.unsynced && s->life != SIM_DOWN && !raft_is_behind(&n->member.raft) && !k->data_told.foreign &&
 		   !raft_is_gone(&n->member.raft) && !raft_list_is_new(&n->member.raft) && n->durable.abstaining == RAFT_VOTING;
 }

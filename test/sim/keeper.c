@@ -644,6 +644,7 @@ claim(World *w, int i)
 	{
 		w->data[DATA_CLAIMS]++;
 		keeper_of(w, i)->claim_made = w->node[i].member.raft.claim;
+		adoption_claims(w, i);
 		w->keepers->cluster.full |= w->node[i].member.raft.claim >= SIM_TIMELINES - 1;
 	}
 	else if (result == RAFT_CLAIM_BEHIND && node_is_free(w, i))
@@ -801,6 +802,8 @@ turn(World *w, int i)
 		k->open = false;
 	note_claim(w, i);
 	learn_end(w, i);
+	if (adoption_turn(w, i))
+		return;
 	if (!is_frozen)
 		ledger_clients(w, i);
 	if (w->keepers->cluster.full || !node_is_free(w, i) || is_held(w, i, HOLD_WORKER))
@@ -880,6 +883,7 @@ keepers_begin(World *w, Keepers *k)
 	k->world = w;
 	k->buried = 0;
 	k->calm = k->two_homes = k->wal_apart = k->replies_always = false;
+	k->adoption = (Adoption){0};
 	k->interval = MS(20);
 	k->wal_keep = SIM_FILES;
 	k->rebuild_ppm = 500000;

@@ -8,6 +8,7 @@
  *	  processes.c	the startup process, walreceivers and walsenders
  *	  ledger.c	clients, answers, and the invariants D1 to D5 and L1
  *	  hand_over.c	planned hand-overs, and that they end: H1 to H3
+ *	  adoption.c	a primary that was there before, and is adopted
  *	  data.c	random runs with servers
  *	  faults.[ch]	their faults
  */
@@ -51,6 +52,8 @@
 	ITEM(RECYCLED, "times that WAL was recycled", 500)              \
 	ITEM(BURIED, "machines that never came back", 200)              \
 	ITEM(CALMS, "runs that no full table cut short", 990)           \
+	ITEM(ADOPTIONS, "primaries adopted", 60)                        \
+	ITEM(ADOPTED, "commits adopted", 1000)                          \
 	ITEM(WAL_CUTS, "connections of servers cut", 500)               \
 	ITEM(STATES_LOST, "state files lost", 10)                       \
 	ITEM(HAND_OVERS, "hand-overs", 65)                              \
@@ -174,6 +177,20 @@ typedef struct Keeper
 	unsigned	 holds; /* bits of Hold */
 } Keeper;
 
+typedef enum AdoptionStep
+{
+	ADOPTION_NONE = 0,	/* all servers are managed, and one was open */
+	ADOPTION_BEFORE,	/* node 0's server is a primary that nobody manages, or is about to be started as one */
+	ADOPTION_UNDER_WAY, /* its supervisor has it, and nobody has opened */
+} AdoptionStep;
+
+typedef struct Adoption
+{
+	AdoptionStep step;
+	uint64_t	 stops_at;
+	uint64_t	 answered[SIM_COMMIT_WORDS]; /* by node 0's server, outside the fence */
+} Adoption;
+
 typedef struct Keepers
 {
 	SimCluster cluster;
@@ -189,6 +206,8 @@ typedef struct Keepers
 	bool	   wal_apart;			 /* connections go another way than datagrams do */
 	SimLsn	   wal_keep;			 /* wal_keep_size, in segments */
 	bool	   replies_always;		 /* receivers are not held to rule 20: what stands behind it is tried */
+
+	Adoption adoption;
 
 	/* ledger.c */
 	uint64_t answered[SIM_COMMIT_WORDS];
@@ -231,6 +250,18 @@ extern SwitchoverReason hand_over_begin(World *w, int i, int target, const Switc
 extern void				hand_over_turn(World *w, int i);	/* the steps that can be done now */
 extern void				hand_over_answers(World *w, int i); /* a commit: may it? */
 extern void				hand_over_in_calm(World *w);		/* the leader's, begun and ended; L1 holds before and after */
+
+/* ---- adoption.c ---- */
+
+/*
+ * Instead of world_start_all(): node 0's server runs as a primary until then, those standbys
+ * (bit i: node i) stream from it, all others are empty.  Its member is not managed yet, or does
+ * not run.
+ */
+extern void adoption_begin(World *w, uint64_t standbys, bool has_member, uint64_t stops_at);
+extern bool adoption_turn(World *w, int i); /* true: its keeper does nothing yet */
+extern void adoption_claims(World *w, int i);
+extern void adoption_opens(World *w);
 
 /* ---- data.c ---- */
 

@@ -74,6 +74,7 @@ ledger_opens(World *w, int i)
 			checker_fail(w, 'D', BIT(i), "D4: node %d opens on timeline %u without commit %d, which a reader of node %d saw",
 						 i, s->timeline, commit, k->cluster.commit[commit].server);
 	}
+	adoption_opens(w);
 }
 
 /* What the source has there must be that record, if it has anything. */

@@ -114,7 +114,49 @@ first_claim_while_servers_restart(World *w)
 	(void) settle_data(w);
 }
 
+/* Clients write for five seconds, as fast as in random runs; then it is stopped. */
+static SimCluster *
+cluster_of_three(World *w, bool has_member, uint64_t standbys)
+{
+	reset_data(w, 3);
+	w->keepers->calm = false;
+	adoption_begin(w, standbys, has_member, w->now + SECONDS(5));
+	return cluster(w);
+}
+
+/*
+ * While it runs nobody claims, and its standbys go on following it, also who leads.  After it
+ * was stopped the outage is short, and nothing that it had answered is lost.
+ */
+static void
+adopt(World *w, bool has_member, uint64_t standbys)
+{
+	SimCluster *c = cluster_of_three(w, has_member, standbys);
+	int			leader;
+
+	world_run(w, SECONDS(4));
+	leader = world_lease(w);
+	EXPECT(w, leader >= 0 && w->keepers->adoption.step == ADOPTION_BEFORE && c->n_commits > 3);
+	for (int i = 1; i < 3; i++)
+		EXPECT(w, !has_claim(w, i) && ((standbys & BIT(i)) == 0 || is_streaming(w, i)));
+	EXPECT(w, run_until(w, SECONDS(7), somebody_is_open, 0));
+	for (int commit = 1; commit <= c->n_commits; commit++)
+		EXPECT(w, has_commit(w, world_lease(w), commit));
+	(void) settle_data(w);
+}
+
+static void
+existing_primary_is_adopted(World *w)
+{
+	for (int has_member = 0; has_member <= 1; has_member++)
+	{
+		adopt(w, has_member, BIT(1) | BIT(2));
+		adopt(w, has_member, BIT(2));
+	}
+}
+
 const Scenario scenarios_adoption[] = {
 	{"first_claim_is_left_to_who_holds_most", first_claim_is_left_to_who_holds_most, NULL},
 	{"first_claim_while_servers_restart", first_claim_while_servers_restart, NULL},
+	{"existing_primary_is_adopted", existing_primary_is_adopted, NULL},
 	{NULL, NULL, NULL}};
