@@ -136,6 +136,13 @@ leads_without_data(const View *v)
 	return v->leads && (is_gone(v) || is_other_cluster(v));
 }
 
+/* Elected, and then an older copy of its data was put there (rule 22). */
+static bool
+leads_behind(const View *v)
+{
+	return v->leads && primary_behind(v->f);
+}
+
 static bool
 leads_foreign(const View *v)
 {
@@ -656,6 +663,7 @@ static const Row table[] = {
 	{PRIMARY_LEADS_HALF_REBUILT, leads_half_rebuilt, PRIMARY_RESIGN},
 	{PRIMARY_LEADS_WITHOUT_SERVER, leads_without_server, PRIMARY_RESIGN},
 	{PRIMARY_LEADS_WITHOUT_DATA, leads_without_data, PRIMARY_RESIGN},
+	{PRIMARY_LEADS_BEHIND, leads_behind, PRIMARY_RESIGN},
 	{PRIMARY_LEADS_FOREIGN, leads_foreign, PRIMARY_RESIGN},
 	{PRIMARY_LEADS_FORBIDDEN, leads_forbidden, PRIMARY_RESIGN},
 	{PRIMARY_LEADS_UNHEALTHY, leads_unhealthy, PRIMARY_RESIGN},

@@ -37,6 +37,7 @@ static const ReasonWords reasons[PRIMARY_REASONS] = {
 	[PRIMARY_LEADS_HALF_REBUILT] = {"leads_half_rebuilt", "it is being rebuilt and must not lead"},
 	[PRIMARY_LEADS_WITHOUT_SERVER] = {"leads_without_server", "its server does not run, so it must not lead"},
 	[PRIMARY_LEADS_WITHOUT_DATA] = {"leads_without_data", "it has no data that may be used, so it must not lead"},
+	[PRIMARY_LEADS_BEHIND] = {"leads_behind", "it holds less WAL than it is known to have held, so it must not lead"},
 	[PRIMARY_LEADS_FOREIGN] = {"leads_foreign", "its WAL is on a timeline that nobody has authorised, so it must not lead"},
 	[PRIMARY_LEADS_FORBIDDEN] = {"leads_forbidden", "it must not lead"},
 	[PRIMARY_LEADS_UNHEALTHY] = {"leads_unhealthy", "it must not lead"},

@@ -1,9 +1,9 @@
 /*
  * test/sim/adoption.c
- *	  A primary that was there before pg_leader managed anything (act.md, section 7a): its
- *	  server runs outside the fence, and answers its clients as stock PostgreSQL does, while
- *	  the members of its standbys are managed already.  Then it is stopped, and starts under
- *	  its supervisor as a standby.
+ *	  A primary that was there before pg_leader managed anything: its server runs outside the
+ *	  fence, and answers its clients as stock PostgreSQL does, while the members of its
+ *	  standbys are managed already.  Then it is stopped, and starts under its supervisor as a
+ *	  standby.
  *
  * Beside it nobody may claim.  What it had answered has to be on every server that opens later
  * (D1) as soon as so many members hold it as a commit needs copies: till then it is on one

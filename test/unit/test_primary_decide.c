@@ -175,6 +175,12 @@ nobody_leads(PrimaryFacts *f)
 }
 
 static void
+below_its_floor(PrimaryFacts *f)
+{
+	f->floor = (RaftPosition){primary_position(f).position.epoch, f->end + 1};
+}
+
+static void
 another_system(PrimaryFacts *f)
 {
 	f->leader.system_id = 78;
@@ -456,6 +462,7 @@ static const Case cases[] = {
 	{PRIMARY_LEADS_HALF_REBUILT, PRIMARY_RESIGN, world_elected, whole},
 	{PRIMARY_LEADS_WITHOUT_SERVER, PRIMARY_RESIGN, world_elected, no_server},
 	{PRIMARY_LEADS_WITHOUT_DATA, PRIMARY_RESIGN, world_primary, another_system},
+	{PRIMARY_LEADS_BEHIND, PRIMARY_RESIGN, world_elected, below_its_floor},
 	{PRIMARY_LEADS_FOREIGN, PRIMARY_RESIGN, world_primary, by_hand},
 	{PRIMARY_LEADS_FORBIDDEN, PRIMARY_RESIGN, world_primary, fsync_off},
 	{PRIMARY_LEADS_UNHEALTHY, PRIMARY_RESIGN, world_primary, disk_hung},
