@@ -222,7 +222,8 @@ raft_receive(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 void
 raft_set_position(Raft *r, RaftPosition position)
 {
-	r->position = position;
+	if (!r->config.managed)
+		r->position = position;
 }
 
 void

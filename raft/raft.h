@@ -495,8 +495,9 @@ extern void raft_resign(Raft *r, uint64_t now, RaftOutput *out);
 /*
  * pg_leader_admit() (rule 11 of the election): the greetings that are
  * unanswered will stay so, and every member that was left out of the list or
- * replaced is stopped.  Returns false, and does nothing, on a member that does
- * not abstain.
+ * replaced is stopped.  On a leader while nothing was ever claimed (rule 12): no
+ * primary runs beside it.  Returns false, and does nothing, on any other member that
+ * does not abstain.
  */
 extern bool raft_admit(Raft *r, uint64_t now, RaftOutput *out);
 
@@ -509,8 +510,8 @@ extern bool raft_admit(Raft *r, uint64_t now, RaftOutput *out);
 extern bool raft_abstains_for(const Raft *r, uint64_t now, uint64_t *peers);
 
 /*
- * How new this member's data is, where pg_leader only elects.  Takes effect with the
- * next vote.
+ * How new this member's data is, where pg_leader only elects; no effect on a managed
+ * member.  Takes effect with the next vote.
  */
 extern void raft_set_position(Raft *r, RaftPosition position);
 

@@ -1155,7 +1155,7 @@ rule_24_leader_of_another_list_settles_nothing(void **state)
 		RaftMessage heartbeat;
 
 		lead_promoted(3);
-		raft(1)->saved.settled = 15;
+		raft(1)->saved.settled = w->node[1].disk.settled = 15;
 		heartbeat = world_heartbeat(w, 0, 1, disk(1)->term, 1000);
 		heartbeat.told = candidate_with(2);
 		heartbeat.told.promoted = heartbeat.told.open = true;
@@ -1269,6 +1269,17 @@ impossible_data_are_unknown(void **state)
 		assert_true(raft(0)->data.known);
 	}
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+}
+
+/* Its position is that of its WAL, whatever somebody says. */
+static void
+rule_15_position_is_not_set_by_hand(void **state)
+{
+	(void) state;
+	lead(3);
+	member_set_position(&w->node[0].member, (RaftPosition){9, 900});
+	assert_int_equal(raft(0)->position.epoch, 1);
+	assert_int_equal(raft(0)->position.index, 100);
 }
 
 static void
@@ -1396,6 +1407,7 @@ main(void)
 		cmocka_unit_test(rule_24_operator_vouches_for_those_left_out),
 		cmocka_unit_test(rule_24_lost_data_are_counted),
 		cmocka_unit_test(rule_24_appended_member_is_gone_once_there_are_claims),
+		cmocka_unit_test(rule_15_position_is_not_set_by_hand),
 		cmocka_unit_test(impossible_data_are_unknown),
 		cmocka_unit_test(impossible_positions_are_no_floor),
 		cmocka_unit_test(impossible_claims_of_others_are_dropped),
