@@ -21,10 +21,32 @@ invariants_fail(const char *format, ...)
 	return false;
 }
 
+static bool
+is_at(RaftPosition a, RaftPosition b)
+{
+	return a.epoch == b.epoch && a.index == b.index;
+}
+
+static bool
+same_data(const RaftSaved *a, const RaftSaved *b)
+{
+	if (a->n_timelines != b->n_timelines)
+		return false;
+	for (uint32_t i = 0; i < a->n_timelines; i++)
+	{
+		if (a->timelines[i].id != b->timelines[i].id || a->timelines[i].created != b->timelines[i].created)
+			return false;
+	}
+	return a->claim == b->claim && a->promoting == b->promoting && a->system_id == b->system_id &&
+		   a->settled == b->settled && a->distrusted == b->distrusted && a->rebuild == b->rebuild &&
+		   a->rebuild_source == b->rebuild_source && a->rebuild_term == b->rebuild_term &&
+		   is_at(a->floor, b->floor);
+}
+
 bool
 invariants_same(const RaftSaved *a, const RaftSaved *b)
 {
-	return a->save_number == b->save_number && a->boot == b->boot && a->term == b->term &&
+	return same_data(a, b) && a->save_number == b->save_number && a->boot == b->boot && a->term == b->term &&
 		   a->voted_for == b->voted_for && a->promise == b->promise &&
 		   a->list_digest == b->list_digest && a->list_size == b->list_size &&
 		   a->abstaining == b->abstaining;
@@ -46,6 +68,13 @@ gives_vote(const InvariantsCall *call)
 		   (saved->term != call->before->term || saved->voted_for != call->before->voted_for);
 }
 
+/* Who asks for every vote allows for members that have lost data (rule 24). */
+static bool
+is_allowed_for(const RaftMessage *m, const Raft *r)
+{
+	return m->told.needs_all && (raft_is_gone(r) || raft_is_behind(r));
+}
+
 /* P, and F of promises. */
 static bool
 check_received(const InvariantsCall *call)
@@ -56,7 +85,7 @@ check_received(const InvariantsCall *call)
 
 	if (gives_vote(call) && (m->type != RAFT_VOTE_REQUEST || m->from != r->saved.voted_for))
 		return invariants_fail("V: node %d votes for %d, which has not asked", call->node, r->saved.voted_for);
-	if (gives_vote(call) && is_older(m->position, r->position))
+	if (gives_vote(call) && is_older(m->position, r->position) && !is_allowed_for(m, r))
 		return invariants_fail("P: node %d votes for %d, whose position is older", call->node, m->from);
 	if ((follows || gives_vote(call)) && r->saved.promise < m->promise)
 		return invariants_fail("F: node %d gives a longer promise than it saves", call->node);
@@ -77,6 +106,8 @@ invariants_decided(const InvariantsCall *call)
 	if (saved->term < before->term || saved->term > RAFT_MAX_TERM)
 		return invariants_fail("M: node %d goes from term %llu to %llu", i, (unsigned long long) before->term,
 							   (unsigned long long) saved->term);
+	if (saved->claim < before->claim)
+		return invariants_fail("M: the claim of node %d falls from %u to %u", i, before->claim, saved->claim);
 	if (saved->boot < before->boot)
 		return invariants_fail("M: the boot counter of node %d falls", i);
 	if (saved->term == before->term && before->voted_for != RAFT_NONE &&
@@ -159,6 +190,9 @@ invariants_sent(const InvariantsCall *call, const RaftSaved *durable, const Raft
 	if (m->boot > durable->boot || m->save_number > durable->save_number || m->term > durable->term)
 		return invariants_fail("F: node %d sends a %s with a boot, save number or term that is not durable", i,
 							   message_type_name(m->type));
+	/* with a vote goes the newest timeline, be it claimed or not */
+	if (m->told.claimed && m->told.claim > durable->claim && m->type != RAFT_VOTE_ANSWER)
+		return invariants_fail("F: node %d sends a %s with a claim that is not durable", i, message_type_name(m->type));
 	if (durable->abstaining != RAFT_VOTING && !is_allowed_to_abstainers(m))
 		return invariants_fail("A: node %d abstains and sends a %s", i, message_type_name(m->type));
 	switch (m->type)

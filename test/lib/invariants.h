@@ -5,7 +5,7 @@
  *
  *	  S  at most one leader per term, over the whole history
  *	  V  one vote per member and term, across restarts
- *	  M  a member's term and boot counter never decrease, across restarts
+ *	  M  a member's term, claim and boot counter never decrease, across restarts
  *	  P  a vote goes to nobody whose position is older than the voter's
  *	  F  what is shown and sent follows from what is durable
  *	  X  at most one member holds a lease at a time
