@@ -8,9 +8,12 @@
  * peers say need not make sense together.  The disk is a real state file image,
  * written by store_encode() and read by store_choose().
  *
+ * A managed member's host asks for what it likes, and what it says of its data, and what
+ * peers say of theirs, may be anything that can be said.
+ *
  * After every call: the contract of the output, V and M against the disk, what
- * each message says, promises kept, and a lease and a leadership only on what a
- * majority has really said (watch.c keeps that account).
+ * each message says, promises kept, and a lease, a leadership and a promotion only on
+ * what a majority has really said (watch.c keeps that account).
  */
 #include <string.h>
 
@@ -214,6 +217,58 @@ promise_of(const World *w, uint8_t choice)
 	}
 }
 
+/* ---- data ---- */
+
+/* Around the claim, small ones, and those at the edges. */
+static uint32_t
+timeline_of(const World *w, uint8_t choice)
+{
+	static const uint32_t wild[] = {0, 1, RAFT_MAX_TIMELINE, RAFT_MAX_TIMELINE - 1, UINT32_C(0x80000000), UINT32_MAX};
+
+	if (choice >= 240)
+		return wild[choice % (sizeof(wild) / sizeof(wild[0]))];
+	return choice < 192 ? w->member.raft.saved.claim + choice % 4 - choice / 64 : choice % 8;
+}
+
+static RaftPosition
+position_of(const World *w, uint8_t timeline, uint8_t lsn)
+{
+	RaftPosition position = {timeline_of(w, timeline), lsn};
+
+	if (lsn == 255)
+		position.epoch |= UINT64_C(1) << 40;
+	return position;
+}
+
+/* What a peer says of its data, as its type lets it; with 0, 0 it has all that was claimed. */
+static void
+fill_told(const World *w, RaftMessage *m, Input *input)
+{
+	RaftTold *told = &m->told;
+	bool	  is_request = m->type == RAFT_PRE_VOTE_REQUEST || m->type == RAFT_VOTE_REQUEST;
+	uint8_t	  flags;
+	uint8_t	  choice;
+
+	if (!w->config.managed || m->type == RAFT_GREETING || m->type == RAFT_GREETING_CONFIRM || m->type == RAFT_TRANSFER)
+		return;
+	flags = next_byte(input);
+	choice = next_byte(input);
+	told->managed = flags != 255;
+	if (!told->managed)
+		return;
+	told->server = (RaftServer) ((flags + 1) % RAFT_SERVERS);
+	told->known = (flags & 0x04) == 0;
+	told->gone = (flags & 0x08) != 0;
+	told->rebuilding = (flags & 0x10) != 0;
+	told->claim = timeline_of(w, choice);
+	told->claimed = told->claim != 0 && choice % 16 != 15;
+	told->promoted = m->type == RAFT_HEARTBEAT && told->claimed && (flags & 0x20) != 0;
+	told->open = told->promoted && (flags & 0x40) != 0;
+	told->forgotten = m->type == RAFT_HEARTBEAT && (flags & 0x80) != 0;
+	told->needs_all = is_request && (flags & 0x80) != 0;
+	told->system_id = choice % 32 == 30 ? choice % 2 : FUZZ_SYSTEM;
+}
+
 /* One deviation from what an honest peer says. */
 static void
 spoil(RaftMessage *m, uint8_t how, uint8_t choice)
@@ -266,6 +321,8 @@ fill_request(World *w, RaftMessage *m, Input *input)
 	uint8_t		choice = next_byte(input);
 
 	m->position = (RaftPosition){choice % 3, choice / 64};
+	if (w->config.managed)
+		m->position = position_of(w, choice, next_byte(input));
 	switch (m->type)
 	{
 		case RAFT_PRE_VOTE_REQUEST:
@@ -370,6 +427,7 @@ make_message(World *w, RaftMessageType type, Input *input)
 		default:
 			break;
 	}
+	fill_told(w, &m, input);
 	if (how >= 232)
 		spoil(&m, how - 232, next_byte(input));
 	return m;
@@ -423,6 +481,8 @@ make_answer(World *w, RaftMessage *m, Input *input)
 		m->asked_term = asked->type == RAFT_PRE_VOTE_REQUEST ? asked->asked_term : asked->term;
 		m->granted = choice % 8 != 7;
 	}
+	if (w->config.managed)
+		m->told = (RaftTold){.managed = true, .known = true, .server = RAFT_SERVER_RECOVERY, .system_id = FUZZ_SYSTEM, .claimed = asked->told.claimed, .claim = asked->told.claim};
 	return true;
 }
 
@@ -462,7 +522,7 @@ step_host(World *w, uint8_t op, Input *input)
 {
 	uint8_t			   choice = next_byte(input);
 	RaftTransferResult result;
-	bool			   abstained = w->member.raft.saved.abstaining != RAFT_VOTING;
+	const Raft		  *r = &w->before;
 
 	(void) begin_call(w, DIES_NOT);
 	switch (op)
@@ -476,7 +536,9 @@ step_host(World *w, uint8_t op, Input *input)
 			CHECK(w->member.raft.role == RAFT_FOLLOWER, "has resigned");
 			break;
 		case STEP_ADMIT:
-			CHECK(member_admit(&w->member) == abstained, "admitted only if it abstains");
+			CHECK(member_admit(&w->member) == (r->saved.abstaining != RAFT_VOTING ||
+											   (r->config.managed && r->role == RAFT_LEADER && r->saved.claim == 0)),
+				  "admitted only if it abstains, or if its first claim waits for everyone");
 			break;
 		case STEP_MAY_LEAD:
 			member_reload(&w->member, &w->config.timeouts, choice % 2 != 0);
@@ -498,12 +560,137 @@ step_host(World *w, uint8_t op, Input *input)
 	}
 }
 
+static RaftData
+make_data(const World *w, Input *input)
+{
+	uint8_t	 flags = next_byte(input);
+	uint8_t	 timeline = next_byte(input);
+	RaftData data = {.server = (RaftServer) ((flags + 1) % RAFT_SERVERS), .system_id = FUZZ_SYSTEM};
+
+	data.known = (flags & 0x04) == 0;
+	data.foreign = (flags & 0x08) != 0;
+	data.promoted = data.server == RAFT_SERVER_PRIMARY && (flags & 0x10) != 0;
+	data.open = data.promoted && (flags & 0x20) != 0;
+	if ((flags & 0xC0) == 0xC0)
+		data.system_id = flags & 1;
+	data.newest_timeline = timeline_of(w, timeline);
+	data.position = position_of(w, (flags & 0xC0) == 0x40 ? (uint8_t) (timeline + 16) : timeline, next_byte(input));
+	return data;
+}
+
+/* The last one as a rule that of the leader. */
+static void
+follow(World *w, uint8_t dies, Input *input)
+{
+	uint32_t	timelines[2 * RAFT_TIMELINES];
+	uint8_t		n = next_byte(input) % (2 * RAFT_TIMELINES);
+	const Raft *r = &w->member.raft;
+	uint8_t		last;
+
+	for (uint8_t i = 0; i < n; i++)
+		timelines[i] = (uint32_t) i + 1;
+	last = next_byte(input);
+	timelines[n] = last >= 64 || r->leader_id == RAFT_NONE ? timeline_of(w, last) : r->peers[r->leader_id].told.claim;
+	if (member_follow(begin_call(w, dies), timelines, n + UINT32_C(1)) && w->member.state == MEMBER_RUNS)
+		watch_followed(w, timelines[n]);
+}
+
+static void
+rebuild(World *w, uint8_t dies, Input *input)
+{
+	RaftRebuild	 how = (RaftRebuild) (next_byte(input) % RAFT_REBUILDS);
+	uint8_t		 timeline = next_byte(input);
+	RaftPosition floor = position_of(w, timeline, next_byte(input));
+
+	if (member_rebuild(begin_call(w, dies), how, floor) && w->member.state == MEMBER_RUNS)
+		watch_rebuilds(w, how);
+}
+
+static void
+claim(World *w, uint8_t dies)
+{
+	RaftClaimResult result = member_claim(begin_call(w, dies));
+
+	if (w->member.state == MEMBER_RUNS)
+		watch_claimed(w, result);
+}
+
+static void
+promote(World *w, uint8_t dies)
+{
+	uint32_t timeline = member_promote(begin_call(w, dies));
+
+	if (w->member.state == MEMBER_RUNS)
+		watch_promotes(w, timeline);
+}
+
+static void
+forget(World *w, uint8_t choice)
+{
+	int32_t	 id = (int32_t) (choice % w->config.list_size);
+	uint64_t members = raft_to_forget(&w->member.raft);
+
+	CHECK((members & ~w->config.members) == 0, "members are to be forgotten");
+	if (choice >= 192)
+		raft_counts_again(&w->member.raft, id);
+	else
+		CHECK(raft_forgot(&w->member.raft, id) || !(members >> id & 1), "who is to be forgotten can be");
+}
+
+/* What the host of a managed member asks. */
+static void
+step_data(World *w, uint8_t op, uint8_t dies, Input *input)
+{
+	uint8_t	 choice;
+	RaftData data;
+
+	if (!w->config.managed)
+		return;
+	switch (op)
+	{
+		case STEP_DATA:
+			data = make_data(w, input);
+			member_set_data(begin_call(w, dies), &data);
+			break;
+		case STEP_HELD:
+			choice = next_byte(input);
+			member_remember_held(begin_call(w, dies), position_of(w, choice, next_byte(input)));
+			break;
+		case STEP_CLAIM:
+			claim(w, dies);
+			break;
+		case STEP_PROMOTE:
+			promote(w, dies);
+			break;
+		case STEP_PROMOTED:
+			member_promoted(begin_call(w, dies));
+			break;
+		case STEP_FOLLOW:
+			follow(w, dies, input);
+			break;
+		case STEP_REBUILD:
+			rebuild(w, dies, input);
+			break;
+		case STEP_REBUILT:
+			if (member_rebuilt(begin_call(w, dies)) && w->member.state == MEMBER_RUNS)
+				watch_rebuilt(w);
+			break;
+		case STEP_TRUST:
+			(void) member_trust_data(begin_call(w, dies));
+			break;
+		default:
+			forget(w, next_byte(input));
+			break;
+	}
+	end_call(w);
+}
+
 static void
 step(World *w, Input *input)
 {
 	uint8_t		op = next_byte(input);
-	uint8_t		dies = op / STEPS == 7 ? DIES_BEFORE_SAVE : op / STEPS == 6 ? DIES_AFTER_SAVE :
-																			  DIES_NOT;
+	uint8_t		dies = op / STEPS == DYING_BEFORE ? DIES_BEFORE_SAVE : op / STEPS == DYING_AFTER ? DIES_AFTER_SAVE :
+																								   DIES_NOT;
 	RaftMessage m;
 
 	op %= STEPS;
@@ -527,8 +714,31 @@ step(World *w, Input *input)
 		w->now += (uint64_t) next_byte(input) * (op == STEP_WAIT ? 500 : 20000);
 	else if (op == STEP_TICK)
 		tick(w, dies);
-	else
+	else if (op < STEP_DATA)
 		step_host(w, op, input);
+	else
+		step_data(w, op, dies, input);
+}
+
+/* Greet everyone, so that the input need not spell it out. */
+static void
+greet_all(World *w)
+{
+	RaftMessage m;
+
+	for (uint32_t i = 0; i < w->config.list_size; i++)
+	{
+		static const uint8_t plain[8] = {0, 0, 3, 0, 0, 0, 0, 0}; /* all else is as mine */
+		Input				 input = {plain, sizeof(plain)};
+
+		if ((int32_t) i == w->config.node_id)
+			continue;
+		m = make_message(w, RAFT_GREETING_ANSWER, &input);
+		m.from = (int32_t) i;
+		m.boot = w->peer[i].boot;
+		m.incarnation = w->peer[i].incarnation;
+		receive(w, &m, DIES_NOT);
+	}
 }
 
 /* The first store, as the program that makes one for a new cluster writes it. */
@@ -537,6 +747,7 @@ begin_world(World *w, Input *input)
 {
 	static const uint32_t sizes[] = {3, 1, 2, 4, 5, 7, RAFT_MAX_NODES, 3};
 	uint8_t				  choice = next_byte(input);
+	uint8_t				  options;
 	RaftConfig			 *c = &w->config;
 	RaftSaved			  first;
 
@@ -548,6 +759,8 @@ begin_world(World *w, Input *input)
 	c->list_digest = FUZZ_LIST;
 	c->incarnation = 1;
 	c->seed = next_byte(input);
+	options = next_byte(input);
+	c->managed = (options & SCRIPT_MANAGED) != 0;
 	c->may_lead = true;
 	c->timeouts = (RaftTimeouts){200000, 400000, 50000, 100000};
 	CHECK(raft_check_config(c) == NULL, "the configuration");
@@ -561,30 +774,17 @@ begin_world(World *w, Input *input)
 	first = (RaftSaved){.save_number = 1, .voted_for = RAFT_NONE, .list_digest = c->list_digest, .list_size = c->list_size};
 	if (choice >= 192) /* near the end of all terms */
 		first.term = RAFT_MAX_TERM - choice % 4;
+	if (c->managed && (options & SCRIPT_CLAIMED) != 0)
+	{
+		first.claim = FUZZ_CLAIM;
+		first.system_id = FUZZ_SYSTEM;
+		first.settled = c->members;
+	}
 	write_disk(w, &first);
 	memcpy(w->image + STORE_SLOT_STRIDE, w->image, STORE_SLOT_SIZE);
 	start(w, choice >= 128 && choice < 160, false);
-}
-
-/* Greet everyone, so that the input need not spell it out. */
-static void
-greet_all(World *w)
-{
-	RaftMessage m;
-
-	for (uint32_t i = 0; i < w->config.list_size; i++)
-	{
-		static const uint8_t plain[8] = {0, 0, 3, 0, 0, 0, 0, 0};
-		Input				 input = {plain, sizeof(plain)};
-
-		if ((int32_t) i == w->config.node_id)
-			continue;
-		m = make_message(w, RAFT_GREETING_ANSWER, &input);
-		m.from = (int32_t) i;
-		m.boot = w->peer[i].boot;
-		m.incarnation = w->peer[i].incarnation;
-		receive(w, &m, DIES_NOT);
-	}
+	if ((options & SCRIPT_GREETED) != 0)
+		greet_all(w);
 }
 
 int
@@ -593,8 +793,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	Input input = {data, size};
 
 	begin_world(&world, &input);
-	if (next_byte(&input) % 4 != 0)
-		greet_all(&world);
 	for (int steps = 0; steps < 1000 && input.size > 0; steps++)
 		step(&world, &input);
 	return 0;

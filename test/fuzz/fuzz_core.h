@@ -12,8 +12,8 @@
 
 /*
  * A step is a byte: what to do is its remainder by STEPS, and its quotient says
- * whether the process dies in it (6: after its save, 7: before it).  Steps 0 to 9
- * are messages of the type 1 to 10.
+ * whether the process dies in it (DYING_AFTER its save, DYING_BEFORE it).  Steps 0 to
+ * 9 are messages of the type 1 to 10.
  */
 enum
 {
@@ -32,8 +32,23 @@ enum
 	STEP_TIMEOUTS,
 	STEP_PEER_RESTARTS,
 	STEP_RESTART, /* 6 of 8: with one slot rotten, 7 of 8: wiped */
+
+	/* What the host of a managed member asks; nothing for one that is not. */
+	STEP_DATA, /* what its data are: flags, timeline, LSN */
+	STEP_HELD, /* what it held: timeline, LSN */
+	STEP_CLAIM,
+	STEP_PROMOTE,
+	STEP_PROMOTED,
+	STEP_FOLLOW,  /* how many timelines, and which ones */
+	STEP_REBUILD, /* how; the floor: timeline, LSN */
+	STEP_REBUILT,
+	STEP_TRUST,
+	STEP_FORGET, /* whose flushes */
 	STEPS
 };
+
+#define DYING_AFTER	 5
+#define DYING_BEFORE 6
 
 enum
 {
@@ -49,6 +64,14 @@ enum
 #define SENT_KEPT 64
 #define ROUNDS	  256
 
+/* The third byte of a script. */
+#define SCRIPT_GREETED 0x03 /* any of them: by all peers */
+#define SCRIPT_MANAGED 0x04
+#define SCRIPT_CLAIMED 0x08 /* managed, with this claim and this system */
+
+#define FUZZ_CLAIM	7
+#define FUZZ_SYSTEM UINT64_C(0x73797374656d)
+
 /* What a peer has said in the present term of this member's own candidacy. */
 typedef struct Watched
 {
@@ -57,6 +80,7 @@ typedef struct Watched
 	uint64_t round;
 	bool	 voted;
 	uint64_t bound; /* until when its promise is worth something to us */
+	uint32_t claim; /* that it said it had stored */
 } Watched;
 
 typedef struct World
@@ -91,6 +115,7 @@ typedef struct World
 	} rounds[ROUNDS];
 	uint64_t led_term;	  /* newest term that it has led */
 	uint64_t bound_until; /* its own promises, across restarts */
+	uint32_t promoted_to; /* the newest timeline that it was allowed to create */
 } World;
 
 /* After member_start(); "forgot": the store was lost or damaged. */
@@ -98,6 +123,13 @@ extern void watch_start(World *w, bool forgot);
 
 /* After a call, before anything of it is saved; "received" may be NULL. */
 extern void watch_call(World *w, const RaftMessage *received);
+
+/* After a call of a managed member's host, which has lived on; what it was told. */
+extern void watch_claimed(const World *w, RaftClaimResult result);
+extern void watch_promotes(World *w, uint32_t timeline);
+extern void watch_followed(const World *w, uint32_t timeline);
+extern void watch_rebuilds(const World *w, RaftRebuild how);
+extern void watch_rebuilt(const World *w);
 
 /* After a message was taken in, whatever came of it. */
 extern void watch_received(World *w, const RaftMessage *received);

@@ -119,6 +119,20 @@ spoiled(const char *name, size_t size, size_t offset, uint8_t value)
 	write_seed("fuzz_message", name, bytes, size);
 }
 
+/* A heartbeat of a primary, managed, with that claim. */
+static void
+managed(const char *name, uint32_t claim, RaftPosition position)
+{
+	MessageEnvelope envelope = {.cluster_digest = FUZZ_CLUSTER};
+	RaftMessage		m = message(RAFT_HEARTBEAT);
+	uint8_t			bytes[MESSAGE_SIZE];
+
+	m.position = position;
+	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .promoted = true, .open = true, .server = RAFT_SERVER_PRIMARY, .claim = claim, .system_id = FUZZ_SYSTEM};
+	message_encode(&m, &envelope, bytes);
+	write_seed("fuzz_message", name, bytes, sizeof(bytes));
+}
+
 /* A vote request with the right tag of the second key. */
 static void
 make_signed(void)
@@ -175,6 +189,11 @@ make_messages(void)
 	spoiled("promise_too_long", MESSAGE_SIZE, 104, 1);
 	spoiled("with_a_tag", MESSAGE_SIZE, MESSAGE_TAG_OFFSET, 0x5A);
 	spoiled("with_a_key_id", MESSAGE_SIZE, 6, 1);
+	managed("managed", FUZZ_CLAIM, (RaftPosition){FUZZ_CLAIM, 4096});
+	managed("last_claim", RAFT_MAX_TIMELINE, (RaftPosition){FUZZ_CLAIM, 4096});
+	managed("claim_of_the_future", RAFT_MAX_TIMELINE + 1, (RaftPosition){FUZZ_CLAIM, 4096});
+	managed("position_above_the_last_timeline", FUZZ_CLAIM, (RaftPosition){(uint64_t) RAFT_MAX_TIMELINE + 1, 4096});
+	managed("position_on_no_timeline", FUZZ_CLAIM, (RaftPosition){0, 4096});
 	make_signed();
 }
 
@@ -211,6 +230,8 @@ make_stores(void)
 	RaftSaved newer = older;
 	RaftSaved abstaining = older;
 	RaftSaved impossible = older;
+	RaftSaved rebuilding = older;
+	RaftSaved no_floor;
 
 	newer.save_number++;
 	newer.term++;
@@ -220,11 +241,25 @@ make_stores(void)
 	abstaining.abstaining = RAFT_ABSTAIN_TWIN;
 	impossible.save_number += 3;
 	impossible.term = UINT64_MAX;
+	rebuilding.save_number++;
+	rebuilding.claim = FUZZ_CLAIM;
+	rebuilding.system_id = FUZZ_SYSTEM;
+	rebuilding.rebuild = RAFT_REWINDING;
+	rebuilding.rebuild_source = 2;
+	rebuilding.rebuild_term = 7;
+	rebuilding.floor = (RaftPosition){FUZZ_CLAIM - 1, 4096};
+	rebuilding.n_timelines = 2;
+	rebuilding.timelines[0] = (RaftTimeline){FUZZ_CLAIM - 1, true};
+	rebuilding.timelines[1] = (RaftTimeline){FUZZ_CLAIM, false};
+	no_floor = rebuilding;
+	no_floor.floor.epoch = (uint64_t) RAFT_MAX_TIMELINE + 1;
 
 	store_seed("newer_second", 0, &older, &newer, FUZZ_NODE, 0);
 	store_seed("newer_first", 0, &newer, &older, FUZZ_NODE, 0);
 	store_seed("new_file", 0, &older, &older, FUZZ_NODE, 0);
 	store_seed("abstaining", 0, &newer, &abstaining, FUZZ_NODE, 0);
+	store_seed("rebuilding", 0, &older, &rebuilding, FUZZ_NODE, 0);
+	store_seed("impossible_floor", 0x03, &older, &no_floor, FUZZ_NODE, 0);
 	store_seed("rotten_first", 0, &older, &newer, FUZZ_NODE, 60);
 	store_seed("rotten_second", 0, &older, &newer, FUZZ_NODE, STORE_SLOT_SIZE + 60);
 	store_seed("no_magic", 0x03, &older, &newer, FUZZ_NODE, 3);
@@ -272,7 +307,7 @@ make_lists(void)
 
 /* ---- history files ---- */
 
-/* The first byte is the timeline that the file is said to be of. */
+/* The first byte is the timeline that the file is said to be of, or more: see fuzz_lineage.c. */
 static void
 make_histories(void)
 {
@@ -282,7 +317,17 @@ make_histories(void)
 		{"two", "\005"
 				"1\t0/3000148\tx\n\n4\t16/B374D848\tbefore 2026-11-29 04:00:00+00\n"},
 		{"of_no_length", "\005"
-						 "1\t0/1\n2\t0/1\n3\tFFFFFFFF/FFFFFFFF"},
+						 "1\t0/1\n2\t0/1\n3\tFFFFFFFF/FFFFFFFE"},
+		{"last_lsn", "\005"
+					 "1\tFFFFFFFF/FFFFFFFF\n"},
+		{"of_the_last_timeline", "\367"
+								 "1\t0/1\n2147483646\t0/2\n"},
+		{"above_the_last_timeline", "\370"
+									"1\t0/1\n"},
+		{"of_timeline_4294967295", "\375"
+								   "1\t0/1\n4294967294\t0/2\n"},
+		{"ancestor_of_33_bits", "\367"
+								"4294967297\t0/1\n"},
 		{"burnt", "\007# burnt\n"},
 		{"empty", "\003"},
 		{"first_has_none", "\001"
@@ -297,6 +342,8 @@ make_histories(void)
 
 	for (size_t i = 0; i < sizeof(histories) / sizeof(histories[0]); i++)
 		write_seed("fuzz_lineage", histories[i][0], histories[i][1], strlen(histories[i][1]));
+	write_seed("fuzz_lineage", "path", BYTES(255, 1, 16, 2, 16, 3, 64, 0, 70));
+	write_seed("fuzz_lineage", "path_at_the_edges", BYTES(255, 1, 0, 134, 16, 135, 16, 136, 16, 200, 127, 255, 255, 255, 128, 200, 255, 255, 255, 255, 250, 0, 0, 1, 0, 0, 0, 0, 0));
 }
 
 /* ---- scripts for a core ---- */
@@ -306,8 +353,8 @@ make_histories(void)
 	0, 1, 1, STEP_DEADLINE, STEP_DEADLINE, STEP_ANSWER, 0, 0, \
 		STEP_ANSWER, 0, 1, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1
 #define HEARTBEAT_OF_3		  STEP_DEADLINE, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1
-#define SAVED_THEN_DEAD(step) (6 * STEPS + (step))
-#define DEAD_THEN_SAVED(step) (7 * STEPS + (step))
+#define SAVED_THEN_DEAD(step) (DYING_AFTER * STEPS + (step))
+#define DEAD_THEN_SAVED(step) (DYING_BEFORE * STEPS + (step))
 
 /* type, sender, flags, term as mine, then the body: see make_message(). */
 #define LED_LONG_BY(peer)  7, peer, 0, 0, 1, 0, 3
@@ -315,6 +362,49 @@ make_histories(void)
 #define LED_ON_BY(peer)	   7, peer, 0, 3, 1, 3, 0
 #define ASKED_BY(peer)	   5, peer, 0, 0, 2, 3
 #define PRE_ASKED_BY(peer) 3, peer, 0, 3, 1
+
+/* The same, managed; the first claim comes from nothing, later ones are above FUZZ_CLAIM. */
+#define MANAGED		 (SCRIPT_MANAGED | 1)
+#define CLAIMED		 (SCRIPT_MANAGED | SCRIPT_CLAIMED | 1)
+#define STANDBY		 STEP_DATA, 0, 0, 100
+#define VOTES_OF_3	 STEP_DEADLINE, STEP_DEADLINE, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1
+#define LEAD_MANAGED STANDBY, VOTES_OF_3, HEARTBEAT_OF_3
+#define PROMOTE		 STEP_CLAIM, HEARTBEAT_OF_3, STEP_PROMOTE
+
+/* Heartbeats of node 0, which is promoted on the claim: of a term above mine, of mine, and one that has forgotten. */
+#define PROMOTED_LED 7, 0, 0, 0, 0, 120, 3, 0, 0x61, 0
+#define LED_ON		 7, 0, 0, 3, 0, 120, 3, 0, 0x61, 0
+#define FORGOTTEN	 7, 0, 0, 3, 0, 120, 3, 0, 0xA0, 0
+
+static void
+make_managed_scripts(void)
+{
+	write_seed("fuzz_core", "first_claim", BYTES(0, 1, MANAGED, STEP_DATA, 0, 1, 100, VOTES_OF_3, HEARTBEAT_OF_3, PROMOTE, STEP_PROMOTED, STEP_DATA, 0x31, 0, 110, HEARTBEAT_OF_3));
+	write_seed("fuzz_core", "claim_and_promotion",
+			   BYTES(0, 1, CLAIMED, LEAD_MANAGED, PROMOTE, STEP_PROMOTED, STEP_DATA, 0x31, 0, 110, HEARTBEAT_OF_3, STEP_RESIGN, 0));
+	write_seed("fuzz_core", "promotion_outlives_the_process",
+			   BYTES(0, 1, CLAIMED, LEAD_MANAGED, PROMOTE, STEP_RESTART, 0, STANDBY, STEP_CLAIM, STEP_PROMOTED, STEP_DEADLINE));
+	write_seed("fuzz_core", "dies_when_it_is_to_be_promoted",
+			   BYTES(0, 1, CLAIMED, LEAD_MANAGED, STEP_CLAIM, HEARTBEAT_OF_3, DEAD_THEN_SAVED(STEP_PROMOTE), STANDBY, STEP_DEADLINE));
+	write_seed("fuzz_core", "claims_twice",
+			   BYTES(0, 1, CLAIMED, LEAD_MANAGED, STEP_CLAIM, STEP_CLAIM, HEARTBEAT_OF_3, STEP_PROMOTE, STEP_PROMOTE));
+	write_seed("fuzz_core", "follows_a_promoted_leader",
+			   BYTES(8, 5, CLAIMED, STANDBY, PROMOTED_LED, STEP_FOLLOW, 2, 0, STEP_DATA, 0, 0, 120, LED_ON));
+	write_seed("fuzz_core", "rewinds",
+			   BYTES(8, 5, CLAIMED, STANDBY, PROMOTED_LED, STEP_REBUILD, 1, 0, 90, STEP_RESTART, 0,
+					 STEP_DATA, 0, 0, 80, STEP_REBUILT, STEP_DATA, 0, 0, 100, STEP_REBUILT));
+	write_seed("fuzz_core", "data_gone_and_cloned",
+			   BYTES(8, 5, CLAIMED, STEP_DATA, 0xC0, 0, 0, PROMOTED_LED, FORGOTTEN, STANDBY,
+					 STEP_REBUILT, STEP_DATA, 0, 0, 130, STEP_REBUILT));
+	write_seed("fuzz_core", "behind_and_caught_up",
+			   BYTES(8, 5, CLAIMED, STANDBY, STEP_HELD, 0, 110, PROMOTED_LED, STEP_DATA, 0, 0, 121));
+	write_seed("fuzz_core", "impossible_data",
+			   BYTES(0, 1, CLAIMED, STEP_DATA, 0, 242, 100, STEP_DATA, 0, 244, 100, STEP_DATA, 0, 245, 100,
+					 STEP_DATA, 0, 0, 255, STEP_HELD, 0, 255, LEAD_MANAGED, STEP_DATA, 0x40, 228, 100, STEP_CLAIM));
+	write_seed("fuzz_core", "wiped_and_trusted",
+			   BYTES(8, 5, CLAIMED, STANDBY, STEP_RESTART, 7, STEP_DATA, 0, 199, 100, 1, 0, 0, 3, 0, 0, 0, 1, 2, 0, 3, 0, 0, 0,
+					 PROMOTED_LED, STEP_WAIT_LONG, 100, STEP_DEADLINE, STEP_DEADLINE, STEP_TRUST, STEP_DEADLINE));
+}
 
 static void
 make_scripts(void)
@@ -365,6 +455,7 @@ make_scripts(void)
 	write_seed("fuzz_core", "single_member", BYTES(1, 1, 1, STEP_DEADLINE, STEP_DEADLINE, STEP_RESTART, 0));
 	write_seed("fuzz_core", "sixty_four_members",
 			   BYTES(6, 1, 1, STEP_DEADLINE, STEP_DEADLINE, STEP_ANSWER, 0, 0, STEP_ANSWER, 0, 1));
+	make_managed_scripts();
 	write_seed("fuzz_core", "new_member",
 			   BYTES(128, 1, 1, STEP_WAIT_LONG, 100, STEP_TICK, STEP_DEADLINE));
 }

@@ -40,6 +40,7 @@ forget_term(World *w, uint64_t term)
 	{
 		w->peer[i].voted = false;
 		w->peer[i].bound = 0;
+		w->peer[i].claim = 0;
 	}
 }
 
@@ -53,6 +54,7 @@ watch_start(World *w, bool forgot)
 	{
 		CHECK(w->member.raft.saved.abstaining != RAFT_VOTING, "a member that forgot abstains");
 		w->led_term = 0;
+		w->promoted_to = 0;
 	}
 	w->bound_until = bound;
 	memset(w->last_sequence, 0, sizeof(w->last_sequence));
@@ -102,9 +104,13 @@ account_received(World *w, const RaftMessage *m)
 {
 	Watched *peer;
 
-	if (!is_heard(w, m) || m->abstaining || !m->granted || m->asked_term != w->watched_term)
+	if (!is_heard(w, m) || m->asked_term != w->watched_term)
 		return;
 	peer = &w->peer[m->from];
+	if (m->type == RAFT_HEARTBEAT_ANSWER && m->told.claimed && m->told.claim > peer->claim)
+		peer->claim = m->told.claim;
+	if (m->abstaining || !m->granted)
+		return;
 	if (m->type == RAFT_VOTE_ANSWER && w->asked_at != 0)
 	{
 		peer->voted = true;
@@ -159,6 +165,90 @@ check_leadership(const World *w)
 			  r->saved.term > w->led_term,
 		  "X: never again leader of a term");
 	CHECK(lease <= lease_limit(w), "X: the lease is covered by promises");
+}
+
+/* ---- what a managed member's host is told ---- */
+
+void
+watch_claimed(const World *w, RaftClaimResult result)
+{
+	const Raft *r = &w->member.raft;
+	uint32_t	before = w->before.saved.claim;
+
+	CHECK(raft_describe_claim(result)[0] != '\0', "words");
+	if (result != RAFT_CLAIM_MADE)
+	{
+		CHECK(r->saved.claim == before, "12: what is refused claims nothing");
+		return;
+	}
+	CHECK(r->role == RAFT_LEADER && r->data.known && r->data.server == RAFT_SERVER_RECOVERY, "12: who claims");
+	CHECK(r->claim == r->saved.claim && r->claim > before && r->claim <= RAFT_MAX_TIMELINE, "12: above what was claimed");
+	CHECK(r->claim > r->data.newest_timeline && r->claim > r->position.epoch, "12: above what is there");
+	CHECK(r->saved.promoting == 0, "13: nothing is claimed while a promotion may happen");
+}
+
+void
+watch_promotes(World *w, uint32_t timeline)
+{
+	const Raft *r = &w->member.raft;
+	uint32_t	stored = 1;
+
+	if (timeline == 0)
+		return;
+	for (int i = 0; i < RAFT_MAX_NODES; i++)
+		stored += w->peer[i].claim >= timeline;
+	CHECK(stored >= w->config.list_size / 2 + 1, "13: a majority has stored the claim");
+	CHECK(r->role == RAFT_LEADER && raft_lease_until(r) > w->now, "13: a leader with a lease");
+	CHECK(w->before.saved.promoting == 0 && w->disk.promoting == timeline, "13: durable, and the only one");
+	CHECK(timeline > w->promoted_to && timeline <= w->disk.claim, "D3: never again to a timeline");
+	CHECK(r->data.known && !r->data.foreign && r->saved.rebuild == RAFT_INTACT, "13: what it has is its own");
+	CHECK(raft_claimed(r) == 0, "13: the claim is used up");
+	w->promoted_to = timeline;
+}
+
+void
+watch_followed(const World *w, uint32_t timeline)
+{
+	const RaftSaved *disk = &w->disk;
+
+	CHECK(disk->promoting == 0, "13: who is being promoted follows nobody");
+	for (uint32_t i = 0; i < disk->n_timelines; i++)
+	{
+		if (disk->timelines[i].id == timeline)
+			return;
+	}
+	CHECK(false, "20: the timeline that it gets is durable");
+}
+
+void
+watch_rebuilds(const World *w, RaftRebuild how)
+{
+	const RaftSaved *before = &w->before.saved;
+
+	CHECK(how != RAFT_INTACT && w->disk.rebuild == how, "21: durable before the first byte changes");
+	CHECK(before->rebuild == RAFT_INTACT || !raft_is_older(w->disk.floor, before->floor), "21: a second attempt keeps the floor");
+}
+
+void
+watch_rebuilt(const World *w)
+{
+	const Raft *r = &w->member.raft;
+
+	CHECK(w->disk.rebuild == RAFT_INTACT && w->before.saved.rebuild != RAFT_INTACT, "21: over");
+	CHECK(r->data.known && !raft_is_older(r->position, w->before.saved.floor), "21: at its floor");
+}
+
+/* Who stands knows its data, and may use them. */
+static void
+check_standing(const World *w)
+{
+	const Raft *r = &w->member.raft;
+
+	if (!w->config.managed || r->role == RAFT_FOLLOWER || r->role == RAFT_LEADER || r->role == w->before.role)
+		return;
+	CHECK(r->data.known && r->data.system_id != 0 && r->data.server != RAFT_SERVER_NONE, "15: who stands knows its data");
+	CHECK(!r->data.foreign && r->saved.rebuild == RAFT_INTACT && !r->saved.distrusted, "21: and they are whole");
+	CHECK(!raft_is_older(r->position, r->saved.floor), "22: and all that it held");
 }
 
 /* ---- the record, and what a call may change ---- */
@@ -286,6 +376,7 @@ watch_call(World *w, const RaftMessage *received)
 	if (received != NULL)
 		account_received(w, received);
 	check_leadership(w);
+	check_standing(w);
 }
 
 /* What it did to the core; that it has no effect is also one. */
