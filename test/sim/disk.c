@@ -177,3 +177,16 @@ disk_restore_copy(World *w, int i)
 	memcpy(disk->image, disk->copy, STORE_FILE_SIZE);
 	checker_lost_state(w, i);
 }
+
+/* Does every other member remember its last save, whoever answers first? */
+bool
+disk_is_remembered(const World *w, int i)
+{
+	for (int k = 0; k < w->n; k++)
+	{
+		if (k != i && (!w->node[k].up ||
+					   w->node[k].member.raft.peers[i].save_number < w->node[i].durable.save_number))
+			return false;
+	}
+	return true;
+}

@@ -42,6 +42,8 @@ enum
 	CHAOS_DELAY,
 	CHAOS_IN_PLACE,
 	CHAOS_NO_START,
+	CHAOS_OTHER,
+	CHAOS_RESTORE_BOTH,
 	CHAOS_HANG,
 	CHAOS_FREEZE,
 	CHAOS_KINDS
@@ -123,6 +125,40 @@ cut_connections(World *w, int i)
 	}
 }
 
+/* The state file too; only where everybody else knows that there is a newer one. */
+static void
+restore_both(World *w, int i)
+{
+	Node *n = &w->node[i < 0 ? 0 : i];
+
+	if (i < 0 || w->n < 3 || w->lost >= 0 || !n->up || n->paused || node_is_saving(w, i) || !n->disk.has_copy ||
+		n->durable.abstaining != RAFT_VOTING || !others_are_whole(w, i) || !disk_is_remembered(w, i))
+		return;
+	keeper_kill(w, i);
+	node_crash(w, i, false);
+	if (sim_restore(&w->keepers->cluster, i, &mix.snapshot))
+		w->data[DATA_OLD_BOTH]++;
+	w->keepers->keeper[i].lost = true;
+	disk_restore_copy(w, i);
+	TRACE(w, BIT(i), "has older copies of its data and of its state restored");
+	node_start(w, i); /* before any of those who remember can be gone */
+}
+
+/* Where rm_cleanup is not called, nobody can refuse; elsewhere it is refused. */
+static void
+promote_by_hand(World *w, int i)
+{
+	Keeper	  *k = &w->keepers->keeper[i];
+	SimServer *s = &w->keepers->cluster.server[i];
+
+	if (s->life != SIM_STANDBY || w->n < 3 || !others_are_whole(w, i) ||
+		!sim_promote(&w->keepers->cluster, i))
+		return;
+	w->data[DATA_BY_HAND]++;
+	k->nobody_asked = w->node[i].durable.promoting == 0 && chance(w, 500000);
+	TRACE(w, BIT(i), "is promoted by hand%s", k->nobody_asked ? ", and nobody is asked" : "");
+}
+
 static void
 fault_of_data(World *w, int i, int kind)
 {
@@ -143,6 +179,9 @@ fault_of_data(World *w, int i, int kind)
 		case CHAOS_SNAPSHOT:
 			sim_snapshot(c, i, &mix.snapshot);
 			mix.snapshot_of = i;
+			w->node[i].disk.has_copy = false;
+			if (w->node[i].disk.exists && !node_is_saving(w, i))
+				disk_keep_copy(w, i);
 			break;
 		case CHAOS_RESTORE:
 			i = mix.snapshot_of;
@@ -155,11 +194,18 @@ fault_of_data(World *w, int i, int kind)
 			TRACE(w, BIT(i), "has an older copy of its data restored");
 			break;
 		case CHAOS_BY_HAND:
-			if (s->life == SIM_STANDBY && others_are_whole(w, i) && w->n >= 3 && sim_promote(c, i))
-			{
-				w->data[DATA_BY_HAND]++;
-				TRACE(w, BIT(i), "is promoted by hand");
-			}
+			promote_by_hand(w, i);
+			break;
+		case CHAOS_OTHER:
+			if (w->n < 3 || !others_are_whole(w, i) || s->rebuild.step != SIM_REBUILD_NONE ||
+				w->node[i].durable.system_id == 0 || s->data.system != SIM_SYSTEM)
+				break;
+			w->data[DATA_OTHER_SYSTEMS]++;
+			keeper_put_other(w, i, between(w, MS(100), SECONDS(10)));
+			w->keepers->keeper[i].lost = true;
+			break;
+		case CHAOS_RESTORE_BOTH:
+			restore_both(w, mix.snapshot_of);
 			break;
 		case CHAOS_REPLAY:
 			s->paused = !s->paused && s->life == SIM_STANDBY;
@@ -309,6 +355,8 @@ faults_choose(World *w)
 	mix.weight[CHAOS_BY_HAND] = (mix.weight[CHAOS_BY_HAND] + 2) / 4;
 	mix.weight[CHAOS_HANG] = (mix.weight[CHAOS_HANG] + 2) / 4;
 	mix.weight[CHAOS_FREEZE] = (mix.weight[CHAOS_FREEZE] + 2) / 4;
+	mix.weight[CHAOS_OTHER] = mix.weight[CHAOS_OTHER] > 5;
+	mix.weight[CHAOS_RESTORE_BOTH] = mix.weight[CHAOS_RESTORE_BOTH] > 5;
 	mix.weight[CHAOS_NO_START] = (mix.weight[CHAOS_NO_START] + 2) / 4;
 	mix.weight[CHAOS_WIPE] = mix.weight[CHAOS_WIPE] > 7;
 	mix.weight[CHAOS_RESTORE] = mix.weight[CHAOS_RESTORE] > 7;
@@ -344,6 +392,7 @@ faults_end(World *w)
 		Keeper	  *k = &w->keepers->keeper[i];
 
 		s->disk_full = s->paused = s->delayed = false;
+		keeper_remove_other(w, i);
 		k->no_start_until = k->hangs_until = k->frozen_until = 0;
 		if (w->node[i].paused)
 			node_resume(w, i);

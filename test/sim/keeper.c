@@ -129,6 +129,7 @@ server_died(World *w, int i)
 
 	k->open = false;
 	k->authorised = k->used = 0;
+	k->nobody_asked = false;
 	k->end_known = false;
 	k->promoted_start = 0;
 }
@@ -138,6 +139,29 @@ keeper_kill(World *w, int i)
 {
 	sim_crash(&w->keepers->cluster, i);
 	server_died(w, i);
+}
+
+/* The directory of another system takes the place of its own, until somebody removes it. */
+void
+keeper_put_other(World *w, int i, uint64_t us)
+{
+	keeper_kill(w, i);
+	server_of(w, i)->data.system++;
+	keeper_of(w, i)->other_until = w->now + us;
+	TRACE(w, BIT(i), "has the directory of another system put in place");
+}
+
+void
+keeper_remove_other(World *w, int i)
+{
+	if (server_of(w, i)->data.whole != SIM_GONE && server_of(w, i)->data.system != SIM_SYSTEM)
+	{
+		keeper_kill(w, i); /* a member that has lost its state file, too, has started it */
+		if (!sim_wipe(&w->keepers->cluster, i, false))
+			return;
+		TRACE(w, BIT(i), "has the directory of another system removed");
+	}
+	keeper_of(w, i)->other_until = 0;
 }
 
 bool
@@ -625,7 +649,7 @@ authorise(World *w, int i)
 	}
 	k->used = k->asked;
 	TRACE(w, BIT(i), "asks for promotion to timeline %u", k->used);
-	if (!server_of(w, i)->redo_began)
+	if (!server_of(w, i)->redo_began || k->nobody_asked)
 	{
 		/* Then nobody is asked at the end: what lies between is burnt now. */
 		burn(w, i, &f.histories, k->used);
@@ -787,6 +811,8 @@ turn(World *w, int i)
 
 	bool is_frozen = keeper_is_frozen(w, i);
 
+	if (k->other_until != 0 && w->now >= k->other_until)
+		keeper_remove_other(w, i);
 	w->data[DATA_TURNS]++;
 	s->disk_hangs = w->now < k->hangs_until;
 	if (!is_frozen)
@@ -895,7 +921,7 @@ keepers_begin(World *w, Keepers *k)
 	k->cluster.login = at_login;
 	k->cluster.may_reply = may_reply;
 	k->cluster.context = k;
-	(void) sim_initdb(&k->cluster, 0, 1);
+	(void) sim_initdb(&k->cluster, 0, SIM_SYSTEM);
 	for (int i = 0; i < w->n; i++)
 	{
 		w->node[i].config.managed = true;

@@ -24,58 +24,63 @@
 #include "server.h"
 #include "world.h"
 
+#define SIM_SYSTEM 1 /* of every server */
+
 /* What random runs with servers did; floors in units per 1000 runs. */
-#define DATA_COVERAGE(ITEM)                                         \
-	ITEM(TURNS, "turns of servers", 3000000)                        \
-	ITEM(CLAIMS, "claims", 4500)                                    \
-	ITEM(PROMOTIONS, "promotions", 1900)                            \
-	ITEM(PROMOTIONS_REFUSED, "promotions refused at the end", 77)   \
-	ITEM(OPENED, "times that a primary opened", 1600)               \
-	ITEM(KEPT, "timelines kept by rule 17", 160)                    \
-	ITEM(COMMITS, "commits", 60000)                                 \
-	ITEM(ANSWERED, "commits answered", 60000)                       \
-	ITEM(WITHHELD, "answers withheld", 250)                         \
-	ITEM(READS, "reads", 33000)                                     \
-	ITEM(FOLLOWS, "receivers let loose", 8000)                      \
-	ITEM(REWINDS, "rewinds begun", 120)                             \
-	ITEM(CLONES, "clones begun", 1300)                              \
-	ITEM(REBUILDS_STOPPED, "rebuilds stopped half-way", 250)        \
-	ITEM(REBUILT, "rebuilds finished", 1000)                        \
-	ITEM(SERVER_CRASHES, "servers killed", 1800)                    \
-	ITEM(POWER_LOSSES, "machines without power", 2000)              \
-	ITEM(BY_HAND, "promotions by hand", 73)                         \
-	ITEM(WIPED, "data directories lost", 45)                        \
-	ITEM(RESTORED, "older copies of data put back", 12)             \
-	ITEM(PAUSED, "replays paused", 850)                             \
-	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900) \
-	ITEM(BEYOND, "runs that ended with too few copies", 0)          \
-	ITEM(RECYCLED, "times that WAL was recycled", 500)              \
-	ITEM(BURIED, "machines that never came back", 200)              \
-	ITEM(CALMS, "runs that no full table cut short", 990)           \
-	ITEM(ADOPTIONS, "primaries adopted", 60)                        \
-	ITEM(ADOPTED, "commits adopted", 1000)                          \
-	ITEM(WAL_CUTS, "connections of servers cut", 500)               \
-	ITEM(STATES_LOST, "state files lost", 10)                       \
-	ITEM(HAND_OVERS, "hand-overs", 65)                              \
-	ITEM(SWITCHOVERS, "switchovers begun", 600)                     \
-	ITEM(SWITCHED, "switchovers done", 280)                         \
-	ITEM(SWITCHED_BACK, "switchovers given up", 300)                \
-	ITEM(PROCESSES, "members killed", 1400)                         \
-	ITEM(PAUSES, "members that stood still", 1300)                  \
-	ITEM(ISOLATIONS, "members cut off", 1800)                       \
-	ITEM(HEALS, "networks mended", 10000)                           \
-	ITEM(DISKS_FULL, "disks full", 880)                             \
-	ITEM(RECEIVERS, "walreceivers ended", 450)                      \
-	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)        \
-	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)         \
-	ITEM(CLAIMS_LOST, "claims that nobody used", 180)               \
-	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)           \
-	ITEM(REPLIES_LOST, "replies of standbys lost", 98000)           \
-	ITEM(DELAYED, "replays delayed", 690)                           \
-	ITEM(NO_START, "servers that could not start for seconds", 560) \
-	ITEM(HOMES, "members that went to their other home", 1200)      \
-	ITEM(HANGS, "disks that hung for seconds", 490)                   \
-	ITEM(FREEZES, "servers that gave no answer for seconds", 270)     \
+#define DATA_COVERAGE(ITEM)                                                \
+	ITEM(TURNS, "turns of servers", 3000000)                               \
+	ITEM(CLAIMS, "claims", 4500)                                           \
+	ITEM(PROMOTIONS, "promotions", 1900)                                   \
+	ITEM(PROMOTIONS_REFUSED, "promotions refused at the end", 77)          \
+	ITEM(OPENED, "times that a primary opened", 1600)                      \
+	ITEM(KEPT, "timelines kept by rule 17", 160)                           \
+	ITEM(COMMITS, "commits", 60000)                                        \
+	ITEM(ANSWERED, "commits answered", 60000)                              \
+	ITEM(WITHHELD, "answers withheld", 250)                                \
+	ITEM(READS, "reads", 33000)                                            \
+	ITEM(FOLLOWS, "receivers let loose", 8000)                             \
+	ITEM(REWINDS, "rewinds begun", 120)                                    \
+	ITEM(CLONES, "clones begun", 1300)                                     \
+	ITEM(REBUILDS_STOPPED, "rebuilds stopped half-way", 250)               \
+	ITEM(REBUILT, "rebuilds finished", 1000)                               \
+	ITEM(SERVER_CRASHES, "servers killed", 1800)                           \
+	ITEM(POWER_LOSSES, "machines without power", 2000)                     \
+	ITEM(BY_HAND, "promotions by hand", 73)                                \
+	ITEM(WIPED, "data directories lost", 45)                               \
+	ITEM(RESTORED, "older copies of data put back", 12)                    \
+	ITEM(PAUSED, "replays paused", 850)                                    \
+	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900)        \
+	ITEM(BEYOND, "runs that ended with too few copies", 0)                 \
+	ITEM(RECYCLED, "times that WAL was recycled", 500)                     \
+	ITEM(BURIED, "machines that never came back", 200)                     \
+	ITEM(CALMS, "runs that no full table cut short", 990)                  \
+	ITEM(ADOPTIONS, "primaries adopted", 60)                               \
+	ITEM(ADOPTED, "commits adopted", 1000)                                 \
+	ITEM(WAL_CUTS, "connections of servers cut", 500)                      \
+	ITEM(STATES_LOST, "state files lost", 10)                              \
+	ITEM(HAND_OVERS, "hand-overs", 65)                                     \
+	ITEM(SWITCHOVERS, "switchovers begun", 600)                            \
+	ITEM(SWITCHED, "switchovers done", 280)                                \
+	ITEM(SWITCHED_BACK, "switchovers given up", 300)                       \
+	ITEM(PROCESSES, "members killed", 1400)                                \
+	ITEM(PAUSES, "members that stood still", 1300)                         \
+	ITEM(ISOLATIONS, "members cut off", 1800)                              \
+	ITEM(HEALS, "networks mended", 10000)                                  \
+	ITEM(DISKS_FULL, "disks full", 880)                                    \
+	ITEM(RECEIVERS, "walreceivers ended", 450)                             \
+	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)               \
+	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)                \
+	ITEM(CLAIMS_LOST, "claims that nobody used", 180)                      \
+	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)                  \
+	ITEM(REPLIES_LOST, "replies of standbys lost", 98000)                  \
+	ITEM(DELAYED, "replays delayed", 690)                                  \
+	ITEM(NO_START, "servers that could not start for seconds", 560)        \
+	ITEM(HOMES, "members that went to their other home", 1200)             \
+	ITEM(HANGS, "disks that hung for seconds", 490)                        \
+	ITEM(FREEZES, "servers that gave no answer for seconds", 270)          \
+	ITEM(BY_HAND_DONE, "promotions by hand that went through", 27)         \
+	ITEM(OTHER_SYSTEMS, "directories of another system put in place", 36)  \
+	ITEM(OLD_BOTH, "older copies of data and state put back together", 11) \
 	ITEM(IN_PLACE, "servers restarted in place", 1300)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
@@ -153,6 +158,8 @@ typedef struct Keeper
 	bool		   lost; /* truth: its data were lost or replaced, and it has not been rebuilt since */
 	bool		   no_rewind;
 	bool		   target_ahead;   /* a promotion was refused for that */
+	bool		   nobody_asked;   /* rm_cleanup is not called at the end of this recovery, as before redo */
+	uint64_t	   other_until;	   /* true time: then the directory of another system is removed */
 	bool		   ran;			   /* at its last turn, so that its member is the election worker's */
 	uint64_t	   no_start_until; /* true time: its directory cannot be used, its port is taken */
 	uint64_t	   hangs_until;	   /* its disk */
@@ -223,6 +230,8 @@ extern void keepers_event(World *w, int i); /* EVENT_SERVER */
 extern void keepers_look(World *w, int i);	/* before each call of its member: what its server holds by now */
 extern void keeper_kill(World *w, int i);	/* its server */
 extern bool keeper_restart_in_place(World *w, int i);
+extern void keeper_put_other(World *w, int i, uint64_t us);
+extern void keeper_remove_other(World *w, int i);
 extern bool keeper_freeze(World *w, int i, uint64_t us); /* all processes of its server */
 extern bool keeper_is_frozen(const World *w, int i);
 

@@ -110,6 +110,16 @@ ledger_streams(World *w, int i)
 	check_shared(w, i, end, last == NULL ? 0 : last->uid);
 }
 
+/* Rule 21: half rebuilt, it votes with its floor, which says that it held this. */
+static bool
+is_below_floor(const World *w, int j, const SimCommit *commit)
+{
+	const RaftSaved *saved = &w->node[j].durable;
+	RaftPosition	 end = {commit->timeline, commit->end};
+
+	return saved->rebuild != RAFT_INTACT && !raft_is_older(saved->floor, end);
+}
+
 static void
 check_answer(World *w, int i, int commit, const QuorumView *view)
 {
@@ -124,7 +134,7 @@ check_answer(World *w, int i, int commit, const QuorumView *view)
 		if (!(holders >> j & 1) || k->keeper[j].lost)
 			continue;
 		sim_held(&k->cluster, j, held);
-		if (!sim_has_commit(held, commit))
+		if (!sim_has_commit(held, commit) && !is_below_floor(w, j, &k->cluster.commit[commit]))
 			checker_fail(w, 'D', BIT(i) | BIT(j), "D5: node %d answers commit %d and counts node %d, which does not hold it",
 						 i, commit, j);
 	}

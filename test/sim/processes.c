@@ -46,7 +46,7 @@ at_the_end_of_recovery(void *context, const SimAsked *asked)
 	HistoryFile		 files[SIM_TIMELINES];
 	PromotionVerdict verdict;
 
-	if (!asked->promoting)
+	if (!asked->promoting || k->nobody_asked)
 		return answer;
 	gather_promotion(w, asked->server, &f, files);
 	verdict = promotion_verdict(&f);
@@ -86,6 +86,8 @@ startup_gets_on(World *w, int i)
 			TRACE(w, BIT(i), "server is primary on timeline %u", s->timeline);
 			k->wrote_on = s->timeline;
 			k->promoted_start = s->timeline == k->used ? s->start : 0;
+			k->nobody_asked = false;
+			w->data[DATA_BY_HAND_DONE] += w->keepers->authorised_of[s->timeline] != 1 + i;
 			w->data[DATA_PROMOTIONS]++;
 		}
 		if (step == SIM_WAITS || step == SIM_HELD || step == SIM_NOTHING)

@@ -212,25 +212,12 @@ may_lose(const World *w, int i)
 		   w->node[i].verdict == STORE_GOOD;
 }
 
-/* Does every other member remember its last save, whoever answers first? */
-static bool
-is_remembered(const World *w, int i)
-{
-	for (int k = 0; k < w->n; k++)
-	{
-		if (k != i && (!w->node[k].up ||
-					   w->node[k].member.raft.peers[i].save_number < w->node[i].durable.save_number))
-			return false;
-	}
-	return true;
-}
-
 static void
 lose_state(World *w, int i, Fault how)
 {
 	if (!may_lose(w, i) || node_is_saving(w, i))
 		return;
-	if (how == FAULT_OLD_COPY && (!w->node[i].disk.has_copy || w->lost >= 0 || !is_remembered(w, i)))
+	if (how == FAULT_OLD_COPY && (!w->node[i].disk.has_copy || w->lost >= 0 || !disk_is_remembered(w, i)))
 	{
 		if (w->lost < 0)
 			disk_keep_copy(w, i);

@@ -384,5 +384,6 @@ extern void			disk_wipe(World *w, int i);
 extern void			disk_rot(World *w, int i);
 extern void			disk_keep_copy(World *w, int i);
 extern void			disk_restore_copy(World *w, int i);
+extern bool			disk_is_remembered(const World *w, int i); /* its last save, by all others */
 
 #endif /* SIM_WORLD_H */
