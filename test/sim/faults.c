@@ -42,6 +42,7 @@ enum
 	CHAOS_DELAY,
 	CHAOS_IN_PLACE,
 	CHAOS_NO_START,
+	CHAOS_CANCEL,
 	CHAOS_OTHER,
 	CHAOS_RESTORE_BOTH,
 	CHAOS_HANG,
@@ -159,6 +160,16 @@ promote_by_hand(World *w, int i)
 	TRACE(w, BIT(i), "is promoted by hand%s", k->nobody_asked ? ", and nobody is asked" : "");
 }
 
+/* All commits that wait anywhere. */
+static void
+end_waits(World *w)
+{
+	SimOutcome how = chance(w, 500000) ? SIM_COMMIT_CANCELLED : SIM_COMMIT_TERMINATED;
+
+	for (int commit = 1; commit <= w->keepers->cluster.n_commits; commit++)
+		w->data[how == SIM_COMMIT_CANCELLED ? DATA_CANCELLED : DATA_TERMINATED] += ledger_end_wait(w, commit, how);
+}
+
 static void
 fault_of_data(World *w, int i, int kind)
 {
@@ -195,6 +206,9 @@ fault_of_data(World *w, int i, int kind)
 			break;
 		case CHAOS_BY_HAND:
 			promote_by_hand(w, i);
+			break;
+		case CHAOS_CANCEL:
+			end_waits(w);
 			break;
 		case CHAOS_OTHER:
 			if (w->n < 3 || !others_are_whole(w, i) || s->rebuild.step != SIM_REBUILD_NONE ||
@@ -373,6 +387,10 @@ faults_begin(World *w)
 
 	w->keepers->rebuild_ppm = rebuilds[between(w, 0, 3)];
 	w->keepers->two_homes = chance(w, 300000);
+	w->keepers->clones_aside = chance(w, 500000);
+	w->keepers->two_senders = chance(w, 100000);
+	w->keepers->replies_always = chance(w, 50000);
+	w->data[DATA_UNHELD] += w->keepers->replies_always;
 	w->keepers->reply_loss_ppm = chance(w, 400000) ? (uint32_t) between(w, 10000, 500000) : 0;
 	w->on_chaos = happen;
 	world_schedule(w, w->now + mix.pace, EVENT_CHAOS, 0, 0);

@@ -907,8 +907,10 @@ keepers_begin(World *w, Keepers *k)
 	memset(k->seen, 0, sizeof(k->seen));
 	memset(k->authorised_of, 0, sizeof(k->authorised_of));
 	k->world = w;
+	memset(k->hung_up, 0, sizeof(k->hung_up));
 	k->buried = 0;
 	k->calm = k->two_homes = k->wal_apart = k->replies_always = false;
+	k->two_senders = k->clones_aside = k->no_shield = false;
 	k->adoption = (Adoption){0};
 	k->interval = MS(20);
 	k->wal_keep = SIM_FILES;

@@ -81,6 +81,12 @@
 	ITEM(BY_HAND_DONE, "promotions by hand that went through", 27)         \
 	ITEM(OTHER_SYSTEMS, "directories of another system put in place", 36)  \
 	ITEM(OLD_BOTH, "older copies of data and state put back together", 11) \
+	ITEM(CANCELLED, "waits for the quorum cancelled", 1100)                \
+	ITEM(TERMINATED, "sessions ended in their wait for the quorum", 980)   \
+	ITEM(SECOND_SENDERS, "second walsenders of one standby", 2600)         \
+	ITEM(UNHELD, "runs whose receivers report to whomever they like", 20)  \
+	ITEM(CLONES_ASIDE, "clones begun beside an intact directory", 400)     \
+	ITEM(SWAPPED, "such clones put in its place", 130)                     \
 	ITEM(IN_PLACE, "servers restarted in place", 1300)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
@@ -171,6 +177,7 @@ typedef struct Keeper
 	PrimaryRemains remains;
 	WatchDirectory directory;
 	bool		   rebuilding; /* its program runs */
+	bool		   aside;	   /* and beside the directory */
 	RaftRebuild	   rebuild_how;
 
 	/* Histories that were read: own and the leader's. */
@@ -213,10 +220,14 @@ typedef struct Keepers
 	bool	   wal_apart;			 /* connections go another way than datagrams do */
 	SimLsn	   wal_keep;			 /* wal_keep_size, in segments */
 	bool	   replies_always;		 /* receivers are not held to rule 20: what stands behind it is tried */
+	bool	   two_senders;			 /* a login may come before the older walsender has ended */
+	bool	   clones_aside;		 /* into a side directory, as long as the old one is intact */
+	bool	   no_shield;			 /* a cancelled wait is what it is in PostgreSQL */
 
 	Adoption adoption;
 
 	/* ledger.c */
+	uint64_t hung_up[SIM_COMMIT_WORDS]; /* nobody is there any more who could be told */
 	uint64_t answered[SIM_COMMIT_WORDS];
 	uint64_t seen[SIM_COMMIT_WORDS];	   /* by readers of open primaries */
 	uint8_t	 authorised_of[SIM_TIMELINES]; /* 1 + node that was authorised to create it */
@@ -251,6 +262,7 @@ extern void ledger_streams(World *w, int i);
 extern void ledger_authorised(World *w, int i, uint32_t timeline);
 extern void ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders);
 extern bool ledger_settled(const World *w); /* L1 */
+extern bool ledger_end_wait(World *w, int commit, SimOutcome how);
 
 /* ---- hand_over.c ---- */
 

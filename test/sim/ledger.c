@@ -8,6 +8,10 @@
  *	  D4	what a reader of an open primary saw is on every server that opens later
  *	  D5	whoever is counted for a commit holds it
  *	  L1	in calm, one open primary that everybody follows
+ *
+ *	  PostgreSQL counts walsenders, not members, and believes what receivers report.  Where
+ *	  C - 1 of them are two or more, what readers see is safe (D4) only while each member has
+ *	  one walsender and its receiver is held to rule 20: is_seen_safely().
  */
 #include "keeper.h"
 
@@ -55,6 +59,13 @@ ledger_authorised(World *w, int i, uint32_t timeline)
 	*by = (uint8_t) (1 + i);
 }
 
+static bool
+is_seen_safely(const World *w)
+{
+	return (!w->keepers->replies_always || w->n_members < 4) &&
+		   (!w->keepers->two_senders || raft_copies((uint32_t) w->n_members) <= 2);
+}
+
 void
 ledger_opens(World *w, int i)
 {
@@ -70,7 +81,7 @@ ledger_opens(World *w, int i)
 		if (sim_has_commit(k->answered, commit) && !sim_has_commit(held, commit))
 			checker_fail(w, 'D', BIT(i), "D1: node %d opens on timeline %u without commit %d, which node %d had answered on timeline %u",
 						 i, s->timeline, commit, k->cluster.commit[commit].server, k->cluster.commit[commit].timeline);
-		if (sim_has_commit(k->seen, commit) && !sim_has_commit(held, commit))
+		if (is_seen_safely(w) && sim_has_commit(k->seen, commit) && !sim_has_commit(held, commit))
 			checker_fail(w, 'D', BIT(i), "D4: node %d opens on timeline %u without commit %d, which a reader of node %d saw",
 						 i, s->timeline, commit, k->cluster.commit[commit].server);
 	}
@@ -168,6 +179,27 @@ end_senders(World *w, int i, const QuorumView *view)
 	return ended;
 }
 
+/*
+ * A client cancels, or its session is told to end, while its commit waits for the quorum.
+ * The fence holds both back until the wait is over: the row stays invisible until the
+ * quorum has it.  Whose session was to end is never answered: its socket is shut.
+ */
+bool
+ledger_end_wait(World *w, int commit, SimOutcome how)
+{
+	Keepers	  *k = w->keepers;
+	SimCommit *waits = &k->cluster.commit[commit];
+
+	if (waits->outcome != SIM_COMMIT_WAITING)
+		return false;
+	TRACE(w, BIT(waits->server), "the wait of commit %d is %s", commit, how == SIM_COMMIT_CANCELLED ? "cancelled" : "terminated");
+	if (k->no_shield)
+		return sim_wait_end(&k->cluster, commit, how);
+	if (how == SIM_COMMIT_TERMINATED)
+		sim_add_commit(k->hung_up, commit);
+	return true;
+}
+
 static void
 answer(World *w, int i)
 {
@@ -184,9 +216,12 @@ answer(World *w, int i)
 	{
 		SimCommit *waits = &c->commit[commit];
 
-		if (waits->server != i || waits->start != s->start || waits->outcome != SIM_COMMIT_RELEASED)
+		if (waits->server != i || waits->start != s->start ||
+			(waits->outcome != SIM_COMMIT_RELEASED && waits->outcome != SIM_COMMIT_CANCELLED))
 			continue;
-		if (quorum_answers(&view, waits->end))
+		if (sim_has_commit(k->hung_up, commit))
+			(void) sim_answer(c, commit, false);
+		else if (quorum_answers(&view, waits->end))
 		{
 			check_answer(w, i, commit, &view);
 			(void) sim_answer(c, commit, true);

@@ -200,13 +200,27 @@ end_senders(SimCluster *c, int i, int standby)
 	}
 }
 
+static bool
+has_sender(const SimCluster *c, int i, int standby)
+{
+	for (int slot = 0; slot < SIM_SENDERS; slot++)
+	{
+		if (c->server[i].sender[slot].state != SIM_SENDER_FREE && c->server[i].sender[slot].standby == standby)
+			return true;
+	}
+	return false;
+}
+
 /* Rule 16: a member's older one is ended before its newer one is served. */
 bool
 at_login(void *context, int server, int standby)
 {
 	World *w = ((Keepers *) context)->world;
 
-	end_senders(&w->keepers->cluster, server, standby);
+	if (w->keepers->two_senders && chance(w, 500000))
+		w->data[DATA_SECOND_SENDERS] += has_sender(&w->keepers->cluster, server, standby);
+	else
+		end_senders(&w->keepers->cluster, server, standby);
 	if (!may_serve(w, server, standby))
 		return false;
 	raft_counts_again(&w->node[server].member.raft, standby);

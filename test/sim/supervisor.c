@@ -114,6 +114,7 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 	k->remains = PRIMARY_REMAINS_BROKEN;
 	k->wrote_on = 0;
 	k->rebuild_how = how;
+	k->aside = false;
 	if (how == RAFT_REWINDING)
 	{
 		s->data.standby_signal = true;
@@ -126,13 +127,25 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 	}
 	else
 	{
-		(void) sim_wipe(c, i, false);
-		if (!sim_clone_begin(c, i, order->node, false))
+		k->aside = w->keepers->clones_aside && s->data.whole == SIM_WHOLE;
+		(void) sim_wipe(c, i, k->aside);
+		if (!sim_clone_begin(c, i, order->node, k->aside))
 			return;
 		w->data[DATA_CLONES]++;
+		w->data[DATA_CLONES_ASIDE] += k->aside;
 	}
 	TRACE(w, BIT(i), "%s from %d", how == RAFT_CLONING ? "clones" : "rewinds", order->node);
 	k->rebuilding = true;
+}
+
+/* The finished clone takes the place of the directory that was intact. */
+static bool
+swap(World *w, int i)
+{
+	if (server_of(w, i)->side.unsynced || !sim_swap_side(&w->keepers->cluster, i))
+		return false;
+	w->data[DATA_SWAPPED]++;
+	return true;
 }
 
 void
@@ -152,7 +165,9 @@ rebuild_gets_on(World *w, int i)
 	if (s->rebuild.step != SIM_REBUILD_NONE)
 		return;
 	k->rebuilding = false;
-	if (s->data.whole == SIM_WHOLE && s->data.control.state != SIM_NO_CONTROL && !s->data.unsynced)
+	if (k->aside && !swap(w, i))
+		w->data[DATA_REBUILDS_STOPPED]++;
+	else if (s->data.whole == SIM_WHOLE && s->data.control.state != SIM_NO_CONTROL && !s->data.unsynced)
 	{
 		TRACE(w, BIT(i), "the copy is whole");
 		k->remains = PRIMARY_REMAINS_WHOLE;
