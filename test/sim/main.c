@@ -25,11 +25,8 @@
 #define HASH_SEEDS		 8
 #define ENOUGH_RUNS		 500   /* for the floors of the coverage to mean anything */
 #define RUNS_FOR_REASONS 20000 /* in which each row of primary/decide.c has to be reached */
-#define TRACE_LINES 60
-#define HASH_SEEDS	8
-#define ENOUGH_RUNS 500 /* for the floors of the coverage to mean anything */
-#define SPEED_SIZE	5	/* nodes of the figure to compare */
-#define SPEED_RUNS	200 /* with servers */
+#define SPEED_SIZE		 5	   /* nodes of the figure to compare */
+#define SPEED_RUNS		 200   /* with servers */
 
 static World world;
 static int	 size;	  /* of random runs; 0: by seed */

@@ -764,30 +764,68 @@ one_copy_less(World *w)
 }
 
 /*
- * C17: a wait that is cancelled, which PostgreSQL answers with success.  It is answered by
- * rule 16 or not at all.
+ * C17: a wait that is cancelled, which PostgreSQL answers with success, or whose session is
+ * told to end, which shows the row.  The shield keeps it from being shown, and rule 16 from
+ * being answered; and the shield alone if nobody is to see what is lost (D4).
  */
 static void
-cancelled_wait(World *w)
+end_a_wait(World *w, SimOutcome how, bool shield)
 {
 	int o[4];
 	int leader = begin_answers(w, 3, o);
 	int commit;
 
+	w->keepers->no_shield = !shield;
 	hold(w, o[0], HOLD_RECEIVER);
 	hold(w, o[1], HOLD_RECEIVER);
 	commit = commit_on(w, leader);
-	EXPECT(w, sim_wait_end(cluster(w), commit, SIM_COMMIT_CANCELLED));
-	world_run(w, MS(100));
+	EXPECT(w, ledger_end_wait(w, commit, how));
+	world_run(w, MS(500)); /* somebody reads meanwhile */
 	EXPECT(w, is_open(w, leader) && !is_answered(w, commit) && !rule_16_lets(w, leader, commit));
+	EXPECT(w, sim_has_commit(server(w, leader)->shown, commit) == !shield);
 	network_isolate(w, leader);
 	EXPECT(w, run_until(w, SECONDS(1), nobody_leads, 0));
-	nobody_has_read(w); /* the shield keeps the row from being shown */
 	let_go(w, o[0], HOLD_RECEIVER);
 	let_go(w, o[1], HOLD_RECEIVER);
 	EXPECT(w, run_until(w, SECONDS(5), somebody_is_open, 0));
 	EXPECT(w, world_lease(w) != leader && !has_commit(w, world_lease(w), commit));
 	EXPECT(w, !has_commit(w, settle_answers(w), commit) && !is_answered(w, commit));
+}
+
+static void
+cancelled_wait(World *w)
+{
+	end_a_wait(w, SIM_COMMIT_CANCELLED, true);
+	end_a_wait(w, SIM_COMMIT_TERMINATED, true);
+}
+
+static void
+cancelled_wait_without_shield(World *w)
+{
+	end_a_wait(w, SIM_COMMIT_CANCELLED, false);
+}
+
+/* The quorum has the row after all: then it is shown, and told to who is still there. */
+static void
+cancelled_wait_ends_well(World *w)
+{
+	for (SimOutcome how = SIM_COMMIT_CANCELLED; how <= SIM_COMMIT_TERMINATED; how++)
+	{
+		int o[4];
+		int leader = begin_answers(w, 3, o);
+		int commit;
+
+		hold(w, o[0], HOLD_RECEIVER);
+		hold(w, o[1], HOLD_RECEIVER);
+		commit = commit_on(w, leader);
+		EXPECT(w, ledger_end_wait(w, commit, how));
+		world_run(w, MS(100));
+		let_go(w, o[0], HOLD_RECEIVER);
+		EXPECT(w, run_until(w, MS(200), is_released, commit));
+		world_run(w, MS(100));
+		EXPECT(w, sim_has_commit(server(w, leader)->shown, commit));
+		EXPECT(w, is_answered(w, commit) == (how == SIM_COMMIT_CANCELLED));
+	}
 }
 
 /* D1: the fence stays open from an earlier leadership, because its worker has not had a turn. */
@@ -952,6 +990,8 @@ const Scenario scenarios_answers[] = {
 	{"open_and_cannot_commit", open_and_cannot_commit, NULL},
 	{"one_copy_less", one_copy_less, NULL},
 	{"cancelled_wait", cancelled_wait, NULL},
+	{"cancelled_wait_without_shield", cancelled_wait_without_shield, "D"},
+	{"cancelled_wait_ends_well", cancelled_wait_ends_well, NULL},
 	{"fence_of_an_earlier_term", fence_of_an_earlier_term, NULL},
 	{"resigns_once", resigns_once, NULL},
 	{NULL, NULL, NULL}};
