@@ -22,6 +22,7 @@ enum
 {
 	CHAOS_SERVER_CRASH,
 	CHAOS_POWER_LOSS,
+	CHAOS_BLACKOUT,
 	CHAOS_PROCESS,
 	CHAOS_PAUSE,
 	CHAOS_PARTITION,
@@ -95,6 +96,20 @@ lose_power(World *w, int i)
 	keeper_lose_power(w, i, 40);
 	if (sim_true_end(&w->keepers->cluster, i, NULL) < w->node[i].durable.floor.index)
 		mix.lost_some |= BIT(i);
+}
+
+/* All machines at the same instant; not while a state file could be torn on two of them. */
+static void
+black_out(World *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		if (node_is_saving(w, i))
+			return;
+	}
+	w->data[DATA_BLACKOUTS]++;
+	for (int i = 0; i < w->n; i++)
+		lose_power(w, i);
 }
 
 /* The program of a rebuild is killed, if one runs. */
@@ -309,6 +324,9 @@ fault(World *w, int i, int kind)
 		case CHAOS_POWER_LOSS:
 			lose_power(w, i);
 			break;
+		case CHAOS_BLACKOUT:
+			black_out(w);
+			break;
 		case CHAOS_PROCESS:
 			if (!may_tear(w, i))
 				break;
@@ -367,6 +385,7 @@ faults_choose(World *w)
 		mix.weight[k] = between(w, 0, 2) == 0 ? 0 : (uint32_t) between(w, 1, 10);
 	mix.weight[CHAOS_HEAL] = 20;
 	mix.weight[CHAOS_BY_HAND] = (mix.weight[CHAOS_BY_HAND] + 2) / 4;
+	mix.weight[CHAOS_BLACKOUT] = (mix.weight[CHAOS_BLACKOUT] + 2) / 4;
 	mix.weight[CHAOS_HANG] = (mix.weight[CHAOS_HANG] + 2) / 4;
 	mix.weight[CHAOS_FREEZE] = (mix.weight[CHAOS_FREEZE] + 2) / 4;
 	mix.weight[CHAOS_OTHER] = mix.weight[CHAOS_OTHER] > 5;

@@ -45,6 +45,7 @@
 	ITEM(REBUILT, "rebuilds finished", 1000)                               \
 	ITEM(SERVER_CRASHES, "servers killed", 1800)                           \
 	ITEM(POWER_LOSSES, "machines without power", 2000)                     \
+	ITEM(BLACKOUTS, "times that all lost power at once", 200)       \
 	ITEM(BY_HAND, "promotions by hand", 73)                                \
 	ITEM(WIPED, "data directories lost", 45)                               \
 	ITEM(RESTORED, "older copies of data put back", 12)                    \
