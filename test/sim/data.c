@@ -136,31 +136,54 @@ begin_adoption(World *w)
 	adoption_begin(w, standbys, chance(w, 500000), w->now + between(w, 0, SECONDS(20)));
 }
 
-void
-data_run(World *w, uint64_t seed, int size)
+/* One normal run in twenty, of any story. */
+static const Story *
+choose_story(World *w, int size)
+{
+	int n = 0;
+
+	while (stories[n].name != NULL)
+		n++;
+	return size == 0 && chance(w, 50000) ? &stories[between(w, 0, (uint64_t) n - 1)] : NULL;
+}
+
+static int
+choose_size(World *w, const Story *story)
 {
 	static const uint8_t sizes[] = {3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7, 6};
-	int					 n;
+
+	return story != NULL ? directed_size(w, story) : sizes[between(w, 0, sizeof(sizes) - 1)];
+}
+
+void
+data_run(World *w, uint64_t seed, int size, const Story *story)
+{
+	int n;
 
 	world_reset(w, 1, seed);
-	n = sizes[between(w, 0, sizeof(sizes) - 1)];
-	if (size != 0)
-		n = size;
+	if (story == NULL)
+		story = choose_story(w, size);
+	n = size != 0 ? size : choose_size(w, story);
 	world_reset(w, n, seed ^ UINT64_C(0xDA7A));
 	faults_choose(w);
 	network_delays(w, 100, (uint32_t) between(w, 200, 20000));
 	w->loss_ppm = between(w, 0, 1) == 0 ? 0 : (uint32_t) between(w, 0, 100000);
 	keepers_begin(w, &keepers);
-	keepers.wal_apart = chance(w, 300000);
+	keepers.wal_apart = chance(w, 300000) || story != NULL;
 	keepers.wal_keep = (SimLsn) between(w, 2, 16);
 	w->restarts = true;
-	if (chance(w, 200000))
+	if (story == NULL && chance(w, 200000))
 		begin_adoption(w);
 	else
 		begin_new(w);
-	faults_begin(w);
-	for (uint64_t until = w->now + between(w, SECONDS(10), SECONDS(40)); w->now < until && !keepers.cluster.full;)
-		world_run(w, SECONDS(1));
+	if (story != NULL)
+		directed_play(w, story);
+	else
+	{
+		faults_begin(w);
+		for (uint64_t until = w->now + between(w, SECONDS(10), SECONDS(40)); w->now < until && !keepers.cluster.full;)
+			world_run(w, SECONDS(1));
+	}
 	calm_down(w);
 	w->data[DATA_CALMS] += !keepers.cluster.full;
 }

@@ -10,6 +10,7 @@
  *	  hand_over.c	planned hand-overs, and that they end: H1 to H3
  *	  adoption.c	a primary that was there before, and is adopted
  *	  data.c	random runs with servers
+ *	  directed.c	those of them that are led to a situation
  *	  faults.[ch]	their faults
  */
 #ifndef SIM_KEEPER_H
@@ -57,6 +58,9 @@
 	ITEM(CALMS, "runs that no full table cut short", 990)                  \
 	ITEM(ADOPTIONS, "primaries adopted", 60)                               \
 	ITEM(ADOPTED, "commits adopted", 1000)                                 \
+	ITEM(DIRECTED, "directed runs", 15)                                    \
+	ITEM(VOTES_FIRST, "votes before flushes", 10)                          \
+	ITEM(FIGURE_EIGHTS, "figure eights seen", 10)                          \
 	ITEM(WAL_CUTS, "connections of servers cut", 500)                      \
 	ITEM(STATES_LOST, "state files lost", 10)                              \
 	ITEM(HAND_OVERS, "hand-overs", 65)                                     \
@@ -285,8 +289,24 @@ extern bool adoption_turn(World *w, int i); /* true: its keeper does nothing yet
 extern void adoption_claims(World *w, int i);
 extern void adoption_opens(World *w);
 
+/* ---- directed.c ---- */
+
+typedef struct Story
+{
+	const char *name;
+	void (*play)(World *w); /* once; all follow before */
+	int smallest;			/* of the clusters that it needs */
+	int largest;
+} Story;
+
+extern const Story stories[]; /* ends with a NULL name */
+
+extern int	directed_size(World *w, const Story *story);
+extern void directed_play(World *w, const Story *story); /* some times */
+
 /* ---- data.c ---- */
 
-extern void data_run(World *w, uint64_t seed, int size); /* 0: by seed */
+/* size 0, story NULL: by seed. */
+extern void data_run(World *w, uint64_t seed, int size, const Story *story);
 
 #endif /* SIM_KEEPER_H */

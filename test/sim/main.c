@@ -28,11 +28,12 @@
 #define SPEED_SIZE		 5	   /* nodes of the figure to compare */
 #define SPEED_RUNS		 200   /* with servers */
 
-static World world;
-static int	 size;	  /* of random runs; 0: by seed */
-static bool	 servers; /* random runs have servers */
-static int	 n_tests;
-static int	 n_failed;
+static World		world;
+static int			size;	 /* of random runs; 0: by seed */
+static bool			servers; /* random runs have servers */
+static const Story *story;	 /* that they are led by; NULL: by seed */
+static int			n_tests;
+static int			n_failed;
 
 /* Totals of random runs, in memory that jobs share with their parent. */
 typedef struct Totals
@@ -85,7 +86,7 @@ attempt(const Scenario *scenario, uint64_t seed)
 	if (setjmp(world.escape) == 0)
 	{
 		if (scenario == NULL && servers)
-			data_run(&world, seed, size);
+			data_run(&world, seed, size, story);
 		else if (scenario == NULL)
 			random_run(&world, seed, size);
 		else
@@ -127,8 +128,10 @@ print_trace(uint64_t nodes)
 static void
 report_failure(const Scenario *scenario, uint64_t seed)
 {
-	Failure first = world.failure;
-	char	sized[32] = "";
+	const char *mix = story != NULL ? " --directed " : servers ? " --servers" :
+																 "";
+	Failure		first = world.failure;
+	char		sized[32] = "";
 
 	world.tracing = 1;
 	world.n_lines = 0;
@@ -144,7 +147,7 @@ report_failure(const Scenario *scenario, uint64_t seed)
 	if (scenario != NULL)
 		printf("# replay: sim --scenario %s --trace\n", scenario->name);
 	else
-		printf("# replay: sim%s --seed %" PRIu64 "%s --trace\n", servers ? " --servers" : "", seed, sized);
+		printf("# replay: sim%s%s --seed %" PRIu64 "%s --trace\n", mix, story != NULL ? story->name : "", seed, sized);
 	fflush(stdout);
 }
 
@@ -403,7 +406,7 @@ run_random(uint64_t from, uint64_t count, uint64_t seconds, uint64_t n_jobs)
 		   sum.simulated / SECONDS(36) % 100, took / PER_MILLION,
 		   sum.simulated / (took == 0 ? 1 : took));
 	/* A handful of runs says nothing about the mix. */
-	if (!print_coverage(&sum) && sum.runs >= ENOUGH_RUNS && size == 0)
+	if (!print_coverage(&sum) && sum.runs >= ENOUGH_RUNS && size == 0 && story == NULL)
 	{
 		printf("# the runs were too quiet\n");
 		died = true;
@@ -473,6 +476,8 @@ static const char usage[] =
 	"  --from SEED          the first seed (1)\n"
 	"  --jobs J             processes, 1 to 64 (1)\n"
 	"  --servers            random runs with simulated servers, see keeper.h\n"
+	"  --directed STORY     as --servers, and each run is led to what that story is about:\n"
+	"                       vote_then_flush, figure_eight; see directed.c\n"
 	"  --nodes N            size of the clusters of random runs, 1 to 31, with servers 1 to 7\n"
 	"                       (by seed; 5 with --speed)\n"
 	"  --hash SEED          print the hash of a run's trace\n"
@@ -503,6 +508,18 @@ read_number(const char *option, const char *text, uint64_t low, uint64_t high)
 	(void) snprintf(what, sizeof(what), "%s needs a number from %" PRIu64 " to %" PRIu64, option,
 					low, high);
 	bad_usage(what, text);
+}
+
+static const Story *
+find_story(const char *name)
+{
+	const Story *found = stories;
+
+	while (found->name != NULL && strcmp(found->name, name) != 0)
+		found++;
+	if (found->name == NULL)
+		bad_usage("--directed knows no such story", name);
+	return found;
 }
 
 typedef struct Options
@@ -559,6 +576,10 @@ set_option(Options *o, int option, char **argv)
 		case 'd':
 			servers = true;
 			break;
+		case 'D':
+			servers = true;
+			story = find_story(optarg);
+			break;
 		case 'h':
 			o->has_hash = true;
 			o->hash_seed = read_number("--hash", optarg, 0, UINT64_MAX);
@@ -594,6 +615,7 @@ read_options(int argc, char **argv)
 		{"jobs", required_argument, NULL, 'j'},
 		{"nodes", required_argument, NULL, 'N'},
 		{"servers", no_argument, NULL, 'd'},
+		{"directed", required_argument, NULL, 'D'},
 		{"hash", required_argument, NULL, 'h'},
 		{"check-hashes", required_argument, NULL, 'c'},
 		{"write-hashes", no_argument, NULL, 'w'},
@@ -610,6 +632,8 @@ read_options(int argc, char **argv)
 		bad_usage("unexpected argument", argv[optind]);
 	if (servers && size > SIM_SERVERS)
 		bad_usage("--servers has no room for so many nodes", "--nodes");
+	if (story != NULL && size != 0 && (size < story->smallest || size > story->largest))
+		bad_usage("the story is of other sizes", "--nodes");
 	if (!o.list && !o.scenario && !o.hashes && !o.has_seed && !o.has_hash && !o.count &&
 		!o.seconds && !o.write && !o.speed)
 		bad_usage("nothing to do", argc > 1 ? argv[1] : "");

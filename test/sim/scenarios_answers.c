@@ -6,53 +6,13 @@
 
 #include <string.h>
 
-#define EVERYTHING (BIT(RAFT_MESSAGE_TYPES) - 1)
-
 /* ---- what these scenarios share ---- */
-
-/* Bits of RaftMessageType that are lost between two members, while WAL goes on. */
-static uint64_t muted[SIM_SERVERS][SIM_SERVERS];
-
-static SendVerdict
-drop_muted(World *w, const RaftMessage *m)
-{
-	(void) w;
-	return muted[m->from][m->to] >> m->type & 1 ? SEND_NOT : SEND_ON;
-}
-
-static void
-mute_way(World *w, int from, int to, uint64_t types)
-{
-	muted[from][to] = types;
-	w->on_send = drop_muted;
-}
-
-static void
-mute(World *w, int a, int b)
-{
-	mute_way(w, a, b, EVERYTHING);
-	mute_way(w, b, a, EVERYTHING);
-}
 
 static void
 mute_all(World *w, int a)
 {
 	for (int b = 0; b < w->n; b++)
 		mute(w, a, b);
-}
-
-static void
-unmute(World *w, int a, int b)
-{
-	mute_way(w, a, b, 0);
-	mute_way(w, b, a, 0);
-}
-
-static void
-unmute_all(World *w)
-{
-	memset(muted, 0, sizeof(muted));
-	w->on_send = NULL;
 }
 
 /* As begin_data(); the other members' ids are given as well. */
@@ -69,17 +29,6 @@ begin_answers(World *w, int n, int *others)
 			others[k++] = i;
 	}
 	return leader;
-}
-
-/* Nobody else may stand; who leads goes on. */
-static void
-may_lead_only(World *w, int i)
-{
-	for (int k = 0; k < w->n; k++)
-	{
-		if (!is_leading(w, k))
-			node_may_lead(w, k, k == i);
-	}
 }
 
 static int

@@ -4,6 +4,8 @@
  */
 #include "scenarios_data.h"
 
+#include <string.h>
+
 static Keepers keepers;
 
 RaftMessage late;
@@ -111,6 +113,55 @@ void
 lose_power(World *w, int i)
 {
 	keeper_lose_power(w, i, 0);
+}
+
+/* ---- datagrams that are lost, and who may stand ---- */
+
+static uint64_t muted[SIM_SERVERS][SIM_SERVERS];
+
+static SendVerdict
+drop_muted(World *w, const RaftMessage *m)
+{
+	(void) w;
+	return muted[m->from][m->to] >> m->type & 1 ? SEND_NOT : SEND_ON;
+}
+
+void
+mute_way(World *w, int from, int to, uint64_t types)
+{
+	muted[from][to] = types;
+	w->on_send = drop_muted;
+}
+
+void
+mute(World *w, int a, int b)
+{
+	mute_way(w, a, b, EVERYTHING);
+	mute_way(w, b, a, EVERYTHING);
+}
+
+void
+unmute(World *w, int a, int b)
+{
+	mute_way(w, a, b, 0);
+	mute_way(w, b, a, 0);
+}
+
+void
+unmute_all(World *w)
+{
+	memset(muted, 0, sizeof(muted));
+	w->on_send = NULL;
+}
+
+void
+may_lead_only(World *w, int i)
+{
+	for (int k = 0; k < w->n; k++)
+	{
+		if (!is_leading(w, k))
+			node_may_lead(w, k, k == i);
+	}
 }
 
 /* ---- commits ---- */

@@ -51,6 +51,16 @@ extern void cut_wal(World *w, int a, int b);
 extern void cut_wal_all(World *w, int a); /* to and from everybody */
 extern void mend_wal(World *w);			  /* all of them; network_heal() mends datagrams */
 
+/* Datagrams of some types (bits of RaftMessageType) are lost between two members, while WAL goes on. */
+#define EVERYTHING (BIT(RAFT_MESSAGE_TYPES) - 1)
+extern void mute_way(World *w, int from, int to, uint64_t types);
+extern void mute(World *w, int a, int b);
+extern void unmute(World *w, int a, int b);
+extern void unmute_all(World *w);
+
+/* Nobody else may stand; who leads goes on. */
+extern void may_lead_only(World *w, int i);
+
 /* The server dies, its member lives; or the machine loses power, with all WAL that was not synced. */
 extern void kill_server(World *w, int i);
 extern void lose_power(World *w, int i);
