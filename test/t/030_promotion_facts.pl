@@ -430,8 +430,7 @@ subtest '4: after a restart with delayed replay the position is nothing, and str
 	$standby->reload;
 	$standby->until('sessions see the setting', sub { $standby->ask('SHOW recovery_min_apply_delay') eq '1h' });
 	my $replayed = $standby->replayed;
-	$primary->append_conf('postgresql.conf', "synchronous_standby_names = 'ANY 1 (standby)'");
-	$primary->reload;
+	$primary->waits_for('ANY 1 (standby)');
 	$primary->until('the standby is a synchronous one', sub { $primary->ask('SELECT sync_state FROM pg_stat_replication') eq 'quorum' });
 	$primary->tell('acknowledged');
 	my $acknowledged = $primary->flushed;
@@ -447,8 +446,7 @@ subtest '4: after a restart with delayed replay the position is nothing, and str
 	ok(!$asked, 'for 3 s it does not ask for streaming');
 	is($primary->ask('SELECT count(*) FROM pg_stat_replication'), 0, 'the primary sees no standby');
 	cmp_ok(PgFacts::position($standby->replayed), '<', PgFacts::position($acknowledged), 'and what was acknowledged is not replayed');
-	$primary->append_conf('postgresql.conf', "synchronous_standby_names = ''");
-	$primary->reload;
+	$primary->waits_for('');
 	$standby->append_conf('postgresql.conf', 'recovery_min_apply_delay = 0');
 	$standby->reload;
 	$standby->until('the commit appears', sub { $standby->knows('acknowledged') });

@@ -722,8 +722,7 @@ subtest 'S7d: two timelines 2, and the one that comes back is longer: acknowledg
 	$kept{longer} = broken_off($third);
 	$third->place($kept{longer}, $new);
 	$third->start;
-	$new->append_conf('postgresql.conf', "synchronous_standby_names = 'ANY 1 (third)'");
-	$new->reload;
+	$new->waits_for('ANY 1 (third)');
 	$new->until('it counts as a synchronous standby', sub {
 		$new->ask(q{SELECT state || ' ' || sync_state FROM pg_stat_replication WHERE application_name = 'third'}) eq 'streaming quorum' });
 	$new->tell('acknowledged');

@@ -33,13 +33,21 @@ sub begin
 	return;
 }
 
-# counted(N): so many walsenders of the standby stream and count.
+# counted(N, NAME): so many walsenders of that name (the standby's) stream and count.
 sub counted
 {
-	my $n = shift;
+	my ($n, $name) = @_;
 
-	$primary->until("$n of the standby are counted", sub {
-		$primary->ask(q{SELECT count(*) FROM pg_stat_replication WHERE application_name = 'standby' AND state = 'streaming' AND sync_state = 'quorum'}) == $n });
+	$name //= 'standby';
+	$primary->until("$n of \"$name\" are counted", sub {
+		$primary->ask("SELECT count(*) FROM pg_stat_replication WHERE application_name = '$name' AND state = 'streaming' AND sync_state = 'quorum'") == $n });
+	return;
+}
+
+# confirmed(): the one walsender has heard that all is flushed.
+sub confirmed
+{
+	$primary->until('all is confirmed', sub { $primary->ask('SELECT flush_lsn >= pg_current_wal_flush_lsn() FROM pg_stat_replication') eq 't' });
 	return;
 }
 
@@ -75,7 +83,7 @@ subtest 'two walsenders of one standby are counted as two standbys' => sub {
 	$standby->until('it is connected through the proxy', sub { $standby->ask('SELECT sender_host FROM pg_stat_wal_receiver') eq $directory });
 	counted(1);
 	my ($run, $out) = $primary->waiting_commit('by one of two');
-	$primary->until('the standby has confirmed it', sub { $primary->ask('SELECT flush_lsn >= pg_current_wal_flush_lsn() FROM pg_stat_replication') eq 't' });
+	confirmed();
 	is($primary->waiting, 1, 'one is not enough');
 
 	# What stands still does not close the connection behind it.
@@ -88,6 +96,41 @@ subtest 'two walsenders of one standby are counted as two standbys' => sub {
 	PgFacts::end_proxy($proxy);
 	$primary->waits_for('');
 	$standby->streams_from($primary);
+};
+
+subtest 'a clone that came up with the settings of a standby is counted as that one' => sub {
+	my $clone = PgFacts->new('clone');
+
+	$primary->waits_for('ANY 2 (standby)');
+	$clone->place($standby->image);
+	$clone->be_standby_of($primary->connstr . ' application_name=standby');
+	$clone->start;
+	counted(2);
+	$standby->cut;
+	my ($run) = $primary->waiting_commit('by one of its name');
+	confirmed();
+	is($primary->waiting, 1, 'one is not enough');
+	$primary->waits_for('ANY 1 (standby)');
+	$run->finish;
+	is($run->result(0), 0, 'the clone alone is one standby');
+	ok(!$standby->knows('by one of its name'), 'which is not the one of that name');
+	$clone->stop('immediate');
+	$primary->waits_for('');
+	$standby->follow($primary);
+	$standby->streams_from($primary);
+};
+
+subtest 'a pg_receivewal that bears the name of a standby is counted as that one' => sub {
+	my $directory = PostgreSQL::Test::Utils::tempdir('files');
+	my $receiver = IPC::Run::start([ 'pg_receivewal', '--synchronous', '-D', $directory, '-d', $primary->connstr . ' application_name=archive' ], '>&', \my $out);
+
+	$primary->waits_for('ANY 1 (archive)');
+	counted(1, 'archive');
+	$primary->tell('in a file');
+	pass('a commit returns');
+	$receiver->signal('INT');
+	$receiver->finish;
+	$primary->waits_for('');
 };
 
 subtest 'a standby of another cluster is refused by its own receiver' => sub {

@@ -342,7 +342,9 @@ sub waits_for
 {
 	my ($self, $names) = @_;
 
-	$self->ask($_) foreach "ALTER SYSTEM SET synchronous_standby_names = '$names'", 'SELECT pg_reload_conf()';
+	my $change = $names eq '' ? 'RESET synchronous_standby_names' : "SET synchronous_standby_names = '$names'";
+
+	$self->ask($_) foreach "ALTER SYSTEM $change", 'SELECT pg_reload_conf()';
 	$self->until('sessions see the names', sub { $self->ask('SHOW synchronous_standby_names') eq $names });
 	return;
 }
