@@ -64,6 +64,12 @@ quorum_member(const char *application_name)
 	return id;
 }
 
+bool
+quorum_is_from(int32_t member, int32_t host)
+{
+	return member == host;
+}
+
 static bool
 has_newer(const QuorumView *view, const QuorumSender *sender)
 {

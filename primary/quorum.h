@@ -30,9 +30,17 @@ extern const char *quorum_names(uint64_t members, char *buffer, size_t size);
  */
 extern int32_t quorum_member(const char *application_name);
 
+/*
+ * Is a connection under a member's name that member's?  host: from whose address it comes,
+ * RAFT_NONE from nobody's.  PostgreSQL counts names, whoever bears them, and then shows rows: a
+ * clone that came up with the settings of a member, a pg_receivewal.  So it is asked when
+ * somebody logs in, and who is another is refused.
+ */
+extern bool quorum_is_from(int32_t member, int32_t host);
+
 typedef struct QuorumSender
 {
-	int32_t	 member;  /* quorum_member(), RAFT_NONE also if it does not come from there */
+	int32_t	 member;  /* quorum_member(), RAFT_NONE also if not quorum_is_from() */
 	uint64_t started; /* rises with each connection; no two are equal */
 	uint64_t flush;	  /* pg_stat_replication's flush_lsn, what the walreceiver says */
 	uint64_t sent;	  /* and sent_lsn, what it can have from this connection */

@@ -49,7 +49,7 @@ extern void		 end_senders(SimCluster *c, int i, int standby);
 extern void		 gather_promotion(const World *w, int i, PromotionFacts *f, HistoryFile *files);
 extern void		 burn(World *w, int i, const Histories *histories, uint32_t claim);
 extern SimAnswer at_the_end_of_recovery(void *context, const SimAsked *asked);
-extern bool		 at_login(void *context, int server, int standby);
+extern bool		 at_login(void *context, int server, int standby, int host);
 extern bool		 may_reply(void *context, int server, int source);
 
 #endif /* SIM_KEEPER_PARTS_H */

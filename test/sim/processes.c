@@ -211,12 +211,14 @@ has_sender(const SimCluster *c, int i, int standby)
 	return false;
 }
 
-/* Rule 16: a member's older one is ended before its newer one is served. */
+/* Rule 16: a member's older one is ended before its newer one is served, and nobody else bears its name. */
 bool
-at_login(void *context, int server, int standby)
+at_login(void *context, int server, int standby, int host)
 {
 	World *w = ((Keepers *) context)->world;
 
+	if (!quorum_is_from(standby, host))
+		return false;
 	if (w->keepers->two_senders && chance(w, 500000))
 		w->data[DATA_SECOND_SENDERS] += has_sender(&w->keepers->cluster, server, standby);
 	else

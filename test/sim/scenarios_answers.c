@@ -19,16 +19,8 @@ mute_all(World *w, int a)
 static int
 begin_answers(World *w, int n, int *others)
 {
-	int leader;
-
 	unmute_all(w);
-	leader = begin_data(w, n);
-	for (int i = 0, k = 0; i < n; i++)
-	{
-		if (i != leader)
-			others[k++] = i;
-	}
-	return leader;
+	return begin_with_others(w, n, others);
 }
 
 static int
@@ -41,13 +33,6 @@ settle_answers(World *w)
 			node_may_lead(w, k, true);
 	}
 	return settle_data(w);
-}
-
-/* PostgreSQL shows a row as soon as it ends the wait (D4 is not what is tried here). */
-static void
-nobody_has_read(World *w)
-{
-	memset(w->keepers->seen, 0, sizeof(w->keepers->seen));
 }
 
 static bool
@@ -68,27 +53,6 @@ has_quorum_for(World *w, int i, uint64_t end)
 
 	ledger_view(w, i, &view, senders);
 	return quorum_flushed(&view) >= end;
-}
-
-static bool
-is_bound(World *w, int leader, int peer)
-{
-	const Node *n = &w->node[leader];
-
-	return raft_peer_bound(&n->member.raft, peer) > clock_local(w, n);
-}
-
-static SimOutcome
-outcome(World *w, int commit)
-{
-	return (SimOutcome) cluster(w)->commit[commit].outcome;
-}
-
-/* PostgreSQL has ended the wait. */
-static bool
-is_released(World *w, int commit)
-{
-	return outcome(w, commit) != SIM_COMMIT_WAITING;
 }
 
 static bool
@@ -652,65 +616,7 @@ open_and_cannot_commit(World *w)
 	}
 }
 
-/* ---- how many ---- */
-
-/* With "copies" of n members a commit waits on; false: it was answered. */
-static bool
-waits_with(World *w, int n, int copies)
-{
-	int o[4];
-	int leader = begin_answers(w, n, o);
-	int commit;
-
-	for (int k = copies - 1; k < n - 1; k++)
-		hold(w, o[k], HOLD_RECEIVER);
-	commit = commit_on(w, leader);
-	world_run(w, MS(100));
-	for (int k = 0; k < n - 1; k++)
-		EXPECT(w, has_commit(w, o[k], commit) == (k < copies - 1));
-	if (n > 2)
-	{
-		/* All that have it are gone, and the rest elects. */
-		network_isolate(w, leader);
-		for (int k = 0; k < copies - 1; k++)
-			network_isolate(w, o[k]);
-		EXPECT(w, run_until(w, SECONDS(1), nobody_leads, 0));
-		nobody_has_read(w);
-		for (int k = copies - 1; k < n - 1; k++)
-			let_go(w, o[k], HOLD_RECEIVER);
-		(void) run_until(w, SECONDS(5), somebody_is_open, 0);
-	}
-	(void) settle_answers(w);
-	return !is_answered(w, commit);
-}
-
-/* C20: as many copies as meet every majority, and of two members both. */
-static void
-one_copy_less(World *w)
-{
-	static const int copies[6] = {0, 1, 2, 2, 2, 3};
-
-	for (int n = 2; n <= 5; n++)
-	{
-		int o[4];
-		int leader;
-		int commit;
-
-		EXPECT(w, waits_with(w, n, copies[n] - 1));
-		leader = begin_answers(w, n, o);
-		for (int k = copies[n] - 1; k < n - 1; k++)
-			hold(w, o[k], HOLD_RECEIVER);
-		commit = commit_on(w, leader);
-		EXPECT(w, run_until(w, MS(100), answered, commit));
-		network_isolate(w, leader);
-		EXPECT(w, run_until(w, SECONDS(1), nobody_leads, 0));
-		for (int k = 0; k < n - 1; k++)
-			let_go(w, o[k], HOLD_RECEIVER);
-		if (n > 2)
-			EXPECT(w, run_until(w, SECONDS(5), somebody_is_open, 0) && has_commit(w, world_lease(w), commit));
-		EXPECT(w, has_commit(w, settle_answers(w), commit));
-	}
-}
+/* ---- waits and fences of before ---- */
 
 /*
  * C17: a wait that is cancelled, which PostgreSQL answers with success, or whose session is
@@ -937,7 +843,6 @@ const Scenario scenarios_answers[] = {
 	{"open_without_a_quorum", open_without_a_quorum, NULL},
 	{"leader_cannot_open", leader_cannot_open, NULL},
 	{"open_and_cannot_commit", open_and_cannot_commit, NULL},
-	{"one_copy_less", one_copy_less, NULL},
 	{"cancelled_wait", cancelled_wait, NULL},
 	{"cancelled_wait_without_shield", cancelled_wait_without_shield, "D"},
 	{"cancelled_wait_ends_well", cancelled_wait_ends_well, NULL},

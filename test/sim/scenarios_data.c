@@ -55,6 +55,19 @@ begin_data(World *w, int n)
 	return world_lease(w);
 }
 
+int
+begin_with_others(World *w, int n, int *others)
+{
+	int leader = begin_data(w, n);
+
+	for (int i = 0, k = 0; i < n; i++)
+	{
+		if (i != leader)
+			others[k++] = i;
+	}
+	return leader;
+}
+
 Three
 begin_three(World *w)
 {
@@ -192,12 +205,32 @@ has_commit(World *w, int i, int commit)
 	return sim_has_commit(held, commit);
 }
 
+void
+nobody_has_read(World *w)
+{
+	memset(w->keepers->seen, 0, sizeof(w->keepers->seen));
+}
+
 /* ---- conditions ---- */
 
 bool
 answered(World *w, int commit)
 {
 	return is_answered(w, commit);
+}
+
+bool
+is_released(World *w, int commit)
+{
+	return cluster(w)->commit[commit].outcome != SIM_COMMIT_WAITING;
+}
+
+bool
+is_bound(World *w, int leader, int peer)
+{
+	const Node *n = &w->node[leader];
+
+	return raft_peer_bound(&n->member.raft, peer) > clock_local(w, n);
 }
 
 bool

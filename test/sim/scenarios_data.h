@@ -14,6 +14,7 @@ extern const Scenario scenarios_adoption[];
 extern const Scenario scenarios_claims[];
 extern const Scenario scenarios_positions[];
 extern const Scenario scenarios_answers[];
+extern const Scenario scenarios_copies[];
 extern const Scenario scenarios_rebuilds[];
 
 /* ---- scenarios_data.c: what they share ---- */
@@ -30,6 +31,9 @@ extern void begin_unclaimed(World *w);
 
 /* n managed members on a LAN, settled: one is open, all others stream from it.  Returns it. */
 extern int begin_data(World *w, int n);
+
+/* As begin_data(); the other members' ids are given as well. */
+extern int begin_with_others(World *w, int n, int *others);
 
 /* The same of three members: the primary p, on timeline 2, and two others. */
 typedef struct Three
@@ -70,7 +74,14 @@ extern int	commit_on(World *w, int i);
 extern bool is_answered(World *w, int commit);		 /* a client was told so */
 extern bool has_commit(World *w, int i, int commit); /* its server has it, on its own path */
 
+/* PostgreSQL shows a row as soon as it ends the wait: forget who has read it, where D4 is not tried. */
+extern void nobody_has_read(World *w);
+
+/* Is that peer bound to that leader? */
+extern bool is_bound(World *w, int leader, int peer);
+
 /* Conditions for run_until(). */
+extern bool is_released(World *w, int commit); /* PostgreSQL has ended the wait */
 extern bool is_open(World *w, int i);
 extern bool is_primary(World *w, int i);
 extern bool leads_as_primary(World *w, int i); /* with a lease */

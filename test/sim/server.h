@@ -219,6 +219,7 @@ typedef struct SimSender
 {
 	uint8_t	 state;
 	int8_t	 standby;  /* whose application_name it bears */
+	int8_t	 host;	   /* and where it comes from */
 	bool	 attached; /* false: the receiver has gone, and this side does not know */
 	uint32_t connection;
 	uint16_t timeline;
@@ -271,6 +272,7 @@ typedef struct SimServer
 	bool	 consistent;
 	int8_t	 conninfo; /* in the file; -1: empty */
 	int8_t	 upstream; /* that the startup process acts on */
+	int8_t	 bears;	   /* 1 + whose application_name is there; 0: its own */
 	SimPath	 target;   /* recoveryTargetTLI and expectedTLEs */
 	uint16_t new_timeline;
 	SimLsn	 at; /* end of what was replayed; 0: not known yet */
@@ -348,8 +350,8 @@ typedef struct SimAnswer
 
 typedef SimAnswer (*SimAuthorise)(void *context, const SimAsked *asked);
 
-/* A standby's walreceiver logs in; its walsender does not exist yet.  false: refused. */
-typedef bool (*SimLogin)(void *context, int server, int standby);
+/* A walreceiver under a standby's name logs in; its walsender does not exist yet.  false: refused. */
+typedef bool (*SimLogin)(void *context, int server, int standby, int host);
 
 /* A walreceiver is about to say what it has flushed. */
 typedef bool (*SimMayReply)(void *context, int server, int source);

@@ -104,6 +104,7 @@ connect_to(SimCluster *c, int i)
 	SimReceiver *v = &s->receiver;
 	SimServer	*source = &c->server[v->source];
 	int			 slot = 0;
+	int			 name = s->bears > 0 ? s->bears - 1 : i;
 
 	while (slot < SIM_SENDERS && source->sender[slot].state != SIM_SENDER_FREE)
 		slot++;
@@ -112,12 +113,13 @@ connect_to(SimCluster *c, int i)
 	(void) sim_send_end(c, v->source, &v->source_timeline);
 	if (v->source_timeline < v->received_timeline)
 		return sim_receiver_end(c, i, false); /* highest timeline of the primary is behind */
-	if (c->login != NULL && !c->login(c->context, v->source, i))
+	if (c->login != NULL && !c->login(c->context, v->source, name, i))
 		return sim_receiver_end(c, i, false);
 	v->slot = (int8_t) slot;
 	v->connection = ++c->n_connections;
 	source->sender[slot] = (SimSender){.state = SIM_SENDER_STARTUP,
-									   .standby = (int8_t) i,
+									   .standby = (int8_t) name,
+									   .host = (int8_t) i,
 									   .attached = true,
 									   .connection = v->connection};
 	v->fetch = v->received_timeline;
@@ -408,7 +410,7 @@ sim_sender_end(SimCluster *c, int i, int slot)
 
 /*
  * ANY k (...): the k-th highest flush of the walsenders that stream.  It counts
- * connections, not standbys (model.md C16), those in catch-up do not count, and it believes
+ * connections and names, not standbys (model.md C16), those in catch-up do not count, and it believes
  * what it is told (R A6, R A7).
  */
 SimLsn

@@ -748,6 +748,20 @@ two_walsenders_count_twice_in_stock(void)
 	EXPECT(holds(1, id) && !holds(2, id));
 }
 
+/* A clone that came up with the settings of another one is that one for PostgreSQL. */
+static void
+name_counts_whoever_bears_it(void)
+{
+	int id;
+
+	begin(3);
+	c.server[2].bears = 1 + 1;
+	(void) sim_receiver_end(&c, 2, true);
+	id = commit(0);
+	settle();
+	EXPECT(walsender(0, 2) == NULL && sim_release(&c, 0, 2) == 1 && c.commit[id].outcome == SIM_COMMIT_RELEASED);
+}
+
 static void
 replies_are_late_lost_and_of_old_connections(void)
 {
@@ -1720,6 +1734,7 @@ static const struct
 	TEST(removed_segments_are_not_sent),
 	TEST(other_system_id_is_refused),
 	TEST(two_walsenders_count_twice_in_stock),
+	TEST(name_counts_whoever_bears_it),
 	TEST(replies_are_late_lost_and_of_old_connections),
 	TEST(ended_timeline_is_counted_for_an_instant),
 	TEST(catchup_is_not_counted),

@@ -143,6 +143,15 @@ only_members_that_are_bound_now_count(void **state)
 	assert_false(quorum_answers(&view, 100));
 }
 
+static void
+name_is_only_the_members(void **state)
+{
+	(void) state;
+	assert_true(quorum_is_from(2, 2));
+	assert_false(quorum_is_from(2, 1));
+	assert_false(quorum_is_from(2, RAFT_NONE));
+}
+
 /* C16: PostgreSQL counts both. */
 static void
 only_the_newest_walsender_of_a_member_counts(void **state)
@@ -281,6 +290,7 @@ main(void)
 		cmocka_unit_test(answered_when_enough_hold_it),
 		cmocka_unit_test(nothing_is_answered_behind_a_closed_fence_or_without_a_lease),
 		cmocka_unit_test(only_members_that_are_bound_now_count),
+		cmocka_unit_test(name_is_only_the_members),
 		cmocka_unit_test(only_the_newest_walsender_of_a_member_counts),
 		cmocka_unit_test(one_that_is_beyond_us_has_diverged),
 		cmocka_unit_test(only_what_was_sent_counts),
