@@ -87,7 +87,7 @@ typedef struct SwitchoverFacts
 	bool	 checkpoint_failed;
 	uint32_t waiting;	   /* commits that are past the gate and not answered */
 	uint64_t flush;		   /* our own */
-	bool	 target_fits;  /* heard lately, in the list, may lead */
+	bool	 target_fits;  /* raft_could_lead() */
 	uint64_t target_flush; /* of its newest walsender, QUORUM_COUNTS; 0: none */
 	uint64_t target_told;  /* LSN of the position in its last heartbeat answer */
 	uint32_t senders;	   /* walsenders of members that still run */

@@ -47,14 +47,20 @@ is_live(const RaftPeer *peer, uint64_t now, uint64_t limit)
 
 /* In an election, that is: it may hold less than we do. */
 bool
+raft_could_lead(const Raft *r, uint64_t now, int32_t id, uint64_t index)
+{
+	const RaftPeer *peer = &r->peers[raft_is_member(r, id) ? id : 0];
+
+	return raft_is_member(r, id) && is_live(peer, now, 2 * r->config.timeouts.max_timeout) &&
+		   peer->may_lead && peer->told.known && peer->position.index >= index;
+}
+
+bool
 raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index)
 {
 	for_each_peer(r, id)
 	{
-		const RaftPeer *peer = &r->peers[id];
-
-		if (is_live(peer, now, 2 * r->config.timeouts.max_timeout) && peer->may_lead && peer->told.known &&
-			peer->position.index >= index)
+		if (raft_could_lead(r, now, id, index))
 			return true;
 	}
 	return false;

@@ -655,9 +655,11 @@ extern bool raft_list_is_new(const Raft *r);
 extern bool raft_list_keeps_data(const Raft *r, uint64_t gone);
 
 /*
- * For a leader: is there another member, heard lately, that may lead, knows what it holds,
- * and holds everything up to there (0: it does not matter)?  Rules 18 and 25.
+ * For a leader: is that another member, heard lately, that may lead, knows what it holds,
+ * and holds everything up to there (0: it does not matter)?  And is there any?  Rules 18
+ * and 25.
  */
+extern bool raft_could_lead(const Raft *r, uint64_t now, int32_t id, uint64_t index);
 extern bool raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index);
 
 /*

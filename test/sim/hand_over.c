@@ -61,16 +61,6 @@ target_flush(const QuorumView *view, int target)
 	return 0;
 }
 
-static bool
-fits(const World *w, int i, int target, uint64_t now)
-{
-	const Raft	   *r = &w->node[i].member.raft;
-	const RaftPeer *peer = &r->peers[target < 0 ? 0 : target];
-
-	return target >= 0 && target != i && peer->acked_at != 0 &&
-		   now <= peer->acked_at + 2 * r->config.timeouts.max_timeout && peer->may_lead;
-}
-
 static void
 gather(const World *w, int i, int target, SwitchoverFacts *f)
 {
@@ -93,7 +83,7 @@ gather(const World *w, int i, int target, SwitchoverFacts *f)
 		.checkpoint_failed = k->hand_over.checkpoint_failed,
 		.waiting = count_waiting(w, i),
 		.flush = view.flush,
-		.target_fits = fits(w, i, target, view.now),
+		.target_fits = raft_could_lead(r, view.now, target, 0),
 		.target_flush = target_flush(&view, target),
 		.target_told = target < 0 ? 0 : r->peers[target].position.index,
 		.senders = view.n_senders,

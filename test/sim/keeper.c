@@ -41,8 +41,13 @@ keepers_mend(World *w)
 
 /* ---- histories ---- */
 
-/* Read the lineage of that timeline in a server's directory; false: it has no past. */
-bool
+/*
+ * Read the lineage of that timeline in a server's directory.  LINEAGE_BURNT: its past is not
+ * known.  LINEAGE_BAD: nothing can be compared with it: the server was promoted ahead of its
+ * WAL, or the timeline that its WAL ends on was passed over in the files of whoever it
+ * followed.
+ */
+LineageVerdict
 read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_t *key)
 {
 	const SimCluster *c = &w->keepers->cluster;
@@ -52,9 +57,9 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 	Words			  words;
 
 	if (timeline == 0)
-		return false;
+		return LINEAGE_BURNT;
 	if (*key == wanted && lineage->timeline == timeline)
-		return true;
+		return LINEAGE_GOOD;
 	*key = 0;
 	if (timeline == 1)
 		lineage_first(lineage);
@@ -65,22 +70,13 @@ read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_
 		uint16_t newest = is_own ? timeline : c->server[i].target.timeline;
 		int		 length = sim_history_text(c, d, newest, text, sizeof(text));
 
-		/*
-		 * Nothing can be compared with such a past: a server that was promoted ahead of its
-		 * WAL, or the timeline that its WAL ends on was passed over in the files of whoever
-		 * it followed.
-		 */
 		if (length < 0 || lineage_parse(lineage, newest, text, (size_t) length, &words) != LINEAGE_GOOD)
-		{
-			if (key == &keeper_of(w, i)->own_key && c->server[i].life == SIM_STANDBY && (is_own || newest == timeline))
-				watch_unfit(&keeper_of(w, i)->directory);
-			return false;
-		}
+			return is_own || newest == timeline ? LINEAGE_BAD : LINEAGE_BURNT;
 		if (!lineage_until(lineage, timeline, lineage))
-			return false;
+			return LINEAGE_BURNT;
 	}
 	*key = wanted;
-	return true;
+	return LINEAGE_GOOD;
 }
 
 static bool
@@ -320,7 +316,7 @@ gather_leader(World *w, int i, PrimaryFacts *f)
 		(source->life == SIM_PRIMARY) != (told->server == RAFT_SERVER_PRIMARY))
 		return;
 	f->leader.flush = sim_send_end(&w->keepers->cluster, f->leader_id, &timeline);
-	if (read_lineage(w, f->leader_id, timeline, &k->leader, &k->leader_key))
+	if (read_lineage(w, f->leader_id, timeline, &k->leader, &k->leader_key) == LINEAGE_GOOD)
 		f->leader.lineage = &k->leader;
 	f->leader.control_shows_timeline = source->data.control.checkpoint_timeline >= timeline;
 }
@@ -361,6 +357,7 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	Keeper			*k = keeper_of(w, i);
 	const Raft		*r = &w->node[i].member.raft;
 	const SimServer *s = server_of(w, i);
+	LineageVerdict	 past = LINEAGE_BURNT;
 
 	f->server = server_kind(s);
 	f->system_id = usable_system(k, s);
@@ -368,8 +365,12 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->major = (uint32_t) w->keepers->cluster.major;
 	f->distrusted = raft_is_gone(r) && f->system_id != 0;
 	f->timeline = s->life == SIM_PRIMARY ? s->timeline : end_timeline(w, i);
-	if (f->server != RAFT_SERVER_NONE && read_lineage(w, i, (uint16_t) f->timeline, &k->own, &k->own_key))
+	if (f->server != RAFT_SERVER_NONE)
+		past = read_lineage(w, i, (uint16_t) f->timeline, &k->own, &k->own_key);
+	if (past == LINEAGE_GOOD)
 		f->lineage = &k->own;
+	else if (past == LINEAGE_BAD && s->life == SIM_STANDBY)
+		watch_unfit(&k->directory);
 	f->end_known = k->end_known;
 	f->end = k->end;
 	f->receiving = s->receiver.state != SIM_WALRCV_STOPPED || s->conninfo >= 0;
@@ -771,7 +772,7 @@ name_floors(World *w, int i)
 	{
 		if (!(members & BIT(j)))
 			continue;
-		end_senders(&w->keepers->cluster, i, j);
+		(void) end_senders(&w->keepers->cluster, i, j, 0);
 		keeper_of(w, i)->told = false; /* the position is what it is after that */
 		w->data[DATA_FLOORS_NAMED] += raft_forgot(r, j);
 	}

@@ -1,6 +1,6 @@
 /*
  * test/sim/keeper_parts.h
- *	  What keeper.c, supervisor.c and processes.c use of each other.
+ *	  What keeper.c, supervisor.c, processes.c and ledger.c use of each other.
  */
 #ifndef SIM_KEEPER_PARTS_H
 #define SIM_KEEPER_PARTS_H
@@ -27,11 +27,11 @@ is_held(const World *w, int i, Hold what)
 
 /* ---- keeper.c ---- */
 
-extern bool		 reaches(const World *w, int a, int b);
-extern bool		 read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_t *key);
-extern Histories read_histories(const World *w, int i, HistoryFile *files);
-extern uint16_t	 end_timeline(const World *w, int i);
-extern void		 server_died(World *w, int i);
+extern bool			  reaches(const World *w, int a, int b);
+extern LineageVerdict read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_t *key);
+extern Histories	  read_histories(const World *w, int i, HistoryFile *files);
+extern uint16_t		  end_timeline(const World *w, int i);
+extern void			  server_died(World *w, int i);
 
 /* ---- supervisor.c ---- */
 
@@ -45,7 +45,7 @@ extern void rebuild_gets_on(World *w, int i);
 extern void		 startup_gets_on(World *w, int i);
 extern void		 streams_get_on(World *w, int i);
 extern void		 checkpointer_gets_on(World *w, int i);
-extern void		 end_senders(SimCluster *c, int i, int standby);
+extern bool		 end_senders(SimCluster *c, int i, int standby, uint32_t connection);
 extern void		 gather_promotion(const World *w, int i, PromotionFacts *f, HistoryFile *files);
 extern void		 burn(World *w, int i, const Histories *histories, uint32_t claim);
 extern SimAnswer at_the_end_of_recovery(void *context, const SimAsked *asked);

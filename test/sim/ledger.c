@@ -13,7 +13,7 @@
  *	  C - 1 of them are two or more, what readers see is safe (D4) only while each member has
  *	  one walsender and its receiver is held to rule 20: is_seen_safely().
  */
-#include "keeper.h"
+#include "keeper_parts.h"
 
 #include <string.h>
 
@@ -159,23 +159,16 @@ check_answer(World *w, int i, int commit, const QuorumView *view)
 
 /* Walsenders that may not count are ended; was there one? */
 static bool
-end_senders(World *w, int i, const QuorumView *view)
+end_uncounted(World *w, int i, const QuorumView *view)
 {
-	bool		ended = false;
-	SimCluster *c = &w->keepers->cluster;
-	SimServer  *s = &c->server[i];
+	bool ended = false;
 
 	for (uint32_t k = 0; k < view->n_senders; k++)
 	{
 		QuorumVerdict verdict = quorum_verdict(view, k);
 
-		if (verdict != QUORUM_OLDER && verdict != QUORUM_DIVERGED)
-			continue;
-		for (int slot = 0; slot < SIM_SENDERS; slot++)
-		{
-			if (s->sender[slot].state != SIM_SENDER_FREE && s->sender[slot].connection == view->senders[k].started)
-				ended |= sim_sender_end(c, i, slot);
-		}
+		if (verdict == QUORUM_OLDER || verdict == QUORUM_DIVERGED)
+			ended |= end_senders(&w->keepers->cluster, i, RAFT_NONE, (uint32_t) view->senders[k].started);
 	}
 	return ended;
 }
@@ -211,7 +204,7 @@ answer(World *w, int i)
 	QuorumSender senders[SIM_SENDERS];
 
 	ledger_view(w, i, &view, senders);
-	if (end_senders(w, i, &view))
+	if (end_uncounted(w, i, &view))
 		ledger_view(w, i, &view, senders);
 	for (int commit = c->n_commits; commit > 0; commit--)
 	{

@@ -190,14 +190,21 @@ checkpointer_gets_on(World *w, int i)
 		w->data[DATA_RECYCLED] += sim_recycle(c, i, (uint16_t) (end - w->keepers->wal_keep));
 }
 
-void
-end_senders(SimCluster *c, int i, int standby)
+/* End the walsenders of that standby (RAFT_NONE: of any), of that connection (0: any); was there one? */
+bool
+end_senders(SimCluster *c, int i, int standby, uint32_t connection)
 {
+	bool ended = false;
+
 	for (int slot = 0; slot < SIM_SENDERS; slot++)
 	{
-		if (c->server[i].sender[slot].state != SIM_SENDER_FREE && c->server[i].sender[slot].standby == standby)
-			(void) sim_sender_end(c, i, slot);
+		const SimSender *sender = &c->server[i].sender[slot];
+
+		if (sender->state != SIM_SENDER_FREE && (standby == RAFT_NONE || sender->standby == standby) &&
+			(connection == 0 || sender->connection == connection))
+			ended |= sim_sender_end(c, i, slot);
 	}
+	return ended;
 }
 
 static bool
@@ -222,7 +229,7 @@ at_login(void *context, int server, int standby, int host)
 	if (w->keepers->two_senders && chance(w, 500000))
 		w->data[DATA_SECOND_SENDERS] += has_sender(&w->keepers->cluster, server, standby);
 	else
-		end_senders(&w->keepers->cluster, server, standby);
+		(void) end_senders(&w->keepers->cluster, server, standby, 0);
 	if (!may_serve(w, server, standby))
 		return false;
 	raft_counts_again(&w->node[server].member.raft, standby);

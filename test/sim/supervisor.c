@@ -32,7 +32,7 @@ gather_start(World *w, int i, const PrimaryFacts *f, StartFacts *start, HistoryF
 	start->histories = read_histories(w, i, files);
 	start->timeline = end_timeline(w, i);
 	start->end = sim_true_end(&w->keepers->cluster, i, NULL);
-	start->lineage = read_lineage(w, i, (uint16_t) start->timeline, &k->own, &k->own_key) ? &k->own : NULL;
+	start->lineage = read_lineage(w, i, (uint16_t) start->timeline, &k->own, &k->own_key) == LINEAGE_GOOD ? &k->own : NULL;
 	start->control_timeline = d->control.checkpoint_timeline > d->control.min_timeline ? d->control.checkpoint_timeline : d->control.min_timeline;
 	start->backup_label = d->backup_label;
 	start->was_primary = d->control.state == SIM_IN_PRODUCTION || d->control.state == SIM_SHUT_DOWN;

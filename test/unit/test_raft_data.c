@@ -869,6 +869,8 @@ who_could_lead_instead(void **state)
 	world_isolate(w, 2);
 	now = raft(0)->peers[1].acked_at;
 	raft(0)->peers[2].acked_at = 0;
+	for (int id = -1; id <= RAFT_MAX_NODES; id++)
+		assert_int_equal(raft_could_lead(raft(0), now, id, 110), id == 1);
 	assert_true(raft_other_could_lead(raft(0), now, 0));
 	assert_true(raft_other_could_lead(raft(0), now, 110));
 	assert_false(raft_other_could_lead(raft(0), now, 111));
