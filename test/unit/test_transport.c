@@ -261,6 +261,31 @@ garbage_is_malformed(void **state)
 	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
 }
 
+/* Nobody could claim a timeline above that. */
+static void
+claims_of_the_future_are_malformed(void **state)
+{
+	RaftMessage		heartbeat = greeting(2, 0);
+	MessageEnvelope envelope = {.cluster_digest = CLUSTER};
+	RaftMessage		got;
+	uint8_t			data[MESSAGE_SIZE];
+
+	(void) state;
+	heartbeat.type = RAFT_HEARTBEAT;
+	heartbeat.told = (RaftTold){.managed = true, .claimed = true, .claim = RAFT_MAX_TIMELINE};
+	message_encode(&heartbeat, &envelope, data);
+	send_raw(stranger, ports[0], data, sizeof(data));
+	assert_int_equal(receive(&a, &got), TRANSPORT_MESSAGE);
+	assert_int_equal(got.told.claim, RAFT_MAX_TIMELINE);
+	heartbeat.told.claim++;
+	message_encode(&heartbeat, &envelope, data);
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+	heartbeat.told.claim = UINT32_MAX;
+	message_encode(&heartbeat, &envelope, data);
+	assert_dropped(data, sizeof(data), TRANSPORT_DROP_MALFORMED);
+	assert_string_equal(transport_drop_name(TRANSPORT_DROP_MALFORMED), "malformed");
+}
+
 static void
 other_clusters_and_versions_are_told(void **state)
 {
@@ -954,6 +979,7 @@ main(void)
 		door_test(messages_go_both_ways),
 		door_test(any_length_but_one_is_malformed),
 		door_test(garbage_is_malformed),
+		door_test(claims_of_the_future_are_malformed),
 		door_test(other_clusters_and_versions_are_told),
 		door_test(unknown_senders_are_dropped),
 		door_test(wrong_source_is_dropped),
