@@ -34,6 +34,17 @@ note_standing(WatchLeading *watch, const PrimaryFacts *f)
 		watch->standing_before = false;
 }
 
+/*
+ * While other names were in force, PostgreSQL has shown rows that no quorum holds: it takes
+ * another message to know that they have come to one (rule 18).
+ */
+static void
+note_names(WatchLeading *watch, bool in_force)
+{
+	if (!in_force)
+		watch->mark_term = watch->opened_term = 0;
+}
+
 void
 watch_leading(WatchLeading *watch, PrimaryFacts *facts, uint64_t progress)
 {
@@ -47,6 +58,7 @@ watch_leading(WatchLeading *watch, PrimaryFacts *facts, uint64_t progress)
 	}
 	note_movement(watch, facts->now, progress);
 	note_standing(watch, facts);
+	note_names(watch, facts->names_in_force);
 	facts->leading_since = watch->since;
 	facts->moved_at = watch->moved_at;
 	facts->mark_term = watch->mark_term;

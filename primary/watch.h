@@ -40,6 +40,7 @@ typedef struct WatchLeading
 /*
  * The facts of one who leads, all but those about leading, quorum_flushed included; it
  * writes leading_since, moved_at, the mark, opened_term and the two about standing still.
+ * Names that are not in force end the mark and the opening.
  * "progress" is any sum that changes when something moves: replay, a promotion, a member's
  * flush, a rebuild that is fed.
  */

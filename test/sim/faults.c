@@ -9,15 +9,6 @@
 
 #include "checker.h"
 
-static struct
-{
-	uint64_t pace;
-	uint32_t weight[32]; /* of each fault, drawn per run */
-	SimData	 snapshot;
-	int		 snapshot_of; /* -1: none */
-	uint64_t lost_some;	  /* bit i: a loss of power has taken what it had confirmed, or torn its state file */
-} mix;
-
 enum
 {
 	CHAOS_SERVER_CRASH,
@@ -43,6 +34,8 @@ enum
 	CHAOS_DELAY,
 	CHAOS_IN_PLACE,
 	CHAOS_NO_START,
+	CHAOS_NAMES,
+	CHAOS_FORBID,
 	CHAOS_CANCEL,
 	CHAOS_OTHER,
 	CHAOS_RESTORE_BOTH,
@@ -50,6 +43,15 @@ enum
 	CHAOS_FREEZE,
 	CHAOS_KINDS
 };
+
+static struct
+{
+	uint64_t pace;
+	uint32_t weight[CHAOS_KINDS]; /* of each fault, drawn per run */
+	SimData	 snapshot;
+	int		 snapshot_of; /* -1: none */
+	uint64_t lost_some;	  /* bit i: a loss of power has taken what it had confirmed, or torn its state file */
+} mix;
 
 /* Has this member all its data, as far as truth goes, and may it vote with them? */
 bool
@@ -59,7 +61,7 @@ faults_is_whole(const World *w, int i)
 	const Keeper	*k = &w->keepers->keeper[i];
 	const SimServer *s = &w->keepers->cluster.server[i];
 
-	return w->keepers->adoption.step == ADOPTION_NONE && n->up && !k->lost && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
+	return w->keepers->adoption.step == ADOPTION_NONE && n->up && !k->lost && !k->nobody_asked && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
 		   !s->data.unsynced && s->life != SIM_DOWN && !raft_is_behind(&n->member.raft) && !k->data_told.foreign &&
 		   !raft_is_gone(&n->member.raft) && !raft_list_is_new(&n->member.raft) && n->durable.abstaining == RAFT_VOTING;
 }
@@ -185,11 +187,27 @@ end_waits(World *w)
 		w->data[how == SIM_COMMIT_CANCELLED ? DATA_CANCELLED : DATA_TERMINATED] += ledger_end_wait(w, commit, how);
 }
 
+/* On all servers, as somebody has set them in a file that is the same everywhere. */
+static void
+change_names(World *w)
+{
+	uint64_t until = w->now + between(w, MS(1), SECONDS(2));
+
+	w->data[DATA_OTHER_NAMES]++;
+	TRACE(w, BIT(w->n) - 1, "synchronous_standby_names are set to nothing");
+	for (int i = 0; i < w->n; i++)
+	{
+		w->keepers->keeper[i].names_until = until;
+		w->keepers->keeper[i].names_changed = true;
+	}
+}
+
 static void
 fault_of_data(World *w, int i, int kind)
 {
 	SimCluster *c = &w->keepers->cluster;
 	SimServer  *s = &c->server[i];
+	Keeper	   *k = &w->keepers->keeper[i];
 
 	switch (kind)
 	{
@@ -249,6 +267,13 @@ fault_of_data(World *w, int i, int kind)
 			keeper_kill(w, i);
 			w->keepers->keeper[i].no_start_until = w->now + between(w, SECONDS(1), SECONDS(20));
 			TRACE(w, BIT(i), "server is killed, and cannot start");
+			break;
+		case CHAOS_NAMES:
+			change_names(w);
+			break;
+		case CHAOS_FORBID:
+			w->data[DATA_FORBIDDEN]++;
+			k->forbidden_until = w->now + between(w, MS(10), SECONDS(5));
 			break;
 		case CHAOS_HANG:
 			w->data[DATA_HANGS]++;
@@ -388,6 +413,8 @@ faults_choose(World *w)
 	mix.weight[CHAOS_BLACKOUT] = (mix.weight[CHAOS_BLACKOUT] + 2) / 4;
 	mix.weight[CHAOS_HANG] = (mix.weight[CHAOS_HANG] + 2) / 4;
 	mix.weight[CHAOS_FREEZE] = (mix.weight[CHAOS_FREEZE] + 2) / 4;
+	mix.weight[CHAOS_FORBID] = (mix.weight[CHAOS_FORBID] + 2) / 4;
+	mix.weight[CHAOS_NAMES] = (mix.weight[CHAOS_NAMES] + 2) / 4;
 	mix.weight[CHAOS_OTHER] = mix.weight[CHAOS_OTHER] > 5;
 	mix.weight[CHAOS_RESTORE_BOTH] = mix.weight[CHAOS_RESTORE_BOTH] > 5;
 	mix.weight[CHAOS_NO_START] = (mix.weight[CHAOS_NO_START] + 2) / 4;
@@ -430,6 +457,7 @@ faults_end(World *w)
 
 		s->disk_full = s->paused = s->delayed = false;
 		keeper_remove_other(w, i);
+		k->forbidden_until = k->names_until = 0;
 		k->no_start_until = k->hangs_until = k->frozen_until = 0;
 		if (w->node[i].paused)
 			node_resume(w, i);

@@ -111,11 +111,17 @@ read_histories(const World *w, int i, HistoryFile *files)
 /* ---- what the worker knows ---- */
 
 bool
+keeper_has_names(const World *w, int i)
+{
+	return w->now >= w->keepers->keeper[i].names_until;
+}
+
+bool
 keeper_is_open(const World *w, int i)
 {
 	const Keeper *k = &w->keepers->keeper[i];
 
-	return k->open && k->leading.opened_term == w->node[i].member.raft.saved.term;
+	return k->open && keeper_has_names(w, i) && k->leading.opened_term == w->node[i].member.raft.saved.term;
 }
 
 void
@@ -396,6 +402,7 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->rebuild_wanted = k->following.rebuild_wanted;
 	f->check = k->following.check;
 	f->health = health(w, i, f->now);
+	f->setting = w->now < k->forbidden_until ? PRIMARY_SETTING_APPLY_DELAY : PRIMARY_SETTING_GOOD;
 }
 
 /* A sum that changes when anything moves. */
@@ -435,7 +442,8 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 	}
 	f->quorum_flushed = quorum_flushed(&view);
 	f->released = server_of(w, i)->released;
-	f->names_in_force = true;
+	f->names_in_force = keeper_has_names(w, i) && !k->names_changed;
+	k->names_changed = false;
 	watch_leading(&k->leading, f, progress(w, i));
 	f->other_could_lead = raft_other_could_lead(r, f->now, 0);
 	f->other_has_all = raft_other_could_lead(r, f->now, f->end);

@@ -92,6 +92,8 @@
 	ITEM(UNHELD, "runs whose receivers report to whomever they like", 20)  \
 	ITEM(CLONES_ASIDE, "clones begun beside an intact directory", 400)     \
 	ITEM(SWAPPED, "such clones put in its place", 130)                     \
+	ITEM(OTHER_NAMES, "synchronous_standby_names changed by hand", 250)      \
+	ITEM(FORBIDDEN, "settings that managed mode refuses", 250)               \
 	ITEM(IN_PLACE, "servers restarted in place", 1300)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
@@ -168,13 +170,16 @@ typedef struct Keeper
 	bool		   note_told;
 	bool		   lost; /* truth: its data were lost or replaced, and it has not been rebuilt since */
 	bool		   no_rewind;
-	bool		   target_ahead;   /* a promotion was refused for that */
-	bool		   nobody_asked;   /* rm_cleanup is not called at the end of this recovery, as before redo */
-	uint64_t	   other_until;	   /* true time: then the directory of another system is removed */
-	bool		   ran;			   /* at its last turn, so that its member is the election worker's */
-	uint64_t	   no_start_until; /* true time: its directory cannot be used, its port is taken */
-	uint64_t	   hangs_until;	   /* its disk */
-	uint64_t	   frozen_until;   /* the processes of that start; the member and the supervisor live */
+	bool		   target_ahead;	/* a promotion was refused for that */
+	bool		   nobody_asked;	/* rm_cleanup is not called at the end of this recovery, as before redo */
+	uint64_t	   other_until;		/* true time: then the directory of another system is removed */
+	bool		   ran;				/* at its last turn, so that its member is the election worker's */
+	uint64_t	   no_start_until;	/* true time: its directory cannot be used, its port is taken */
+	uint64_t	   forbidden_until; /* a setting that managed mode refuses */
+	uint64_t	   names_until;		/* synchronous_standby_names are empty */
+	bool		   names_changed;	/* and its worker has not seen that yet */
+	uint64_t	   hangs_until;		/* its disk */
+	uint64_t	   frozen_until;	/* the processes of that start; the member and the supervisor live */
 	uint32_t	   frozen_start;
 	uint64_t	   frozen_at;  /* local */
 	uint64_t	   flushed_at; /* its WAL, or there was nothing to flush */
@@ -257,7 +262,8 @@ extern void keeper_lose_power(World *w, int i, uint64_t most);
 /* Connections of servers between two machines; and mend all. */
 extern void keeper_cut(World *w, int a, int b);
 extern void keepers_mend(World *w);
-extern bool keeper_is_open(const World *w, int i); /* the fence, in its member's term */
+extern bool keeper_is_open(const World *w, int i);	 /* the fence, in its member's term */
+extern bool keeper_has_names(const World *w, int i); /* the list's, in synchronous_standby_names */
 
 /* ---- ledger.c ---- */
 

@@ -46,7 +46,7 @@ ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders)
 	view->lease_until = n->shown;
 	view->now = clock_local(w, n);
 	view->term = r->saved.term;
-	view->open_term = w->keepers->keeper[i].open ? w->keepers->keeper[i].leading.opened_term : 0;
+	view->open_term = w->keepers->keeper[i].open && keeper_has_names(w, i) ? w->keepers->keeper[i].leading.opened_term : 0;
 }
 
 void
@@ -265,7 +265,7 @@ ledger_clients(World *w, int i)
 	if (s->life != SIM_PRIMARY)
 		return;
 	if (!(k->keeper[i].holds & HOLD_RELEASE) && (k->calm || chance(w, 500000)))
-		(void) sim_release(c, i, (int) copies - 1);
+		(void) sim_release(c, i, keeper_has_names(w, i) ? (int) copies - 1 : 0);
 	if (!(k->keeper[i].holds & HOLD_ANSWERS))
 		answer(w, i);
 	if (keeper_is_open(w, i) && node_has_lease(w, i) && chance(w, 50000))

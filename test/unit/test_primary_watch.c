@@ -106,6 +106,28 @@ it_resigns_for_standing_still_once(void **state)
 	assert_false(stood(&watch, 4000, 2701, 2800).standing_before);
 }
 
+/* Rule 18: PostgreSQL may have ended waits meanwhile, of rows that no quorum holds. */
+static void
+other_names_end_the_mark_and_the_opening(void **state)
+{
+	WatchLeading watch = {0};
+	PrimaryFacts f = world_primary();
+
+	(void) state;
+	(void) led(&watch, 1000, 7, 5);
+	watch_marked(&watch, 7, 2700);
+	watch_opened(&watch, &f);
+	assert_int_equal(led(&watch, 2000, 7, 5).opened_term, 7);
+	f = world_primary();
+	f.names_in_force = false;
+	watch_leading(&watch, &f, 5);
+	assert_int_equal(f.opened_term, 0);
+	assert_int_equal(f.mark_term, 0);
+	f = led(&watch, 3000, 7, 5);
+	assert_int_equal(f.opened_term, 0);
+	assert_int_equal(f.mark_term, 0);
+}
+
 static void
 the_mark_and_the_opening_are_remembered(void **state)
 {
@@ -426,6 +448,7 @@ main(void)
 		cmocka_unit_test(a_leader_moves_whenever_anything_does),
 		cmocka_unit_test(a_quorum_stands_still_while_its_flush_is_short_and_the_same),
 		cmocka_unit_test(it_resigns_for_standing_still_once),
+		cmocka_unit_test(other_names_end_the_mark_and_the_opening),
 		cmocka_unit_test(the_mark_and_the_opening_are_remembered),
 		cmocka_unit_test(another_leader_or_term_is_compared_anew),
 		cmocka_unit_test(an_end_beyond_the_leaders_is_looked_at_twice),
