@@ -290,7 +290,7 @@ ledger_settled(const World *w)
 		/* A receiver streams for a moment also when its source has recycled what it needs. */
 		if (!w->node[j].up || s->life != SIM_STANDBY || s->receiver.state != SIM_WALRCV_STREAMING ||
 			s->receiver.source != leader || s->receiver.flush < k->cluster.server[leader].flushed ||
-			w->node[j].durable.rebuild != RAFT_INTACT ||
+			w->node[j].durable.rebuild != RAFT_INTACT || w->node[j].durable.abstaining != RAFT_VOTING ||
 			raft_is_gone(&w->node[j].member.raft))
 			return false;
 	}
