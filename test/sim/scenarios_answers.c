@@ -683,6 +683,30 @@ cancelled_wait_ends_well(World *w)
 	}
 }
 
+/*
+ * Somebody empties synchronous_standby_names, PostgreSQL shows all rows that wait, and then
+ * the names are back.  The fence opens again when those rows have come to a quorum.
+ */
+static void
+names_taken_away(World *w)
+{
+	int o[4];
+	int leader = begin_answers(w, 3, o);
+	int commit;
+
+	hold(w, o[0], HOLD_RECEIVER);
+	hold(w, o[1], HOLD_RECEIVER);
+	commit = commit_on(w, leader);
+	keeper(w, leader)->names_until = w->now + MS(100);
+	EXPECT(w, run_until(w, MS(50), is_released, commit) && !is_open(w, leader));
+	EXPECT(w, sim_has_commit(server(w, leader)->shown, commit));
+	world_run(w, MS(600)); /* nobody may read meanwhile */
+	EXPECT(w, leads_as_primary(w, leader) && !is_open(w, leader) && !is_answered(w, commit));
+	let_go(w, o[0], HOLD_RECEIVER);
+	EXPECT(w, run_until(w, SECONDS(1), is_open, leader));
+	EXPECT(w, has_commit(w, o[0], commit) && has_commit(w, settle_answers(w), commit));
+}
+
 /* D1: the fence stays open from an earlier leadership, because its worker has not had a turn. */
 static void
 fence_of_an_earlier_term(World *w)
@@ -843,6 +867,7 @@ const Scenario scenarios_answers[] = {
 	{"open_without_a_quorum", open_without_a_quorum, NULL},
 	{"leader_cannot_open", leader_cannot_open, NULL},
 	{"open_and_cannot_commit", open_and_cannot_commit, NULL},
+	{"names_taken_away", names_taken_away, NULL},
 	{"cancelled_wait", cancelled_wait, NULL},
 	{"cancelled_wait_without_shield", cancelled_wait_without_shield, "D"},
 	{"cancelled_wait_ends_well", cancelled_wait_ends_well, NULL},
