@@ -28,73 +28,73 @@
 #define SIM_SYSTEM 1 /* of every server */
 
 /* What random runs with servers did; floors in units per 1000 runs. */
-#define DATA_COVERAGE(ITEM)                                                \
-	ITEM(TURNS, "turns of servers", 3000000)                               \
-	ITEM(CLAIMS, "claims", 4500)                                           \
-	ITEM(PROMOTIONS, "promotions", 1900)                                   \
-	ITEM(PROMOTIONS_REFUSED, "promotions refused at the end", 77)          \
-	ITEM(OPENED, "times that a primary opened", 1600)                      \
-	ITEM(KEPT, "timelines kept by rule 17", 160)                           \
-	ITEM(COMMITS, "commits", 60000)                                        \
-	ITEM(ANSWERED, "commits answered", 60000)                              \
-	ITEM(WITHHELD, "answers withheld", 250)                                \
-	ITEM(READS, "reads", 33000)                                            \
-	ITEM(FOLLOWS, "receivers let loose", 8000)                             \
-	ITEM(REWINDS, "rewinds begun", 120)                                    \
-	ITEM(CLONES, "clones begun", 1300)                                     \
-	ITEM(REBUILDS_STOPPED, "rebuilds stopped half-way", 250)               \
-	ITEM(REBUILT, "rebuilds finished", 1000)                               \
-	ITEM(SERVER_CRASHES, "servers killed", 1800)                           \
-	ITEM(POWER_LOSSES, "machines without power", 2000)                     \
-	ITEM(BLACKOUTS, "times that all lost power at once", 200)       \
-	ITEM(BY_HAND, "promotions by hand", 73)                                \
-	ITEM(WIPED, "data directories lost", 45)                               \
-	ITEM(RESTORED, "older copies of data put back", 12)                    \
-	ITEM(PAUSED, "replays paused", 850)                                    \
-	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900)        \
-	ITEM(BEYOND, "runs that ended with too few copies", 0)                 \
-	ITEM(RECYCLED, "times that WAL was recycled", 500)                     \
-	ITEM(BURIED, "machines that never came back", 200)                     \
-	ITEM(CALMS, "runs that no full table cut short", 990)                  \
-	ITEM(ADOPTIONS, "primaries adopted", 60)                               \
-	ITEM(ADOPTED, "commits adopted", 1000)                                 \
-	ITEM(DIRECTED, "directed runs", 15)                                    \
-	ITEM(VOTES_FIRST, "votes before flushes", 10)                          \
-	ITEM(FIGURE_EIGHTS, "figure eights seen", 10)                          \
-	ITEM(WAL_CUTS, "connections of servers cut", 500)                      \
-	ITEM(STATES_LOST, "state files lost", 10)                              \
-	ITEM(HAND_OVERS, "hand-overs", 65)                                     \
-	ITEM(SWITCHOVERS, "switchovers begun", 600)                            \
-	ITEM(SWITCHED, "switchovers done", 280)                                \
-	ITEM(SWITCHED_BACK, "switchovers given up", 300)                       \
-	ITEM(PROCESSES, "members killed", 1400)                                \
-	ITEM(PAUSES, "members that stood still", 1300)                         \
-	ITEM(ISOLATIONS, "members cut off", 1800)                              \
-	ITEM(HEALS, "networks mended", 10000)                                  \
-	ITEM(DISKS_FULL, "disks full", 880)                                    \
-	ITEM(RECEIVERS, "walreceivers ended", 450)                             \
-	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 73)               \
-	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 930)                \
-	ITEM(CLAIMS_LOST, "claims that nobody used", 180)                      \
-	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 19)                  \
-	ITEM(REPLIES_LOST, "replies of standbys lost", 98000)                  \
-	ITEM(DELAYED, "replays delayed", 690)                                  \
-	ITEM(NO_START, "servers that could not start for seconds", 560)        \
-	ITEM(HOMES, "members that went to their other home", 1200)             \
-	ITEM(HANGS, "disks that hung for seconds", 490)                        \
-	ITEM(FREEZES, "servers that gave no answer for seconds", 270)          \
-	ITEM(BY_HAND_DONE, "promotions by hand that went through", 27)         \
-	ITEM(OTHER_SYSTEMS, "directories of another system put in place", 36)  \
-	ITEM(OLD_BOTH, "older copies of data and state put back together", 11) \
-	ITEM(CANCELLED, "waits for the quorum cancelled", 1100)                \
-	ITEM(TERMINATED, "sessions ended in their wait for the quorum", 980)   \
-	ITEM(SECOND_SENDERS, "second walsenders of one standby", 2600)         \
-	ITEM(UNHELD, "runs whose receivers report to whomever they like", 20)  \
-	ITEM(CLONES_ASIDE, "clones begun beside an intact directory", 400)     \
-	ITEM(SWAPPED, "such clones put in its place", 130)                     \
-	ITEM(OTHER_NAMES, "synchronous_standby_names changed by hand", 250)      \
-	ITEM(FORBIDDEN, "settings that managed mode refuses", 250)               \
-	ITEM(IN_PLACE, "servers restarted in place", 1300)
+#define DATA_COVERAGE(ITEM)                                               \
+	ITEM(TURNS, "turns of servers", 3000000)                              \
+	ITEM(CLAIMS, "claims", 4500)                                          \
+	ITEM(PROMOTIONS, "promotions", 1900)                                  \
+	ITEM(PROMOTIONS_REFUSED, "promotions refused at the end", 22)         \
+	ITEM(OPENED, "times that a primary opened", 1600)                     \
+	ITEM(KEPT, "timelines kept by rule 17", 160)                          \
+	ITEM(COMMITS, "commits", 60000)                                       \
+	ITEM(ANSWERED, "commits answered", 60000)                             \
+	ITEM(WITHHELD, "answers withheld", 250)                               \
+	ITEM(READS, "reads", 33000)                                           \
+	ITEM(FOLLOWS, "receivers let loose", 8000)                            \
+	ITEM(REWINDS, "rewinds begun", 120)                                   \
+	ITEM(CLONES, "clones begun", 1300)                                    \
+	ITEM(REBUILDS_STOPPED, "rebuilds stopped half-way", 250)              \
+	ITEM(REBUILT, "rebuilds finished", 1000)                              \
+	ITEM(SERVER_CRASHES, "servers killed", 1800)                          \
+	ITEM(POWER_LOSSES, "machines without power", 2000)                    \
+	ITEM(BLACKOUTS, "times that all lost power at once", 200)             \
+	ITEM(BY_HAND, "promotions by hand", 46)                               \
+	ITEM(WIPED, "data directories lost", 14)                              \
+	ITEM(RESTORED, "older copies of data put back", 12)                   \
+	ITEM(PAUSED, "replays paused", 850)                                   \
+	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900)       \
+	ITEM(BEYOND, "runs that ended with too few copies", 0)                \
+	ITEM(RECYCLED, "times that WAL was recycled", 500)                    \
+	ITEM(BURIED, "machines that never came back", 200)                    \
+	ITEM(CALMS, "runs that no full table cut short", 990)                 \
+	ITEM(ADOPTIONS, "primaries adopted", 60)                              \
+	ITEM(ADOPTED, "commits adopted", 1000)                                \
+	ITEM(DIRECTED, "directed runs", 15)                                   \
+	ITEM(VOTES_FIRST, "votes before flushes", 10)                         \
+	ITEM(FIGURE_EIGHTS, "figure eights seen", 10)                         \
+	ITEM(WAL_CUTS, "connections of servers cut", 500)                     \
+	ITEM(STATES_LOST, "state files lost", 10)                             \
+	ITEM(HAND_OVERS, "hand-overs", 65)                                    \
+	ITEM(SWITCHOVERS, "switchovers begun", 600)                           \
+	ITEM(SWITCHED, "switchovers done", 280)                               \
+	ITEM(SWITCHED_BACK, "switchovers given up", 86)                       \
+	ITEM(PROCESSES, "members killed", 760)                                \
+	ITEM(PAUSES, "members that stood still", 670)                         \
+	ITEM(ISOLATIONS, "members cut off", 890)                              \
+	ITEM(HEALS, "networks mended", 4900)                                  \
+	ITEM(DISKS_FULL, "disks full", 540)                                   \
+	ITEM(RECEIVERS, "walreceivers ended", 200)                            \
+	ITEM(REBUILDS_KILLED, "programs of rebuilds killed", 29)              \
+	ITEM(CHECKPOINTS, "checkpoints and restartpoints", 330)               \
+	ITEM(CLAIMS_LOST, "claims that nobody used", 40)                      \
+	ITEM(REWINDS_STOPPED, "rewinds stopped half-way", 6)                  \
+	ITEM(REPLIES_LOST, "replies of standbys lost", 76000)                 \
+	ITEM(DELAYED, "replays delayed", 290)                                 \
+	ITEM(NO_START, "servers that could not start for seconds", 230)       \
+	ITEM(HOMES, "members that went to their other home", 930)             \
+	ITEM(HANGS, "disks that hung for seconds", 250)                       \
+	ITEM(FREEZES, "servers that gave no answer for seconds", 150)         \
+	ITEM(BY_HAND_DONE, "promotions by hand that went through", 82)        \
+	ITEM(OTHER_SYSTEMS, "directories of another system put in place", 22) \
+	ITEM(OLD_BOTH, "older copies of data and state put back together", 5) \
+	ITEM(CANCELLED, "waits for the quorum cancelled", 260)                \
+	ITEM(TERMINATED, "sessions ended in their wait for the quorum", 250)  \
+	ITEM(SECOND_SENDERS, "second walsenders of one standby", 2200)        \
+	ITEM(UNHELD, "runs whose receivers report to whomever they like", 15) \
+	ITEM(CLONES_ASIDE, "clones begun beside an intact directory", 180)    \
+	ITEM(SWAPPED, "such clones put in its place", 110)                    \
+	ITEM(OTHER_NAMES, "synchronous_standby_names changed by hand", 260)   \
+	ITEM(FORBIDDEN, "settings that managed mode refuses", 240)            \
+	ITEM(IN_PLACE, "servers restarted in place", 590)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
 typedef enum DataItem

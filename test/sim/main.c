@@ -315,6 +315,12 @@ static const struct
 	PrimaryReason reason;
 	const char	 *why;
 } excused[] = {
+	{PRIMARY_LEADS_HALF_REBUILT, "raft/ lets nobody stand who is being rebuilt, and nobody be rebuilt who leads"},
+	{PRIMARY_LEADS_WITHOUT_DATA, "whose data are lost has no server first: leads_without_server"},
+	{PRIMARY_LEADS_BEHIND, "whose data are replaced has no server first: leads_without_server"},
+	{PRIMARY_MANY_BURNT, "no run loses so many claims one after the other"},
+	{PRIMARY_LOOK_AGAIN, "a primary sends no more than it has flushed, and never starts as a primary on the same timeline"},
+	{PRIMARY_AHEAD, "as look_again"},
 	{PRIMARY_UNFORESEEN, "there is no such case"},
 };
 
