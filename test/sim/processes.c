@@ -86,8 +86,8 @@ startup_gets_on(World *w, int i)
 			TRACE(w, BIT(i), "server is primary on timeline %u", s->timeline);
 			k->wrote_on = s->timeline;
 			k->promoted_start = s->timeline == k->used ? s->start : 0;
+			w->data[DATA_BY_HAND_DONE] += k->nobody_asked && w->keepers->authorised_of[s->timeline] != 1 + i;
 			k->nobody_asked = false;
-			w->data[DATA_BY_HAND_DONE] += w->keepers->authorised_of[s->timeline] != 1 + i;
 			w->data[DATA_PROMOTIONS]++;
 		}
 		if (step == SIM_WAITS || step == SIM_HELD || step == SIM_NOTHING)
