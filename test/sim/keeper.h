@@ -49,7 +49,7 @@
 	ITEM(BLACKOUTS, "times that all lost power at once", 200)             \
 	ITEM(BY_HAND, "promotions by hand", 46)                               \
 	ITEM(WIPED, "data directories lost", 14)                              \
-	ITEM(RESTORED, "older copies of data put back", 12)                   \
+	ITEM(RESTORED, "older copies of data put back", 5)                    \
 	ITEM(PAUSED, "replays paused", 850)                                   \
 	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900)       \
 	ITEM(BEYOND, "runs that ended with too few copies", 0)                \
@@ -83,7 +83,7 @@
 	ITEM(HOMES, "members that went to their other home", 930)             \
 	ITEM(HANGS, "disks that hung for seconds", 250)                       \
 	ITEM(FREEZES, "servers that gave no answer for seconds", 150)         \
-	ITEM(BY_HAND_DONE, "promotions by hand that went through", 82)        \
+	ITEM(BY_HAND_DONE, "promotions by hand that went through", 17)        \
 	ITEM(OTHER_SYSTEMS, "directories of another system put in place", 22) \
 	ITEM(OLD_BOTH, "older copies of data and state put back together", 5) \
 	ITEM(CANCELLED, "waits for the quorum cancelled", 260)                \
