@@ -291,7 +291,7 @@ static const uint64_t	 cover_floor[] = {COVERAGE(COVERAGE_FLOOR)};
 static const char *const data_text[] = {DATA_COVERAGE(COVERAGE_TEXT)};
 static const uint64_t	 data_floor[] = {DATA_COVERAGE(COVERAGE_FLOOR)};
 
-/* What the runs did; false if that was too little to mean anything. */
+/* What the runs did; false if that was too little to mean anything.  runs 0: there are no floors. */
 static bool
 print_items(const char *const *text, const uint64_t *floors, const uint64_t *times, int n, uint64_t runs)
 {
@@ -352,7 +352,7 @@ print_coverage(const Totals *t)
 
 	if (!servers)
 		return print_items(cover_text, cover_floor, t->coverage, COVER_ITEMS, t->runs);
-	enough = print_items(data_text, data_floor, t->data, DATA_ITEMS, t->runs);
+	enough = print_items(data_text, data_floor, t->data, DATA_ITEMS, story != NULL ? 0 : t->runs);
 	return print_reasons(t) && enough;
 }
 
