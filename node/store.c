@@ -29,6 +29,10 @@
 /* Of a timeline which this member was authorised to create. */
 #define CREATED UINT32_C(0x80000000)
 
+/* Of the flags. */
+#define DISTRUSTED 1
+#define NEVER_HELD 2
+
 /* ---- pure ---- */
 
 static void
@@ -39,7 +43,7 @@ put_data(uint8_t *slot, const RaftSaved *saved)
 	put_number(slot + 88, 4, saved->claim);
 	put_number(slot + 92, 4, saved->promoting);
 	put_number(slot + 96, 4, (uint32_t) saved->rebuild_source);
-	put_number(slot + 100, 4, saved->distrusted);
+	put_number(slot + 100, 4, (saved->distrusted ? DISTRUSTED : 0) | (saved->never_held ? NEVER_HELD : 0));
 	put_number(slot + 104, 8, saved->rebuild_term);
 	put_number(slot + 112, 8, saved->floor.epoch);
 	put_number(slot + 120, 8, saved->floor.index);
@@ -55,19 +59,20 @@ static bool
 take_data(const uint8_t *slot, RaftSaved *saved)
 {
 	uint64_t rebuild = get_number(slot + 76, 4);
-	uint64_t distrusted = get_number(slot + 100, 4);
+	uint64_t flags = get_number(slot + 100, 4);
 
 	saved->system_id = get_number(slot + 80, 8);
 	saved->claim = (uint32_t) get_number(slot + 88, 4);
 	saved->promoting = (uint32_t) get_number(slot + 92, 4);
 	saved->rebuild_source = get_signed(slot + 96);
-	saved->distrusted = distrusted == 1;
+	saved->distrusted = (flags & DISTRUSTED) != 0;
+	saved->never_held = (flags & NEVER_HELD) != 0;
 	saved->rebuild_term = get_number(slot + 104, 8);
 	saved->floor.epoch = get_number(slot + 112, 8);
 	saved->floor.index = get_number(slot + 120, 8);
 	saved->n_timelines = (uint32_t) get_number(slot + 128, 4);
 	saved->settled = get_number(slot + 196, 8);
-	if (rebuild >= RAFT_REBUILDS || distrusted > 1 || saved->claim > RAFT_MAX_TIMELINE ||
+	if (rebuild >= RAFT_REBUILDS || (flags & ~(uint64_t) (DISTRUSTED | NEVER_HELD)) != 0 || saved->claim > RAFT_MAX_TIMELINE ||
 		saved->promoting > saved->claim || saved->rebuild_term > RAFT_MAX_TERM ||
 		saved->rebuild_source < RAFT_NONE || saved->rebuild_source >= RAFT_MAX_NODES ||
 		!raft_position_is_possible(saved->floor) ||

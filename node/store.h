@@ -38,7 +38,7 @@
  *	  88     4    claim
  *	  92     4    promotion that may still happen
  *	  96     4    rebuild: from whom
- *	  100    4    1: data are distrusted
+ *	  100    4    1: data are distrusted; 2: it has never held any
  *	  104    8    rebuild: term
  *	  112    8    floor, timeline
  *	  120    8    floor, LSN

@@ -113,7 +113,7 @@ primary_behind(const PrimaryFacts *facts)
 /*
  * Rule 21.  An interrupted rebuild keeps its floor, and so does one of data that are less
  * than this member acknowledged.  Data that are gone say nothing of what the others count
- * on: then it is what the leader named.  Else it is what both have, whether or not we may
+ * on: then it is what the leader named; nothing, if there never were any.  Else it is what both have, whether or not we may
  * vote with what is beyond that.
  */
 bool
@@ -125,6 +125,11 @@ primary_floor(const PrimaryFacts *facts, RaftPosition *floor)
 	*floor = facts->floor;
 	if (facts->rebuild != RAFT_INTACT)
 		return true;
+	if (facts->never_held)
+	{
+		*floor = (RaftPosition){0, 0};
+		return true;
+	}
 	if (facts->system_id == 0 || facts->distrusted)
 	{
 		*floor = facts->leader.floor;

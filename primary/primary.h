@@ -155,6 +155,7 @@ typedef struct PrimaryFacts
 	uint64_t	   system_id; /* of the data directory; 0: nothing usable in it */
 	uint64_t	   stored_system_id;
 	uint32_t	   major;
+	bool		   never_held; /* it has none, and has confirmed nothing to anybody: raft_never_held() */
 	bool		   distrusted; /* the state file was lost or is older than a peer remembers (rule 22) */
 	uint32_t	   timeline;   /* that the server is on */
 	const Lineage *lineage;	   /* of local WAL; read after end, which may have passed a fork */

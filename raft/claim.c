@@ -104,6 +104,22 @@ take_system_id(Raft *r, RaftOutput *out)
 		r->saved.abstaining != RAFT_VOTING || r->saved.distrusted)
 		return;
 	r->saved.system_id = r->data.system_id;
+	r->saved.never_held = false;
+	raft_mark_save(r, out);
+}
+
+/*
+ * A leader knows of no claim, and neither does this member, which has no data: it has
+ * confirmed nothing to anybody.  It remembers that, so that it can vote until its first
+ * rebuild, whatever is claimed meanwhile.  The leader of the first claim waits for all.
+ */
+static void
+note_never_held(Raft *r, const RaftTold *leader, RaftOutput *out)
+{
+	if (leader->claimed || r->saved.claim != 0 || r->saved.never_held || !r->has_looked || r->saved.system_id != 0 ||
+		r->data.system_id != 0 || r->saved.abstaining != RAFT_VOTING || r->saved.distrusted || r->saved.rebuild != RAFT_INTACT)
+		return;
+	r->saved.never_held = true;
 	raft_mark_save(r, out);
 }
 
@@ -416,7 +432,7 @@ start_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, uint32_t timeline, R
 	r->saved.rebuild = how;
 	r->saved.rebuild_source = r->leader_id;
 	r->saved.rebuild_term = r->saved.term;
-	r->saved.distrusted = false;
+	r->saved.distrusted = r->saved.never_held = false;
 	r->saved.system_id = r->peers[r->leader_id].told.system_id;
 	r->saved.promoting = 0;
 	raft_mark_save(r, out);
@@ -457,7 +473,7 @@ raft_trust_data(Raft *r, RaftOutput *out)
 	raft_clear_output(out);
 	if (r->data.system_id == 0 || (!r->saved.distrusted && raft_list_keeps_data(r, 0)))
 		return false;
-	r->saved.distrusted = false;
+	r->saved.distrusted = r->saved.never_held = false;
 	r->saved.settled = 0; /* whoever was in the list before */
 	r->saved.system_id = r->data.system_id;
 	add_timeline(r, (uint32_t) r->data.position.epoch, false, out);
@@ -471,6 +487,7 @@ raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
 {
 	if (!r->config.managed || !m->told.managed)
 		return;
+	note_never_held(r, &m->told, out);
 	if (m->told.claimed && !adopts_later(r))
 		store_claim(r, m->told.claim, out);
 	if (m->told.known && raft_is_older(r->peers[m->from].remembered, m->position))
@@ -541,7 +558,10 @@ raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out)
 	if (r->saved.abstaining == RAFT_ABSTAIN_LIST && r->saved.settled == r->config.members)
 		r->saved.settled = 0; /* a leader may have been open under another list in between */
 	if (r->saved.abstaining != RAFT_ABSTAIN_LIST && r->saved.rebuild == RAFT_INTACT)
+	{
 		r->saved.distrusted = true;
+		r->saved.never_held = false;
+	}
 	if (!raft_list_keeps_data(r, 0))
 		raft_note(r, out, RAFT_LIST_LOSES_DATA, RAFT_NONE, raft_count_nodes(r->saved.settled & ~r->config.members));
 	raft_mark_save(r, out);

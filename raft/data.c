@@ -14,14 +14,21 @@
 
 /* Has this member never held data, as far as it knows? */
 static bool
-never_held(const Raft *r)
+has_none(const Raft *r)
 {
 	return r->has_looked && r->saved.system_id == 0 && r->data.system_id == 0;
 }
 
+bool
+raft_never_held(const Raft *r)
+{
+	return has_none(r) && r->saved.never_held;
+}
+
 /*
  * Did it lose its data?  Those of another system are not its own; and a member that
- * comes new to a cluster that has claims may have been one that held some (rule 24).
+ * comes new to a cluster that has claims may have been one that held some (rule 24), but
+ * for one that is known never to have held any.
  */
 bool
 raft_is_gone(const Raft *r)
@@ -34,7 +41,7 @@ raft_is_gone(const Raft *r)
 		return false;
 	if (r->saved.system_id != 0)
 		return r->data.system_id != r->saved.system_id;
-	return r->saved.claim != 0;
+	return r->saved.claim != 0 && !raft_never_held(r);
 }
 
 /* Does it hold less than it is known to have held (rule 22)? */
@@ -106,8 +113,8 @@ raft_data_let_vote(const Raft *r, const RaftTold *candidate)
 	/* The candidate knows whether this member may have held anything, and allows for that. */
 	if (candidate->needs_all && (raft_is_gone(r) || raft_is_behind(r)))
 		return true;
-	if (never_held(r))
-		return r->saved.claim == 0 && !candidate->claimed;
+	if (has_none(r))
+		return r->saved.never_held || (r->saved.claim == 0 && !candidate->claimed);
 	return knows_position(r) && !raft_is_behind(r);
 }
 
@@ -132,7 +139,7 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 		return;
 	told->managed = true;
 	told->gone = raft_is_gone(r);
-	told->known = never_held(r) ? !told->gone :
+	told->known = has_none(r) ? !told->gone :
 								  knows_position(r) && (r->saved.claim == 0 || !raft_is_behind(r));
 	told->rebuilding = r->saved.rebuild != RAFT_INTACT;
 	told->claimed = r->saved.claim != 0;

@@ -52,7 +52,7 @@ raft_could_lead(const Raft *r, uint64_t now, int32_t id, uint64_t index)
 	const RaftPeer *peer = &r->peers[raft_is_member(r, id) ? id : 0];
 
 	return raft_is_member(r, id) && is_live(peer, now, 2 * r->config.timeouts.max_timeout) &&
-		   peer->may_lead && peer->told.known && peer->position.index >= index;
+		   peer->may_lead && peer->told.known && peer->position.epoch != 0 && peer->position.index >= index;
 }
 
 bool

@@ -143,7 +143,8 @@ typedef struct RaftSaved
 	/* Of the data; all zero as long as pg_leader only elects. */
 	uint32_t	claim;		/* highest that it has seen; 0: none */
 	uint32_t	promoting;	/* a promotion to it was asked for, and may still happen; 0: none */
-	uint64_t	system_id;	/* 0: it has never held data */
+	uint64_t	system_id;	/* 0: no data are its own */
+	bool		never_held; /* it had none when nothing was claimed, and has got none since */
 	uint64_t	settled;	/* bit i: node i was in the list when a leader was last open; 0: not known */
 	bool		distrusted; /* this record may be older than the data: do not use them */
 	RaftRebuild rebuild;
@@ -626,6 +627,12 @@ extern bool raft_trust_data(Raft *r, RaftOutput *out);
 /* Did it lose its data, and holds it less than it is known to have held? */
 extern bool raft_is_gone(const Raft *r);
 extern bool raft_is_behind(const Raft *r);
+
+/*
+ * Had it no data when nothing was claimed, and has it got none since?  Then it has confirmed
+ * nothing to anybody: it votes until its first rebuild, whose floor is nothing.
+ */
+extern bool raft_never_held(const Raft *r);
 
 /* ---- reading ---- */
 

@@ -124,6 +124,8 @@ print_data(const RaftSaved *saved)
 	printf("\n");
 	print_position("has held", saved->floor);
 	printf("data distrusted: %s\n", saved->distrusted ? "yes" : "no");
+	if (saved->never_held)
+		printf("has never held data\n");
 	printf("list when a leader was last open:");
 	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
 	{

@@ -185,7 +185,7 @@ world_store_saved(WorldNode *n, const RaftSaved *saved)
 	n->voted_for = (int8_t) saved->voted_for;
 	n->promise = pack_ms(saved->promise, "a stored promise");
 	n->abstaining = (uint8_t) saved->abstaining;
-	must_fit(saved->rebuild == RAFT_INTACT && !saved->distrusted, "data");
+	must_fit(saved->rebuild == RAFT_INTACT && !saved->distrusted && !saved->never_held, "data");
 	must_fit(saved->settled == (saved->claim == 0 ? 0 : configs[0].members), "a member list");
 	n->stored_claim = small(saved->claim, "a claim");
 }

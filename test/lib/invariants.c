@@ -38,7 +38,7 @@ same_data(const RaftSaved *a, const RaftSaved *b)
 			return false;
 	}
 	return a->claim == b->claim && a->promoting == b->promoting && a->system_id == b->system_id &&
-		   a->settled == b->settled && a->distrusted == b->distrusted && a->rebuild == b->rebuild &&
+		   a->settled == b->settled && a->distrusted == b->distrusted && a->never_held == b->never_held && a->rebuild == b->rebuild &&
 		   a->rebuild_source == b->rebuild_source && a->rebuild_term == b->rebuild_term &&
 		   is_at(a->floor, b->floor);
 }

@@ -37,8 +37,7 @@ trace_state(World *w)
  * L1 is for as long as no more copies are missing than may be: of data that are lost, half
  * overwritten by a rebuild whose source is lost, or shortened by a loss of power while the
  * last segment was written anew under the name of a new timeline; or not believed, as that
- * tore the state file.  Members that have never held data have no vote after the first claim,
- * and of an even number as many as hold what is answered are no majority.
+ * tore the state file.
  */
 static bool
 are_too_few_left(const World *w)
@@ -47,7 +46,6 @@ are_too_few_left(const World *w)
 
 	for (int i = 0; i < w->n; i++)
 		missing += (keepers.buried & BIT(i)) || keepers.keeper[i].lost || w->node[i].durable.rebuild != RAFT_INTACT ||
-				   (w->node[i].durable.system_id == 0 && raft_is_gone(&w->node[i].member.raft)) ||
 				   (faults_took_some(i) &&
 					(raft_is_behind(&w->node[i].member.raft) || raft_is_gone(&w->node[i].member.raft)));
 	return missing > (uint32_t) w->n - raft_majority((uint32_t) w->n);

@@ -205,7 +205,7 @@ keeper_restart_in_place(World *w, int i)
 
 	if (server_of(w, i)->life == SIM_DOWN)
 		return false;
-	starts = sim_restart_in_place(&w->keepers->cluster, i);
+	starts = restart_in_place(w, i);
 	server_died(w, i);
 	restart_member(w, i);
 	TRACE(w, BIT(i), "server is restarted in place");
@@ -369,6 +369,7 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->system_id = usable_system(k, s);
 	f->stored_system_id = r->saved.system_id;
 	f->major = (uint32_t) w->keepers->cluster.major;
+	f->never_held = raft_never_held(r);
 	f->distrusted = raft_is_gone(r) && f->system_id != 0;
 	f->timeline = s->life == SIM_PRIMARY ? s->timeline : end_timeline(w, i);
 	if (f->server != RAFT_SERVER_NONE)

@@ -51,7 +51,7 @@
 	ITEM(WIPED, "data directories lost", 14)                              \
 	ITEM(RESTORED, "older copies of data put back", 5)                    \
 	ITEM(PAUSED, "replays paused", 850)                                   \
-	ITEM(FLOORS_NAMED, "floors named for data that were gone", 900)       \
+	ITEM(FLOORS_NAMED, "floors named for data that were gone", 45)        \
 	ITEM(BEYOND, "runs that ended with too few copies", 0)                \
 	ITEM(RECYCLED, "times that WAL was recycled", 500)                    \
 	ITEM(BURIED, "machines that never came back", 200)                    \

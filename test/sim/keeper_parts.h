@@ -37,6 +37,7 @@ extern void			  server_died(World *w, int i);
 
 extern void stop_server(World *w, int i, bool immediate);
 extern void restart_server(World *w, int i, const PrimaryFacts *f);
+extern bool restart_in_place(World *w, int i);
 extern void rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how);
 extern void rebuild_gets_on(World *w, int i);
 

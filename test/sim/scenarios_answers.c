@@ -206,11 +206,13 @@ answer_after_hand_over(World *w)
 	hold(w, target, HOLD_RECEIVER);
 	world_run(w, MS(50));
 	commit = sim_commit(cluster(w), leader, 0);
+	keeper(w, leader)->hangs_until = SIM_NEVER;
 	EXPECT(w, commit != 0 && server(w, leader)->flushed < cluster(w)->commit[commit].end);
 	EXPECT(w, node_transfer(w, leader, target) == RAFT_TRANSFER_STARTED);
+	EXPECT(w, run_until(w, MS(50), is_leading, target));
+	keeper(w, leader)->hangs_until = 0;
 	let_go(w, leader, HOLD_REPLIES);
 	EXPECT(w, run_until(w, MS(50), is_released, commit));
-	EXPECT(w, run_until(w, MS(50), is_leading, target));
 	world_run(w, MS(20));
 	EXPECT(w, has_commit(w, holder, commit) && !has_commit(w, target, commit));
 	EXPECT(w, w->node[leader].durable.voted_for == target && keeper(w, leader)->open);

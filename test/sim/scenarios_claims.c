@@ -643,7 +643,41 @@ history_appears_while_it_promotes(World *w)
 	(void) settle_data(w);
 }
 
+static bool
+has_stored_a_claim(World *w, int i)
+{
+	return w->node[i].durable.claim != 0;
+}
+
+/*
+ * Of three members one holds data.  It is restarted when it alone has stored the first claim,
+ * and again when the first clones are under way: the others have confirmed nothing to
+ * anybody, and elect it.
+ */
+static void
+sole_holder_is_elected_again(World *w)
+{
+	reset_data(w, 3);
+	for (int i = 1; i < 3; i++)
+		hold(w, i, HOLD_REBUILD);
+	world_start_all(w);
+	EXPECT(w, run_until(w, SECONDS(5), has_stored_a_claim, 0));
+	EXPECT(w, !has_stored_a_claim(w, 1) && !has_stored_a_claim(w, 2));
+	node_crash(w, 0, false);
+	world_run(w, SECONDS(1));
+	EXPECT(w, !has_stored_a_claim(w, 1) && !has_stored_a_claim(w, 2));
+	node_start(w, 0);
+	EXPECT(w, run_until(w, SECONDS(5), is_rebuilding, 1) && run_until(w, SECONDS(5), is_rebuilding, 2));
+	lose_power(w, 0);
+	world_run(w, SECONDS(1));
+	node_start(w, 0);
+	EXPECT(w, run_until(w, SECONDS(5), leads_as_primary, 0));
+	EXPECT(w, !is_intact(w, 1) && !is_intact(w, 2));
+	EXPECT(w, settle_data(w) == 0);
+}
+
 const Scenario scenarios_claims[] = {
+	{"sole_holder_is_elected_again", sole_holder_is_elected_again, NULL},
 	{"history_appears_while_it_promotes", history_appears_while_it_promotes, NULL},
 	{"primary_dies_after_an_answer", primary_dies_after_an_answer, NULL},
 	{"figure_eight", figure_eight, NULL},

@@ -62,14 +62,28 @@ sweep(World *w, int i, const StartFacts *start, int leader)
 	}
 }
 
-void
-restart_server(World *w, int i, const PrimaryFacts *f)
+/* What the library does before the startup process begins, whoever has started the server. */
+static bool
+start_swept(World *w, int i, const PrimaryFacts *f)
 {
 	Keeper	   *k = keeper_of(w, i);
-	SimServer  *s = server_of(w, i);
 	StartFacts	start;
 	HistoryFile files[SIM_TIMELINES];
 	HistoryFile leader_files[SIM_TIMELINES];
+
+	gather_start(w, i, f, &start, files, leader_files);
+	if (start_wrote_on(&start) != 0)
+		k->wrote_on = start_wrote_on(&start);
+	sweep(w, i, &start, f->leader_id);
+	k->target_ahead = false;
+	return sim_start(&w->keepers->cluster, i);
+}
+
+void
+restart_server(World *w, int i, const PrimaryFacts *f)
+{
+	Keeper	  *k = keeper_of(w, i);
+	SimServer *s = server_of(w, i);
 
 	stop_server(w, i, true);
 	if (w->node[i].durable.promoting != 0)
@@ -78,15 +92,20 @@ restart_server(World *w, int i, const PrimaryFacts *f)
 		return;
 	s->data.standby_signal = true;
 	s->conninfo = -1;
-	gather_start(w, i, f, &start, files, leader_files);
-	if (start_wrote_on(&start) != 0)
-		k->wrote_on = start_wrote_on(&start);
-	sweep(w, i, &start, f->leader_id);
-	k->target_ahead = false;
-	if (sim_start(&w->keepers->cluster, i))
+	if (start_swept(w, i, f))
 		TRACE(w, BIT(i), "server starts as a standby");
 	else
 		watch_unfit(&k->directory);
+}
+
+/* The postmaster itself, with restart_after_crash = on: standby.signal is there or not. */
+bool
+restart_in_place(World *w, int i)
+{
+	static const PrimaryFacts nothing = {.leader_id = RAFT_NONE};
+
+	sim_crash(&w->keepers->cluster, i);
+	return start_swept(w, i, &nothing);
 }
 
 /* ---- rebuilds ---- */

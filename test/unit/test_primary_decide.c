@@ -836,6 +836,25 @@ a_receiver_of_another_leader_is_not_let_on(void **state)
 	expect(&f, PRIMARY_WAIT, PRIMARY_LOOK_AGAIN);
 }
 
+/* It has confirmed nothing to anybody, so there is nothing that a leader would have to forget. */
+static void
+a_first_clone_waits_for_no_floor(void **state)
+{
+	PrimaryFacts f = world_follower();
+	PrimaryOrder order;
+
+	(void) state;
+	no_data(&f);
+	f.stored_system_id = 0;
+	f.never_held = true;
+	order = primary_decide(&f);
+	assert_int_equal(order.action, PRIMARY_CLONE);
+	assert_int_equal(order.reason, PRIMARY_GONE);
+	assert_true(order.floor.epoch == 0 && order.floor.index == 0);
+	f.leader.open = f.leader.promoted = false;
+	expect(&f, PRIMARY_WAIT, PRIMARY_GONE_NO_SOURCE);
+}
+
 /* Its copy is as good as any: what a full disk keeps out, another copy would not bring in. */
 static void
 a_copy_is_not_thrown_away_for_a_full_disk(void **state)
@@ -996,6 +1015,7 @@ main(void)
 		cmocka_unit_test(a_rebuild_is_over_only_when_all_of_it_is_true),
 		cmocka_unit_test(a_receiver_of_another_leader_is_not_let_on),
 		cmocka_unit_test(a_copy_is_not_thrown_away_for_a_full_disk),
+		cmocka_unit_test(a_first_clone_waits_for_no_floor),
 		cmocka_unit_test(a_leader_in_recovery_is_not_followed),
 		cmocka_unit_test(a_single_server_opens),
 		cmocka_unit_test(what_has_opened_stays_open_under_its_lease),

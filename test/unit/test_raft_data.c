@@ -580,6 +580,77 @@ rule_15_never_held_votes_while_nothing_is_claimed(void **state)
 	assert_int_equal(raft(1)->role, RAFT_FOLLOWER);
 }
 
+/*
+ * Until its first rebuild, whatever is claimed meanwhile: it has confirmed nothing.  One that
+ * comes when something is claimed, or has lost its state, is not known to be such a member.
+ */
+static void
+rule_24_never_held_votes_as_long_as_it_is_known(void **state)
+{
+	RaftSaved before;
+
+	(void) state;
+	managed(3);
+	data_is(0, standby(1, 100));
+	data_is(1, (RaftData){0});
+	data_is(2, (RaftData){0});
+	assert_false(raft_never_held(raft(1)));
+	world_elect(w, 0);
+	world_run(w, MS(200));
+	assert_true(disk(1)->never_held && disk(2)->never_held && !disk(0)->never_held);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	world_run(w, MS(100));
+	assert_true(disk(1)->claim == 2 && raft_never_held(raft(1)) && !raft_is_gone(raft(1)));
+	data_is(1, standby(1, 100));
+	assert_true(!raft_never_held(raft(1)) && raft_is_gone(raft(1)));
+	data_is(1, (RaftData){0});
+
+	assert_int_equal(member_promote(&w->node[0].member), 2);
+	member_promoted(&w->node[0].member);
+	promoted_on(0, 2, 110, true);
+	world_run(w, MS(100));
+	assert_int_equal(raft_to_forget(raft(0)), 0);
+	before = *disk(1);
+	assert_true(member_rebuild(&w->node[1].member, RAFT_CLONING, (RaftPosition){0, 0}));
+	assert_true(!disk(1)->never_held && disk(1)->rebuild == RAFT_CLONING);
+	assert_true(votes_for(1, 0, 1, 100, 2));
+	assert_true(raft_never_held(raft(2)) && votes_for(2, 0, 1, 100, 2));
+	world_crash(w, 2);
+	world_wipe(w, 2);
+	world_start(w, 2);
+	world_run(w, MS(3000));
+	assert_true(raft(2)->saved.abstaining == RAFT_VOTING && !raft_never_held(raft(2)) && raft_is_gone(raft(2)));
+	assert_false(votes_for(2, 0, 1, 100, 2));
+
+	/* An older copy, of before its clone. */
+	world_crash(w, 1);
+	world_restore(w, 1, &before);
+	world_start(w, 1);
+	world_run(w, MS(3000));
+	assert_true(raft(1)->saved.abstaining == RAFT_VOTING && !raft_never_held(raft(1)) && raft_is_gone(raft(1)));
+	assert_false(votes_for(1, 0, 1, 100, 2));
+}
+
+static void
+rule_24_a_member_that_comes_late_may_have_held(void **state)
+{
+	(void) state;
+	managed(3);
+	world_crash(w, 2);
+	data_is(0, standby(1, 100));
+	data_is(1, standby(1, 100));
+	world_elect(w, 0);
+	world_run(w, MS(200));
+	assert_true(world_admit(w, 0));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	world_run(w, MS(100));
+	world_start(w, 2);
+	data_is(2, (RaftData){0});
+	world_run(w, MS(500));
+	assert_true(disk(2)->claim == 2 && disk(2)->abstaining == RAFT_VOTING && !raft_never_held(raft(2)));
+	assert_true(raft_is_gone(raft(2)));
+}
+
 static void
 rule_15_foreign_wal_does_not_stand(void **state)
 {
@@ -880,6 +951,10 @@ who_could_lead_instead(void **state)
 	assert_false(raft_other_could_lead(raft(0), now, 0));
 	raft(0)->peers[1].told.known = true;
 	raft(0)->peers[1].may_lead = false;
+	assert_false(raft_other_could_lead(raft(0), now, 0));
+	raft(0)->peers[1].may_lead = true;
+	assert_true(raft_other_could_lead(raft(0), now, 0));
+	raft(0)->peers[1].position = (RaftPosition){0, 0}; /* it has never held data */
 	assert_false(raft_other_could_lead(raft(0), now, 0));
 }
 
@@ -1376,6 +1451,8 @@ main(void)
 		cmocka_unit_test(rule_15_no_vote_for_another_system),
 		cmocka_unit_test(rule_15_data_of_another_system_are_gone),
 		cmocka_unit_test(rule_15_never_held_votes_while_nothing_is_claimed),
+		cmocka_unit_test(rule_24_never_held_votes_as_long_as_it_is_known),
+		cmocka_unit_test(rule_24_a_member_that_comes_late_may_have_held),
 		cmocka_unit_test(rule_15_foreign_wal_does_not_stand),
 		cmocka_unit_test(rule_16_bounds_are_this_leaderships),
 		cmocka_unit_test(rule_20_follows_only_what_the_leader_claimed),

@@ -52,7 +52,7 @@ record_of_data(uint64_t save_number)
 	saved.claim = 9;
 	saved.promoting = 8;
 	saved.system_id = UINT64_C(0x7171717171717171);
-	saved.distrusted = true;
+	saved.distrusted = saved.never_held = true;
 	saved.settled = 0x8000000000000005;
 	saved.rebuild = RAFT_CLONING;
 	saved.rebuild_source = 4;
@@ -74,7 +74,7 @@ same_data(const RaftSaved *a, const RaftSaved *b)
 			return false;
 	}
 	return a->claim == b->claim && a->promoting == b->promoting &&
-		   a->system_id == b->system_id && a->distrusted == b->distrusted &&
+		   a->system_id == b->system_id && a->distrusted == b->distrusted && a->never_held == b->never_held &&
 		   a->settled == b->settled && a->rebuild == b->rebuild &&
 		   a->rebuild_source == b->rebuild_source && a->rebuild_term == b->rebuild_term &&
 		   a->floor.epoch == b->floor.epoch && a->floor.index == b->floor.index &&
@@ -124,7 +124,7 @@ slot_layout_never_changes(void **state)
 		0x84, 0x35, 0x37, 0x42, 0x1d, 0xf3, 0xc8, 0xf4,
 		0, 0, 0, 5, 0, 0, 0, 2,
 		0x71, 0x71, 0x71, 0x71, 0x71, 0x71, 0x71, 0x71,
-		0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 4, 0, 0, 0, 1,
+		0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 4, 0, 0, 0, 3,
 		0, 0, 0, 0, 0, 0, 0, 41, 0, 0, 0, 0, 0, 0, 0, 7,
 		0, 0, 0, 1, 0xb3, 0x74, 0xd8, 0x48,
 		0, 0, 0, 2, 0, 0, 0, 1, 0x80, 0, 0, 9,
