@@ -213,7 +213,11 @@ is_accounted_for(const Raft *r, const RaftPeer *peer)
 	if (!raft_counts_in_quorum(r, peer) || peer->acked_round == 0 || !told->known ||
 		told->server == RAFT_SERVER_PRIMARY)
 		return false;
-	return told->system_id == 0 || told->system_id == r->saved.system_id;
+	if (told->system_id == 0)
+		return true;
+
+	/* What it told last may be newer than its position, which comes with acknowledgements alone. */
+	return told->system_id == r->saved.system_id && peer->position.epoch != 0;
 }
 
 /*

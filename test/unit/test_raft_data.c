@@ -182,6 +182,27 @@ rule_12_first_claim_needs_everyone(void **state)
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
 }
 
+/* A request for a vote tells that its data are known now; where they end it has acknowledged earlier. */
+static void
+rule_12_first_claim_goes_by_positions_that_are_known(void **state)
+{
+	RaftMessage request;
+
+	(void) state;
+	lead(3);
+	data_is(2, (RaftData){.server = RAFT_SERVER_RECOVERY, .system_id = SYSTEM});
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
+	request = world_pre_vote_request(w, 2, 0, disk(0)->term + 1);
+	request.position = (RaftPosition){1, 101};
+	request.told = candidate_with(0);
+	world_inject(w, &request);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
+	data_is(2, standby(1, 101));
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_BEHIND);
+}
+
 static void
 rule_12_first_claim_hears_the_dead_only_by_the_operator(void **state)
 {
@@ -1429,6 +1450,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rule_12_first_claim_needs_everyone),
+		cmocka_unit_test(rule_12_first_claim_goes_by_positions_that_are_known),
 		cmocka_unit_test(rule_12_first_claim_hears_the_dead_only_by_the_operator),
 		cmocka_unit_test(rule_12_first_claim_does_without_members_that_never_held_data),
 		cmocka_unit_test(rule_12_first_claim_not_beside_another_system),
