@@ -47,10 +47,24 @@ is_abandoned(const StartFacts *f, uint32_t timeline)
 		   !lineage_has(f->leader_lineage, timeline) && !lineage_has(f->lineage, timeline);
 }
 
+/*
+ * Left by a promotion after which the server went on where it had been, as when it is restarted
+ * in place; or by a leader that has forked before our checkpoint.  Recovery would aim at it, and
+ * PostgreSQL does not start: the checkpoint is not in the past of such a timeline.
+ */
+static bool
+is_passed_by(const StartFacts *f, uint32_t timeline)
+{
+	const HistoryFile *file = file_of(f, timeline);
+
+	return timeline > f->control_timeline && timeline != f->timeline && file != NULL && file->kind == HISTORY_REAL &&
+		   file->begin <= f->checkpoint;
+}
+
 static HistoryKind
 kind_left(const StartFacts *f, uint32_t timeline)
 {
-	if (is_ahead(f, timeline) || is_abandoned(f, timeline))
+	if (is_ahead(f, timeline) || is_abandoned(f, timeline) || is_passed_by(f, timeline))
 		return HISTORY_NONE;
 	return histories_kind(&f->histories, timeline);
 }
@@ -86,7 +100,7 @@ is_wanted(const StartFacts *f, uint32_t timeline)
 StartSweep
 start_sweep(const StartFacts *facts, uint32_t timeline)
 {
-	StartSweep sweep = {START_KEEP, is_abandoned(facts, timeline)};
+	StartSweep sweep = {START_KEEP, is_abandoned(facts, timeline) || is_passed_by(facts, timeline)};
 	bool	   goes = kind_left(facts, timeline) == HISTORY_NONE || is_newest_and_burnt(facts, timeline);
 
 	assert(timeline >= 2);

@@ -71,6 +71,24 @@ expect_kept(const StartFacts *f, uint32_t first, uint32_t last)
 		expect(f, t, START_KEEP, false);
 }
 
+/* PostgreSQL would not start: its checkpoint is not in the past of timeline 5. */
+static void
+a_fork_before_the_checkpoint_is_removed(void **state)
+{
+	StartFacts f = leaderless();
+
+	(void) state;
+	f.timeline = f.control_timeline = 2;
+	f.checkpoint = 1999;
+	expect_kept(&f, 2, 2);
+	expect(&f, 5, START_KEEP, false);
+	f.checkpoint = 2000;
+	expect_kept(&f, 2, 2);
+	expect(&f, 5, START_REMOVE, true);
+	f.control_timeline = 5;
+	expect(&f, 5, START_KEEP, false);
+}
+
 /* A start looks for the newest one id after the other: no gap may be left. */
 static void
 the_ids_of_the_leader_are_put_in_place(void **state)
@@ -269,6 +287,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_ids_of_the_leader_are_put_in_place),
+		cmocka_unit_test(a_fork_before_the_checkpoint_is_removed),
 		cmocka_unit_test(nothing_is_put_in_place_for_wal_that_parts_from_the_leaders),
 		cmocka_unit_test(timelines_of_neither_path_are_removed),
 		cmocka_unit_test(burnt_ids_stay_used_up),
