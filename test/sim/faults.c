@@ -203,11 +203,73 @@ change_names(World *w)
 }
 
 static void
-fault_of_data(World *w, int i, int kind)
+fault_of_server(World *w, int i, int kind)
 {
 	SimCluster *c = &w->keepers->cluster;
 	SimServer  *s = &c->server[i];
 	Keeper	   *k = &w->keepers->keeper[i];
+
+	switch (kind)
+	{
+		case CHAOS_CANCEL:
+			end_waits(w);
+			break;
+		case CHAOS_REPLAY:
+			s->paused = !s->paused && s->life == SIM_STANDBY;
+			w->data[DATA_PAUSED] += s->paused;
+			break;
+		case CHAOS_DELAY:
+			s->delayed = !s->delayed && s->life == SIM_STANDBY;
+			w->data[DATA_DELAYED] += s->delayed;
+			break;
+		case CHAOS_NO_START:
+			w->data[DATA_NO_START]++;
+			keeper_kill(w, i);
+			k->no_start_until = w->now + between(w, SECONDS(1), SECONDS(20));
+			TRACE(w, BIT(i), "server is killed, and cannot start");
+			break;
+		case CHAOS_NAMES:
+			change_names(w);
+			break;
+		case CHAOS_FORBID:
+			w->data[DATA_FORBIDDEN]++;
+			k->forbidden_until = w->now + between(w, MS(10), SECONDS(5));
+			break;
+		case CHAOS_HANG:
+			w->data[DATA_HANGS]++;
+			k->hangs_until = w->now + between(w, SECONDS(1), SECONDS(30));
+			break;
+		case CHAOS_FREEZE:
+			w->data[DATA_FREEZES] += keeper_freeze(w, i, between(w, SECONDS(1), SECONDS(30)));
+			break;
+		case CHAOS_IN_PLACE:
+			if (may_tear(w, i))
+				w->data[DATA_IN_PLACE] += keeper_restart_in_place(w, i);
+			break;
+		case CHAOS_DISK:
+			s->disk_full = !s->disk_full;
+			w->data[DATA_DISKS_FULL] += s->disk_full;
+			break;
+		case CHAOS_WAL:
+			cut_connections(w, i);
+			break;
+		case CHAOS_RECEIVER:
+			w->data[DATA_RECEIVERS] += sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
+			break;
+		case CHAOS_CHECKPOINT:
+			w->data[DATA_CHECKPOINTS] += sim_checkpoint(c, i);
+			(void) sim_flush_pages(c, i);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+fault_of_data(World *w, int i, int kind)
+{
+	SimCluster *c = &w->keepers->cluster;
+	SimServer  *s = &c->server[i];
 
 	switch (kind)
 	{
@@ -240,9 +302,6 @@ fault_of_data(World *w, int i, int kind)
 		case CHAOS_BY_HAND:
 			promote_by_hand(w, i);
 			break;
-		case CHAOS_CANCEL:
-			end_waits(w);
-			break;
 		case CHAOS_OTHER:
 			if (w->n < 3 || !others_are_whole(w, i) || s->rebuild.step != SIM_REBUILD_NONE ||
 				w->node[i].durable.system_id == 0 || s->data.system != SIM_SYSTEM)
@@ -254,47 +313,8 @@ fault_of_data(World *w, int i, int kind)
 		case CHAOS_RESTORE_BOTH:
 			restore_both(w, mix.snapshot_of);
 			break;
-		case CHAOS_REPLAY:
-			s->paused = !s->paused && s->life == SIM_STANDBY;
-			w->data[DATA_PAUSED] += s->paused;
-			break;
-		case CHAOS_DELAY:
-			s->delayed = !s->delayed && s->life == SIM_STANDBY;
-			w->data[DATA_DELAYED] += s->delayed;
-			break;
-		case CHAOS_NO_START:
-			w->data[DATA_NO_START]++;
-			keeper_kill(w, i);
-			w->keepers->keeper[i].no_start_until = w->now + between(w, SECONDS(1), SECONDS(20));
-			TRACE(w, BIT(i), "server is killed, and cannot start");
-			break;
-		case CHAOS_NAMES:
-			change_names(w);
-			break;
-		case CHAOS_FORBID:
-			w->data[DATA_FORBIDDEN]++;
-			k->forbidden_until = w->now + between(w, MS(10), SECONDS(5));
-			break;
-		case CHAOS_HANG:
-			w->data[DATA_HANGS]++;
-			w->keepers->keeper[i].hangs_until = w->now + between(w, SECONDS(1), SECONDS(30));
-			break;
-		case CHAOS_FREEZE:
-			w->data[DATA_FREEZES] += keeper_freeze(w, i, between(w, SECONDS(1), SECONDS(30)));
-			break;
-		case CHAOS_IN_PLACE:
-			if (may_tear(w, i))
-				w->data[DATA_IN_PLACE] += keeper_restart_in_place(w, i);
-			break;
 		case CHAOS_STOP_REBUILD:
 			kill_rebuild(w);
-			break;
-		case CHAOS_DISK:
-			s->disk_full = !s->disk_full;
-			w->data[DATA_DISKS_FULL] += s->disk_full;
-			break;
-		case CHAOS_WAL:
-			cut_connections(w, i);
 			break;
 		case CHAOS_STATE:
 			if (w->n < 3 || w->lost >= 0 || node_is_saving(w, i) || !w->node[i].up || !others_are_whole(w, i))
@@ -304,14 +324,8 @@ fault_of_data(World *w, int i, int kind)
 			disk_wipe(w, i);
 			w->keepers->keeper[i].lost = true; /* a rebuild may have been half done: its data are not believed */
 			break;
-		case CHAOS_RECEIVER:
-			w->data[DATA_RECEIVERS] += sim_receiver_end(c, i, true); /* WalRcvDie() flushes */
-			break;
-		case CHAOS_CHECKPOINT:
-			w->data[DATA_CHECKPOINTS] += sim_checkpoint(c, i);
-			(void) sim_flush_pages(c, i);
-			break;
 		default:
+			fault_of_server(w, i, kind);
 			break;
 	}
 }
