@@ -291,6 +291,40 @@ subtest '1.2: rm_cleanup that refuses: the server ends, and is a standby still' 
 	is($other->promoted, 2, 'and can be promoted then');
 };
 
+subtest '1.2: a hook refuses pg_promote() before anything is done, however it is called' => sub {
+	$other->stop('immediate');
+	$other->place($kept{standby}, '');
+	$other->start;
+	$other->put('facts.nobody', '');
+	foreach my $sql ('SELECT pg_promote()', 'DO $$ BEGIN PERFORM pg_promote(false); END $$', 'PREPARE p AS SELECT pg_promote(); EXECUTE p',
+		'SELECT word FROM told WHERE pg_promote(false, 1)', 'EXPLAIN ANALYZE SELECT pg_promote()')
+	{
+		my ($code, $out, $err) = $other->psql('postgres', $sql);
+		like($err, qr/ERROR:  facts: nobody may promote/, $sql);
+	}
+	ok(!$other->has('promote'), 'there is no signal file');
+	is($other->times(qr/received promote request/), 0, 'nobody was asked to promote');
+	unlink $other->path('facts.nobody');
+	is($other->promoted, 2, 'allowed again, it promotes');
+};
+
+subtest '1.3: burnt files that are the newest are swept before the startup process reads them, at a restart in place as well' => sub {
+	$other->stop('immediate');
+	$other->place($kept{standby}, '');
+	$other->append_conf('postgresql.conf', 'restart_after_crash = on');
+	$other->put('facts.sweep', '');
+	$other->put(PgFacts::history_name($_), "# not used by anybody\n") foreach 2 .. 4;
+	$other->mark;
+	$other->start;
+	is($other->ask('SELECT pg_is_in_recovery()'), 't', 'it starts');
+	is($other->histories, '', 'the files are gone');
+	$other->put(PgFacts::history_name($_), '') foreach 2, 3;
+	$other->crashes;
+	like($other->log, qr/facts: swept timeline 3\n.*facts: swept timeline 2\n.*database system was interrupted/s, 'swept before the startup process begins');
+	is($other->histories, '', 'gone again');
+	is($other->promoted, 2, 'the next timeline is the first');
+};
+
 # ---- 1.5: one timeline of two ----
 
 subtest '1.5: two timelines of one number: a standby that goes from one to the other acknowledges and does not replay' => sub {

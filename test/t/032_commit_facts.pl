@@ -152,29 +152,11 @@ subtest 'a standby of another cluster is refused by its own receiver' => sub {
 
 # ---- a crash after which the postmaster goes on ----
 
-# crashes(SERVER): one of its backends is killed; until it answers again.
-sub crashes
-{
-	my $server = shift;
-	my $postmaster = $server->get('postmaster.pid') =~ s/\n.*//rs;
-	my $run = IPC::Run::start([ 'psql', '-X', '-d', $server->connstr('postgres'), '-c', 'SELECT pg_sleep(600)' ], '>&', \my $out);
-	my $pid = $server->until('there is a session', sub { $run->pump_nb; $server->ask(q{SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'}) });
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$server->mark;
-	kill 'KILL', $pid;
-	$run->finish;
-	$server->says(qr/all server processes terminated; reinitializing/);
-	$server->until('it answers', sub { $server->try('SELECT 1') });
-	is($server->get('postmaster.pid') =~ s/\n.*//rs, $postmaster, 'the postmaster is the same');
-	return;
-}
-
 subtest 'restarted in place, a primary shows what was not answered, on the same timeline' => sub {
 	$primary->waits_for('ANY 1 (nobody)');
 	my ($run, $out) = $primary->waiting_commit('not answered');
 	ok(!$primary->knows('not answered'), 'not visible while it waits');
-	crashes($primary);
+	$primary->crashes;
 	$run->finish;
 	isnt($run->result(0), 0, 'the client was not answered');
 	ok($primary->knows('not answered'), 'it is visible afterwards');
@@ -184,14 +166,14 @@ subtest 'restarted in place, a primary shows what was not answered, on the same 
 };
 
 subtest 'restarted in place, a standby replays what it has and streams on' => sub {
-	crashes($standby);
+	$standby->crashes;
 	cmp_ok($standby->times(qr/entering standby mode/), '==', 1, 'it begins as a standby anew');
 	$standby->streams_from($primary);
 };
 
 subtest 'restarted in place, a primary that has a standby.signal by now is a standby' => sub {
 	$primary->be_standby_of('');
-	crashes($primary);
+	$primary->crashes;
 	is($primary->ask('SELECT pg_is_in_recovery()'), 't', 'it is in recovery');
 	ok($primary->knows('not answered'), 'with all of its WAL');
 };

@@ -325,6 +325,24 @@ sub says
 	return;
 }
 
+# crashes(): one of its backends is killed, and the postmaster goes on; until it answers again.
+sub crashes
+{
+	my $self = shift;
+	my $postmaster = $self->get('postmaster.pid') =~ s/\n.*//rs;
+	my $run = IPC::Run::start([ 'psql', '-X', '-d', $self->connstr('postgres'), '-c', 'SELECT pg_sleep(600)' ], '>&', \my $out);
+	my $pid = $self->until('there is a session', sub { $run->pump_nb; $self->ask(q{SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'}) });
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->mark;
+	kill 'KILL', $pid;
+	$run->finish;
+	$self->says(qr/all server processes terminated; reinitializing/);
+	$self->until('it answers', sub { $self->try('SELECT 1') });
+	is($self->get('postmaster.pid') =~ s/\n.*//rs, $postmaster, 'the postmaster is the same');
+	return;
+}
+
 # caught_up(UPSTREAM): it has replayed all that UPSTREAM has written.
 sub caught_up
 {

@@ -3,11 +3,13 @@
  * pg_leader_facts.c
  *	  What the tests of PostgreSQL's own behaviour cannot do in SQL.
  *
- * Three things.  A resource manager that has no records: PostgreSQL calls its
+ * Five things.  A resource manager that has no records: PostgreSQL calls its
  * rm_startup and rm_cleanup in the startup process, before the first record is
  * replayed and after the last one, which is before a promotion chooses its
- * timeline.  A function that shows the shared fields of the receiver of WAL.  And a
- * gate through which everything passes that the receiver says to its primary.
+ * timeline.  A function that shows the shared fields of the receiver of WAL.  A
+ * gate through which everything passes that the receiver says to its primary.  A
+ * hook at pg_promote().  And one that is called before the startup process begins,
+ * which takes away the newest history files if nothing is in them but a comment.
  *
  * Files in the data directory say what they shall do, so that a test can say it
  * without a reload that might come too late:
@@ -17,6 +19,8 @@
  *					have none
  *	  facts.refuse	exists: rm_cleanup ends in a FATAL
  *	  facts.silent	exists: the receiver's replies are held back
+ *	  facts.nobody	exists: nobody may call pg_promote()
+ *	  facts.sweep	exists: comments are swept at each start
  *
  * For test/t/030_promotion_facts.pl only.  It takes the identifier that is
  * reserved for experiments, so it cannot be loaded beside another experiment.
@@ -33,13 +37,17 @@
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "replication/walreceiver.h"
 #include "storage/fd.h"
+#include "storage/ipc.h"
 #include "storage/spin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/pg_lsn.h"
 
 PG_MODULE_MAGIC;
@@ -47,6 +55,8 @@ PG_MODULE_MAGIC;
 #define CLAIM_FILE	"facts.claim"
 #define REFUSE_FILE "facts.refuse"
 #define SILENT_FILE "facts.silent"
+#define NOBODY_FILE "facts.nobody"
+#define SWEEP_FILE	"facts.sweep"
 
 PGDLLEXPORT void _PG_init(void);
 PG_FUNCTION_INFO_V1(pg_leader_facts_receiver);
@@ -165,6 +175,61 @@ stand_between(void)
 	WalReceiverFunctions = &our_functions;
 }
 
+/* ---- who may promote ---- */
+
+static object_access_hook_type their_access;
+
+static void
+before_access(ObjectAccessType access_type, Oid class, Oid object, int sub, void *more)
+{
+	if (access_type == OAT_FUNCTION_EXECUTE && class == ProcedureRelationId && object == F_PG_PROMOTE &&
+		access(NOBODY_FILE, F_OK) == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("facts: nobody may promote")));
+	if (their_access != NULL)
+		their_access(access_type, class, object, sub, more);
+}
+
+/* ---- before the startup process ---- */
+
+static shmem_startup_hook_type their_startup;
+
+/* Comments and nothing else? */
+static bool
+is_burnt(const char *path)
+{
+	FILE *file = AllocateFile(path, "r");
+	char  first = '#';
+	bool  burnt;
+
+	if (file == NULL)
+		return false;
+	burnt = fread(&first, 1, 1, file) == 0 || first == '#';
+	FreeFile(file);
+	return burnt;
+}
+
+/* From the highest one that there is, down to the first that is real. */
+static void
+sweep(void)
+{
+	char path[MAXPGPATH];
+
+	if (their_startup != NULL)
+		their_startup();
+	if (access(SWEEP_FILE, F_OK) != 0)
+		return;
+	for (TimeLineID timeline = 99; timeline > 1; timeline--)
+	{
+		TLHistoryFilePath(path, timeline);
+		if (access(path, F_OK) != 0)
+			continue;
+		if (!is_burnt(path))
+			break;
+		unlink(path);
+		elog(LOG, "facts: swept timeline %u", timeline);
+	}
+}
+
 void
 _PG_init(void)
 {
@@ -173,6 +238,10 @@ _PG_init(void)
 		return;
 	RegisterCustomRmgr(RM_EXPERIMENTAL_ID, &resource_manager);
 	stand_between();
+	their_access = object_access_hook;
+	object_access_hook = before_access;
+	their_startup = shmem_startup_hook;
+	shmem_startup_hook = sweep;
 }
 
 /* ---- the receiver ---- */
