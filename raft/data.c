@@ -140,7 +140,7 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 	told->managed = true;
 	told->gone = raft_is_gone(r);
 	told->known = has_none(r) ? !told->gone :
-								  knows_position(r) && (r->saved.claim == 0 || !raft_is_behind(r));
+								knows_position(r) && (r->saved.claim == 0 || !raft_is_behind(r));
 	told->rebuilding = r->saved.rebuild != RAFT_INTACT;
 	told->claimed = r->saved.claim != 0;
 	told->claim = told->claimed ? r->saved.claim : r->data.newest_timeline;
