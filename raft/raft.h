@@ -144,9 +144,9 @@ typedef struct RaftSaved
 	uint32_t	claim;		/* highest that it has seen; 0: none */
 	uint32_t	promoting;	/* a promotion to it was asked for, and may still happen; 0: none */
 	uint64_t	system_id;	/* 0: no data are its own */
-	bool		never_held; /* it had none when nothing was claimed, and has got none since */
 	uint64_t	settled;	/* bit i: node i was in the list when a leader was last open; 0: not known */
 	bool		distrusted; /* this record may be older than the data: do not use them */
+	bool		never_held; /* it had no data when nothing was claimed, and has got none since */
 	RaftRebuild rebuild;
 	int32_t		rebuild_source; /* a node id; RAFT_NONE */
 	uint64_t	rebuild_term;
