@@ -428,9 +428,10 @@ start_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, uint32_t timeline, R
 {
 	/*
 	 * Repeated, whichever way: what the first attempt overwrote stays overwritten.  And
-	 * what was lost before stays the floor, for this member confirmed it to somebody.
+	 * what was lost before stays the floor, for this member confirmed it to somebody.  But
+	 * not the floor of a state file that was older: then it is what the leader names.
 	 */
-	if (r->saved.rebuild == RAFT_INTACT && !raft_is_behind(r))
+	if (r->saved.distrusted || (r->saved.rebuild == RAFT_INTACT && !raft_is_behind(r)))
 		r->saved.floor = floor;
 	r->held = (RaftPosition){0, 0};
 	r->saved.rebuild = how;
@@ -460,7 +461,7 @@ raft_rebuilt(Raft *r, RaftOutput *out)
 {
 	raft_clear_output(out);
 	/* What ends while it abstains would be distrusted once more: see raft_heed_claims_of_all(). */
-	if (r->saved.rebuild == RAFT_INTACT || r->saved.abstaining != RAFT_VOTING || !r->data.known ||
+	if (r->saved.rebuild == RAFT_INTACT || r->saved.distrusted || r->saved.abstaining != RAFT_VOTING || !r->data.known ||
 		r->data.system_id != r->saved.system_id || raft_is_older(r->position, r->saved.floor))
 		return false;
 	r->saved.rebuild = RAFT_INTACT;
@@ -475,7 +476,7 @@ bool
 raft_trust_data(Raft *r, RaftOutput *out)
 {
 	raft_clear_output(out);
-	if (r->data.system_id == 0 || (!r->saved.distrusted && raft_list_keeps_data(r, 0)))
+	if (r->data.system_id == 0 || r->saved.rebuild != RAFT_INTACT || (!r->saved.distrusted && raft_list_keeps_data(r, 0)))
 		return false;
 	r->saved.distrusted = r->saved.never_held = false;
 	r->saved.settled = 0; /* whoever was in the list before */
@@ -561,7 +562,7 @@ raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out)
 		return;
 	if (r->saved.abstaining == RAFT_ABSTAIN_LIST && r->saved.settled == r->config.members)
 		r->saved.settled = 0; /* a leader may have been open under another list in between */
-	if (r->saved.abstaining != RAFT_ABSTAIN_LIST && r->saved.rebuild == RAFT_INTACT)
+	if (r->saved.abstaining != RAFT_ABSTAIN_LIST)
 	{
 		r->saved.distrusted = true;
 		r->saved.never_held = false;

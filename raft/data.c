@@ -33,10 +33,12 @@ raft_never_held(const Raft *r)
 bool
 raft_is_gone(const Raft *r)
 {
-	if (!r->config.managed || r->saved.rebuild != RAFT_INTACT)
+	if (!r->config.managed)
 		return false;
 	if (r->saved.distrusted)
-		return true;
+		return true; /* also the floor of a rebuild: what it has held since is not known */
+	if (r->saved.rebuild != RAFT_INTACT)
+		return false;
 	if (!r->has_looked)
 		return false;
 	if (r->saved.system_id != 0)
@@ -105,7 +107,7 @@ raft_data_let_vote(const Raft *r, const RaftTold *candidate)
 	/* It takes an old list, of members that come back, for the present one. */
 	if (raft_list_is_new(r) && !candidate->needs_all && candidate->claim < r->saved.claim)
 		return false;
-	if (r->saved.rebuild != RAFT_INTACT)
+	if (r->saved.rebuild != RAFT_INTACT && !r->saved.distrusted)
 		return true;
 	if (!r->has_looked)
 		return false;

@@ -118,8 +118,8 @@ count_answered(World *w)
 		if (!sim_has_commit(w->keepers->adoption.answered, commit) || sim_has_commit(w->keepers->answered, commit))
 			continue;
 		for (int i = 0; i < w->n; i++)
-			copies += keeper_of(w, i)->end_known && keeper_of(w, i)->end >= c->commit[commit].end &&
-					  sim_has_commit(held[i], commit);
+			copies += w->node[i].durable.rebuild == RAFT_INTACT && keeper_of(w, i)->end_known &&
+					  keeper_of(w, i)->end >= c->commit[commit].end && sim_has_commit(held[i], commit);
 		if (copies < raft_copies((uint32_t) w->n))
 			continue;
 		sim_add_commit(w->keepers->answered, commit);

@@ -89,6 +89,20 @@ may_tear(const World *w, int i)
 	return true;
 }
 
+/*
+ * Its server has died: has it less than it had told?  So it is also without a loss of power
+ * while the last segment is written anew under the name of a new timeline.
+ */
+static void
+note_what_is_left(const World *w, int i)
+{
+	const RaftPosition *told = &w->keepers->keeper[i].data_told.position;
+	const RaftPosition *floor = &w->node[i].durable.floor;
+
+	if (sim_true_end(&w->keepers->cluster, i, NULL) < (told->index > floor->index ? told->index : floor->index))
+		mix.lost_some |= BIT(i);
+}
+
 static void
 lose_power(World *w, int i)
 {
@@ -96,8 +110,7 @@ lose_power(World *w, int i)
 		return;
 	w->data[DATA_POWER_LOSSES]++;
 	keeper_lose_power(w, i, 40);
-	if (sim_true_end(&w->keepers->cluster, i, NULL) < w->node[i].durable.floor.index)
-		mix.lost_some |= BIT(i);
+	note_what_is_left(w, i);
 }
 
 /* All machines at the same instant; not while a state file could be torn on two of them. */
@@ -244,7 +257,10 @@ fault_of_server(World *w, int i, int kind)
 			break;
 		case CHAOS_IN_PLACE:
 			if (may_tear(w, i))
+			{
 				w->data[DATA_IN_PLACE] += keeper_restart_in_place(w, i);
+				note_what_is_left(w, i);
+			}
 			break;
 		case CHAOS_DISK:
 			s->disk_full = !s->disk_full;
@@ -358,6 +374,7 @@ fault(World *w, int i, int kind)
 		case CHAOS_SERVER_CRASH:
 			w->data[DATA_SERVER_CRASHES]++;
 			keeper_kill(w, i);
+			note_what_is_left(w, i);
 			TRACE(w, BIT(i), "server is killed");
 			break;
 		case CHAOS_POWER_LOSS:

@@ -672,6 +672,36 @@ rule_24_a_member_that_comes_late_may_have_held(void **state)
 	assert_true(raft_is_gone(raft(2)));
 }
 
+/* Its floor is as old as the file: what it has held since then is not known. */
+static void
+rule_22_an_older_file_that_rebuilds_is_not_believed(void **state)
+{
+	RaftSaved before;
+
+	(void) state;
+	lead_promoted(3);
+	assert_true(member_rebuild(&w->node[1].member, RAFT_CLONING, (RaftPosition){1, 50}));
+	before = *disk(1);
+	data_is(1, standby(2, 110));
+	assert_true(member_rebuilt(&w->node[1].member));
+	world_run(w, MS(100));
+	world_crash(w, 1);
+	world_restore(w, 1, &before);
+	world_start(w, 1);
+	data_is(1, (RaftData){.system_id = SYSTEM});
+	world_run(w, MS(300));
+	assert_int_equal(raft(1)->saved.abstaining, RAFT_ABSTAIN_OLD_COPY);
+	world_isolate(w, 0);
+	world_run(w, MS(3000));
+	world_heal(w);
+	world_run(w, MS(3000));
+	assert_true(raft(1)->saved.abstaining == RAFT_VOTING && disk(1)->rebuild == RAFT_CLONING && raft_is_gone(raft(1)));
+	assert_false(votes_for(1, 2, 1, 60, 2));
+	assert_false(votes_for(1, 2, 2, 9000, 2));
+	assert_false(member_rebuilt(&w->node[1].member));
+	assert_false(member_trust_data(&w->node[1].member));
+}
+
 static void
 rule_15_foreign_wal_does_not_stand(void **state)
 {
@@ -1475,6 +1505,7 @@ main(void)
 		cmocka_unit_test(rule_15_never_held_votes_while_nothing_is_claimed),
 		cmocka_unit_test(rule_24_never_held_votes_as_long_as_it_is_known),
 		cmocka_unit_test(rule_24_a_member_that_comes_late_may_have_held),
+		cmocka_unit_test(rule_22_an_older_file_that_rebuilds_is_not_believed),
 		cmocka_unit_test(rule_15_foreign_wal_does_not_stand),
 		cmocka_unit_test(rule_16_bounds_are_this_leaderships),
 		cmocka_unit_test(rule_20_follows_only_what_the_leader_claimed),
