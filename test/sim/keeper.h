@@ -4,6 +4,8 @@
  *	  and the fence do, obeying primary/ as the real ones do.
  *
  *	  keeper.c	one turn of a server: facts, the order, obeying it
+ *	  facts.c	what its worker knows
+ *	  mishaps.c	what befalls it: kills, power, freezes, cut connections
  *	  supervisor.c	starts, stops and rebuilds
  *	  processes.c	the startup process, walreceivers and walsenders
  *	  ledger.c	clients, answers, and the invariants D1 to D5 and L1
@@ -247,9 +249,14 @@ typedef struct Keepers
 
 /* n servers, node 0's with data, the others empty; the members must be managed. */
 extern void keepers_begin(World *w, Keepers *k);
-extern void keepers_event(World *w, int i); /* EVENT_SERVER */
-extern void keepers_look(World *w, int i);	/* before each call of its member: what its server holds by now */
-extern void keeper_kill(World *w, int i);	/* its server */
+extern void keepers_event(World *w, int i);			 /* EVENT_SERVER */
+extern void keepers_look(World *w, int i);			 /* before each call of its member: what its server holds by now */
+extern bool keeper_is_open(const World *w, int i);	 /* the fence, in its member's term */
+extern bool keeper_has_names(const World *w, int i); /* the list's, in synchronous_standby_names */
+
+/* ---- mishaps.c ---- */
+
+extern void keeper_kill(World *w, int i); /* its server */
 extern bool keeper_restart_in_place(World *w, int i);
 extern void keeper_put_other(World *w, int i, uint64_t us);
 extern void keeper_remove_other(World *w, int i);
@@ -262,8 +269,6 @@ extern void keeper_lose_power(World *w, int i, uint64_t most);
 /* Connections of servers between two machines; and mend all. */
 extern void keeper_cut(World *w, int a, int b);
 extern void keepers_mend(World *w);
-extern bool keeper_is_open(const World *w, int i);	 /* the fence, in its member's term */
-extern bool keeper_has_names(const World *w, int i); /* the list's, in synchronous_standby_names */
 
 /* ---- ledger.c ---- */
 

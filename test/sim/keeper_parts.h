@@ -1,6 +1,6 @@
 /*
  * test/sim/keeper_parts.h
- *	  What keeper.c, supervisor.c, processes.c and ledger.c use of each other.
+ *	  What the parts of a simulated server's worker and supervisor use of each other.
  */
 #ifndef SIM_KEEPER_PARTS_H
 #define SIM_KEEPER_PARTS_H
@@ -27,11 +27,20 @@ is_held(const World *w, int i, Hold what)
 
 /* ---- keeper.c ---- */
 
-extern bool			  reaches(const World *w, int a, int b);
+extern void server_died(World *w, int i);
+
+/* ---- facts.c ---- */
+
 extern LineageVerdict read_lineage(const World *w, int i, uint16_t timeline, Lineage *lineage, uint32_t *key);
 extern Histories	  read_histories(const World *w, int i, HistoryFile *files);
 extern uint16_t		  end_timeline(const World *w, int i);
-extern void			  server_died(World *w, int i);
+extern void			  learn_end(World *w, int i);
+extern void			  gather_facts(World *w, int i, PrimaryFacts *f);
+
+/* ---- mishaps.c ---- */
+
+extern bool reaches(const World *w, int a, int b);
+extern void restart_member(World *w, int i);
 
 /* ---- supervisor.c ---- */
 
