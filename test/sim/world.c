@@ -320,6 +320,7 @@ host_decided(Member *member)
 	n->before = n->durable;
 	checker_decided(w, n);
 	n->point = CRASH_NONE;
+	n->is_saved = false;
 	n->n_sent = 0;
 	n->n_to_send = UINT32_MAX;
 	if (n->plan != CRASH_NONE && (out->save || (n->plan == CRASH_MID_SEND && out->n_messages > 0)))
@@ -341,6 +342,7 @@ is_durable(World *w, Node *n)
 	checker_saved(w, n);
 	if (n->point != CRASH_BEFORE_SHOW)
 		return true;
+	n->is_saved = true;
 	die(w, n, COVER_CRASH_BEFORE_SHOW, "between save and show");
 	return false;
 }
@@ -733,9 +735,9 @@ node_crash(World *w, int i, bool power)
 
 	if (!n->up)
 		return;
-	if (node_is_saving(w, i) && chance(w, 333333))
+	if (node_is_saving(w, i) && !n->is_saved && chance(w, 333333))
 		disk_tear(w, n, &n->member.raft.saved);
-	else if (node_is_saving(w, i) && chance(w, 500000))
+	else if (node_is_saving(w, i) && !n->is_saved && chance(w, 500000))
 		disk_write(w, n, &n->member.raft.saved);
 	end_process(w, i);
 	TRACE(w, BIT(i), power ? "is down: power lost" : "is down");

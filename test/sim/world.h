@@ -156,11 +156,12 @@ typedef struct Node
 	/* The process. */
 	bool		  up;
 	bool		  paused;
-	uint32_t	  life;	   /* number of its starts */
-	StoreVerdict  verdict; /* of its last start; not good: it takes no part */
-	CrashPoint	  plan;	   /* of its next step that saves (MID_SEND: that sends) */
-	CrashPoint	  point;   /* of this step */
-	uint32_t	  n_sent;  /* messages of this step that are on their way */
+	uint32_t	  life;		/* number of its starts */
+	StoreVerdict  verdict;	/* of its last start; not good: it takes no part */
+	CrashPoint	  plan;		/* of its next step that saves (MID_SEND: that sends) */
+	bool		  is_saved; /* what this step saves is on disk, and the process dies before it shows that */
+	CrashPoint	  point;	/* of this step */
+	uint32_t	  n_sent;	/* messages of this step that are on their way */
 	uint32_t	  n_to_send;
 	uint64_t	  timer_event;
 	int32_t		  inbox[SIM_INBOX];
