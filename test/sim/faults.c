@@ -15,6 +15,7 @@ enum
 	CHAOS_POWER_LOSS,
 	CHAOS_BLACKOUT,
 	CHAOS_PROCESS,
+	CHAOS_AT_SAVE,
 	CHAOS_PAUSE,
 	CHAOS_PARTITION,
 	CHAOS_HEAL,
@@ -61,7 +62,7 @@ faults_is_whole(const World *w, int i)
 	const Keeper	*k = &w->keepers->keeper[i];
 	const SimServer *s = &w->keepers->cluster.server[i];
 
-	return w->keepers->adoption.step == ADOPTION_NONE && n->up && !k->lost && !k->nobody_asked && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
+	return w->keepers->adoption.step == ADOPTION_NONE && n->up && !k->lost && !k->nobody_asked && n->plan != CRASH_TORN_SAVE && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
 		   !s->data.unsynced && s->life != SIM_DOWN && !raft_is_behind(&n->member.raft) && !k->data_told.foreign &&
 		   !raft_is_gone(&n->member.raft) && !raft_list_is_new(&n->member.raft) && n->durable.abstaining == RAFT_VOTING;
 }
@@ -101,6 +102,22 @@ note_what_is_left(const World *w, int i)
 
 	if (sim_true_end(&w->keepers->cluster, i, NULL) < (told->index > floor->index ? told->index : floor->index))
 		mix.lost_some |= BIT(i);
+/* A member dies at its next save, or while it sends what it has saved. */
+static void
+crash_at_save(World *w, int i)
+{
+	CrashPoint point = (CrashPoint) between(w, CRASH_BEFORE_SAVE, CRASH_MID_SEND);
+	Node	  *n = &w->node[i];
+
+	if (!n->up || n->plan != CRASH_NONE)
+		return;
+	if (point == CRASH_TORN_SAVE)
+	{
+		if (w->n < 3 || w->lost >= 0 || !others_are_whole(w, i))
+			return;
+		mix.lost_some |= BIT(i);
+	}
+	n->plan = point;
 }
 
 static void
@@ -389,6 +406,9 @@ fault(World *w, int i, int kind)
 			w->data[DATA_PROCESSES] += w->node[i].up;
 			node_crash(w, i, false);
 			break;
+		case CHAOS_AT_SAVE:
+			crash_at_save(w, i);
+			break;
 		case CHAOS_PAUSE:
 			if (!w->node[i].up || w->node[i].paused)
 				break;
@@ -457,6 +477,15 @@ faults_choose(World *w)
 	mix.pace = between(w, MS(50), SECONDS(3));
 }
 
+/* Saves of the state file take milliseconds, and some take longer than a timeout. */
+static void
+slow_down_disk(World *w, Disk *disk)
+{
+	disk->save_max = between(w, disk->save_max, MS(30));
+	disk->slow_ppm = 50000;
+	disk->slow_max = MS(600);
+}
+
 void
 faults_begin(World *w)
 {
@@ -469,6 +498,8 @@ faults_begin(World *w)
 	w->keepers->replies_always = chance(w, 50000);
 	w->data[DATA_UNHELD] += w->keepers->replies_always;
 	w->keepers->reply_loss_ppm = chance(w, 400000) ? (uint32_t) between(w, 10000, 500000) : 0;
+	for (int i = 0, slow = chance(w, 500000); i < w->n && slow; i++)
+		slow_down_disk(w, &w->node[i].disk);
 	w->on_chaos = happen;
 	world_schedule(w, w->now + mix.pace, EVENT_CHAOS, 0, 0);
 }
@@ -487,6 +518,8 @@ faults_end(World *w)
 		Keeper	  *k = &w->keepers->keeper[i];
 
 		s->disk_full = s->paused = s->delayed = false;
+		w->node[i].plan = CRASH_NONE;
+		w->node[i].disk.slow_ppm = 0;
 		keeper_remove_other(w, i);
 		k->forbidden_until = k->names_until = 0;
 		k->no_start_until = k->hangs_until = k->frozen_until = 0;

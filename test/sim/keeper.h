@@ -32,7 +32,7 @@
 /* What random runs with servers did; floors in units per 1000 runs. */
 #define DATA_COVERAGE(ITEM)                                               \
 	ITEM(TURNS, "turns of servers", 3000000)                              \
-	ITEM(CLAIMS, "claims", 4500)                                          \
+	ITEM(CLAIMS, "claims", 1500)                                          \
 	ITEM(PROMOTIONS, "promotions", 1900)                                  \
 	ITEM(PROMOTIONS_REFUSED, "promotions refused at the end", 22)         \
 	ITEM(OPENED, "times that a primary opened", 1600)                     \
@@ -57,7 +57,7 @@
 	ITEM(BEYOND, "runs that ended with too few copies", 0)                \
 	ITEM(RECYCLED, "times that WAL was recycled", 500)                    \
 	ITEM(BURIED, "machines that never came back", 200)                    \
-	ITEM(CALMS, "runs that no full table cut short", 990)                 \
+	ITEM(CALMS, "runs that no full table cut short", 980)                 \
 	ITEM(ADOPTIONS, "primaries adopted", 60)                              \
 	ITEM(ADOPTED, "commits adopted", 1000)                                \
 	ITEM(DIRECTED, "directed runs", 15)                                   \
@@ -65,7 +65,7 @@
 	ITEM(FIGURE_EIGHTS, "figure eights seen", 10)                         \
 	ITEM(WAL_CUTS, "connections of servers cut", 500)                     \
 	ITEM(STATES_LOST, "state files lost", 10)                             \
-	ITEM(HAND_OVERS, "hand-overs", 65)                                    \
+	ITEM(HAND_OVERS, "hand-overs", 32)                                    \
 	ITEM(SWITCHOVERS, "switchovers begun", 600)                           \
 	ITEM(SWITCHED, "switchovers done", 280)                               \
 	ITEM(SWITCHED_BACK, "switchovers given up", 86)                       \

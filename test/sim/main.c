@@ -25,6 +25,8 @@
 #define HASH_SEEDS		 8
 #define ENOUGH_RUNS		 500   /* for the floors of the coverage to mean anything */
 #define RUNS_FOR_REASONS 20000 /* in which each row of primary/decide.c has to be reached */
+#define N_SAVES			 5	   /* figures of state files */
+#define MOST_BEYOND		 2	   /* of 1000 runs: L1 is not asked of them */
 #define SPEED_SIZE		 5	   /* nodes of the figure to compare */
 #define SPEED_RUNS		 200   /* with servers */
 
@@ -345,6 +347,24 @@ print_reasons(const Totals *t)
 	return enough || t->runs < RUNS_FOR_REASONS;
 }
 
+/* Of runs with servers: what befell state files. */
+static bool
+print_saves(const Totals *t)
+{
+	static const CoverageItem items[N_SAVES] = {COVER_SLOW_SAVES, COVER_CRASH_BEFORE_SAVE, COVER_CRASH_TORN_SAVE, COVER_CRASH_BEFORE_SHOW,
+												COVER_CRASH_MID_SEND};
+	static const uint64_t	  floors[N_SAVES] = {400, 80, 29, 80, 140};
+	const char				 *text[N_SAVES];
+	uint64_t				  times[N_SAVES];
+
+	for (int k = 0; k < N_SAVES; k++)
+	{
+		text[k] = cover_text[items[k]];
+		times[k] = t->coverage[items[k]];
+	}
+	return print_items(text, floors, times, N_SAVES, story != NULL ? 0 : t->runs);
+}
+
 static bool
 print_coverage(const Totals *t)
 {
@@ -353,6 +373,12 @@ print_coverage(const Totals *t)
 	if (!servers)
 		return print_items(cover_text, cover_floor, t->coverage, COVER_ITEMS, t->runs);
 	enough = print_items(data_text, data_floor, t->data, DATA_ITEMS, story != NULL ? 0 : t->runs);
+	enough = print_saves(t) && enough;
+	if (t->data[DATA_BEYOND] > t->runs * MOST_BEYOND / 1000)
+	{
+		printf("# L1 was not asked of %" PRIu64 " runs, which is too many\n", t->data[DATA_BEYOND]);
+		enough = false;
+	}
 	return print_reasons(t) && enough;
 }
 
