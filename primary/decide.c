@@ -16,7 +16,7 @@
 #include "promotion.h"
 #include "quorum.h"
 
-/* So many times the comparison may fail after a rebuild or restart (section 7). */
+/* So many times the comparison may fail after a rebuild or restart. */
 #define REWINDS_UP_TO  0
 #define REBUILDS_UP_TO 1
 
@@ -81,7 +81,7 @@ has_leader(const View *v)
 }
 
 /*
- * Rule 21 and section 7: a rebuild takes from the leader of our term, promoted on its claim.
+ * Rule 21: a rebuild takes from the leader of our term, promoted on its claim.
  * What its member says of it may be old: where its WAL ends was read by a connection, so the
  * server itself is alive.  Else what is left here would be wiped for nothing.
  */
@@ -155,7 +155,7 @@ leads_forbidden(const View *v)
 	return v->leads && v->f->setting != PRIMARY_SETTING_GOOD;
 }
 
-/* Section 8: no room and small settings are reasons not to stand, not to leave. */
+/* No room and small settings are reasons not to stand, not to leave. */
 static bool
 leads_unhealthy(const View *v)
 {
@@ -177,7 +177,7 @@ is_handed_over(const View *v)
 	return is_primary(v) && v->f->hand_over == PRIMARY_HAND_OVER_DONE && may_be_started(v);
 }
 
-/* Section 5: a primary that knows another leader. */
+/* A primary that knows another leader. */
 static bool
 is_deposed(const View *v)
 {
@@ -257,7 +257,7 @@ is_not_running(const View *v)
 	return v->f->server == RAFT_SERVER_NONE && may_be_started(v);
 }
 
-/* Section 7a: standbys of a primary that is not managed yet go on. */
+/* Adoption: standbys of a primary that is not managed yet go on. */
 static bool
 nothing_claimed(const View *v)
 {
@@ -672,7 +672,7 @@ static const Row table[] = {
 	{PRIMARY_DEPOSED, is_deposed, PRIMARY_RESTART},
 	{PRIMARY_LEADERLESS, is_leaderless, PRIMARY_CLOSE},
 
-	/* section 7, before the server runs */
+	/* coming back, before the server runs */
 	{PRIMARY_FORBIDDEN, is_forbidden, PRIMARY_REFUSE},
 	{PRIMARY_OTHER_CLUSTER, is_other_cluster, PRIMARY_REFUSE},
 	{PRIMARY_HALF_NO_SOURCE, half_no_source, PRIMARY_WAIT},
@@ -711,7 +711,7 @@ static const Row table[] = {
 	{PRIMARY_NO_LEASE_YET, recovery_no_lease, PRIMARY_WAIT},
 	{PRIMARY_ELECTED, is_elected, PRIMARY_PROMOTE},
 
-	/* another one leads, and section 7 goes on */
+	/* another one leads, and coming back goes on */
 	{PRIMARY_NO_LEADER, has_no_leader, PRIMARY_WAIT},
 	{PRIMARY_LEADER_UNKNOWN, leader_unknown, PRIMARY_WAIT},
 	{PRIMARY_LEADER_NOT_READY, leader_not_ready, PRIMARY_WAIT},

@@ -3,7 +3,7 @@
  *	  What is cleared away and put in place in a data directory before its server starts as
  *	  a standby, and what pg_control says of its past.
  *
- * Rules 14 and 19, section 7.  A start takes the newest timeline that it finds by probing
+ * Rules 14 and 19.  A start takes the newest timeline that it finds by probing
  * one id after the other from pg_control's on.  So nothing may lie in its way that nobody
  * will go on with, and no id of the leader's past may be missing.
  *

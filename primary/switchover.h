@@ -1,6 +1,6 @@
 /*
  * primary/switchover.h
- *	  A planned hand-over, step by step, with the way back (section 8).
+ *	  A planned hand-over, step by step, with the way back.
  *
  * The leader makes a checkpoint, lets no new commit begin, answers those that wait,
  * waits until the target has flushed all of its WAL, ends its walsenders and tells the

@@ -179,7 +179,7 @@ gather_fork(World *w, PrimaryFacts *f)
 									 (uint16_t) lineage_timeline_of(f->leader.lineage, fork), (SimLsn) fork) != NULL;
 }
 
-/* Section 8: what the supervisor and the role worker look after. */
+/* What the supervisor and the role worker look after. */
 static PrimaryHealth
 health(const World *w, int i, uint64_t now)
 {

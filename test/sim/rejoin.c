@@ -413,7 +413,7 @@ sim_snapshot(const SimCluster *c, int i, SimData *copy)
 	sim_sync_files(copy);
 }
 
-/* An older copy, or another server's, takes the directory's place (model.md C22, R A7p). */
+/* An older copy, or another server's, takes the directory's place (C22; A7p in 032_commit_facts.pl). */
 bool
 sim_restore(SimCluster *c, int i, const SimData *copy)
 {

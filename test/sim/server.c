@@ -661,7 +661,7 @@ sim_promote(SimCluster *c, int i)
 
 /*
  * A fast stop.  A primary ends its sessions, whose rows become visible without an answer
- * (model.md Q4), writes the shutdown checkpoint and goes on sending: sim_stop_finish().  A
+ * (READ), writes the shutdown checkpoint and goes on sending: sim_stop_finish().  A
  * standby notes how far it has replayed, and not how far it has received (R 3).
  */
 bool

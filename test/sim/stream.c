@@ -410,7 +410,7 @@ sim_sender_end(SimCluster *c, int i, int slot)
 
 /*
  * ANY k (...): the k-th highest flush of the walsenders that stream.  It counts
- * connections and names, not standbys (model.md C16), those in catch-up do not count, and it believes
+ * connections and names, not standbys (C16), those in catch-up do not count, and it believes
  * what it is told (R A6, R A7).
  */
 SimLsn
@@ -462,7 +462,7 @@ sim_release(SimCluster *c, int i, int k)
 }
 
 /*
- * A wait ends: released, cancelled (stock PostgreSQL answers with success, model.md C17) or
+ * A wait ends: released, cancelled (stock PostgreSQL answers with success, C17) or
  * with its session.  It needs the local flush; from then on the row is visible.
  */
 bool

@@ -681,7 +681,7 @@ an_order_names_what_it_is_about(void **state)
 	assert_int_equal(order.again_at, f.lease_until);
 }
 
-/* Section 7: a second failure is a clone, a third waits. */
+/* A second failure is a clone, a third waits. */
 static void
 rewind_then_clone_then_wait(void **state)
 {

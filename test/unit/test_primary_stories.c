@@ -226,7 +226,7 @@ a_primary_is_elected_again(void **state)
 	assert_int_equal(f.timeline, 9);
 }
 
-/* Section 7: the leader has gone from 2 to 7 at 1800. */
+/* The leader has gone from 2 to 7 at 1800. */
 static PrimaryFacts
 deposed(void)
 {
