@@ -102,6 +102,8 @@ note_what_is_left(const World *w, int i)
 
 	if (sim_true_end(&w->keepers->cluster, i, NULL) < (told->index > floor->index ? told->index : floor->index))
 		mix.lost_some |= BIT(i);
+}
+
 /* A member dies at its next save, or while it sends what it has saved. */
 static void
 crash_at_save(World *w, int i)

@@ -122,7 +122,7 @@ subtest 'a clone that came up with the settings of a standby is counted as that 
 
 subtest 'a pg_receivewal that bears the name of a standby is counted as that one' => sub {
 	my $directory = PostgreSQL::Test::Utils::tempdir('files');
-	my $receiver = IPC::Run::start([ 'pg_receivewal', '--synchronous', '-D', $directory, '-d', $primary->connstr . ' application_name=archive' ], '>&', \my $out);
+	my $receiver = IPC::Run::start([ 'pg_receivewal', '--no-loop', '--synchronous', '-D', $directory, '-d', $primary->connstr . ' application_name=archive' ], '>&', \my $out);
 
 	$primary->waits_for('ANY 1 (archive)');
 	counted(1, 'archive');

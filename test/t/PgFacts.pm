@@ -43,6 +43,7 @@ wal_retrieve_retry_interval = 100ms
 );
 
 my $images = 0;
+my %proxies;
 
 # first_image(SETTINGS, SQL): a data directory to begin with, with the table told(word).
 sub first_image
@@ -397,9 +398,11 @@ sub proxy
 
 	if ($child)
 	{
+		$proxies{$child} = 1;
 		$listener->close;
 		return ($directory, $child);
 	}
+	%proxies = ();
 	local $SIG{PIPE} = 'IGNORE';
 	my $select = IO::Select->new($listener);
 	my (%other_end, %is_client);
@@ -434,7 +437,10 @@ sub proxy
 	POSIX::_exit(0);
 }
 
-sub end_proxy { kill 'KILL', $_[0]; waitpid $_[0], 0; return; }
+sub end_proxy { kill 'KILL', $_[0]; waitpid $_[0], 0; delete $proxies{ $_[0] }; return; }
+
+# Also those of a test that dies, one that was stopped included.
+END { kill 'KILL', keys %proxies; }
 
 # ---- streaming ----
 

@@ -703,6 +703,19 @@ rule_22_an_older_file_that_rebuilds_is_not_believed(void **state)
 }
 
 static void
+rule_22_a_floor_that_is_not_believed_gives_way(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	assert_true(member_rebuild(&w->node[2].member, RAFT_CLONING, (RaftPosition){1, 50}));
+	raft(2)->saved.distrusted = w->node[2].disk.distrusted = true;
+	world_run(w, MS(200));
+	assert_true(raft_is_gone(raft(2)) && raft_forgot(raft(0), 2));
+	world_run(w, MS(200));
+	assert_true(!raft_is_gone(raft(2)) && disk(2)->rebuild == RAFT_CLONING && disk(2)->floor.index == 110);
+}
+
+static void
 rule_15_foreign_wal_does_not_stand(void **state)
 {
 	RaftData data = standby(2, 110);
@@ -1506,6 +1519,7 @@ main(void)
 		cmocka_unit_test(rule_24_never_held_votes_as_long_as_it_is_known),
 		cmocka_unit_test(rule_24_a_member_that_comes_late_may_have_held),
 		cmocka_unit_test(rule_22_an_older_file_that_rebuilds_is_not_believed),
+		cmocka_unit_test(rule_22_a_floor_that_is_not_believed_gives_way),
 		cmocka_unit_test(rule_15_foreign_wal_does_not_stand),
 		cmocka_unit_test(rule_16_bounds_are_this_leaderships),
 		cmocka_unit_test(rule_20_follows_only_what_the_leader_claimed),
