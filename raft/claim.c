@@ -67,6 +67,18 @@ adopts_later(const Raft *r)
 }
 
 /*
+ * Are its data those that the first claim was made beside?  That was above all that anybody
+ * had.  Who has not heard of it may have been promoted by hand since, to its very timeline:
+ * what was written there is foreign.
+ */
+static bool
+adopts(const Raft *r, uint32_t claim)
+{
+	return r->saved.claim == 0 && r->saved.rebuild == RAFT_INTACT && r->data.known && r->data.system_id != 0 &&
+		   r->data.server != RAFT_SERVER_PRIMARY && r->position.epoch < claim;
+}
+
+/*
  * Store a claim.  The first one that this member hears of makes the timeline that its
  * data are on its own: it is adopted.
  */
@@ -75,7 +87,7 @@ store_claim(Raft *r, uint32_t claim, RaftOutput *out)
 {
 	if (claim <= r->saved.claim)
 		return;
-	if (r->saved.claim == 0 && r->saved.rebuild == RAFT_INTACT && r->data.known && r->data.system_id != 0)
+	if (adopts(r, claim))
 		add_timeline(r, (uint32_t) r->position.epoch, true, out);
 	r->saved.claim = claim;
 	raft_mark_save(r, out);
@@ -220,18 +232,31 @@ is_accounted_for(const Raft *r, const RaftPeer *peer)
 	return told->system_id == r->saved.system_id && peer->position.epoch != 0;
 }
 
+/* Does the first claim wait for it?  Not for the silent, once the operator has said so. */
+bool
+raft_is_waited_for(const Raft *r, uint64_t now, int32_t id)
+{
+	const RaftPeer *peer = &r->peers[id];
+
+	return !r->first_admitted || (peer->acked_at != 0 && now - peer->acked_at <= 2 * r->config.timeouts.max_timeout);
+}
+
 /*
  * While no claim is stored anywhere, a primary that is not managed may still run beside
- * this one: everybody has to have said that it does not, or pg_leader_admit().
+ * this one: everybody has to have said that it does not, or pg_leader_admit().  That is for
+ * the dead, whatever they held, and for data that are gone: a member that lives and does not
+ * know yet what it holds may hold what was answered.
  */
 static RaftClaimResult
-check_first_claim(const Raft *r)
+check_first_claim(const Raft *r, uint64_t now)
 {
 	for_each_peer(r, id)
 	{
 		const RaftPeer *peer = &r->peers[id];
 
-		if (!is_accounted_for(r, peer) && !r->first_admitted)
+		if (!raft_is_waited_for(r, now, id))
+			continue;
+		if (!is_accounted_for(r, peer) && !(r->first_admitted && peer->told.gone))
 			return RAFT_CLAIM_NEEDS_ALL;
 		if (raft_is_older(r->position, peer->position))
 			return RAFT_CLAIM_BEHIND;
@@ -257,7 +282,7 @@ raft_claim(Raft *r, uint64_t now, RaftOutput *out)
 		return RAFT_CLAIM_NO_DATA;
 	is_first = r->saved.claim == 0;
 	if (is_first)
-		result = check_first_claim(r);
+		result = check_first_claim(r, now);
 	if (result != RAFT_CLAIM_MADE)
 		return result;
 

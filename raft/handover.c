@@ -117,6 +117,8 @@ raft_newest_peer(const Raft *r, uint64_t now)
 	{
 		const RaftPeer *peer = &r->peers[id];
 
+		if (!raft_is_waited_for(r, now, id))
+			continue;
 		if (raft_is_older(most, peer->position) ||
 			(newest != RAFT_NONE && !raft_is_older(peer->position, most) &&
 			 check_target(r, now, &r->peers[newest]) != RAFT_TRANSFER_STARTED &&

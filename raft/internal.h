@@ -84,6 +84,7 @@ extern bool			raft_data_let_stand(const Raft *r);
 extern void			raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told);
 
 /* claim.c */
+extern bool raft_is_waited_for(const Raft *r, uint64_t now, int32_t id);
 extern void raft_count_votes_claims(Raft *r, RaftOutput *out);
 extern void raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out);
 extern void raft_heed_follower(Raft *r, const RaftMessage *m);

@@ -497,7 +497,8 @@ extern void raft_resign(Raft *r, uint64_t now, RaftOutput *out);
  * pg_leader_admit() (rule 11 of the election): the greetings that are
  * unanswered will stay so, and every member that was left out of the list or
  * replaced is stopped.  On a leader while nothing was ever claimed (rule 12): no
- * primary runs beside it.  Returns false, and does nothing, on any other member that
+ * primary runs beside it, and what the silent hold is not needed; a member that lives has
+ * to say all the same what it holds, unless its data are gone.  Returns false, and does nothing, on any other member that
  * does not abstain.
  */
 extern bool raft_admit(Raft *r, uint64_t now, RaftOutput *out);

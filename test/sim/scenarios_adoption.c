@@ -26,6 +26,12 @@ is_told_unknown(World *w, int i)
 	return w->node[i].member.raft.has_looked && !w->node[i].member.raft.data.known;
 }
 
+static bool
+knows_nobody(World *w, int i)
+{
+	return w->node[i].member.raft.leader_id == RAFT_NONE;
+}
+
 /* ---- scenarios ---- */
 
 /* Its server runs as a primary without a member, writes, and is stopped. */
@@ -114,6 +120,120 @@ first_claim_while_servers_restart(World *w)
 	(void) settle_data(w);
 }
 
+/*
+ * An operator promotes it where our library is not asked.  Its member has not heard of any
+ * claim, so its worker does not know yet that this is not its own.
+ */
+static void
+promote_unclaimed(World *w, int i)
+{
+	SimAuthorise authorise = cluster(w)->authorise;
+
+	EXPECT(w, run_until(w, SECONDS(2), knows_nobody, i));
+	cluster(w)->authorise = NULL;
+	EXPECT(w, sim_promote(cluster(w), i));
+	EXPECT(w, run_until(w, SECONDS(1), is_primary, i));
+	cluster(w)->authorise = authorise;
+	for (int k = 0; k < 3; k++)
+		(void) commit_on(w, i);
+	world_run(w, MS(100));
+}
+
+/*
+ * Who is cut off before the first claim arrives is promoted by hand, to the very timeline that
+ * was claimed.  What it wrote there is foreign, whether its member hears of the claim from the
+ * leader or from those who vote for it.
+ */
+static void
+by_hand_after_the_first_claim(World *w, bool hears)
+{
+	int commit;
+
+	begin_unclaimed(w);
+	node_may_lead(w, 1, false);
+	node_may_lead(w, 2, false);
+	world_start_all(w);
+	EXPECT(w, run_until(w, SECONDS(10), is_leading, 0));
+	hold(w, 0, HOLD_WORKER | HOLD_STARTUP);
+	world_run(w, MS(300));
+	EXPECT(w, !has_claim(w, 0));
+	network_isolate(w, 2);
+	let_go(w, 0, HOLD_WORKER | HOLD_STARTUP);
+	EXPECT(w, run_until(w, SECONDS(5), is_open, 0));
+	commit = commit_on(w, 0);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	promote_unclaimed(w, 2);
+	EXPECT(w, server(w, 2)->timeline == server(w, 0)->timeline);
+
+	if (hears)
+	{
+		hold(w, 2, HOLD_WORKER);
+		network_heal(w);
+		EXPECT(w, run_until(w, SECONDS(5), has_claim, 2));
+	}
+	lose_power(w, 0);
+	network_heal(w);
+	node_may_lead(w, 2, true);
+	let_go(w, 2, HOLD_WORKER);
+	EXPECT(w, !run_until(w, SECONDS(10), somebody_is_open, 0));
+	EXPECT(w, has_commit(w, settle_data(w), commit));
+}
+
+static void
+promoted_by_hand_before_it_hears_of_the_first_claim(World *w)
+{
+	by_hand_after_the_first_claim(w, true);
+	by_hand_after_the_first_claim(w, false);
+}
+
+/*
+ * Who held most is lost before the first claim, and its leader knows that it held more.  The
+ * operator says that it does not come back: nobody waits for it.
+ */
+static void
+first_claim_without_who_held_most(World *w)
+{
+	begin_unclaimed(w);
+	write_alone(w, 2);
+	node_may_lead(w, 1, false);
+	node_may_lead(w, 2, false);
+	world_start_all(w);
+	EXPECT(w, run_until(w, SECONDS(10), claim_is_behind, 0));
+	world_run(w, SECONDS(1));
+	EXPECT(w, !has_claim(w, 0));
+	lose_power(w, 2);
+	EXPECT(w, !run_until(w, SECONDS(10), has_claim, 0));
+	node_admit(w, 0);
+	EXPECT(w, run_until(w, SECONDS(20), is_open, 0));
+}
+
+/*
+ * Somebody lives who does not know yet what it holds, and it is most.  The operator's word is
+ * for the dead: the first claim waits for that one, and is left to it.
+ */
+static void
+admitted_first_claim_waits_for_the_living(World *w)
+{
+	begin_unclaimed(w);
+	write_alone(w, 1);
+	node_may_lead(w, 2, false);
+	hold(w, 1, HOLD_WORKER);
+	world_start_all(w);
+	EXPECT(w, run_until(w, SECONDS(10), is_leading, 0));
+	world_run(w, SECONDS(1));
+	lose_power(w, 2);
+	world_run(w, SECONDS(1));
+	EXPECT(w, is_leading(w, 0));
+	node_admit(w, 0);
+	EXPECT(w, !run_until(w, SECONDS(2), has_claim, 0));
+	let_go(w, 1, HOLD_WORKER);
+	EXPECT(w, run_until(w, SECONDS(2), claim_is_behind, 0));
+	EXPECT(w, run_until(w, SECONDS(5), is_leading, 1));
+	node_admit(w, 1);
+	EXPECT(w, run_until(w, SECONDS(20), is_open, 1));
+	(void) settle_data(w);
+}
+
 /* Clients write for five seconds, as fast as in random runs; then it is stopped. */
 static SimCluster *
 cluster_of_three(World *w, bool has_member, uint64_t standbys)
@@ -158,5 +278,8 @@ existing_primary_is_adopted(World *w)
 const Scenario scenarios_adoption[] = {
 	{"first_claim_is_left_to_who_holds_most", first_claim_is_left_to_who_holds_most, NULL},
 	{"first_claim_while_servers_restart", first_claim_while_servers_restart, NULL},
+	{"promoted_by_hand_before_it_hears_of_the_first_claim", promoted_by_hand_before_it_hears_of_the_first_claim, NULL},
+	{"first_claim_without_who_held_most", first_claim_without_who_held_most, NULL},
+	{"admitted_first_claim_waits_for_the_living", admitted_first_claim_waits_for_the_living, NULL},
 	{"existing_primary_is_adopted", existing_primary_is_adopted, NULL},
 	{NULL, NULL, NULL}};

@@ -216,6 +216,7 @@ rule_12_first_claim_hears_the_dead_only_by_the_operator(void **state)
 	assert_int_equal(world_leader(w), 0);
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
 	assert_true(world_admit(w, 0));
+	world_run(w, MS(200));
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
 }
 
