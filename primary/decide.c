@@ -568,10 +568,11 @@ is_stuck(const View *v)
 	return v->f->health == PRIMARY_HEALTHY && is_checked(v) && v->f->check.streaming == PRIMARY_STREAMING_STUCK;
 }
 
+/* A leader that has what we lack lets nobody in, and will; another copy would come no other way. */
 static bool
 streams_never(const View *v)
 {
-	return is_stuck(v) && v->f->failures > 0;
+	return is_stuck(v) && v->f->failures > 0 && !v->f->leader.has_end;
 }
 
 static bool
@@ -765,7 +766,10 @@ again_at(const View *v)
 		earlier(&at, f->now, f->rebuild_wanted, f->prefer_open);
 		earlier(&at, f->now, f->failed_at, f->rebuild_pause);
 		if (is_loose(v) && (f->check.streaming == PRIMARY_STREAMING_UNKNOWN || f->end < f->leader.flush))
+		{
 			earlier(&at, f->now, f->check.stalled_since, f->stream_timeout);
+			earlier(&at, f->now, f->check.stalled_since, f->rebuild_pause);
+		}
 	}
 	return at;
 }

@@ -41,6 +41,7 @@ typedef struct PrimaryLeader
 	uint64_t	   flush;				   /* read when our own receiver was down, or later; 0: not known */
 	bool		   control_shows_timeline; /* its pg_control has the newest of lineage: a checkpoint was made */
 	bool		   has_fork;			   /* its pg_wal has the segment in which lineage parts from ours */
+	bool		   has_end;				   /* and the one in which ours ends, on its own path: we could stream */
 
 	/*
 	 * For a member whose data are gone: it has ended our walsenders, forgotten their

@@ -148,6 +148,13 @@ watch_receiver_ended(WatchFollowing *watch)
 	watch->check.loose = false;
 }
 
+/* What a restart has not mended, and is not lost WAL, will last: it is no use to hurry. */
+static uint64_t
+stall_limit(const PrimaryFacts *f)
+{
+	return f->failures > 0 && f->leader.has_end && f->rebuild_pause > f->stream_timeout ? f->rebuild_pause : f->stream_timeout;
+}
+
 /*
  * Nothing new comes, and there is something; one that has streamed all the time waits for
  * its own disk.  Who has had it all once may lack it later: a leader recycles WAL while the
@@ -165,7 +172,7 @@ note_stall(WatchFollowing *watch, const PrimaryFacts *f, bool streams)
 	}
 	watch->end = f->end;
 	watch->interrupted |= !streams;
-	if (watch->interrupted && f->now - check->stalled_since >= f->stream_timeout)
+	if (watch->interrupted && f->now - check->stalled_since >= stall_limit(f))
 		check->streaming = PRIMARY_STREAMING_STUCK;
 }
 

@@ -60,6 +60,244 @@ forget_worker(Keeper *k, uint32_t life, uint32_t start, uint64_t now)
 	}
 }
 
+/* Where the last byte is, and on which timeline: known once WAL was read to its end. */
+static void
+learn_end(World *w, int i)
+{
+	Keeper	  *k = keeper_of(w, i);
+	SimServer *s = server_of(w, i);
+	SimLsn	   end;
+
+	if (s->life == SIM_DOWN || s->life == SIM_STOPPING)
+	{
+		k->end_known = false;
+		return;
+	}
+	if (!k->end_known)
+	{
+		end = sim_true_end(&w->keepers->cluster, i, NULL);
+		if (end == 0 || !(w->keepers->calm || chance(w, 300000)))
+			return;
+		k->end = end;
+		k->end_known = true;
+	}
+	end = s->life == SIM_PRIMARY ? s->flushed : s->receiver.flushed_upto;
+	if (end > k->end)
+		k->end = end;
+}
+
+uint16_t
+end_timeline(const World *w, int i)
+{
+	uint16_t timeline = 0;
+
+	(void) sim_true_end(&w->keepers->cluster, i, &timeline);
+	return timeline != 0 ? timeline : server_of(w, i)->at_timeline; /* all is replayed */
+}
+
+static RaftServer
+server_kind(const SimServer *s)
+{
+	if (s->life == SIM_PRIMARY)
+		return RAFT_SERVER_PRIMARY;
+	return s->life == SIM_STANDBY || s->life == SIM_RECOVERING ? RAFT_SERVER_RECOVERY : RAFT_SERVER_NONE;
+}
+
+static uint64_t
+usable_system(const Keeper *k, const SimServer *s)
+{
+	bool is_there = s->data.whole != SIM_GONE && s->data.control.state != SIM_NO_CONTROL;
+
+	return watch_system(&k->directory, is_there ? s->data.system : 0);
+}
+
+/* ---- the facts ---- */
+
+static void
+gather_leader(World *w, int i, PrimaryFacts *f)
+{
+	Keeper			*k = keeper_of(w, i);
+	const Raft		*r = &w->node[i].member.raft;
+	const RaftTold	*told;
+	const SimServer *source;
+	uint16_t		 timeline;
+
+	if (f->leader_id < 0 || f->leader_id == i)
+		return;
+	told = &r->peers[f->leader_id].told;
+	source = server_of(w, f->leader_id);
+	f->leader.system_id = told->system_id;
+	f->leader.major = f->major;
+	f->leader.server = told->server;
+	f->leader.promoted = told->promoted && r->peers[f->leader_id].term == r->saved.term;
+	f->leader.open = told->open && f->leader.promoted;
+
+	/* By a connection to it; only what it is on now counts. */
+	if (!reaches(w, i, f->leader_id) || keeper_is_frozen(w, f->leader_id) || server_kind(source) == RAFT_SERVER_NONE ||
+		(source->life == SIM_PRIMARY) != (told->server == RAFT_SERVER_PRIMARY))
+		return;
+	f->leader.flush = sim_send_end(&w->keepers->cluster, f->leader_id, &timeline);
+	if (read_lineage(w, f->leader_id, timeline, &k->leader, &k->leader_key) == LINEAGE_GOOD)
+		f->leader.lineage = &k->leader;
+	f->leader.control_shows_timeline = source->data.control.checkpoint_timeline >= timeline;
+}
+
+/* By pg_ls_waldir() of the leader; what comes after that segment is there, too. */
+static void
+gather_fork(World *w, PrimaryFacts *f)
+{
+	uint64_t fork;
+
+	if (f->lineage == NULL || f->leader.lineage == NULL)
+		return;
+	fork = lineage_fork(f->lineage, f->leader.lineage);
+	f->leader.has_end = f->end_known && sim_segment(&server_of(w, f->leader_id)->data,
+													(uint16_t) lineage_timeline_of(f->leader.lineage, f->end), (SimLsn) f->end) != NULL;
+	f->leader.has_fork = sim_segment(&server_of(w, f->leader_id)->data,
+									 (uint16_t) lineage_timeline_of(f->leader.lineage, fork), (SimLsn) fork) != NULL;
+}
+
+/* Section 8: what the supervisor and the role worker look after. */
+static PrimaryHealth
+health(const World *w, int i, uint64_t now)
+{
+	Keeper			*k = keeper_of(w, i);
+	const SimServer *s = server_of(w, i);
+
+	if (s->life != SIM_PRIMARY || s->flushed == s->inserted || s->flushed != k->flushed)
+		k->flushed_at = now;
+	k->flushed = s->flushed;
+	if (keeper_is_frozen(w, i) && now >= k->frozen_at + HEALTH_TIMEOUT)
+		return PRIMARY_HEALTH_NO_ANSWER;
+	if (now >= k->flushed_at + HEALTH_TIMEOUT)
+		return PRIMARY_HEALTH_DISK_HUNG;
+	return s->disk_full ? PRIMARY_HEALTH_NO_ROOM : PRIMARY_HEALTHY;
+}
+
+static void
+gather_own(World *w, int i, PrimaryFacts *f)
+{
+	Keeper			*k = keeper_of(w, i);
+	const Raft		*r = &w->node[i].member.raft;
+	const SimServer *s = server_of(w, i);
+	LineageVerdict	 past = LINEAGE_BURNT;
+
+	f->server = server_kind(s);
+	f->system_id = usable_system(k, s);
+	f->stored_system_id = r->saved.system_id;
+	f->major = (uint32_t) w->keepers->cluster.major;
+	f->never_held = raft_never_held(r);
+	f->distrusted = raft_is_gone(r) && f->system_id != 0;
+	f->timeline = s->life == SIM_PRIMARY ? s->timeline : end_timeline(w, i);
+	if (f->server != RAFT_SERVER_NONE)
+		past = read_lineage(w, i, (uint16_t) f->timeline, &k->own, &k->own_key);
+	if (past == LINEAGE_GOOD)
+		f->lineage = &k->own;
+	else if (past == LINEAGE_BAD && s->life == SIM_STANDBY)
+		watch_unfit(&k->directory);
+	f->end_known = k->end_known;
+	f->end = k->end;
+	f->receiving = s->receiver.state != SIM_WALRCV_STOPPED || s->conninfo >= 0;
+	f->replayed = k->end_known && s->at >= k->end;
+	f->paused = s->paused;
+	f->consistent = s->consistent;
+	f->ran_on = k->promoted_start != 0 && k->promoted_start == s->start;
+	f->wrote_on = k->wrote_on;
+	memcpy(f->timelines, r->saved.timelines, sizeof(f->timelines));
+	f->n_timelines = r->saved.n_timelines;
+	f->rebuild = r->saved.rebuild;
+	f->rebuild_source = r->saved.rebuild_source;
+	f->rebuild_term = r->saved.rebuild_term;
+	f->remains = k->remains;
+	f->floor = r->saved.floor;
+	f->failures = k->directory.failures;
+	f->failed_at = k->directory.failed_at;
+	f->failed_source = k->directory.failed_source;
+	f->failed_term = k->directory.failed_term;
+	f->hints = w->keepers->cluster.checksums;
+	f->common_wal = !k->no_rewind;
+	f->rewind_room = !s->disk_full;
+	f->rebuild_wanted = k->following.rebuild_wanted;
+	f->check = k->following.check;
+	f->health = health(w, i, f->now);
+	f->setting = w->now < k->forbidden_until ? PRIMARY_SETTING_APPLY_DELAY : PRIMARY_SETTING_GOOD;
+}
+
+/* A sum that changes when anything moves. */
+static uint64_t
+progress(const World *w, int i)
+{
+	const SimServer *s = server_of(w, i);
+	uint64_t		 sum = s->at + s->flushed + s->phase + s->released;
+
+	for (int j = 0; j < SIM_SENDERS; j++)
+		sum += s->sender[j].flush;
+	for (int j = 0; j < w->n; j++)
+		sum += server_of(w, j)->rebuild.source == i ? server_of(w, j)->rebuild.step : 0;
+	return sum;
+}
+
+static void
+gather_leading(World *w, int i, PrimaryFacts *f)
+{
+	Keeper		*k = keeper_of(w, i);
+	const Raft	*r = &w->node[i].member.raft;
+	QuorumView	 view;
+	QuorumSender senders[SIM_SENDERS];
+	HistoryFile	 files[SIM_TIMELINES];
+	Histories	 histories;
+
+	if (r->role != RAFT_LEADER)
+		return;
+	ledger_view(w, i, &view, senders);
+	f->elected_claim = r->elected_claim;
+	f->claiming = r->claim != 0 && raft_claimed(r) == 0;
+	f->claimed = raft_claimed(r);
+	if (f->claimed != 0)
+	{
+		histories = read_histories(w, i, files);
+		f->passed_over = promotion_passed_over(&histories, server_of(w, i)->target.timeline, f->claimed);
+	}
+	f->quorum_flushed = quorum_flushed(&view);
+	f->released = server_of(w, i)->released;
+	f->names_in_force = keeper_has_names(w, i) && !k->names_changed;
+	k->names_changed = false;
+	watch_leading(&k->leading, f, progress(w, i));
+	f->other_could_lead = raft_other_could_lead(r, f->now, 0);
+	f->other_has_all = raft_other_could_lead(r, f->now, f->end);
+}
+
+static void
+gather(World *w, int i, PrimaryFacts *f)
+{
+	const Node *n = &w->node[i];
+	const Raft *r = &n->member.raft;
+	Keeper	   *k = keeper_of(w, i);
+
+	memset(f, 0, sizeof(*f));
+	f->now = clock_local(w, n);
+	f->self = i;
+	f->members = r->config.list_size;
+	f->term = r->saved.term;
+	f->leader_id = r->role == RAFT_LEADER ? i : r->leader_id;
+	f->lease_until = n->shown;
+	f->claim = r->saved.claim;
+	f->promoting = r->saved.promoting != 0;
+	f->asked = k->asked_life == n->life && k->asked == r->saved.promoting;
+	f->authorised = k->used;
+	f->authorised_term = k->authorised_term;
+	f->open_timeout = OPEN_TIMEOUT;
+	f->health_timeout = HEALTH_TIMEOUT;
+	f->stream_timeout = STREAM_TIMEOUT;
+	f->prefer_open = PREFER_OPEN;
+	f->rebuild_pause = REBUILD_PAUSE;
+	f->hand_over = switchover_hand_over(&k->hand_over.switchover);
+	gather_own(w, i, f);
+	gather_leader(w, i, f);
+	gather_fork(w, f);
+	gather_leading(w, i, f);
+}
+
 /* ---- telling the member ---- */
 
 /* Was there anything new? */

@@ -989,6 +989,111 @@ member_behind_and_a_new_list(World *w)
 	EXPECT(w, has_commit(w, settle_data(w), commit));
 }
 
+/* An answered commit is on all three; the leader writes on, alone, and recycles what both others need. */
+static Three
+begin_recycled(World *w)
+{
+	Three		t = begin_three(w);
+	SimCluster *c = cluster(w);
+
+	t.commit = commit_on(w, t.p);
+	EXPECT(w, run_until(w, SECONDS(1), answered, t.commit));
+	world_run(w, MS(100));
+	EXPECT(w, has_commit(w, t.a, t.commit) && has_commit(w, t.b, t.commit));
+	cut_wal_all(w, t.p);
+	for (int k = 0; k < 8 * SIM_SEGMENT; k++)
+		EXPECT(w, sim_insert(c, t.p, SIM_RECORD_OTHER, 0, 0));
+	EXPECT(w, sim_wal_flush(c, t.p, server(w, t.p)->inserted) && sim_checkpoint(c, t.p));
+	EXPECT(w, sim_recycle(c, t.p, (uint16_t) (server(w, t.p)->flushed / SIM_SEGMENT)));
+	mend_wal(w);
+	return t;
+}
+
+/* The leader is lost for good, and one of the others leads, with what was answered. */
+static void
+lose_the_leader(World *w, const Three *t)
+{
+	lose_power(w, t->p);
+	let_go(w, t->a, HOLD_REBUILD | HOLD_RECEIVER);
+	let_go(w, t->b, HOLD_REBUILD | HOLD_RECEIVER);
+	EXPECT(w, run_until(w, SECONDS(120), somebody_is_open, 0));
+	EXPECT(w, has_commit(w, world_lease(w), t->commit));
+}
+
+/*
+ * Both clone beside directories that are intact.  Then the leader is lost: what they had before
+ * is whole, and can be used again.
+ */
+static void
+source_of_all_clones_is_lost(World *w)
+{
+	Three t = begin_recycled(w);
+
+	w->keepers->clones_aside = true;
+	hold(w, t.a, HOLD_REBUILD);
+	hold(w, t.b, HOLD_REBUILD);
+	EXPECT(w, run_until(w, SECONDS(60), is_rebuilding, t.a) && run_until(w, SECONDS(60), is_rebuilding, t.b));
+	EXPECT(w, keeper(w, t.a)->aside && has_commit(w, t.a, t.commit));
+	EXPECT(w, keeper(w, t.b)->aside && has_commit(w, t.b, t.commit));
+	lose_the_leader(w, &t);
+}
+
+/* Both copies are whole, consistent, and past their floors, but have not streamed yet. */
+static void
+source_of_whole_clones_is_lost(World *w)
+{
+	Three t = begin_recycled(w);
+
+	hold(w, t.a, HOLD_REBUILD);
+	hold(w, t.b, HOLD_REBUILD);
+	EXPECT(w, run_until(w, SECONDS(60), is_rebuilding, t.a) && run_until(w, SECONDS(60), is_rebuilding, t.b));
+	hold(w, t.a, HOLD_RECEIVER);
+	hold(w, t.b, HOLD_RECEIVER);
+	let_go(w, t.a, HOLD_REBUILD);
+	let_go(w, t.b, HOLD_REBUILD);
+	EXPECT(w, run_until(w, SECONDS(5), is_copied, t.a) && run_until(w, SECONDS(5), is_copied, t.b));
+	world_run(w, MS(200));
+	EXPECT(w, server(w, t.a)->consistent && has_commit(w, t.a, t.commit) && is_copied(w, t.a));
+	EXPECT(w, server(w, t.b)->consistent && has_commit(w, t.b, t.commit) && is_copied(w, t.b));
+	lose_the_leader(w, &t);
+}
+
+static bool
+refuses_all(void *context, int at, int standby, int host)
+{
+	(void) context;
+	(void) at;
+	(void) standby;
+	(void) host;
+	return false;
+}
+
+/*
+ * The leader lets no receiver in any more, as with a wrong pg_hba.conf, and has all its WAL.  A
+ * clone would help nobody, and nothing is removed for it.
+ */
+static void
+nothing_is_wiped_where_receivers_are_refused(World *w)
+{
+	Three	 t = begin_three(w);
+	SimLogin login = cluster(w)->login;
+
+	t.commit = commit_on(w, t.p);
+	EXPECT(w, run_until(w, SECONDS(1), answered, t.commit));
+	world_run(w, MS(100));
+	cluster(w)->login = refuses_all;
+	EXPECT(w, sim_receiver_end(cluster(w), t.a, true) && sim_receiver_end(cluster(w), t.b, true));
+	for (int k = 0; k < 3; k++)
+		EXPECT(w, sim_insert(cluster(w), t.p, SIM_RECORD_OTHER, 0, 0));
+	EXPECT(w, sim_wal_flush(cluster(w), t.p, server(w, t.p)->inserted));
+	hold(w, t.a, HOLD_REBUILD);
+	hold(w, t.b, HOLD_REBUILD);
+	world_run(w, SECONDS(30));
+	EXPECT(w, is_intact(w, t.a) && is_intact(w, t.b));
+	cluster(w)->login = login;
+	lose_the_leader(w, &t);
+}
+
 const Scenario scenarios_rebuilds[] = {
 	{"leader_of_the_old_list_settles_nothing", leader_of_the_old_list_settles_nothing, NULL},
 	{"list_there_and_back", list_there_and_back, NULL},
@@ -1015,4 +1120,7 @@ const Scenario scenarios_rebuilds[] = {
 	{"three_to_two_to_one", three_to_two_to_one, NULL},
 	{"replaced_machine_does_not_vote", replaced_machine_does_not_vote, NULL},
 	{"stale_copy_joins", stale_copy_joins, NULL},
+	{"source_of_all_clones_is_lost", source_of_all_clones_is_lost, NULL},
+	{"source_of_whole_clones_is_lost", source_of_whole_clones_is_lost, NULL},
+	{"nothing_is_wiped_where_receivers_are_refused", nothing_is_wiped_where_receivers_are_refused, NULL},
 	{NULL, NULL, NULL}};

@@ -864,6 +864,9 @@ a_copy_is_not_thrown_away_for_a_full_disk(void **state)
 	(void) state;
 	stuck_again(&f);
 	expect(&f, PRIMARY_CLONE, PRIMARY_STREAMS_NEVER);
+	f.leader.has_end = true; /* it lets nobody in, and will: nothing is removed for that */
+	expect(&f, PRIMARY_RESTART, PRIMARY_NOT_STREAMING);
+	f.leader.has_end = false;
 	f.health = PRIMARY_HEALTH_NO_ROOM;
 	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
 	f.failures = 0;
