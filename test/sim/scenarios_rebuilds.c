@@ -1088,7 +1088,7 @@ nothing_is_wiped_where_receivers_are_refused(World *w)
 	EXPECT(w, sim_wal_flush(cluster(w), t.p, server(w, t.p)->inserted));
 	hold(w, t.a, HOLD_REBUILD);
 	hold(w, t.b, HOLD_REBUILD);
-	world_run(w, SECONDS(30));
+	world_run(w, SECONDS(100));
 	EXPECT(w, is_intact(w, t.a) && is_intact(w, t.b));
 	cluster(w)->login = login;
 	lose_the_leader(w, &t);
