@@ -175,6 +175,8 @@ gather_fork(World *w, PrimaryFacts *f)
 	if (f->lineage == NULL || f->leader.lineage == NULL)
 		return;
 	fork = lineage_fork(f->lineage, f->leader.lineage);
+	f->leader.has_end = f->end_known && sim_segment(&server_of(w, f->leader_id)->data,
+													(uint16_t) lineage_timeline_of(f->leader.lineage, f->end), (SimLsn) f->end) != NULL;
 	f->leader.has_fork = sim_segment(&server_of(w, f->leader_id)->data,
 									 (uint16_t) lineage_timeline_of(f->leader.lineage, fork), (SimLsn) fork) != NULL;
 }

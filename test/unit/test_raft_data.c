@@ -359,7 +359,7 @@ rule_12_first_claim_adopts_nothing_that_is_rebuilt(void **state)
 	world_run(w, MS(100));
 	assert_int_equal(disk(1)->claim, 0);
 	assert_true(member_rebuild(&w->node[1].member, RAFT_CLONING, (RaftPosition){1, 90}));
-	data_is(1, standby(2, 110));
+	data_is(1, standby(1, 105));
 	world_run(w, MS(100));
 	assert_true(disk(1)->claim == 2 && disk(1)->n_timelines == 1);
 	assert_true(disk(1)->timelines[0].id == 2 && !disk(1)->timelines[0].created);
