@@ -43,11 +43,33 @@ has_passed(const View *v, uint64_t since, uint64_t timeout)
 	return v->f->now >= since && v->f->now - since >= timeout;
 }
 
+static bool
+has_leader(const View *v)
+{
+	return v->f->leader_id >= 0;
+}
+
+/*
+ * Rule 21: what a rebuild has left is a copy all the same, if there is no leader to go on from:
+ * the new one is whole, or a clone beside the old one has not touched that, and its source does
+ * not come back.
+ */
+static bool
+is_copy_alone(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+
+	if (f->rebuild == RAFT_INTACT || f->distrusted || has_leader(v))
+		return false;
+	return f->remains == PRIMARY_REMAINS_WHOLE ||
+		   (f->remains == PRIMARY_REMAINS_UNTOUCHED && has_passed(v, f->failed_at, f->rebuild_pause));
+}
+
 /* Rule 21: the directory is neither the old one nor the new one. */
 static bool
 is_half(const View *v)
 {
-	return v->f->rebuild != RAFT_INTACT && v->f->remains != PRIMARY_REMAINS_WHOLE;
+	return v->f->rebuild != RAFT_INTACT && v->f->remains != PRIMARY_REMAINS_WHOLE && !is_copy_alone(v);
 }
 
 /* Rules 15, 21 and 22: there is nothing that may be used. */
@@ -72,12 +94,6 @@ static bool
 may_be_started(const View *v)
 {
 	return !is_half(v) && !is_gone(v) && !is_other_cluster(v);
-}
-
-static bool
-has_leader(const View *v)
-{
-	return v->f->leader_id >= 0;
 }
 
 /*
@@ -650,6 +666,14 @@ is_rebuilt(const View *v)
 		   v->f->check.streaming == PRIMARY_STREAMING_REAL && is_loose(v) && !primary_behind(v->f);
 }
 
+/* It holds all that this member may have confirmed, so it is as good as any other. */
+static bool
+is_whole_alone(const View *v)
+{
+	return is_copy_alone(v) && v->f->server == RAFT_SERVER_RECOVERY && v->f->consistent && v->own.known && !v->own.foreign &&
+		   !primary_behind(v->f) && !v->f->promoting;
+}
+
 static bool
 always(const View *v)
 {
@@ -713,6 +737,7 @@ static const Row table[] = {
 	{PRIMARY_ELECTED, is_elected, PRIMARY_PROMOTE},
 
 	/* another one leads, and coming back goes on */
+	{PRIMARY_WHOLE_ALONE, is_whole_alone, PRIMARY_REBUILT},
 	{PRIMARY_NO_LEADER, has_no_leader, PRIMARY_WAIT},
 	{PRIMARY_LEADER_UNKNOWN, leader_unknown, PRIMARY_WAIT},
 	{PRIMARY_LEADER_NOT_READY, leader_not_ready, PRIMARY_WAIT},
@@ -800,7 +825,7 @@ primary_decide(const PrimaryFacts *facts)
 	if (order.action == PRIMARY_FOLLOW || order.action == PRIMARY_REBUILT ||
 		order.action == PRIMARY_REWIND || order.action == PRIMARY_CLONE)
 		order.node = facts->leader_id;
-	if (order.action == PRIMARY_FOLLOW || order.action == PRIMARY_REBUILT)
+	if (order.node != RAFT_NONE && (order.action == PRIMARY_FOLLOW || order.action == PRIMARY_REBUILT))
 		order.timeline = facts->leader.lineage->timeline;
 	if (order.action == PRIMARY_PROMOTE)
 		order.timeline = facts->claimed;

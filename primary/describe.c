@@ -80,6 +80,7 @@ static const ReasonWords reasons[PRIMARY_REASONS] = {
 	[PRIMARY_NOT_REPLAYED] = {"not_replayed", "its WAL is not replayed to the end yet"},
 	[PRIMARY_NO_LEASE_YET] = {"no_lease_yet", "it has no lease to be promoted under"},
 	[PRIMARY_ELECTED] = {"elected", "it leads, and the timeline is claimed"},
+	[PRIMARY_WHOLE_ALONE] = {"whole_alone", "its copy is whole and has all that it may have confirmed, and nobody leads whom it could follow first"},
 	[PRIMARY_NO_LEADER] = {"no_leader", "nobody is known to lead"},
 	[PRIMARY_LEADER_UNKNOWN] = {"leader_unknown", "the leader's history and flush position are not known yet"},
 	[PRIMARY_LEADER_NOT_READY] = {"leader_not_ready", "the leader's server is not promoted on its claim yet"},

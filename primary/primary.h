@@ -87,6 +87,7 @@ typedef enum PrimaryRemains
 {
 	PRIMARY_REMAINS_BROKEN = 0, /* not known, or fit for nothing */
 	PRIMARY_REMAINS_REPEATABLE, /* a rewind that has not written pg_control yet */
+	PRIMARY_REMAINS_UNTOUCHED,	/* the old one: a clone beside it is not done; not what was gone or distrusted */
 	PRIMARY_REMAINS_WHOLE		/* the program has ended well, and all is on disk: may be started */
 } PrimaryRemains;
 
@@ -292,6 +293,7 @@ typedef enum PrimaryReason
 	PRIMARY_NO_LEASE_YET,
 	PRIMARY_ELECTED,
 
+	PRIMARY_WHOLE_ALONE,
 	PRIMARY_NO_LEADER,
 	PRIMARY_LEADER_UNKNOWN,
 	PRIMARY_LEADER_NOT_READY,

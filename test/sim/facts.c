@@ -232,6 +232,8 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->rebuild = r->saved.rebuild;
 	f->rebuild_source = r->saved.rebuild_source;
 	f->rebuild_term = r->saved.rebuild_term;
+	if (raft_is_gone(r) && k->remains == PRIMARY_REMAINS_UNTOUCHED)
+		k->remains = PRIMARY_REMAINS_BROKEN;
 	f->remains = k->remains;
 	f->floor = r->saved.floor;
 	f->failures = k->directory.failures;

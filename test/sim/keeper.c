@@ -331,11 +331,12 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 			rebuild(w, i, order, RAFT_CLONING);
 			break;
 		case PRIMARY_REBUILT:
-			follow(w, i, f, order);
+			if (order->node != RAFT_NONE)
+				follow(w, i, f, order);
 			if (node_is_free(w, i) && member_rebuilt(member))
 			{
+				k->lost &= k->remains == PRIMARY_REMAINS_UNTOUCHED;
 				k->remains = PRIMARY_REMAINS_BROKEN;
-				k->lost = false;
 				w->data[DATA_REBUILT]++;
 			}
 			break;

@@ -113,6 +113,8 @@ keeper_lose_power(World *w, int i, uint64_t most)
 	node_crash(w, i, true);
 	if (server_of(w, i)->rebuild.step != SIM_REBUILD_NONE)
 		sim_rebuild_stop(&w->keepers->cluster, i);
+	if (keeper_of(w, i)->remains == PRIMARY_REMAINS_UNTOUCHED)
+		keeper_of(w, i)->remains = PRIMARY_REMAINS_BROKEN; /* the supervisor's memory */
 	sim_power_loss(&w->keepers->cluster, i, most == 0 ? 0 : (SimLsn) between(w, 0, most));
 	server_died(w, i);
 	TRACE(w, BIT(i), "loses power");

@@ -190,19 +190,22 @@ rebuilding_member_votes_with_its_floor(World *w)
 	EXPECT(w, has_commit(w, settle_data(w), t.commit));
 }
 
-/* C6: the copy is there, and is not known to be all of it: its member does not stand. */
+/* Half a copy does not stand.  Once it is whole, it is as good as any, if nobody leads whom it could follow first. */
 static void
-rebuilding_member_does_not_stand(World *w)
+rebuilding_member_stands_once_its_copy_is_whole(World *w)
 {
 	Three t = begin_rebuilding(w);
 
+	node_may_lead(w, t.p, true);
 	hold(w, t.p, HOLD_RECEIVER);
 	let_go(w, t.p, HOLD_REBUILD);
 	EXPECT(w, run_until(w, SECONDS(5), is_copied, t.p));
+	hold(w, t.p, HOLD_WORKER);
 	lose_power(w, t.a);
-	node_may_lead(w, t.p, true);
 	EXPECT(w, !run_until(w, SECONDS(5), stands, t.p));
 	EXPECT(w, is_copied(w, t.p) && raft_is_older(position(w, t.b), position(w, t.p)));
+	let_go(w, t.p, HOLD_WORKER);
+	EXPECT(w, run_until(w, SECONDS(5), stands, t.p));
 	node_start(w, t.a);
 	EXPECT(w, has_commit(w, settle_data(w), t.commit));
 }
@@ -1101,7 +1104,7 @@ const Scenario scenarios_rebuilds[] = {
 	{"copy_that_has_not_settled", copy_that_has_not_settled, NULL},
 	{"member_behind_and_a_new_list", member_behind_and_a_new_list, NULL},
 	{"rebuilding_member_votes_with_its_floor", rebuilding_member_votes_with_its_floor, NULL},
-	{"rebuilding_member_does_not_stand", rebuilding_member_does_not_stand, NULL},
+	{"rebuilding_member_stands_once_its_copy_is_whole", rebuilding_member_stands_once_its_copy_is_whole, NULL},
 	{"rebuilt_before_its_floor", rebuilt_before_its_floor, NULL},
 	{"copy_is_not_rewound", copy_is_not_rewound, NULL},
 	{"rebuild_source_not_open", rebuild_source_not_open, NULL},

@@ -119,6 +119,7 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 	SimCluster *c = &w->keepers->cluster;
 	SimServer  *s = server_of(w, i);
 	Node	   *n = &w->node[i];
+	bool		is_aside = how == RAFT_CLONING && w->keepers->clones_aside && s->data.whole == SIM_WHOLE;
 
 	if (k->rebuilding)
 		return;
@@ -126,15 +127,18 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 	{
 		/* It is durable at the next turn, or was refused; nothing is changed before. */
 		if (member_rebuild(&n->member, how, order->floor) && n->durable.rebuild == RAFT_INTACT)
-			k->remains = how == RAFT_REWINDING ? PRIMARY_REMAINS_REPEATABLE : PRIMARY_REMAINS_BROKEN;
+			k->remains = how == RAFT_REWINDING ? PRIMARY_REMAINS_REPEATABLE :
+						 is_aside			   ? PRIMARY_REMAINS_UNTOUCHED :
+												 PRIMARY_REMAINS_BROKEN;
 		return;
 	}
 	watch_rebuilds(&k->directory, clock_local(w, n), order->node, n->durable.term);
 	stop_server(w, i, how == RAFT_CLONING);
-	k->remains = PRIMARY_REMAINS_BROKEN;
+	if (!is_aside || k->remains != PRIMARY_REMAINS_UNTOUCHED)
+		k->remains = PRIMARY_REMAINS_BROKEN;
 	k->wrote_on = 0;
 	k->rebuild_how = how;
-	k->aside = false;
+	k->aside = is_aside;
 	if (how == RAFT_REWINDING)
 	{
 		s->data.standby_signal = true;
@@ -147,7 +151,6 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 	}
 	else
 	{
-		k->aside = w->keepers->clones_aside && s->data.whole == SIM_WHOLE;
 		(void) sim_wipe(c, i, k->aside);
 		if (!sim_clone_begin(c, i, order->node, k->aside))
 			return;

@@ -453,6 +453,13 @@ rebuilt(PrimaryFacts *f)
 }
 
 static void
+whole_and_alone(PrimaryFacts *f)
+{
+	whole(f);
+	nobody_leads(f);
+}
+
+static void
 no_such_state(PrimaryFacts *f)
 {
 	f->server = (RaftServer) 99;
@@ -505,6 +512,7 @@ static const Case cases[] = {
 	{PRIMARY_NOT_REPLAYED, PRIMARY_WAIT, world_elected, not_replayed},
 	{PRIMARY_NO_LEASE_YET, PRIMARY_WAIT, world_elected, no_lease},
 	{PRIMARY_ELECTED, PRIMARY_PROMOTE, world_elected, nothing},
+	{PRIMARY_WHOLE_ALONE, PRIMARY_REBUILT, world_follower, whole_and_alone},
 	{PRIMARY_NO_LEADER, PRIMARY_WAIT, world_follower, nobody_leads},
 	{PRIMARY_LEADER_UNKNOWN, PRIMARY_WAIT, world_follower, leader_not_asked},
 	{PRIMARY_LEADER_NOT_READY, PRIMARY_WAIT, world_follower, leader_not_promoted},
@@ -800,6 +808,37 @@ what_is_half_rebuilt_is_never_started(void **state)
 	expect(&f, PRIMARY_WAIT, PRIMARY_GONE_NO_SOURCE);
 }
 
+/* Its source is lost: what it has is all that there will be. */
+static void
+a_copy_that_is_alone_is_a_copy(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	whole_and_alone(&f);
+	f.consistent = false;
+	expect(&f, PRIMARY_WAIT, PRIMARY_NO_LEADER);
+	f.consistent = true;
+	f.floor = (RaftPosition){5, 2501};
+	expect(&f, PRIMARY_WAIT, PRIMARY_NO_LEADER);
+
+	/* The old one, beside a clone that is not done. */
+	whole_and_alone(&f);
+	f.remains = PRIMARY_REMAINS_UNTOUCHED;
+	f.failed_at = f.now - f.rebuild_pause + 1;
+	expect(&f, PRIMARY_WAIT, PRIMARY_HALF_NO_SOURCE);
+	f.failed_at--;
+	expect(&f, PRIMARY_REBUILT, PRIMARY_WHOLE_ALONE);
+	no_server(&f);
+	expect(&f, PRIMARY_RESTART, PRIMARY_NOT_RUNNING);
+	f.distrusted = true;
+	expect(&f, PRIMARY_WAIT, PRIMARY_HALF_NO_SOURCE);
+	f.distrusted = false;
+	f.leader_id = 1;
+	f.failed_at = f.now;
+	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
+}
+
 static void
 a_rebuild_is_over_only_when_all_of_it_is_true(void **state)
 {
@@ -1015,6 +1054,7 @@ main(void)
 		cmocka_unit_test(an_interrupted_rebuild_pauses),
 		cmocka_unit_test(an_open_leader_is_preferred_for_a_while),
 		cmocka_unit_test(what_is_half_rebuilt_is_never_started),
+		cmocka_unit_test(a_copy_that_is_alone_is_a_copy),
 		cmocka_unit_test(a_rebuild_is_over_only_when_all_of_it_is_true),
 		cmocka_unit_test(a_receiver_of_another_leader_is_not_let_on),
 		cmocka_unit_test(a_copy_is_not_thrown_away_for_a_full_disk),

@@ -151,7 +151,7 @@ change_rebuild(PrimaryFacts *f)
 	{
 		case 0:
 			f->rebuild = (RaftRebuild) below(3);
-			f->remains = (PrimaryRemains) below(3);
+			f->remains = (PrimaryRemains) below(4);
 			f->rebuild_source = (int32_t) below(3);
 			f->rebuild_term = 6 + below(2);
 			break;
@@ -388,11 +388,20 @@ check_rewind(const PrimaryFacts *f)
 					f->rebuild_source == f->leader_id && f->rebuild_term == f->term);
 }
 
+/* A new copy, or the old one that a clone beside it has not touched, when nobody leads for long enough. */
+static bool
+is_copy(const PrimaryFacts *f)
+{
+	return f->rebuild == RAFT_INTACT || f->remains == PRIMARY_REMAINS_WHOLE ||
+		   (f->remains == PRIMARY_REMAINS_UNTOUCHED && f->leader_id < 0 && !f->distrusted && f->now >= f->failed_at &&
+			f->now - f->failed_at >= f->rebuild_pause);
+}
+
 /* A server is started: nothing that is half done, or is not to be used. */
 static void
 check_restart(const PrimaryFacts *f)
 {
-	assert_true(f->rebuild == RAFT_INTACT || f->remains == PRIMARY_REMAINS_WHOLE);
+	assert_true(is_copy(f));
 	assert_true(f->system_id != 0 && !f->distrusted);
 	assert_true(f->stored_system_id == f->system_id);
 }
@@ -419,8 +428,14 @@ check_order(const PrimaryFacts *f, const PrimaryOrder *order)
 			check_claim(f);
 			break;
 		case PRIMARY_REBUILT:
-			assert_true(f->rebuild != RAFT_INTACT && f->consistent && !primary_behind(f) &&
-						f->check.streaming == PRIMARY_STREAMING_REAL);
+			assert_true(f->rebuild != RAFT_INTACT && f->consistent && !primary_behind(f) && primary_position(f).known);
+			if (order->node == RAFT_NONE)
+			{
+				assert_true(f->leader_id < 0 && f->server == RAFT_SERVER_RECOVERY && is_copy(f) && !f->distrusted);
+				assert_false(primary_position(f).foreign);
+				break;
+			}
+			assert_int_equal(f->check.streaming, PRIMARY_STREAMING_REAL);
 			/* FALLTHROUGH */
 		case PRIMARY_FOLLOW:
 			check_follow(f, order);
@@ -449,8 +464,7 @@ check_order(const PrimaryFacts *f, const PrimaryOrder *order)
 static void
 check_deposed(const PrimaryFacts *f, const PrimaryOrder *order)
 {
-	bool usable = f->system_id == 77 && !f->distrusted && f->leader.system_id != 78 && f->leader.major != 16 &&
-				  (f->rebuild == RAFT_INTACT || f->remains == PRIMARY_REMAINS_WHOLE);
+	bool usable = f->system_id == 77 && !f->distrusted && f->leader.system_id != 78 && f->leader.major != 16 && is_copy(f);
 
 	if (f->leader_id == f->self || !usable)
 		return;
