@@ -20,6 +20,9 @@
 #define REWINDS_UP_TO  0
 #define REBUILDS_UP_TO 1
 
+/* So many pauses a member waits for WAL that its leader has and does not send, before it is cloned. */
+#define STUCK_PAUSES 4
+
 typedef struct View
 {
 	const PrimaryFacts *f;
@@ -584,11 +587,23 @@ is_stuck(const View *v)
 	return v->f->health == PRIMARY_HEALTHY && is_checked(v) && v->f->check.streaming == PRIMARY_STREAMING_STUCK;
 }
 
-/* A leader that has what we lack lets nobody in, and will; another copy would come no other way. */
+/*
+ * A leader that has what we lack lets nobody in, as a rule, and will; another copy would come no
+ * other way.  But not for ever: something else may be wrong here, such as a history (L1).
+ */
 static bool
 streams_never(const View *v)
 {
-	return is_stuck(v) && v->f->failures > 0 && !v->f->leader.has_end;
+	const PrimaryFacts *f = v->f;
+
+	return is_stuck(v) && f->failures > 0 && (!f->leader.has_end || has_passed(v, f->stuck_since, STUCK_PAUSES * f->rebuild_pause));
+}
+
+/* Once: what a restart has not mended is waited for. */
+static bool
+streams_not(const View *v)
+{
+	return is_stuck(v) && v->f->failures == 0;
 }
 
 static bool
@@ -755,7 +770,7 @@ static const Row table[] = {
 	{PRIMARY_DIFFERS, differs, PRIMARY_CLONE},
 	{PRIMARY_STREAMS_NEVER, streams_never, PRIMARY_CLONE},
 	{PRIMARY_NOT_COMPARED, not_compared, PRIMARY_WAIT},
-	{PRIMARY_NOT_STREAMING, is_stuck, PRIMARY_RESTART},
+	{PRIMARY_NOT_STREAMING, streams_not, PRIMARY_RESTART},
 	{PRIMARY_IS_REBUILT, is_rebuilt, PRIMARY_REBUILT},
 	{PRIMARY_COMPARED, is_compared, PRIMARY_FOLLOW},
 	{PRIMARY_UNFORESEEN, always, PRIMARY_WAIT},
@@ -791,10 +806,8 @@ again_at(const View *v)
 		earlier(&at, f->now, f->rebuild_wanted, f->prefer_open);
 		earlier(&at, f->now, f->failed_at, f->rebuild_pause);
 		if (is_loose(v) && (f->check.streaming == PRIMARY_STREAMING_UNKNOWN || f->end < f->leader.flush))
-		{
 			earlier(&at, f->now, f->check.stalled_since, f->stream_timeout);
-			earlier(&at, f->now, f->check.stalled_since, f->rebuild_pause);
-		}
+		earlier(&at, f->now, f->stuck_since, STUCK_PAUSES * f->rebuild_pause);
 	}
 	return at;
 }

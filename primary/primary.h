@@ -183,6 +183,7 @@ typedef struct PrimaryFacts
 	uint64_t	   rebuild_term;
 	PrimaryRemains remains;
 	RaftPosition   floor;		  /* as the state file has it, also without a marker (rule 22) */
+	uint64_t	   stuck_since;	  /* when it was restarted for PRIMARY_NOT_STREAMING, in vain so far; 0: no */
 	uint32_t	   failures;	  /* rebuilds, and restarts for PRIMARY_NOT_STREAMING, since it really streamed */
 	bool		   hints;		  /* checksums or wal_log_hints */
 	bool		   common_wal;	  /* local WAL reaches back to the last common checkpoint */

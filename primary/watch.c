@@ -148,13 +148,6 @@ watch_receiver_ended(WatchFollowing *watch)
 	watch->check.loose = false;
 }
 
-/* What a restart has not mended, and is not lost WAL, will last: it is no use to hurry. */
-static uint64_t
-stall_limit(const PrimaryFacts *f)
-{
-	return f->failures > 0 && f->leader.has_end && f->rebuild_pause > f->stream_timeout ? f->rebuild_pause : f->stream_timeout;
-}
-
 /*
  * Nothing new comes, and there is something; one that has streamed all the time waits for
  * its own disk.  Who has had it all once may lack it later: a leader recycles WAL while the
@@ -165,14 +158,16 @@ note_stall(WatchFollowing *watch, const PrimaryFacts *f, bool streams)
 {
 	PrimaryCheck *check = &watch->check;
 
-	if (f->end > watch->end || (check->streaming == PRIMARY_STREAMING_REAL && f->end >= f->leader.flush))
+	if (f->end > watch->end || (check->streaming != PRIMARY_STREAMING_UNKNOWN && f->end >= f->leader.flush))
 	{
 		check->stalled_since = f->now;
 		watch->interrupted = false;
+		if (check->streaming == PRIMARY_STREAMING_STUCK)
+			check->streaming = PRIMARY_STREAMING_UNKNOWN;
 	}
 	watch->end = f->end;
 	watch->interrupted |= !streams;
-	if (watch->interrupted && f->now - check->stalled_since >= stall_limit(f))
+	if (watch->interrupted && f->now - check->stalled_since >= f->stream_timeout)
 		check->streaming = PRIMARY_STREAMING_STUCK;
 }
 
@@ -222,6 +217,7 @@ watch_rebuilds(WatchDirectory *watch, uint64_t now, int32_t source, uint64_t ter
 	watch->unfit = false;
 	watch->deaths = 0;
 	watch->failures++;
+	watch->stuck_since = 0;
 	watch->failed_at = now;
 	watch->failed_source = source;
 	watch->failed_term = term;
@@ -229,8 +225,10 @@ watch_rebuilds(WatchDirectory *watch, uint64_t now, int32_t source, uint64_t ter
 
 /* A failure, until it really streams. */
 void
-watch_restarts(WatchDirectory *watch, PrimaryReason reason)
+watch_restarts(WatchDirectory *watch, PrimaryReason reason, uint64_t now)
 {
+	if (reason == PRIMARY_NOT_STREAMING && watch->stuck_since == 0)
+		watch->stuck_since = now;
 	watch->failures += reason == PRIMARY_NOT_STREAMING;
 }
 
@@ -239,6 +237,7 @@ watch_followed(WatchDirectory *watch)
 {
 	watch->deaths = 0;
 	watch->failures = 0;
+	watch->stuck_since = 0;
 }
 
 void
@@ -246,4 +245,6 @@ watch_clock(WatchDirectory *watch, uint64_t now)
 {
 	if (watch->failed_at > now)
 		watch->failed_at = now;
+	if (watch->stuck_since > now)
+		watch->stuck_since = now;
 }

@@ -98,6 +98,7 @@ typedef struct WatchDirectory
 	uint32_t deaths; /* of startup processes that read WAL, since it last followed or was rebuilt */
 	bool	 unfit;	 /* the server did not start, or the history of its own timeline is bad */
 	uint32_t failures;
+	uint64_t stuck_since; /* restarted for PRIMARY_NOT_STREAMING, and still nothing has come; 0: no */
 	uint64_t failed_at;
 	int32_t	 failed_source;
 	uint64_t failed_term;
@@ -115,7 +116,7 @@ extern void watch_unfit(WatchDirectory *watch);
 
 /* Obeyed: REWIND or CLONE, before the first byte changes; RESTART. */
 extern void watch_rebuilds(WatchDirectory *watch, uint64_t now, int32_t source, uint64_t term);
-extern void watch_restarts(WatchDirectory *watch, PrimaryReason reason);
+extern void watch_restarts(WatchDirectory *watch, PrimaryReason reason, uint64_t now);
 
 /* watch_streams() has said so: whatever failed before is over. */
 extern void watch_followed(WatchDirectory *watch);

@@ -237,6 +237,7 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->remains = k->remains;
 	f->floor = r->saved.floor;
 	f->failures = k->directory.failures;
+	f->stuck_since = k->directory.stuck_since;
 	f->failed_at = k->directory.failed_at;
 	f->failed_source = k->directory.failed_source;
 	f->failed_term = k->directory.failed_term;

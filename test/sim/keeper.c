@@ -321,7 +321,7 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 			open_fence(w, i, f);
 			break;
 		case PRIMARY_RESTART:
-			watch_restarts(&k->directory, order->reason);
+			watch_restarts(&k->directory, order->reason, f->now);
 			restart_server(w, i, f);
 			break;
 		case PRIMARY_REWIND:

@@ -903,9 +903,14 @@ a_copy_is_not_thrown_away_for_a_full_disk(void **state)
 	(void) state;
 	stuck_again(&f);
 	expect(&f, PRIMARY_CLONE, PRIMARY_STREAMS_NEVER);
-	f.leader.has_end = true; /* it lets nobody in, and will: nothing is removed for that */
-	expect(&f, PRIMARY_RESTART, PRIMARY_NOT_STREAMING);
+	f.leader.has_end = true; /* it lets nobody in, as a rule, and will: nothing is removed for that at once */
+	f.stuck_since = f.now - 4 * f.rebuild_pause + 1;
+	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
+	assert_int_equal(primary_decide(&f).again_at, f.now + 1);
+	f.stuck_since--;
+	expect(&f, PRIMARY_CLONE, PRIMARY_STREAMS_NEVER);
 	f.leader.has_end = false;
+	f.stuck_since = 0;
 	f.health = PRIMARY_HEALTH_NO_ROOM;
 	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
 	f.failures = 0;

@@ -345,6 +345,11 @@ a_receiver_that_was_real_is_stuck_when_the_leader_has_more(void **state)
 	f.now++;
 	assert_false(watch_streams(&watch, &f, 5)); /* one that connects, and is told that it is not there */
 	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_STUCK);
+
+	/* Whatever was wrong has been mended. */
+	f.end++;
+	assert_true(watch_streams(&watch, &f, 5));
+	assert_int_equal(watch.check.streaming, PRIMARY_STREAMING_REAL);
 }
 
 /* Rule 21: for a bounded time, from the first answer on. */
@@ -413,17 +418,28 @@ failures_count_until_it_follows(void **state)
 
 	(void) state;
 	watch_rebuilds(&watch, 1000, 1, 7);
-	watch_restarts(&watch, PRIMARY_NOT_RUNNING);
+	watch_restarts(&watch, PRIMARY_NOT_RUNNING, 2000);
 	assert_int_equal(watch.failures, 1);
-	watch_restarts(&watch, PRIMARY_NOT_STREAMING);
-	assert_int_equal(watch.failures, 2);
-	watch_rebuilds(&watch, 5000, 2, 8);
+	assert_int_equal(watch.stuck_since, 0);
+	watch_restarts(&watch, PRIMARY_NOT_STREAMING, 3000);
+	watch_restarts(&watch, PRIMARY_NOT_STREAMING, 4000);
 	assert_int_equal(watch.failures, 3);
+	assert_int_equal(watch.stuck_since, 3000);
+	watch_rebuilds(&watch, 5000, 2, 8);
+	assert_int_equal(watch.stuck_since, 0);
+	assert_int_equal(watch.failures, 4);
 	assert_int_equal(watch.failed_at, 5000);
 	assert_int_equal(watch.failed_source, 2);
 	assert_int_equal(watch.failed_term, 8);
+	watch_restarts(&watch, PRIMARY_NOT_STREAMING, 6000);
+	assert_int_equal(watch.stuck_since, 6000);
+	watch_clock(&watch, 7000);
+	assert_int_equal(watch.stuck_since, 6000);
+	watch_clock(&watch, 10);
+	assert_int_equal(watch.stuck_since, 10);
 	watch_followed(&watch);
 	assert_int_equal(watch.failures, 0);
+	assert_int_equal(watch.stuck_since, 0);
 }
 
 /* Else its pause would last as long as the machine had run. */
