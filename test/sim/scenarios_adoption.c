@@ -85,12 +85,9 @@ begin_restart(World *w, int i)
 	hold(w, i, HOLD_WORKER);
 }
 
-/*
- * Two hear of the first claim while their servers restart.  What they hold is theirs all the
- * same, and one of them leads when whoever has claimed is lost.
- */
+/* Node 0 leads, as nobody else may, and has not claimed yet. */
 static void
-first_claim_while_servers_restart(World *w)
+begin_before_the_first_claim(World *w)
 {
 	begin_unclaimed(w);
 	node_may_lead(w, 1, false);
@@ -100,6 +97,16 @@ first_claim_while_servers_restart(World *w)
 	hold(w, 0, HOLD_WORKER | HOLD_STARTUP);
 	world_run(w, MS(300));
 	EXPECT(w, !has_claim(w, 0));
+}
+
+/*
+ * Two hear of the first claim while their servers restart.  What they hold is theirs all the
+ * same, and one of them leads when whoever has claimed is lost.
+ */
+static void
+first_claim_while_servers_restart(World *w)
+{
+	begin_before_the_first_claim(w);
 
 	begin_restart(w, 1);
 	begin_restart(w, 2);
@@ -149,14 +156,7 @@ by_hand_after_the_first_claim(World *w, bool hears)
 {
 	int commit;
 
-	begin_unclaimed(w);
-	node_may_lead(w, 1, false);
-	node_may_lead(w, 2, false);
-	world_start_all(w);
-	EXPECT(w, run_until(w, SECONDS(10), is_leading, 0));
-	hold(w, 0, HOLD_WORKER | HOLD_STARTUP);
-	world_run(w, MS(300));
-	EXPECT(w, !has_claim(w, 0));
+	begin_before_the_first_claim(w);
 	network_isolate(w, 2);
 	let_go(w, 0, HOLD_WORKER | HOLD_STARTUP);
 	EXPECT(w, run_until(w, SECONDS(5), is_open, 0));
