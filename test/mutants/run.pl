@@ -186,12 +186,12 @@ sub sim_reason
 	my ($status, $output) = @_;
 	my ($scenario) = $output =~ /^not ok \d+ - (.*\S)/m;
 	my ($seed) = $output =~ /\bseed (\d+) fails/;
-	my ($letter, $step, $number) = $output =~ /\binvariant (\w) broken in step (\d+)(?: at \d+ us: \w(\d): )?/;
+	my ($letter, $step, $promise) = $output =~ /\binvariant (\w) broken in step (\d+)(?: at \d+ us: (\w\d): )?/;
 	my $where = defined $seed ? "seed $seed" : $scenario;
 
 	return 'random runs: too quiet' if !defined $seed && $output =~ /too quiet/;
 	return reason('simulator', $status, $output) unless defined $where;
-	return $where . (defined $step ? ": $letter" . ($number // '') . " in step $step" : '');
+	return $where . (defined $step ? ': ' . ($promise // $letter) . " in step $step" : '');
 }
 
 # '', what the simulator's first failure was, or an error.
