@@ -602,7 +602,7 @@ extern bool raft_may_serve(const Raft *r, int32_t id);
  * May the server tell a leader what it has flushed of its WAL, when it was let loose to
  * follow that one in this term?  Not once the term is another: whoever votes then does so
  * with all that was ever confirmed to the leader before (rule 20).  And not while a rebuild
- * is not over: its member votes with a floor from before it began (rule 21).  The host holds the
+ * is not over, durably: its member votes with a floor from before it began (rule 21).  The host holds the
  * answers of the receiver back before it reads a position for a call that could give a
  * vote, and asks this after the call.  While nothing was ever claimed, servers follow
  * whom they did before.

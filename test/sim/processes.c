@@ -244,9 +244,12 @@ may_reply(void *context, int server, int source)
 	const Node	 *n = &keepers->world->node[server];
 	const Keeper *k = &keepers->keeper[server];
 
+	if (n->durable.claim == 0)
+		return true;
+	if (n->durable.rebuild != RAFT_INTACT)
+		return false; /* rule 21, on which D1 rests; that it is over counts once it is durable */
 	if (keepers->replies_always)
 		return true;
-	return n->durable.claim == 0 || (k->loose_source == source &&
-									 (n->up ? raft_may_acknowledge(&n->member.raft, k->loose_term) :
-											  n->durable.term == k->loose_term && n->durable.rebuild == RAFT_INTACT));
+	return k->loose_source == source &&
+		   (n->up ? raft_may_acknowledge(&n->member.raft, k->loose_term) : n->durable.term == k->loose_term);
 }
