@@ -62,6 +62,9 @@ faults_is_whole(const World *w, int i)
 	const Keeper	*k = &w->keepers->keeper[i];
 	const SimServer *s = &w->keepers->cluster.server[i];
 
+	/* By hand, and its worker has not seen that yet. */
+	if (k->wrote_on > 1 && w->keepers->authorised_of[k->wrote_on] != 1 + i)
+		return false;
 	return w->keepers->adoption.step == ADOPTION_NONE && n->up && !k->lost && !k->nobody_asked && n->plan != CRASH_TORN_SAVE && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
 		   !s->data.unsynced && s->life != SIM_DOWN && !raft_is_behind(&n->member.raft) && !k->data_told.foreign &&
 		   !raft_is_gone(&n->member.raft) && !raft_list_is_new(&n->member.raft) && n->durable.abstaining == RAFT_VOTING;
