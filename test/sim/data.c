@@ -51,14 +51,21 @@ are_too_few_left(const World *w)
 	return missing > (uint32_t) w->n - raft_majority((uint32_t) w->n);
 }
 
-/* Some machines never come back: as many as can be done without. */
+/*
+ * Some machines never come back: as many as can be done without.  None of them while a member
+ * abstains, which waits for the answer of each other one, or for an operator (rule 11).
+ */
 static void
 bury_some(World *w)
 {
 	uint32_t spare = 0;
 
 	for (int i = 0; i < w->n; i++)
+	{
+		if (!w->node[i].up || w->node[i].durable.abstaining != RAFT_VOTING)
+			return;
 		spare += faults_is_whole(w, i);
+	}
 	if (spare <= raft_majority((uint32_t) w->n))
 		return;
 	spare = (uint32_t) between(w, 1, spare - raft_majority((uint32_t) w->n));
