@@ -6,8 +6,8 @@
  *	  standby.
  *
  * Beside it nobody may claim.  What it had answered has to be on every server that opens later
- * (D1) as soon as so many members hold it as a commit needs copies: till then it is on one
- * machine, which can be lost.  Data are not taken away before the first one has opened.
+ * (D1) if so many members hold it as a commit needs copies when the first claim is made: else it
+ * is on one machine, which can be lost.  Data are not taken away before the first one has opened.
  */
 #include "keeper_parts.h"
 
@@ -102,7 +102,11 @@ clients(World *w)
 		answer(w);
 }
 
-/* What it had answered, and enough members have flushed by now. */
+/*
+ * What it had answered, and enough members have flushed by now.  Not once something is
+ * claimed: another one may have been promoted above it without that, and copies that are made
+ * later do not help (Raft's figure 8).
+ */
 static void
 count_answered(World *w)
 {
@@ -110,7 +114,11 @@ count_answered(World *w)
 	uint64_t		  held[SIM_SERVERS][SIM_COMMIT_WORDS];
 
 	for (int i = 0; i < w->n; i++)
+	{
+		if (w->node[i].durable.claim != 0 || (w->node[i].up && w->node[i].member.raft.saved.claim != 0))
+			return;
 		sim_held(c, i, held[i]);
+	}
 	for (int commit = 1; commit <= c->n_commits; commit++)
 	{
 		uint32_t copies = 0;

@@ -298,6 +298,11 @@ hand_over_in_calm(World *w)
 	const HandOver	 *h;
 	uint64_t		  rebuilds;
 
+	for (int i = 0; i < w->n; i++)
+	{
+		if (is_under_way(hand_over_of(w, i)))
+			return; /* one that was begun among the faults */
+	}
 	world_run(w, MS(200)); /* until the leader has heard from those who have just begun to follow */
 	leader = world_lease(w);
 	rebuilds = w->data[DATA_REWINDS] + w->data[DATA_CLONES];
