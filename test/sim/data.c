@@ -101,6 +101,7 @@ calm_down(World *w)
 	{
 		run_until_settled(w, w->now + between(w, 0, SECONDS(10)));
 		bury_some(w);
+		world_run(w, SECONDS(2)); /* until all know of it */
 	}
 	run_until_settled(w, w->now + SECONDS(300));
 
