@@ -236,9 +236,7 @@ is_accounted_for(const Raft *r, const RaftPeer *peer)
 bool
 raft_is_waited_for(const Raft *r, uint64_t now, int32_t id)
 {
-	const RaftPeer *peer = &r->peers[id];
-
-	return !r->first_admitted || (peer->acked_at != 0 && now - peer->acked_at <= 2 * r->config.timeouts.max_timeout);
+	return !r->first_admitted || is_live(&r->peers[id], now, 2 * r->config.timeouts.max_timeout);
 }
 
 /*

@@ -38,13 +38,6 @@ raft_on_transfer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 		raft_drop(r, out, RAFT_DROP_STALE);
 }
 
-/* Has the peer acknowledged within the last "limit" us? */
-static bool
-is_live(const RaftPeer *peer, uint64_t now, uint64_t limit)
-{
-	return peer->acked_at != 0 && now - peer->acked_at <= limit;
-}
-
 /* In an election, that is: it may hold less than we do. */
 bool
 raft_could_lead(const Raft *r, uint64_t now, int32_t id, uint64_t index)

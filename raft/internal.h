@@ -70,6 +70,13 @@ raft_next_peer(const Raft *r, int32_t id)
 #define for_each_peer(r, id) \
 	for (int32_t id = raft_next_peer(r, -1); id != RAFT_NONE; id = raft_next_peer(r, id))
 
+/* Has the peer acknowledged within the last "limit" us? */
+static inline bool
+is_live(const RaftPeer *peer, uint64_t now, uint64_t limit)
+{
+	return peer->acked_at != 0 && now - peer->acked_at <= limit;
+}
+
 /* Has the peer the same member list, as far as we know? */
 static inline bool
 raft_same_list(const Raft *r, const RaftPeer *peer)

@@ -497,9 +497,9 @@ extern void raft_resign(Raft *r, uint64_t now, RaftOutput *out);
  * pg_leader_admit() (rule 11 of the election): the greetings that are
  * unanswered will stay so, and every member that was left out of the list or
  * replaced is stopped.  On a leader while nothing was ever claimed (rule 12): no
- * primary runs beside it, and what the silent hold is not needed; a member that lives has
- * to say all the same what it holds, unless its data are gone.  Returns false, and does nothing, on any other member that
- * does not abstain.
+ * primary runs beside it, and what the silent hold is not needed; a member that lives
+ * has to say all the same what it holds, unless its data are gone.  Returns false, and
+ * does nothing, on any other member that does not abstain.
  */
 extern bool raft_admit(Raft *r, uint64_t now, RaftOutput *out);
 
@@ -602,10 +602,10 @@ extern bool raft_may_serve(const Raft *r, int32_t id);
  * May the server tell a leader what it has flushed of its WAL, when it was let loose to
  * follow that one in this term?  Not once the term is another: whoever votes then does so
  * with all that was ever confirmed to the leader before (rule 20).  And not while a rebuild
- * is not over, durably: its member votes with a floor from before it began (rule 21).  The host holds the
- * answers of the receiver back before it reads a position for a call that could give a
- * vote, and asks this after the call.  While nothing was ever claimed, servers follow
- * whom they did before.
+ * is not over, durably: its member votes with a floor from before it began (rule 21).  The
+ * host holds the answers of the receiver back before it reads a position for a call that
+ * could give a vote, and asks this after the call.  While nothing was ever claimed, servers
+ * follow whom they did before.
  */
 extern bool raft_may_acknowledge(const Raft *r, uint64_t term);
 
@@ -613,8 +613,7 @@ extern bool raft_may_acknowledge(const Raft *r, uint64_t term);
  * The data directory is about to be changed (rule 21): true once this is durable.
  * "floor" is the last point that its history has in common with the leader's.  A
  * second attempt keeps the first floor; false if no WAL can end there.  And: it is whole
- * again; false if it is below
- * the floor, or while this member abstains.
+ * again; false if it is below the floor, or while this member abstains.
  */
 extern bool raft_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, RaftOutput *out);
 extern bool raft_rebuilt(Raft *r, RaftOutput *out);

@@ -35,7 +35,7 @@ trace_state(World *w)
 
 /*
  * L1 is for as long as no more copies are missing than may be: of data that are lost, half
- * overwritten by a rebuild whose source is lost, or shortened by a loss of power while the
+ * overwritten by a rebuild whose source is lost, or shortened by the end of a server while the
  * last segment was written anew under the name of a new timeline; or not believed, as that
  * tore the state file.
  */

@@ -167,18 +167,19 @@ gather_leader(World *w, int i, PrimaryFacts *f)
 }
 
 /* By pg_ls_waldir() of the leader; what comes after that segment is there, too. */
+static bool
+leader_has(const World *w, const PrimaryFacts *f, uint64_t lsn)
+{
+	return sim_segment(&server_of(w, f->leader_id)->data, (uint16_t) lineage_timeline_of(f->leader.lineage, lsn), (SimLsn) lsn) != NULL;
+}
+
 static void
 gather_fork(World *w, PrimaryFacts *f)
 {
-	uint64_t fork;
-
 	if (f->lineage == NULL || f->leader.lineage == NULL)
 		return;
-	fork = lineage_fork(f->lineage, f->leader.lineage);
-	f->leader.has_end = f->end_known && sim_segment(&server_of(w, f->leader_id)->data,
-													(uint16_t) lineage_timeline_of(f->leader.lineage, f->end), (SimLsn) f->end) != NULL;
-	f->leader.has_fork = sim_segment(&server_of(w, f->leader_id)->data,
-									 (uint16_t) lineage_timeline_of(f->leader.lineage, fork), (SimLsn) fork) != NULL;
+	f->leader.has_end = f->end_known && leader_has(w, f, f->end);
+	f->leader.has_fork = leader_has(w, f, lineage_fork(f->lineage, f->leader.lineage));
 }
 
 /* What the supervisor and the role worker look after. */

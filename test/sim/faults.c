@@ -51,7 +51,7 @@ static struct
 	uint32_t weight[CHAOS_KINDS]; /* of each fault, drawn per run */
 	SimData	 snapshot;
 	int		 snapshot_of; /* -1: none */
-	uint64_t lost_some;	  /* bit i: a loss of power has taken what it had confirmed, or torn its state file */
+	uint64_t lost_some;	  /* bit i: the end of its server has taken what it had told, or its state file was torn */
 } mix;
 
 /* Has this member all its data, as far as truth goes, and may it vote with them? */
@@ -62,12 +62,16 @@ faults_is_whole(const World *w, int i)
 	const Keeper	*k = &w->keepers->keeper[i];
 	const SimServer *s = &w->keepers->cluster.server[i];
 
-	/* By hand, and its worker has not seen that yet. */
-	if (k->wrote_on > 1 && w->keepers->authorised_of[k->wrote_on] != 1 + i)
+	if (w->keepers->adoption.step != ADOPTION_NONE || !n->up || n->plan == CRASH_TORN_SAVE)
 		return false;
-	return w->keepers->adoption.step == ADOPTION_NONE && n->up && !k->lost && !k->nobody_asked && n->plan != CRASH_TORN_SAVE && n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && s->data.whole == SIM_WHOLE &&
-		   !s->data.unsynced && s->life != SIM_DOWN && !raft_is_behind(&n->member.raft) && !k->data_told.foreign &&
-		   !raft_is_gone(&n->member.raft) && !raft_list_is_new(&n->member.raft) && n->durable.abstaining == RAFT_VOTING;
+
+	/* Its directory; or it was promoted by hand, and its worker may not have seen that yet. */
+	if (s->data.whole != SIM_WHOLE || s->data.unsynced || s->life == SIM_DOWN || k->lost || k->nobody_asked ||
+		(k->wrote_on > 1 && w->keepers->authorised_of[k->wrote_on] != 1 + i))
+		return false;
+	return n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && n->durable.abstaining == RAFT_VOTING &&
+		   !k->data_told.foreign && !raft_is_behind(&n->member.raft) && !raft_is_gone(&n->member.raft) &&
+		   !raft_list_is_new(&n->member.raft);
 }
 
 static bool
@@ -462,21 +466,19 @@ happen(World *w)
 void
 faults_choose(World *w)
 {
+	static const uint8_t rare[] = {CHAOS_BY_HAND, CHAOS_BLACKOUT, CHAOS_HANG, CHAOS_FREEZE, CHAOS_FORBID, CHAOS_NAMES, CHAOS_NO_START};
+	static const uint8_t rarer[] = {CHAOS_OTHER, CHAOS_RESTORE_BOTH};
+	static const uint8_t rarest[] = {CHAOS_WIPE, CHAOS_RESTORE, CHAOS_STATE};
+
 	for (int k = 0; k < CHAOS_KINDS; k++)
 		mix.weight[k] = between(w, 0, 2) == 0 ? 0 : (uint32_t) between(w, 1, 10);
 	mix.weight[CHAOS_HEAL] = 20;
-	mix.weight[CHAOS_BY_HAND] = (mix.weight[CHAOS_BY_HAND] + 2) / 4;
-	mix.weight[CHAOS_BLACKOUT] = (mix.weight[CHAOS_BLACKOUT] + 2) / 4;
-	mix.weight[CHAOS_HANG] = (mix.weight[CHAOS_HANG] + 2) / 4;
-	mix.weight[CHAOS_FREEZE] = (mix.weight[CHAOS_FREEZE] + 2) / 4;
-	mix.weight[CHAOS_FORBID] = (mix.weight[CHAOS_FORBID] + 2) / 4;
-	mix.weight[CHAOS_NAMES] = (mix.weight[CHAOS_NAMES] + 2) / 4;
-	mix.weight[CHAOS_OTHER] = mix.weight[CHAOS_OTHER] > 5;
-	mix.weight[CHAOS_RESTORE_BOTH] = mix.weight[CHAOS_RESTORE_BOTH] > 5;
-	mix.weight[CHAOS_NO_START] = (mix.weight[CHAOS_NO_START] + 2) / 4;
-	mix.weight[CHAOS_WIPE] = mix.weight[CHAOS_WIPE] > 7;
-	mix.weight[CHAOS_RESTORE] = mix.weight[CHAOS_RESTORE] > 7;
-	mix.weight[CHAOS_STATE] = mix.weight[CHAOS_STATE] > 7;
+	for (size_t k = 0; k < sizeof(rare); k++)
+		mix.weight[rare[k]] = (mix.weight[rare[k]] + 2) / 4;
+	for (size_t k = 0; k < sizeof(rarer); k++)
+		mix.weight[rarer[k]] = mix.weight[rarer[k]] > 5;
+	for (size_t k = 0; k < sizeof(rarest); k++)
+		mix.weight[rarest[k]] = mix.weight[rarest[k]] > 7;
 	mix.snapshot_of = -1;
 	mix.lost_some = 0;
 	mix.pace = between(w, MS(50), SECONDS(3));

@@ -17,7 +17,7 @@ extern void faults_end(World *w);
 /* Has this member all its data, as far as truth goes, and may it vote with them? */
 extern bool faults_is_whole(const World *w, int i);
 
-/* Has a loss of power taken what this member had confirmed, or torn its state file? */
+/* Has the end of its server taken what this member had told, or was its state file torn? */
 extern bool faults_took_some(int i);
 
 #endif /* SIM_FAULTS_H */
