@@ -1,12 +1,14 @@
 # pg_leader: leader election inside PostgreSQL.
 #
-#	make                 the module and the program pg_leader_state
-#	make install         both, and the extension's files
+#	make                 the module and the programs pg_leader_state and
+#	                     pg_leader_supervisor
+#	make install         all of these, and the extension's files
 #	make check-sql       the SQL interface, on a private server (after install);
 #	                     make installcheck is the same
 #	make clean           leaves nothing behind
 #
 # PG_CONFIG names the server to build for.  WERROR=1 makes warnings errors.
+# pg_leader_supervisor needs libevent (libevent-dev), which pkg-config finds.
 
 MODULE_big = pg_leader
 EXTENSION = pg_leader
@@ -15,23 +17,28 @@ PGFILEDESC = "pg_leader - leader election"
 
 raft_sources := $(sort $(wildcard raft/*.c))
 node_sources := $(sort $(wildcard node/*.c))
+primary_sources := $(sort $(wildcard primary/*.c))
 server_sources := pg_leader.c $(sort $(wildcard server/*.c))
-headers := $(wildcard raft/*.h node/*.h server/*.h)
+supervisor_sources := $(sort $(wildcard supervisor/*.c))
+headers := $(wildcard raft/*.h node/*.h primary/*.h server/*.h supervisor/*.h)
 
 server_objects := $(server_sources:.c=.o)
-OBJS := $(server_objects) $(node_sources:.c=.o) $(raft_sources:.c=.o)
+OBJS := $(server_objects) $(node_sources:.c=.o) $(primary_sources:.c=.o) $(raft_sources:.c=.o)
 
 # The same sources for programs that are no backend.  Without the network, and so
-# without what authentication needs: this program only looks into files.
+# without what authentication and libpq need: this program only looks into files.
 frontend_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) tools/pg_leader_state.c \
-	$(filter-out node/addresses.c node/home.c node/sockets.c node/lookup.c node/scheduler.c node/transport.c node/secret.c,$(node_sources)))
+	$(filter-out node/addresses.c node/home.c node/sockets.c node/lookup.c node/scheduler.c node/transport.c node/secret.c \
+		node/upstream.c node/value.c,$(node_sources)))
+supervisor_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) $(node_sources) $(primary_sources) \
+	$(supervisor_sources))
 
 # PGXS would run these against whatever server is there; see check-sql.
 REGRESS = interface privileges settings
 NO_INSTALLCHECK = 1
-EXTRA_CLEAN = build pg_leader_state results regression.diffs regression.out
+EXTRA_CLEAN = build pg_leader_state pg_leader_supervisor results regression.diffs regression.out
 
-PG_CPPFLAGS = -I$(srcdir)
+PG_CPPFLAGS = -I$(srcdir) -I$(includedir)
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter
 ifdef WERROR
 PG_CFLAGS += -Werror
@@ -42,8 +49,9 @@ endif
 PG_CFLAGS += -fvisibility=hidden
 PG_CPPFLAGS += '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 
-# A failed assertion ends the worker, not the server; see server/worker.c.
-SHLIB_LINK += -Wl,--wrap=__assert_fail
+# A failed assertion ends the worker, not the server; see server/worker.c.  libpq: the
+# leader's server is asked how its WAL goes on (node/upstream.c).
+SHLIB_LINK += -Wl,--wrap=__assert_fail $(libpq)
 
 # Inlining into queries gains nothing here and would need clang.
 override with_llvm = no
@@ -57,7 +65,7 @@ $(OBJS): $(headers) Makefile
 # PostgreSQL's own rule, which its CFLAGS bring along, is for the server side only.
 $(filter-out $(server_objects),$(OBJS)): override CFLAGS += -Wno-declaration-after-statement
 
-# ---- the program ----
+# ---- the programs ----
 
 frontend_cflags := $(filter-out -fvisibility=hidden -Wdeclaration-after-statement,$(CFLAGS))
 
@@ -69,17 +77,28 @@ pg_leader_state: $(frontend_objects)
 	$(CC) $(frontend_cflags) -o $@ $^ $(LDFLAGS) \
 		-L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport
 
-all: pg_leader_state
-install: install-state
-uninstall: uninstall-state
+PKG_CONFIG ?= pkg-config
+event_cflags = $(shell $(PKG_CONFIG) --cflags libevent_core)
+event_libs = $(shell $(PKG_CONFIG) --libs libevent_core)
+$(patsubst %.c,build/frontend/%.o,$(supervisor_sources)): override CPPFLAGS += $(event_cflags)
 
-.PHONY: install-state uninstall-state check-sql installcheck
-install-state: pg_leader_state installdirs
+# HMAC is libpgcommon's, and OpenSSL's where PostgreSQL was built with it.
+pg_leader_supervisor: $(supervisor_objects)
+	$(CC) $(frontend_cflags) -o $@ $^ $(LDFLAGS) -L$(pkglibdir) -L$(libdir) -lpq -lpgcommon -lpgport \
+		$(filter -lcrypto,$(LIBS)) $(event_libs) -lanl -lm
+
+programs = pg_leader_state pg_leader_supervisor
+all: $(programs)
+install: install-programs
+uninstall: uninstall-programs
+
+.PHONY: install-programs uninstall-programs check-sql installcheck
+install-programs: $(programs) installdirs
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
-	$(INSTALL_PROGRAM) pg_leader_state '$(DESTDIR)$(bindir)/pg_leader_state'
+	$(INSTALL_PROGRAM) $(programs) '$(DESTDIR)$(bindir)/'
 
-uninstall-state:
-	rm -f '$(DESTDIR)$(bindir)/pg_leader_state'
+uninstall-programs:
+	rm -f $(patsubst %,'$(DESTDIR)$(bindir)/%',$(programs))
 
 # ---- tests ----
 

@@ -307,6 +307,29 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pg_stat_pg_leader_reset() IS
 'set all counters and times of this member to zero';
 
+CREATE FUNCTION pg_leader_get_server(
+    OUT server text,
+    OUT timeline int8,
+    OUT wal_end pg_lsn,
+    OUT is_open bool,
+    OUT "order" text,
+    OUT reason text,
+    OUT reason_text text,
+    OUT node_id int4,
+    OUT since interval)
+RETURNS record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_get_server() IS
+'the row of the view pg_leader_server';
+
+CREATE VIEW pg_leader_server AS
+SELECT * FROM pg_leader_get_server();
+
+COMMENT ON VIEW pg_leader_server IS
+'managed mode: what this server is, how far its WAL reaches, and what is being done with it; NULLs otherwise';
+
 --
 -- What changes something
 --
@@ -343,6 +366,6 @@ REVOKE ALL ON FUNCTION pg_stat_pg_leader_reset() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
 
-GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events,
+GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events, pg_leader_server,
     pg_stat_pg_leader, pg_leader_stat_messages, pg_leader_stat_drops,
     pg_leader_stat_peers, pg_leader_stat_times, pg_leader_stat_histogram TO PUBLIC;

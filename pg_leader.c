@@ -12,7 +12,12 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "server/exchange.h"
+#include "server/fence.h"
 #include "server/library.h"
+#include "server/promotion.h"
+#include "server/receiver.h"
+#include "server/role_worker.h"
 #include "server/settings.h"
 #include "server/shared.h"
 
@@ -29,6 +34,11 @@ request_memory(void)
 	if (previous_shmem_request_hook)
 		previous_shmem_request_hook();
 	shared_request_memory();
+	if (settings.manage)
+	{
+		exchange_request_memory();
+		promotion_request_memory();
+	}
 }
 
 static void
@@ -36,7 +46,16 @@ init_memory(void)
 {
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
+
+	/* not in _PG_init, which "postgres -C" also calls, to tell settings while the server is down */
+	if (settings.manage && IsPostmasterEnvironment && !IsBinaryUpgrade)
+		role_worker_take_channel();
 	shared_init_memory();
+	if (settings.manage)
+	{
+		exchange_init_memory();
+		promotion_init_memory();
+	}
 }
 
 void
@@ -46,6 +65,12 @@ _PG_init(void)
 		return;
 
 	settings_define();
+	if (settings.manage)
+	{
+		promotion_register();
+		receiver_register();
+		fence_register();
+	}
 
 	previous_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = request_memory;

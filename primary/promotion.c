@@ -52,6 +52,28 @@ promotion_burns(const Histories *histories, uint32_t claim, uint32_t after)
 	return id < claim ? id : 0;
 }
 
+uint32_t
+promotion_archives(const Histories *histories, const PromotionArchived *archived, uint32_t timeline, bool *more)
+{
+	uint32_t id = timeline;
+
+	*more = false;
+	for (uint32_t i = histories->n; i > 0 && histories->files[i - 1].timeline >= id; i--)
+	{
+		const HistoryFile *file = &histories->files[i - 1];
+
+		if (file->timeline > id)
+			continue;
+		if (file->kind != (id == timeline ? HISTORY_REAL : HISTORY_BURNT))
+			break;
+		*more = archived[i - 1] != PROMOTION_ARCHIVED;
+		if (*more)
+			return archived[i - 1] == PROMOTION_NOT_ARCHIVED ? id : 0;
+		id--;
+	}
+	return 0;
+}
+
 const char *
 promotion_describe(PromotionVerdict verdict)
 {

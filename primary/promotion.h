@@ -71,6 +71,25 @@ extern uint32_t promotion_passed_over(const Histories *histories, uint32_t targe
  */
 extern uint32_t promotion_burns(const Histories *histories, uint32_t claim, uint32_t after);
 
+/*
+ * What the archiver has of a history file.  Burnt ones are given to it from the highest down,
+ * each once the one above is there, so that who reads the archive asking for one id after the other
+ * sees all of them or none: a burnt file that is the newest stops a start.
+ */
+typedef enum PromotionArchived
+{
+	PROMOTION_NOT_ARCHIVED = 0, /* and not asked for */
+	PROMOTION_WAITS,			/* it was asked for */
+	PROMOTION_ARCHIVED
+} PromotionArchived;
+
+/*
+ * The id whose file is to be archived now, of the present timeline's and the burnt ones directly
+ * below it; 0: none.  archived[i] is about histories->files[i].  *more: not all is there yet.
+ */
+extern uint32_t promotion_archives(const Histories *histories, const PromotionArchived *archived,
+								   uint32_t timeline, bool *more);
+
 /* Why not, as one clause without a full stop. */
 extern const char *promotion_describe(PromotionVerdict verdict);
 

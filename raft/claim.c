@@ -175,10 +175,13 @@ void
 raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 {
 	bool was_behind = raft_is_behind(r);
+	bool was_promoted = r->data.promoted;
 
 	raft_clear_output(out);
 	assert(r->config.managed);
 	take_data(r, data, out);
+	if (r->role == RAFT_LEADER && r->data.promoted && !was_promoted)
+		r->heartbeat_at = 0; /* the others wait for that: tell them at once */
 	take_system_id(r, out);
 
 	/* Less than it held a moment ago, and nobody is rebuilding it: somebody put it there. */

@@ -43,6 +43,10 @@
 #define TOLD_FORGOTTEN	0x400
 #define TOLD_ALL		0x7FF
 
+/* And above them the port. */
+#define TOLD_PORT_SHIFT 16
+#define TOLD_BITS		UINT32_C(0xFFFF)
+
 static unsigned
 fields_of(RaftMessageType type)
 {
@@ -153,7 +157,8 @@ told_bits(const RaftTold *told)
 		   (told->known ? TOLD_KNOWN : 0) | (told->gone ? TOLD_GONE : 0) |
 		   (told->rebuilding ? TOLD_REBUILDING : 0) | (told->claimed ? TOLD_CLAIMED : 0) |
 		   (told->promoted ? TOLD_PROMOTED : 0) | (told->open ? TOLD_OPEN : 0) |
-		   (told->needs_all ? TOLD_NEEDS_ALL : 0) | (told->forgotten ? TOLD_FORGOTTEN : 0);
+		   (told->needs_all ? TOLD_NEEDS_ALL : 0) | (told->forgotten ? TOLD_FORGOTTEN : 0) |
+		   (uint32_t) told->port << TOLD_PORT_SHIFT;
 }
 
 static bool
@@ -169,7 +174,8 @@ take_told(uint32_t bits, RaftTold *told)
 	told->open = (bits & TOLD_OPEN) != 0;
 	told->needs_all = (bits & TOLD_NEEDS_ALL) != 0;
 	told->forgotten = (bits & TOLD_FORGOTTEN) != 0;
-	return (bits & ~(uint32_t) TOLD_ALL) == 0;
+	told->port = (uint16_t) (bits >> TOLD_PORT_SHIFT);
+	return (bits & TOLD_BITS & ~(uint32_t) TOLD_ALL) == 0;
 }
 
 void

@@ -39,7 +39,8 @@
  *	  168    8    remembered save number
  *	  176    8    system identifier
  *	  184    4    claim
- *	  188    4    what the sender says of its data, in bits
+ *	  188    2    port of the sender's PostgreSQL
+ *	  190    2    what the sender says of its data, in bits
  *	  192    32   authentication tag
  *
  * Fixed in every version, so that any program can identify sender, version and
@@ -192,6 +193,7 @@ typedef struct RaftTold
 							* position is the floor that it asked for */
 	RaftServer server;
 	uint32_t   claim;	  /* highest that it has stored */
+	uint16_t   port;	  /* TCP port on which its PostgreSQL listens; 0: not known */
 	uint64_t   system_id; /* of its data; 0: it has never held any */
 } RaftTold;
 

@@ -193,6 +193,7 @@ typedef struct RaftData
 	bool		 foreign;		  /* there is WAL on a timeline that is not this member's */
 	RaftPosition position;		  /* timeline and LSN of that end, cut before foreign WAL */
 	uint32_t	 newest_timeline; /* of which there is WAL or a history file; 0: none */
+	uint16_t	 port;			  /* on which the server listens; 0: not known */
 	bool		 promoted;		  /* primary on this leadership's claim, or kept (rule 17) */
 	bool		 open;
 } RaftData;

@@ -91,7 +91,7 @@ postgres_packages()
 wanted_packages()
 {
 	postgres_packages
-	printf '%s\n' gcc libc6-dev make perl
+	printf '%s\n' gcc libc6-dev libevent-dev libpq-dev make perl pkgconf
 	if [[ $1 != run ]]; then
 		# ebtables-nft, which the stand calls, is in iptables.
 		printf '%s\n' iproute2 iptables nftables util-linux
@@ -101,7 +101,7 @@ wanted_packages()
 		# gives a bare system its /etc/hosts; bsdutils has script(1), which is a
 		# terminal for programs that want one.
 		printf '%s\n' clang clang-format cppcheck libclang-rt-dev libcmocka-dev libipc-run-perl \
-			libpq-dev shellcheck procps bsdutils netbase patch strace e2fsprogs
+			shellcheck procps bsdutils netbase patch strace e2fsprogs
 		# What servers are used with: balanced, scraped, and moving an address.
 		printf '%s\n' "${services[@]}" curl sudo iputils-arping
 	fi

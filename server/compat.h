@@ -68,4 +68,32 @@ compat_guc_source(const char *name)
 #define compat_bgworker(iter)		  slist_container(RegisteredBgWorker, rw_lnode, (iter).cur)
 #endif
 
+/* How a WAL receiver connects. */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_WALRCV_CONNECT_PARAMETERS \
+	const char *conninfo, bool replication, bool logical, bool must_use_password, const char *appname, char **err
+#define COMPAT_WALRCV_CONNECT_ARGUMENTS conninfo, replication, logical, must_use_password, appname, err
+#elif PG_VERSION_NUM >= 160000
+#define COMPAT_WALRCV_CONNECT_PARAMETERS \
+	const char *conninfo, bool logical, bool must_use_password, const char *appname, char **err
+#define COMPAT_WALRCV_CONNECT_ARGUMENTS conninfo, logical, must_use_password, appname, err
+#else
+#define COMPAT_WALRCV_CONNECT_PARAMETERS const char *conninfo, bool logical, const char *appname, char **err
+#define COMPAT_WALRCV_CONNECT_ARGUMENTS	 conninfo, logical, appname, err
+#endif
+
+/* A message of no transaction. */
+#if PG_VERSION_NUM >= 170000
+#define compat_log_message(prefix, text, size) LogLogicalMessage((prefix), (text), (size), false, true)
+#else
+#define compat_log_message(prefix, text, size) LogLogicalMessage((prefix), (text), (size), false)
+#endif
+
+/* What pg_stat_activity shows, one process after the other. */
+#if PG_VERSION_NUM >= 160000
+#define compat_backend_status(i) pgstat_get_local_beentry_by_index(i)
+#else
+#define compat_backend_status(i) pgstat_fetch_stat_local_beentry(i)
+#endif
+
 #endif /* PG_LEADER_COMPAT_H */

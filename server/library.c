@@ -17,6 +17,7 @@
 
 #include "server/compat.h"
 #include "server/library.h"
+#include "server/settings.h"
 
 #define ELECTION_WORKER "pg_leader"
 
@@ -28,7 +29,14 @@ static const struct
 	{ELECTION_WORKER, "pg_leader_worker_main"},
 	{"pg_leader recorder", "pg_leader_recorder_main"},
 	{"pg_leader notify", "pg_leader_notify_main"},
+	{"pg_leader role", "pg_leader_role_main"}, /* last: in managed mode only */
 };
+
+static int
+n_workers(void)
+{
+	return settings.manage ? (int) lengthof(workers) : (int) lengthof(workers) - 1;
+}
 
 static bool is_preloaded = false;	/* this copy */
 static bool has_all_workers = true; /* as each process inherits it */
@@ -115,7 +123,7 @@ check_registered(const char *name, const char *function)
 			 errmsg("pg_leader: there is no room for the background worker \"%s\"", name),
 			 strcmp(name, ELECTION_WORKER) == 0 ? errdetail("This server does not take part in elections.") : errdetail("Elections do not need it, what it does is missing."),
 			 errhint("Increase max_worker_processes, of which pg_leader uses %d, and restart the server.",
-					 (int) lengthof(workers))));
+					 n_workers())));
 }
 
 bool
@@ -132,7 +140,7 @@ library_register_workers(void)
 	/* pg_upgrade runs two servers with one set of settings: neither may be a member */
 	if (IsBinaryUpgrade)
 		return;
-	for (i = 0; i < (int) lengthof(workers); i++)
+	for (i = 0; i < n_workers(); i++)
 	{
 		register_worker(workers[i].name, workers[i].function);
 		check_registered(workers[i].name, workers[i].function);

@@ -38,6 +38,7 @@ static Known known[] = {
 	{.name = "pg_leader.state_directory", .needs_restart = true},
 	{.name = "pg_leader.secret_file"},
 	{.name = "pg_leader.candidate"},
+	{.name = "pg_leader.manage", .needs_restart = true},
 	{.name = "pg_leader.min_timeout"},
 	{.name = "pg_leader.max_timeout"},
 	{.name = "pg_leader.heartbeat_interval"},
@@ -45,6 +46,12 @@ static Known known[] = {
 	{.name = "pg_leader.log_messages"},
 	{.name = "pg_leader.notify_command"},
 	{.name = "pg_leader.notify_timeout"},
+	{.name = "pg_leader.manage", .needs_restart = true},
+	{.name = "pg_leader.replication_conninfo"},
+	{.name = "pg_leader.open_timeout"},
+	{.name = "pg_leader.health_timeout"},
+	{.name = "pg_leader.allow_timeline_gap"},
+	{.name = "pg_leader.without_fence", .needs_restart = true},
 };
 
 static char unknown[REFUSED_SIZE]; /* names in the files that are no settings */

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "node/defaults.h"
 #include "server/compat.h"
 #include "server/notify.h"
 #include "server/refused.h"
@@ -138,32 +139,32 @@ define_membership(void)
 							"Sets which member of the cluster this server is.",
 							"-1 means not set: the server takes no part in elections.",
 							&settings.node_id,
-							-1, -1, RAFT_MAX_NODES - 1,
+							DEFAULT_NODE_ID, DEFAULT_NODE_ID, RAFT_MAX_NODES - 1,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("pg_leader.cluster",
 							   "Lists the members of the cluster and their addresses.",
 							   "host:port, host:port, ... with ids by position, or "
 							   "id=host:port, id=host:port, ...",
 							   &settings.cluster,
-							   "",
+							   DEFAULT_CLUSTER,
 							   PGC_POSTMASTER, 0, check_cluster, assign_cluster, NULL);
 	DefineCustomStringVariable("pg_leader.cluster_name",
 							   "Sets the name of the cluster, the same on all members.",
 							   "Datagrams and state files of other clusters are refused.",
 							   &settings.cluster_name,
-							   "pg_leader",
+							   DEFAULT_CLUSTER_NAME,
 							   PGC_POSTMASTER, 0, check_cluster_name, NULL, NULL);
 	DefineCustomStringVariable("pg_leader.listen_address",
 							   "Sets the address to receive datagrams on.",
 							   "Empty means this member's own entry in pg_leader.cluster.",
 							   &settings.listen_address,
-							   "",
+							   DEFAULT_LISTEN_ADDRESS,
 							   PGC_POSTMASTER, 0, check_listen_address, NULL, NULL);
 	DefineCustomStringVariable("pg_leader.state_directory",
 							   "Sets the directory of the state file.",
 							   "A relative path is below the data directory.",
 							   &settings.state_directory,
-							   "pg_leader",
+							   DEFAULT_STATE_DIRECTORY,
 							   PGC_POSTMASTER, GUC_SUPERUSER_ONLY,
 							   check_state_directory, NULL, NULL);
 
@@ -175,7 +176,7 @@ define_membership(void)
 							   "Sets the file with the keys for authenticating datagrams.",
 							   "A relative path is below the data directory. Empty means no authentication.",
 							   &settings.secret_file,
-							   "",
+							   DEFAULT_SECRET_FILE,
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_leader.candidate",
 							 "Sets whether this member may become leader.",
@@ -192,25 +193,25 @@ define_timing(void)
 							"Sets the minimum election timeout.",
 							"Also the length of a leader's lease, before it is shortened by pg_leader.max_clock_drift.",
 							&settings.min_timeout,
-							200, 5, 600000,
+							DEFAULT_MIN_TIMEOUT, LEAST_MIN_TIMEOUT, MOST_MIN_TIMEOUT,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_leader.max_timeout",
 							"Sets the maximum election timeout.",
 							"Must be above pg_leader.min_timeout.",
 							&settings.max_timeout,
-							400, 6, 600000,
+							DEFAULT_MAX_TIMEOUT, LEAST_MAX_TIMEOUT, MOST_MAX_TIMEOUT,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_leader.heartbeat_interval",
 							"Sets how often the leader sends heartbeats.",
 							"Must be at most half of pg_leader.min_timeout.",
 							&settings.heartbeat_interval,
-							50, 1, 60000,
+							DEFAULT_HEARTBEAT_INTERVAL, LEAST_HEARTBEAT_INTERVAL, MOST_HEARTBEAT_INTERVAL,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomRealVariable("pg_leader.max_clock_drift",
 							 "Sets the maximum error of the rate of each member's clock.",
 							 "A fraction; leases are shortened accordingly.",
 							 &settings.max_clock_drift,
-							 0.10, 0.0, 0.5,
+							 DEFAULT_MAX_CLOCK_DRIFT, LEAST_MAX_CLOCK_DRIFT, MOST_MAX_CLOCK_DRIFT,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_leader.log_messages",
 							 "Logs each datagram that the election receives or sends.",
@@ -237,6 +238,47 @@ define_notification(void)
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
+static void
+define_managed(void)
+{
+	DefineCustomBoolVariable("pg_leader.manage",
+							 "Sets whether the elected leader becomes the primary.",
+							 "The same on all members; the server has to be started by pg_leader_supervisor.",
+							 &settings.manage,
+							 false,
+							 PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_leader.replication_conninfo",
+							   "Sets how a member connects to another one: user, passfile, sslmode and the like.",
+							   "Host, port, database and application name are filled in.",
+							   &settings.replication_conninfo,
+							   "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_leader.open_timeout",
+							"Sets how long a leader may fail to open, while nothing moves, before another member gets its turn.",
+							NULL,
+							&settings.open_timeout,
+							10000, 1000, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_leader.health_timeout",
+							"Sets how long the quorum's flush may stand still before an open leader resigns.",
+							NULL,
+							&settings.health_timeout,
+							10000, 1000, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_leader.allow_timeline_gap",
+							 "Lets a promotion pass over more than 1000 timeline ids.",
+							 "Each is a file that every member gets; a gap like that comes from a mistake.",
+							 &settings.allow_timeline_gap,
+							 false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_leader.without_fence",
+							 "Lets transactions commit although the fence does not exist yet.",
+							 "For developers: acknowledged commits can be lost.",
+							 &settings.without_fence,
+							 false,
+							 PGC_POSTMASTER, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+}
+
 void
 settings_define(void)
 {
@@ -244,6 +286,7 @@ settings_define(void)
 	define_membership();
 	define_timing();
 	define_notification();
+	define_managed();
 	refused_after_definition();
 	MarkGUCPrefixReserved("pg_leader");
 }
@@ -288,6 +331,7 @@ settings_config(RaftConfig *config, Words *words)
 	config->list_digest = cluster_list_digest(cluster, cluster->n_members);
 	config->list_size = (uint32_t) cluster->n_members;
 	config->may_lead = settings.candidate;
+	config->managed = settings.manage;
 	settings_timeouts(&config->timeouts);
 
 	wrong = raft_check_config(config);

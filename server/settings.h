@@ -29,6 +29,14 @@ typedef struct Settings
 	bool   log_messages;
 	char  *notify_command;
 	int	   notify_timeout; /* ms */
+
+	/* Managed mode. */
+	bool  manage;
+	char *replication_conninfo;
+	int	  open_timeout;	  /* ms */
+	int	  health_timeout; /* ms */
+	bool  allow_timeline_gap;
+	bool  without_fence;
 } Settings;
 
 extern Settings settings;

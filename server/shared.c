@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "node/clock.h"
+#include "server/change.h"
 #include "server/compat.h"
 #include "server/shared.h"
 
@@ -30,14 +31,6 @@
 
 /* Answers are kept until this many later ones were given. */
 #define ANSWERS 16
-
-/*
- * How often a reader takes its copy again: without a pause at first, then with
- * one of a millisecond.  A writer holds a counter odd for microseconds; longer
- * means that it was stopped right there.
- */
-#define READS_WITHOUT_PAUSE 100
-#define READS_AT_ALL		1000
 
 /* The longest sleep of a session that waits for longer; ms, and the kernel takes an int. */
 #define WAIT_AT_ONCE 3600000
@@ -143,52 +136,9 @@ shared_available(void)
 /* ---- change counters ---- */
 
 static void
-begin_write(pg_atomic_uint32 *change)
-{
-	/* odd already: an earlier worker ended in the middle of writing */
-	pg_atomic_write_u32(change, pg_atomic_read_u32(change) | 1);
-	pg_write_barrier();
-}
-
-static void
-end_write(pg_atomic_uint32 *change)
-{
-	pg_write_barrier();
-	pg_atomic_write_u32(change, pg_atomic_read_u32(change) + 1);
-}
-
-/*
- * Copy "size" bytes that no write has touched meanwhile; false: none such in a
- * second.
- */
-static bool
-try_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
-{
-	int i;
-
-	for (i = 0; i < READS_AT_ALL; i++)
-	{
-		uint32 before = pg_atomic_read_u32(change);
-
-		if ((before & 1) == 0)
-		{
-			pg_read_barrier();
-			memcpy(copy, source, size);
-			pg_read_barrier();
-			if (pg_atomic_read_u32(change) == before)
-				return true;
-		}
-		CHECK_FOR_INTERRUPTS();
-		if (i >= READS_WITHOUT_PAUSE)
-			pg_usleep(1000);
-	}
-	return false;
-}
-
-static void
 read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
 {
-	if (try_copy(change, copy, source, size))
+	if (change_copy(change, copy, source, size))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -202,10 +152,10 @@ read_copy(pg_atomic_uint32 *change, void *copy, const void *source, size_t size)
 static void
 write_lease(uint64_t until, uint64_t term)
 {
-	begin_write(&shared->lease_change);
+	change_begin(&shared->lease_change);
 	pg_atomic_write_u64(&shared->lease_until, until);
 	pg_atomic_write_u64(&shared->lease_term, term);
-	end_write(&shared->lease_change);
+	change_end(&shared->lease_change);
 }
 
 /*
@@ -249,13 +199,13 @@ shared_refuse_requests(void)
 static void
 reset_status(SharedState state, int32_t node_id)
 {
-	begin_write(&shared->status_change);
+	change_begin(&shared->status_change);
 	memset(&shared->status, 0, sizeof(shared->status));
 	shared->status.state = state;
 	shared->status.node_id = node_id;
 	shared->status.leader_id = RAFT_NONE;
 	shared->status.voted_for = RAFT_NONE;
-	end_write(&shared->status_change);
+	change_end(&shared->status_change);
 }
 
 void
@@ -264,13 +214,13 @@ shared_worker_start(int32_t node_id)
 	shared_end_lease();
 	reset_status(SHARED_STARTING, node_id);
 
-	begin_write(&shared->detail_change);
+	change_begin(&shared->detail_change);
 	memset(&shared->detail, 0, sizeof(shared->detail));
-	end_write(&shared->detail_change);
+	change_end(&shared->detail_change);
 
-	begin_write(&shared->statistics_change);
+	change_begin(&shared->statistics_change);
 	memset(&shared->statistics, 0, sizeof(shared->statistics));
-	end_write(&shared->statistics_change);
+	change_end(&shared->statistics_change);
 
 	shared_hold_store(NULL);
 	journal_boot_id(shared->events.boot_id);
@@ -302,9 +252,9 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	if (lease_until == 0)
 		shared_end_lease();
 
-	begin_write(&shared->status_change);
+	change_begin(&shared->status_change);
 	memcpy(&shared->status, status, sizeof(*status));
-	end_write(&shared->status_change);
+	change_end(&shared->status_change);
 
 	if (lease_until != 0)
 		write_lease(lease_until, status->term);
@@ -326,16 +276,16 @@ shared_publish_detail(const SharedDetail *detail)
 {
 	Assert(detail->n_peers <= RAFT_MAX_NODES);
 
-	begin_write(&shared->detail_change);
+	change_begin(&shared->detail_change);
 	memcpy(&shared->detail, detail,
 		   offsetof(SharedDetail, peers) + detail->n_peers * sizeof(SharedPeer));
-	end_write(&shared->detail_change);
+	change_end(&shared->detail_change);
 }
 
 void
 shared_hold_store(const Store *store)
 {
-	begin_write(&shared->store_change);
+	change_begin(&shared->store_change);
 	memset(&shared->store, 0, sizeof(shared->store));
 	if (store != NULL)
 	{
@@ -344,7 +294,7 @@ shared_hold_store(const Store *store)
 		shared->store.inode = store->inode;
 		strlcpy(shared->store.path, store->path, sizeof(shared->store.path));
 	}
-	end_write(&shared->store_change);
+	change_end(&shared->store_change);
 	wake(shared->recorder_latch);
 }
 
@@ -353,10 +303,10 @@ shared_restore_event(const JournalEvent *event)
 {
 	Assert(event->number > shared->events.n_written);
 
-	begin_write(&shared->events_change);
+	change_begin(&shared->events_change);
 	shared->events.of[(event->number - 1) % SHARED_EVENTS] = *event;
 	shared->events.n_written = event->number;
-	end_write(&shared->events_change);
+	change_end(&shared->events_change);
 }
 
 void
@@ -364,14 +314,14 @@ shared_publish_statistics(const Statistics *statistics, uint64_t peers)
 {
 	int i;
 
-	begin_write(&shared->statistics_change);
+	change_begin(&shared->statistics_change);
 	memcpy(&shared->statistics, statistics, offsetof(Statistics, peers));
 	for (i = 0; peers != 0; i++, peers >>= 1)
 	{
 		if (peers & 1)
 			shared->statistics.peers[i] = statistics->peers[i];
 	}
-	end_write(&shared->statistics_change);
+	change_end(&shared->statistics_change);
 }
 
 void
@@ -424,7 +374,7 @@ shared_lease(uint64_t *term, uint64_t *now)
 {
 	int i;
 
-	for (i = 0; i < READS_AT_ALL; i++)
+	for (i = 0; i < CHANGE_READS; i++)
 	{
 		uint32	 before = pg_atomic_read_u32(&shared->lease_change);
 		uint64_t until;
@@ -446,7 +396,7 @@ shared_lease(uint64_t *term, uint64_t *now)
 				return until > *now ? until : 0;
 		}
 		CHECK_FOR_INTERRUPTS();
-		if (i >= READS_WITHOUT_PAUSE)
+		if (i >= CHANGE_READS_WITHOUT_PAUSE)
 			pg_usleep(1000);
 	}
 
@@ -472,7 +422,7 @@ shared_read_status_and_lease(SharedStatus *status, uint64_t *now)
 	 * before its status: one that is read after a status that knows nothing of
 	 * it was begun in between.
 	 */
-	for (i = 0; i < READS_AT_ALL; i++)
+	for (i = 0; i < CHANGE_READS; i++)
 	{
 		uint64_t term;
 		uint64_t until;
@@ -489,7 +439,7 @@ shared_read_status_and_lease(SharedStatus *status, uint64_t *now)
 bool
 shared_peek_status(SharedStatus *status)
 {
-	return try_copy(&shared->status_change, status, &shared->status, sizeof(*status));
+	return change_copy(&shared->status_change, status, &shared->status, sizeof(*status));
 }
 
 void
@@ -525,20 +475,20 @@ shared_last_event(void)
 {
 	uint64_t last;
 
-	return try_copy(&shared->events_change, &last, &shared->events.n_written, sizeof(last)) ? last : 0;
+	return change_copy(&shared->events_change, &last, &shared->events.n_written, sizeof(last)) ? last : 0;
 }
 
 bool
 shared_get_event(uint64_t number, JournalEvent *event)
 {
-	return try_copy(&shared->events_change, event, &shared->events.of[(number - 1) % SHARED_EVENTS],
+	return change_copy(&shared->events_change, event, &shared->events.of[(number - 1) % SHARED_EVENTS],
 					sizeof(*event));
 }
 
 bool
 shared_peek_store(SharedStore *store)
 {
-	return try_copy(&shared->store_change, store, &shared->store, sizeof(*store));
+	return change_copy(&shared->store_change, store, &shared->store, sizeof(*store));
 }
 
 void
@@ -546,9 +496,9 @@ shared_publish_health(const char *health)
 {
 	if (strcmp(shared->health, health) == 0)
 		return;
-	begin_write(&shared->health_change);
+	change_begin(&shared->health_change);
 	strlcpy(shared->health, health, sizeof(shared->health));
-	end_write(&shared->health_change);
+	change_end(&shared->health_change);
 }
 
 void

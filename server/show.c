@@ -99,6 +99,15 @@ add_event(const Moment *when, RaftRole role, uint64_t term, int32_t leader_id,
 	shared_add_event(&event);
 }
 
+/* What another process of this server did, for the record. */
+void
+show_event(const Raft *raft, const char *reason)
+{
+	Moment now = moment_now();
+
+	add_event(&now, raft->role, raft->saved.term, raft->leader_id, 0, 0, reason);
+}
+
 void
 show_cause(const char *new_cause)
 {

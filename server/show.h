@@ -23,6 +23,9 @@ extern void show_start(const RaftConfig *config, const Cluster *cluster,
 					   const RaftSaved *saved);
 extern void show_timeouts(const RaftTimeouts *timeouts);
 
+/* What the role worker did, for the record. */
+extern void show_event(const Raft *raft, const char *reason);
+
 /*
  * The host makes this member resign, or ends it: why, in a few words that stay valid;
  * NULL: no longer.  They go before those of what follows from it.

@@ -48,6 +48,7 @@
 #include "server/recorder.h"
 #include "server/refused.h"
 #include "server/log.h"
+#include "server/managed.h"
 #include "server/settings.h"
 #include "server/shared.h"
 #include "server/show.h"
@@ -149,6 +150,7 @@ static void
 at_exit(int code, Datum argument)
 {
 	shared_worker_stop();
+	managed_end();
 	if (is_running())
 		show_end();
 	shared_hold_store(NULL);
@@ -494,7 +496,7 @@ reload_settings(void)
 	reload_secret();
 
 	show_cause("pg_leader.candidate was switched off");
-	member_reload(&home.member, &home.config.timeouts, settings.candidate);
+	member_reload(&home.member, &home.config.timeouts, managed_may_lead());
 	show_cause(NULL);
 }
 
@@ -587,6 +589,7 @@ turn(void)
 		reload_settings();
 	}
 	answer_request();
+	managed_begin_turn(&home.member);
 
 	statistics_looked(&home.member.raft, member_deadline(&home.member), clock_now());
 
@@ -599,6 +602,7 @@ turn(void)
 				 errhint("%s", words.hint)));
 		leave(words.error);
 	}
+	managed_end_turn(&home.member);
 
 	/* what the kernel has dropped never came as far as the door */
 	log_dropped_by_transport(&home.transport);

@@ -470,6 +470,7 @@ part_pure()
 		for file in $(files '^node/[^/]*\.c$'); do
 			check "$compiler compiles $file without the backend" as_tester "$compiler" -std=gnu11 -O2 \
 				-Wall -Wextra -Werror -DFRONTEND -isystem "$("$PG_CONFIG" --includedir-server)" \
+				-isystem "$("$PG_CONFIG" --includedir)" \
 				-c -o "$objects/node/$(basename "$file" .c).o" "$file"
 		done
 	done

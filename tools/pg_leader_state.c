@@ -24,12 +24,12 @@
 #include <unistd.h>
 
 #include "../node/cluster.h"
+#include "../node/defaults.h"
 #include "../node/journal.h"
 #include "../node/store.h"
 
-#define PROGRAM				 "pg_leader_state"
-#define PROGRAM_VERSION		 "1.0"
-#define DEFAULT_CLUSTER_NAME "pg_leader" /* as pg_leader.cluster_name */
+#define PROGRAM			"pg_leader_state"
+#define PROGRAM_VERSION "1.0"
 
 #define EXIT_DAMAGED  1
 #define EXIT_UNUSABLE 2

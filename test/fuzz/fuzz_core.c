@@ -262,6 +262,7 @@ fill_told(const World *w, RaftMessage *m, Input *input)
 	told->rebuilding = (flags & 0x10) != 0;
 	told->claim = timeline_of(w, choice);
 	told->claimed = told->claim != 0 && choice % 16 != 15;
+	told->port = (uint16_t) (flags << 8 | choice);
 	told->promoted = m->type == RAFT_HEARTBEAT && told->claimed && (flags & 0x20) != 0;
 	told->open = told->promoted && (flags & 0x40) != 0;
 	told->forgotten = m->type == RAFT_HEARTBEAT && (flags & 0x80) != 0;

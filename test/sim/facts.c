@@ -156,8 +156,8 @@ gather_leader(World *w, int i, PrimaryFacts *f)
 	f->leader.promoted = told->promoted && r->peers[f->leader_id].term == r->saved.term;
 	f->leader.open = told->open && f->leader.promoted;
 
-	/* By a connection to it; only what it is on now counts. */
-	if (!reaches(w, i, f->leader_id) || keeper_is_frozen(w, f->leader_id) || server_kind(source) == RAFT_SERVER_NONE ||
+	/* By a connection to it, at the port that it told; only what it is on now counts. */
+	if (!reaches(w, i, f->leader_id) || told->port != sim_port(f->leader_id) || keeper_is_frozen(w, f->leader_id) || server_kind(source) == RAFT_SERVER_NONE ||
 		(source->life == SIM_PRIMARY) != (told->server == RAFT_SERVER_PRIMARY))
 		return;
 	f->leader.flush = sim_send_end(&w->keepers->cluster, f->leader_id, &timeline);

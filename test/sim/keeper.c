@@ -69,7 +69,7 @@ tell_member(World *w, int i, const PrimaryFacts *f)
 	Keeper			*k = keeper_of(w, i);
 	PrimaryPosition	 own = primary_position(f);
 	const SimServer *s = server_of(w, i);
-	RaftData		 data = {.server = f->server, .system_id = f->system_id};
+	RaftData		 data = {.server = f->server, .system_id = f->system_id, .port = sim_port(i)};
 	uint16_t		 newest = sim_newest_history(&s->data);
 
 	k->told_end = f->end;

@@ -19,6 +19,13 @@ server_of(const World *w, int i)
 	return &w->keepers->cluster.server[i];
 }
 
+/* Where a server listens. */
+static inline uint16_t
+sim_port(int i)
+{
+	return (uint16_t) (5432 + i);
+}
+
 static inline bool
 is_held(const World *w, int i, Hold what)
 {

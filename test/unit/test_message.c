@@ -54,6 +54,7 @@ random_told(RaftMessageType type)
 	told.server = (RaftServer) (random_number() % RAFT_SERVERS);
 	told.claim = (uint32_t) random_up_to(RAFT_MAX_TIMELINE);
 	told.claimed = told.claim != 0 && random_number() & 1;
+	told.port = (uint16_t) random_up_to(UINT16_MAX);
 	told.system_id = random_number();
 	if (type == RAFT_HEARTBEAT)
 	{
@@ -168,6 +169,7 @@ assert_same(const RaftMessage *a, const RaftMessage *b)
 	assert_int_equal(a->told.forgotten, b->told.forgotten);
 	assert_int_equal(a->told.server, b->told.server);
 	assert_int_equal(a->told.claim, b->told.claim);
+	assert_int_equal(a->told.port, b->told.port);
 	assert_true(a->told.system_id == b->told.system_id);
 }
 
@@ -488,7 +490,7 @@ layout_is_fixed(void **state)
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered incarnation */
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered save */
 		0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, /* system identifier */
-		0x7F, 0xFF, 0xFF, 0xFF, 0x00, 0x00, 0x02, 0x4D, /* claim, data */
+		0x7F, 0xFF, 0xFF, 0xFF, 0x15, 0x38, 0x02, 0x4D, /* claim, port, data */
 														/* and a tag of zeros */
 	};
 	RaftMessage		m;
@@ -517,7 +519,7 @@ layout_is_fixed(void **state)
 	m.replaced_term = 0x13;
 	m.replaced_leader = 5;
 	m.leader_id = RAFT_NONE;
-	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .needs_all = true, .server = RAFT_SERVER_RECOVERY, .claim = RAFT_MAX_TIMELINE, .system_id = UINT64_C(0x7172737475767778)};
+	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .needs_all = true, .server = RAFT_SERVER_RECOVERY, .claim = RAFT_MAX_TIMELINE, .port = 5432, .system_id = UINT64_C(0x7172737475767778)};
 
 	memset(bytes, 0xEE, sizeof(bytes));
 	message_encode(&m, &envelope, bytes);

@@ -172,6 +172,72 @@ each_id_below_the_claim_gets_a_file(void **state)
 	assert_int_equal(promotion_burns(&(Histories){NULL, 0}, 2, 0), 0);
 }
 
+/* On timeline 7; 4, 5 and 6 were passed over for it, and 2 long ago. */
+static const HistoryFile archive_files[] = {
+	{2, HISTORY_BURNT, 0},
+	{3, HISTORY_REAL, 1000},
+	{4, HISTORY_BURNT, 0},
+	{5, HISTORY_BURNT, 0},
+	{6, HISTORY_BURNT, 0},
+	{7, HISTORY_REAL, 2000},
+	{8, HISTORY_BURNT, 0},
+};
+
+static void
+expect_archived_next(const PromotionArchived *archived, uint32_t timeline, uint32_t next, bool more)
+{
+	bool is_more = !more;
+
+	assert_int_equal(promotion_archives(&(Histories){archive_files, 7}, archived, timeline, &is_more), next);
+	assert_int_equal(is_more, more);
+}
+
+static void
+burnt_ids_are_archived_from_the_highest_down_one_by_one(void **state)
+{
+	PromotionArchived archived[7] = {PROMOTION_NOT_ARCHIVED};
+
+	(void) state;
+	for (uint32_t id = 7; id >= 4; id--)
+	{
+		expect_archived_next(archived, 7, id, true);
+		archived[id - 2] = PROMOTION_WAITS;
+		expect_archived_next(archived, 7, 0, true);
+		archived[id - 2] = PROMOTION_ARCHIVED;
+	}
+	expect_archived_next(archived, 7, 0, false);
+}
+
+/* What was archived out of order, as by an archiver of an earlier time, is not asked for again. */
+static void
+a_burnt_id_waits_for_all_above_it(void **state)
+{
+	PromotionArchived archived[7] = {PROMOTION_NOT_ARCHIVED};
+
+	(void) state;
+	archived[2] = archived[3] = archived[5] = PROMOTION_ARCHIVED;
+	archived[4] = PROMOTION_WAITS;
+	expect_archived_next(archived, 7, 0, true);
+	archived[4] = PROMOTION_ARCHIVED;
+	expect_archived_next(archived, 7, 0, false);
+}
+
+static void
+what_is_not_burnt_or_missing_ends_the_archiving(void **state)
+{
+	PromotionArchived archived[7] = {PROMOTION_NOT_ARCHIVED};
+	bool			  more = true;
+
+	(void) state;
+	archived[1] = PROMOTION_ARCHIVED;
+	expect_archived_next(archived, 3, 2, true);
+	archived[0] = PROMOTION_ARCHIVED;
+	expect_archived_next(archived, 3, 0, false);
+	expect_archived_next(archived, 1, 0, false);
+	assert_int_equal(promotion_archives(&(Histories){NULL, 0}, NULL, 9, &more), 0);
+	assert_false(more);
+}
+
 static void
 each_verdict_has_words(void **state)
 {
@@ -197,6 +263,9 @@ main(void)
 		cmocka_unit_test(the_recovery_target_is_not_ahead_of_its_wal),
 		cmocka_unit_test(many_ids_are_burnt_only_by_an_operator),
 		cmocka_unit_test(each_id_below_the_claim_gets_a_file),
+		cmocka_unit_test(burnt_ids_are_archived_from_the_highest_down_one_by_one),
+		cmocka_unit_test(a_burnt_id_waits_for_all_above_it),
+		cmocka_unit_test(what_is_not_burnt_or_missing_ends_the_archiving),
 		cmocka_unit_test(each_verdict_has_words),
 	};
 

@@ -1471,6 +1471,34 @@ impossible_claims_of_others_are_dropped(void **state)
 	assert_int_equal(raft(1)->saved.claim, RAFT_MAX_TIMELINE);
 }
 
+/* Of a server that is not there, too: the supervisor knows where it will listen. */
+static void
+everybody_knows_the_port_of_a_server(void **state)
+{
+	RaftData data = standby(1, 100);
+
+	(void) state;
+	lead(3);
+	for (int i = 0; i < 3; i++)
+	{
+		data.port = (uint16_t) (5432 + i);
+		data_is(i, data);
+	}
+	assert_int_equal(raft(1)->peers[0].told.port, 0);
+	world_run(w, MS(200));
+	for (int i = 1; i < 3; i++)
+	{
+		assert_int_equal(raft(i)->peers[0].told.port, 5432);
+		assert_int_equal(raft(0)->peers[i].told.port, 5432 + i);
+	}
+
+	data.server = RAFT_SERVER_NONE;
+	data.port = 65535;
+	data_is(2, data);
+	world_run(w, MS(200));
+	assert_int_equal(raft(0)->peers[2].told.port, 65535);
+}
+
 /* ---- not managed ---- */
 
 static void
@@ -1558,6 +1586,7 @@ main(void)
 		cmocka_unit_test(impossible_data_are_unknown),
 		cmocka_unit_test(impossible_positions_are_no_floor),
 		cmocka_unit_test(impossible_claims_of_others_are_dropped),
+		cmocka_unit_test(everybody_knows_the_port_of_a_server),
 		cmocka_unit_test(not_managed_says_nothing_of_data),
 	};
 

@@ -22,8 +22,9 @@
  *	  facts.nobody	exists: nobody may call pg_promote()
  *	  facts.sweep	exists: comments are swept at each start
  *
- * For test/t/030_promotion_facts.pl only.  It takes the identifier that is
- * reserved for experiments, so it cannot be loaded beside another experiment.
+ * For test/t/030_promotion_facts.pl, and as another library that has a resource manager for
+ * 041_promotion.pl.  It takes the identifier that is reserved for experiments, so it cannot be
+ * loaded beside another experiment, or that of pg_leader_facts.id.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +49,7 @@
 #include "storage/spin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/pg_lsn.h"
 
 PG_MODULE_MAGIC;
@@ -62,6 +64,8 @@ PGDLLEXPORT void _PG_init(void);
 PG_FUNCTION_INFO_V1(pg_leader_facts_receiver);
 
 /* ---- the resource manager ---- */
+
+static int manager_id;
 
 static void
 redo(XLogReaderState *record)
@@ -236,7 +240,9 @@ _PG_init(void)
 	/* A session that calls the function where nothing was preloaded. */
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	RegisterCustomRmgr(RM_EXPERIMENTAL_ID, &resource_manager);
+	DefineCustomIntVariable("pg_leader_facts.id", "Sets the identifier of the resource manager.", NULL, &manager_id,
+							RM_EXPERIMENTAL_ID, RM_MIN_CUSTOM_ID, RM_MAX_CUSTOM_ID, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	RegisterCustomRmgr((RmgrId) manager_id, &resource_manager);
 	stand_between();
 	their_access = object_access_hook;
 	object_access_hook = before_access;

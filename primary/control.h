@@ -1,0 +1,70 @@
+/*
+ * primary/control.h
+ *	  What a server's role worker and its supervisor say to each other.
+ *
+ * Over a socket of type SOCK_SEQPACKET that the supervisor makes before each start and
+ * postgres inherits; its number is in the environment variable CONTROL_VARIABLE.  Of
+ * postgres only the role worker reads and writes there.  End of file for the supervisor:
+ * no process of that server is left.  One message is one packet, and one record below;
+ * both ends are of one machine, so it is sent as it is in memory.
+ *
+ * Included by server/ and supervisor/.  Pure C11: no input or output, no clock, no
+ * allocation.
+ */
+#ifndef PG_LEADER_CONTROL_H
+#define PG_LEADER_CONTROL_H
+
+#include "watch.h"
+
+#define CONTROL_VARIABLE "PG_LEADER_CONTROL"
+
+/* Changes with whatever is below: a supervisor and a library of two versions do not talk. */
+#define CONTROL_MAGIC UINT32_C(0x50474C01)
+
+#define CONTROL_TEXT_SIZE 400
+
+typedef enum ControlType
+{
+	/*
+	 * To the worker, first of all and once for each start: what the supervisor remembers
+	 * of the directory.  directory, wrote_on.
+	 */
+	CONTROL_DIRECTORY = 1,
+
+	/* To the worker: the supervisor was told to stop; a leader hands over first. */
+	CONTROL_STOPS,
+
+	/* To the supervisor, in this order: local WAL is being read; it was read to its end. */
+	CONTROL_READS_WAL,
+	CONTROL_KNOWS_END,
+
+	/* To the supervisor: it really streams from its leader (watch_followed()). */
+	CONTROL_FOLLOWED,
+
+	/*
+	 * To the supervisor: an order that primary_decide() has given and the supervisor obeys:
+	 * RESTART, REWIND or CLONE, with its text.  order, term, wrote_on.  It
+	 * may be sent again while it holds; one that is being obeyed is not begun anew.
+	 */
+	CONTROL_ORDER,
+	CONTROL_TYPES
+} ControlType;
+
+typedef struct ControlMessage
+{
+	uint32_t	   magic;
+	ControlType	   type;
+	PrimaryOrder   order;
+	uint64_t	   term;
+	WatchDirectory directory;
+	uint32_t	   wrote_on;				/* PrimaryFacts.wrote_on */
+	char		   text[CONTROL_TEXT_SIZE]; /* why, ends with a zero byte */
+} ControlMessage;
+
+/*
+ * NULL, or why "length" bytes that were received are no message of this version, as one
+ * clause without a full stop.
+ */
+extern const char *control_check(const ControlMessage *message, size_t length);
+
+#endif /* PG_LEADER_CONTROL_H */

@@ -1,0 +1,180 @@
+/*
+ * server/exchange.h
+ *	  What the election worker, the role worker and the WAL receiver tell each other.
+ *
+ * Managed mode only.  Shared memory of its own, fresh and closed at each start of the
+ * server:
+ *
+ *	  the core	  the election worker shows a copy of its Raft at the end of each turn; the
+ *				  role worker asks that copy the functions of raft.h
+ *	  the data	  the role worker says what this server's data are; the election worker
+ *				  tells its member, and looks itself how far WAL has been flushed since
+ *	  questions	  the role worker has the member do something (claim, promote, follow ...)
+ *				  and waits for what came of it, which is durable by then
+ *	  the receiver  two gates: whom it may connect to, and whether it may report what it has
+ *				  flushed
+ *
+ * The election worker never waits here.  Times are microseconds of the election's clock.
+ */
+#ifndef PG_LEADER_EXCHANGE_H
+#define PG_LEADER_EXCHANGE_H
+
+#include "../node/member.h"
+#include "../primary/primary.h"
+
+#define EXCHANGE_CONNINFO_SIZE 1024 /* of PostgreSQL's receiver, MAXCONNINFO */
+#define EXCHANGE_TEXT_SIZE	   144
+
+/* ---- the postmaster ---- */
+
+extern void exchange_request_memory(void);
+extern void exchange_init_memory(void);
+
+/* ---- the core ---- */
+
+/*
+ * The election worker: the member as it is now, and whether its process lives at all (NULL:
+ * no longer).  Wakes the role worker when that has something to do.
+ */
+extern void exchange_show_core(const Raft *raft);
+
+/* The role worker: false if there is no member at this moment. */
+extern bool exchange_read_core(Raft *raft);
+
+/* ---- the data ---- */
+
+typedef struct ExchangeData
+{
+	RaftData data;
+	bool	 grows;		/* the position is the end of WAL, and rises with its flush on that timeline */
+	bool	 may_stand; /* primary_may_stand() */
+	bool	 is_told;	/* set here: something was said since the start */
+} ExchangeData;
+
+extern void exchange_tell_data(const ExchangeData *data);
+
+/*
+ * The election worker, before a call of the member: what the role worker said last, with as
+ * much of WAL as is flushed by now.  false: it has said nothing, or is writing.
+ */
+extern bool exchange_take_data(ExchangeData *data);
+
+/* ---- questions ---- */
+
+typedef enum ExchangeKind
+{
+	EXCHANGE_CLAIM = 1,	 /* -> RaftClaimResult */
+	EXCHANGE_TRANSFER,	 /* node -> RaftTransferResult */
+	EXCHANGE_PROMOTE,	 /* -> the timeline, 0: no */
+	EXCHANGE_PROMOTED,	 /* -> 1 */
+	EXCHANGE_FOLLOW,	 /* timelines -> 1 once they are durable */
+	EXCHANGE_REBUILT,	 /* -> 1 */
+	EXCHANGE_RESIGN,	 /* text: why -> 1 */
+	EXCHANGE_REMEMBER,	 /* held -> 1 */
+	EXCHANGE_EVENT		 /* text, for pg_leader_events -> 1 */
+} ExchangeKind;
+
+typedef struct ExchangeQuestion
+{
+	uint64_t	 number;
+	ExchangeKind kind;
+	int32_t		 node;
+	uint32_t	 n_timelines;
+	uint32_t	 timelines[RAFT_PATH];
+	RaftPosition held;
+	char		 text[EXCHANGE_TEXT_SIZE];
+} ExchangeQuestion;
+
+/* The role worker: asks and waits.  false: no member has answered within a second. */
+extern bool exchange_ask(ExchangeQuestion *question, uint32_t *answer);
+
+extern bool exchange_next_question(ExchangeQuestion *question);
+extern void exchange_answer(const ExchangeQuestion *question, uint32_t answer);
+
+/* The role worker has begun, with that latch; or ended: all its gates are closed. */
+extern void exchange_role_worker_start(void);
+extern void exchange_role_worker_stop(void);
+extern void exchange_wake_role_worker(void);
+
+/* ---- what the role worker shows to people ---- */
+
+typedef struct ExchangeShown
+{
+	RaftServer	  server; /* RAFT_SERVER_NONE: there is no role worker */
+	bool		  end_known;
+	uint32_t	  timeline; /* of the end of WAL */
+	uint64_t	  end;
+	PrimaryAction action;
+	PrimaryReason reason;
+	int32_t		  node;		/* whom the order is about; RAFT_NONE */
+	uint64_t	  since;	/* when it was given */
+	bool		  open;
+	char		  why[EXCHANGE_TEXT_SIZE];
+} ExchangeShown;
+
+extern void exchange_show(const ExchangeShown *shown);
+
+/* Any backend; false: not now. */
+extern bool exchange_read_shown(ExchangeShown *shown);
+
+/* ---- this start of the server ---- */
+
+/* The claim that was used up here last; none after a start.  Role worker only. */
+typedef struct ExchangeUsed
+{
+	uint32_t claim;
+	uint64_t term;
+	bool	 promoted; /* and the server was promoted to it, and has run on since */
+} ExchangeUsed;
+
+extern ExchangeUsed *exchange_used(void);
+
+/* ---- the receiver's gates ---- */
+
+/*
+ * SHUT			Nothing is received.  A receiver may connect with the connection string that is
+ *				expected, if there is one, and waits there: then it begins at once when it may.
+ * LEFT_ALONE	Nothing was ever claimed: it receives from whom it likes.
+ * LOOSE		It receives from one leader, with one connection string.
+ */
+typedef enum ExchangeGate
+{
+	EXCHANGE_SHUT = 0,
+	EXCHANGE_LEFT_ALONE,
+	EXCHANGE_LOOSE
+} ExchangeGate;
+
+/*
+ * The role worker.  conninfo: with SHUT the one that is expected, NULL: none.  term: in which
+ * it is let loose, for raft_may_acknowledge().
+ */
+extern void			exchange_set_gate(ExchangeGate gate, const char *conninfo, uint64_t term);
+extern ExchangeGate exchange_gate(void);
+
+/* The receiver that connects or waits at the gate, and has received nothing; 0: none does. */
+extern pid_t exchange_waiting_receiver(void);
+
+/* The receiver: NULL, or why it may not connect with that. */
+extern const char *exchange_may_connect(const char *conninfo);
+
+typedef enum ExchangePass
+{
+	EXCHANGE_WAIT = 0,
+	EXCHANGE_PASS,
+	EXCHANGE_TURN_BACK /* the connection string is not the expected one any more */
+} ExchangePass;
+
+/* The receiver, connected with that: asked again until it is not to wait. */
+extern ExchangePass exchange_may_receive(const char *conninfo);
+
+/*
+ * The receiver: may it report that it has flushed up to there?  If not, the report is made
+ * later: the election worker asks for it.
+ */
+extern bool exchange_may_report(uint64_t flush);
+
+/* The election worker, around each call of the member that could give a vote. */
+extern void exchange_hold_reports(void);
+extern void exchange_release_reports(const Raft *raft);
+
+#endif /* PG_LEADER_EXCHANGE_H */

@@ -1,0 +1,46 @@
+/*
+ * server/position.h
+ *	  What is in pg_wal: where local WAL ends, its history files, and its bytes.
+ *
+ * Rule 15: a position is the end of the last whole record, known only after pg_wal was read
+ * to there, also while replay is paused or delayed; and the timeline is that of the last byte,
+ * by its history.  Nothing here decides anything.
+ *
+ * Called by the role worker, by the startup process at the end of recovery, and by the
+ * postmaster before it starts that.  Works without a database.  Does not raise errors: what
+ * cannot be read is said in words.
+ */
+#ifndef PG_LEADER_POSITION_H
+#define PG_LEADER_POSITION_H
+
+#include "../primary/histories.h"
+#include "../node/lineage.h"
+
+typedef struct PositionEnd
+{
+	uint64_t end;	   /* of the last whole record; 0: not known */
+	uint32_t timeline; /* of the file that it was read from; its last byte may be of a parent */
+} PositionEnd;
+
+/*
+ * Read pg_wal from what was replayed last (before redo: from pg_control's redo pointer) to its
+ * end.  About 2 s a gigabyte; "stop" is asked between records and ends it.
+ * false: not known, *words says why (also when stopped).
+ */
+extern bool position_read_end(PositionEnd *end, bool (*stop)(void), Words *words);
+
+/* The lineage of that timeline, from its history file in pg_wal.  words: with LINEAGE_BAD. */
+extern LineageVerdict position_read_lineage(uint32_t timeline, Lineage *lineage, Words *words);
+
+/*
+ * The timelines from 2 on that pg_wal has a history file or a segment of (HISTORY_NONE: WAL
+ * alone), in memory of the current context.  false: pg_wal cannot be read.
+ */
+extern bool position_read_histories(Histories *histories, Words *words);
+
+/*
+ * The bytes of local WAL from "from" up to "end", on that path.  false: they are not there.
+ */
+extern bool position_read_bytes(const Lineage *path, uint64_t from, uint64_t end, char *bytes);
+
+#endif /* PG_LEADER_POSITION_H */

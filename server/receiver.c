@@ -1,0 +1,128 @@
+/*
+ * server/receiver.c
+ *	  PostgreSQL's WAL receiver in managed mode: whom it may connect to, what it may report.
+ *
+ * See receiver.h.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/pg_bswap.h"
+#include "postmaster/interrupt.h"
+#include "replication/walreceiver.h"
+#include "storage/latch.h"
+#include "storage/spin.h"
+
+#include "server/compat.h"
+#include "server/exchange.h"
+#include "server/receiver.h"
+
+/* A status update: the byte 'r', then what was written, flushed and applied. */
+#define STATUS_UPDATE	 'r'
+#define STATUS_FLUSH_AT	 9
+#define STATUS_FLUSH_END 17
+
+static WalReceiverFunctionsType *theirs;
+static WalReceiverFunctionsType	 ours;
+
+static char connected_with[EXCHANGE_CONNINFO_SIZE];
+
+static WalReceiverConn *
+connect_if_allowed(COMPAT_WALRCV_CONNECT_PARAMETERS)
+{
+	const char *why_not = logical ? NULL : exchange_may_connect(conninfo);
+
+	if (why_not != NULL)
+	{
+		*err = pstrdup(why_not);
+		return NULL;
+	}
+	strlcpy(connected_with, conninfo, sizeof(connected_with));
+	return (theirs->walrcv_connect)(COMPAT_WALRCV_CONNECT_ARGUMENTS);
+}
+
+/* How often a receiver that is connected looks whether it may begin, ms. */
+#define LOOK_INTERVAL 2
+
+static bool
+start_when_allowed(WalReceiverConn *connection, const WalRcvStreamOptions *options)
+{
+	ExchangePass pass;
+
+	while (!options->logical && (pass = exchange_may_receive(connected_with)) != EXCHANGE_PASS)
+	{
+		if (pass == EXCHANGE_TURN_BACK || ShutdownRequestPending)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("pg_leader: this server follows another leader, or none")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return (theirs->walrcv_startstreaming)(connection, options);
+}
+
+static void
+send_if_allowed(WalReceiverConn *connection, const char *message, int length)
+{
+	uint64 flush;
+
+	if (length >= STATUS_FLUSH_END && message[0] == STATUS_UPDATE)
+	{
+		memcpy(&flush, message + STATUS_FLUSH_AT, sizeof(flush));
+		if (!exchange_may_report(pg_ntoh64(flush)))
+			return;
+	}
+	(theirs->walrcv_send)(connection, message, length);
+}
+
+/*
+ * A receiver loads libpqwalreceiver, which sets the pointer to its table.  It is loaded
+ * once in a process, and each inherits it from the postmaster.
+ */
+void
+receiver_register(void)
+{
+	load_file("libpqwalreceiver", false);
+	theirs = WalReceiverFunctions;
+	ours = *theirs;
+	ours.walrcv_connect = connect_if_allowed;
+	ours.walrcv_startstreaming = start_when_allowed;
+	ours.walrcv_send = send_if_allowed;
+	WalReceiverFunctions = &ours;
+}
+
+ReceiverView
+receiver_look(void)
+{
+	ReceiverView view;
+	pid_t		 pid;
+
+	SpinLockAcquire(&WalRcv->mutex);
+	pid = WalRcv->pid;
+	view.runs = WalRcv->walRcvState != WALRCV_STOPPED || pid != 0;
+	view.streams = WalRcv->walRcvState == WALRCV_STREAMING;
+	view.flushed = WalRcv->flushedUpto;
+	view.timeline = WalRcv->receivedTLI;
+	SpinLockRelease(&WalRcv->mutex);
+	view.waits = pid != 0 && pid == exchange_waiting_receiver();
+	return view;
+}
+
+/*
+ * It flushes what it has written before it ends, so that a position is read after that.
+ */
+bool
+receiver_end(void)
+{
+	ReceiverView view = receiver_look();
+	pid_t		 pid = WalRcv->pid;
+
+	if (pid != 0 && !view.waits)
+		kill(pid, SIGTERM);
+	return !view.runs || view.waits;
+}

@@ -1,0 +1,34 @@
+/*
+ * server/receiver.h
+ *	  PostgreSQL's WAL receiver in managed mode: whom it may connect to, what it may report.
+ *
+ * A receiver calls libpq through a table of functions that a library can put its own in.
+ * Ours ask exchange.h: a connection is made to the leader that the role worker has let it
+ * loose on and to nobody else, whatever primary_conninfo says; and what was flushed is
+ * reported only when the member's next vote has it (rules 20 and 21).
+ */
+#ifndef PG_LEADER_RECEIVER_H
+#define PG_LEADER_RECEIVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* _PG_init, managed mode. */
+extern void receiver_register(void);
+
+typedef struct ReceiverView
+{
+	bool	 runs;
+	bool	 waits; /* at the gate: it has received nothing */
+	bool	 streams;
+	uint64_t flushed;  /* of this start of the server; 0: nothing was asked for */
+	uint32_t timeline; /* of the byte before that, or of what will come */
+} ReceiverView;
+
+/* The role worker. */
+extern ReceiverView receiver_look(void);
+
+/* The gate is shut: end the one that runs, unless it waits there.  true: nothing is received any more. */
+extern bool receiver_end(void);
+
+#endif /* PG_LEADER_RECEIVER_H */

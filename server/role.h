@@ -1,0 +1,124 @@
+/*
+ * server/role.h
+ *	  The role worker's parts: it gathers facts, asks primary/decide.c, and obeys.
+ *
+ *	  role_worker.c	the process: its turns, and its channel to the supervisor
+ *	  role_obey.c	what is done for an order
+ *	  role_facts.c	what is known of this server, and of leading
+ *	  role_leader.c	what is known of the leader: asked over a connection
+ *
+ * It decides nothing: what is not in primary/ or raft/ is not decided.  test/sim/keeper.c is
+ * the same for simulated servers.  One process, so all that it knows is in one record.
+ */
+#ifndef PG_LEADER_ROLE_H
+#define PG_LEADER_ROLE_H
+
+#include "../node/upstream.h"
+#include "../primary/control.h"
+#include "../primary/promotion.h"
+#include "../primary/quorum.h"
+#include "../primary/watch.h"
+#include "exchange.h"
+
+typedef struct Role
+{
+	/* The election. */
+	Raft	 raft;	   /* as of this turn */
+	uint64_t life;	   /* raft.saved.boot of the member that this process talks to */
+	uint64_t lease;	   /* until when it was shown for the present term; 0: no */
+	bool	 leaves;   /* the supervisor is about to stop the server */
+	uint64_t now;
+
+	/* This server. */
+	RaftServer server;
+	bool	   end_known;
+	uint64_t   end;
+	uint32_t   file_timeline; /* of the file that the end is in */
+	uint64_t   replay;		  /* at the last turn */
+	Lineage	   own;			  /* of the WAL that ends there */
+	uint32_t   own_read;	  /* the timeline that it was read for; 0: not read */
+	uint32_t   wrote_on;
+	uint64_t   system_id;
+	bool	   noted; /* the member was told what the note says */
+
+	/* The leader. */
+	Upstream		 upstream;
+	UpstreamIdentity identity;
+	uint64_t		 asked_at; /* when it was asked last */
+	uint64_t		 asked_term;
+	int32_t			 asked_leader;
+	bool			 asked_promoted;
+	bool			 is_known; /* identity and lineage are that leader's */
+	bool			 is_fresh; /* and were read in this turn */
+	Lineage			 leader;
+	bool			 has_fork;
+	bool			 has_end;
+	uint64_t		 has_end_for;
+
+	/* What is remembered from one turn to the next. */
+	WatchLeading   leading;
+	WatchFollowing following;
+	WatchDirectory directory;
+	uint32_t	   asked; /* the claim that this process has asked to promote to */
+	uint64_t	   asked_life;
+	bool		   open;
+	int32_t		   loose_node; /* on whom the receiver was let loose */
+	bool		   names_leader; /* conninfo is that of whoever leads */
+	char		   conninfo[EXCHANGE_CONNINFO_SIZE];
+	uint64_t	   woken_at;  /* when recovery was */
+	uint64_t	   marked_at; /* and no checkpoint was asked for since; 0: it was */
+
+	PrimaryFacts facts;
+	PrimaryOrder order;
+	uint64_t	 order_since;
+} Role;
+
+extern Role role;
+
+/* Is the process to end? */
+extern bool role_stops(void);
+
+/* ---- role_facts.c ---- */
+
+/* How far local WAL reaches by now. */
+extern void role_learn_end(void);
+extern void role_gather(void);
+
+/* Tell the member what the data are; true: something was new. */
+extern bool role_tell_member(void);
+
+/* Is synchronous_standby_names that of the member list? */
+extern bool role_has_names(void);
+
+/* ---- role_leader.c ---- */
+
+/* Whoever leads: learn its position and lineage, if that is due; may wait for it. */
+extern void role_ask_leader(void);
+
+/* Has it answered just now? */
+extern bool role_reaches_leader(void);
+
+/* What was learned, into role.facts. */
+extern void role_gather_leader(void);
+
+/* Compare the last bytes of WAL, if role.following wants that; may wait for the leader. */
+extern void role_compare(void);
+
+/* ---- role_obey.c ---- */
+
+extern void role_obey(void);
+
+/* A claim that was used up: may the server be promoted to it by now? */
+extern void role_authorise(void);
+
+/* primary_conninfo and synchronous_standby_names, as far as no order writes them. */
+extern void role_keep_settings(void);
+
+/* In each turn: the receiver's gate is shut and none runs, unless the order lets one. */
+extern void role_stop_receiver(void);
+
+/* The channel to the supervisor, and what is said there. */
+extern int	role_channel(void);
+extern void role_send(ControlType type);
+
+#endif /* PG_LEADER_ROLE_H */

@@ -1,0 +1,446 @@
+/*
+ * server/role_facts.c
+ *	  What the role worker knows of this server, and of leading.
+ *
+ * See role.h.  Gathers, decides nothing.
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/postmaster.h"
+#include "replication/syncrep.h"
+#include "replication/walreceiver.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+#include "utils/backend_status.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "node/clock.h"
+#include "server/compat.h"
+#include "server/position.h"
+#include "server/promotion.h"
+#include "server/receiver.h"
+#include "server/role.h"
+#include "server/settings.h"
+#include "server/shared.h"
+
+/* With more WAL to replay than that, the end of its last record is not looked for. */
+#define NEAR_THE_END (16 * 1024 * 1024)
+
+#define STREAM_TIMEOUT UINT64CONST(2000000)
+#define PREFER_OPEN	   UINT64CONST(2000000)
+#define REBUILD_PAUSE  UINT64CONST(30000000)
+
+/* ---- how far WAL reaches ---- */
+
+/* Read the lineage of that timeline, unless it is the one that was read; false: it cannot be used. */
+static bool
+know_lineage(uint32_t timeline)
+{
+	Words words;
+
+	if (role.own_read == timeline)
+		return true;
+	role.own_read = 0;
+	if (timeline == 0 || position_read_lineage(timeline, &role.own, &words) != LINEAGE_GOOD)
+		return false;
+	role.own_read = timeline;
+	return true;
+}
+
+static void
+learn_end_of_standby(void)
+{
+	ReceiverView view = receiver_look();
+	PositionEnd	 read;
+	Words		 words;
+	Lineage		*received;
+
+	if (!role.end_known)
+	{
+		role_send(CONTROL_READS_WAL);
+		if (!position_read_end(&read, role_stops, &words))
+			return;
+		role.end = read.end;
+		role.file_timeline = read.timeline;
+		role.end_known = true;
+		role_send(CONTROL_KNOWS_END);
+		ereport(LOG,
+				(errmsg("pg_leader: local WAL ends at %X/%X on timeline %u",
+						LSN_FORMAT_ARGS(role.end), role.file_timeline)));
+	}
+	if (view.flushed == 0)
+		return;
+	if (view.timeline != role.file_timeline)
+	{
+		/* a receiver went on to another timeline: once there are bytes of it */
+		received = palloc(sizeof(Lineage));
+		if (position_read_lineage(view.timeline, received, &words) == LINEAGE_GOOD &&
+			view.flushed > lineage_begin(received, view.timeline))
+			role.file_timeline = view.timeline;
+		pfree(received);
+	}
+	if (view.timeline == role.file_timeline)
+		role.end = Max(role.end, view.flushed);
+}
+
+void
+role_learn_end(void)
+{
+	bool	   was_primary = role.server == RAFT_SERVER_PRIMARY;
+	TimeLineID timeline;
+
+	role.server = RecoveryInProgress() ? RAFT_SERVER_RECOVERY : RAFT_SERVER_PRIMARY;
+	if (role.server == RAFT_SERVER_RECOVERY)
+		learn_end_of_standby();
+	else
+	{
+		if (!was_primary)
+			role.end = 0;
+		role.end = Max(role.end, GetFlushRecPtr(&timeline));
+		role.file_timeline = timeline;
+		role.end_known = true;
+	}
+	if (role.end_known)
+		(void) know_lineage(role.file_timeline);
+}
+
+/*
+ * The last record may be there in part: then replay stays before the end.
+ */
+static bool
+is_replayed(void)
+{
+	XLogRecPtr	replay = GetXLogReplayRecPtr(NULL);
+	bool		stalled = replay == role.replay;
+	PositionEnd whole;
+	Words		words;
+
+	role.replay = replay;
+	if (!role.end_known)
+		return false;
+	if (replay >= role.end)
+		return true;
+	if (!stalled || role.facts.receiving || role.end - replay > NEAR_THE_END)
+		return false;
+	return position_read_end(&whole, role_stops, &words) && replay >= whole.end;
+}
+
+/*
+ * The history files, read again when the directory has changed: not while its clock could
+ * still be the same after another change.
+ */
+static const Histories *
+histories(void)
+{
+	static MemoryContext   context;
+	static Histories	   known;
+	static struct timespec changed;
+	struct stat			   directory;
+	MemoryContext		   before;
+	Words				   words;
+
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "pg_leader histories", ALLOCSET_DEFAULT_SIZES);
+	if (stat(XLOGDIR, &directory) != 0)
+		return &known;
+	if (memcmp(&changed, &directory.st_mtim, sizeof(changed)) == 0)
+		return &known;
+	MemoryContextReset(context);
+	before = MemoryContextSwitchTo(context);
+	if (!position_read_histories(&known, &words))
+		memset(&known, 0, sizeof(known));
+	MemoryContextSwitchTo(before);
+	if (time(NULL) > directory.st_mtim.tv_sec + 1)
+		changed = directory.st_mtim;
+	return &known;
+}
+
+/* ---- settings and health ---- */
+
+static bool
+is_inside_data_directory(void)
+{
+	char path[STORE_PATH_SIZE];
+
+	return !settings_state_directory(path, sizeof(path)) || path_is_prefix_of_path(DataDir, path);
+}
+
+static PrimarySetting
+refused_setting(void)
+{
+	int members = settings_cluster() != NULL ? settings_cluster()->n_members : 1;
+
+	if (is_inside_data_directory())
+		return PRIMARY_SETTING_STATE_DIRECTORY;
+	if (!EnableHotStandby)
+		return PRIMARY_SETTING_HOT_STANDBY;
+	if (wal_level < WAL_LEVEL_REPLICA)
+		return PRIMARY_SETTING_WAL_LEVEL;
+	if (!enableFsync)
+		return PRIMARY_SETTING_FSYNC;
+	if (!fullPageWrites)
+		return PRIMARY_SETTING_FULL_PAGE_WRITES;
+	if (recoveryTarget != RECOVERY_TARGET_UNSET)
+		return PRIMARY_SETTING_RECOVERY_TARGET;
+	if (recoveryTargetTimeLineGoal != RECOVERY_TARGET_TIMELINE_LATEST)
+		return PRIMARY_SETTING_RECOVERY_TARGET_TIMELINE;
+	if (max_wal_senders < members)
+		return PRIMARY_SETTING_WAL_SENDERS;
+	if (recovery_min_apply_delay > 0)
+		return PRIMARY_SETTING_APPLY_DELAY;
+	if (recoveryRestoreCommand != NULL && recoveryRestoreCommand[0] != '\0')
+		return PRIMARY_SETTING_RESTORE_COMMAND;
+	return PRIMARY_SETTING_GOOD;
+}
+
+static PrimaryHealth
+health(void)
+{
+	struct statvfs disk;
+
+	if (statvfs(XLOGDIR, &disk) == 0 && (uint64) disk.f_bavail * disk.f_frsize < 2 * (uint64) wal_segment_size)
+		return PRIMARY_HEALTH_NO_ROOM;
+	return PRIMARY_HEALTHY;
+}
+
+/* ---- this server ---- */
+
+static bool
+is_receiving(void)
+{
+	bool		 goes_on = role.raft.saved.claim == 0 && PrimaryConnInfo != NULL && PrimaryConnInfo[0] != '\0';
+	ReceiverView view = receiver_look();
+
+	return (view.runs && !view.waits) || exchange_gate() == EXCHANGE_LOOSE ||
+		   (role.server == RAFT_SERVER_RECOVERY && goes_on);
+}
+
+static void
+gather_own(PrimaryFacts *f)
+{
+	const Raft		   *r = &role.raft;
+	const ExchangeUsed *used = exchange_used();
+
+	f->server = role.server;
+	f->system_id = watch_system(&role.directory, role.system_id);
+	f->stored_system_id = r->saved.system_id;
+	f->major = PG_VERSION_NUM / 10000;
+	f->never_held = raft_never_held(r);
+	f->distrusted = raft_is_gone(r) && f->system_id != 0;
+	f->lineage = role.own_read != 0 && role.own_read == role.file_timeline ? &role.own : NULL;
+	f->end_known = role.end_known;
+	f->end = role.end;
+	f->timeline = role.server == RAFT_SERVER_PRIMARY || f->lineage == NULL ? role.file_timeline : lineage_timeline_before(f->lineage, f->end);
+	f->receiving = is_receiving();
+	f->replayed = role.server == RAFT_SERVER_RECOVERY && is_replayed();
+	f->paused = role.server == RAFT_SERVER_RECOVERY && GetRecoveryPauseState() != RECOVERY_NOT_PAUSED;
+	f->consistent = role.server == RAFT_SERVER_PRIMARY || HotStandbyActive();
+	f->ran_on = used->promoted;
+	f->authorised = used->claim;
+	f->authorised_term = used->term;
+	f->wrote_on = role.wrote_on;
+	memcpy(f->timelines, r->saved.timelines, sizeof(f->timelines));
+	f->n_timelines = r->saved.n_timelines;
+	f->setting = refused_setting();
+	f->health = health();
+}
+
+static void
+gather_rebuild(PrimaryFacts *f)
+{
+	const RaftSaved *saved = &role.raft.saved;
+
+	f->rebuild = saved->rebuild;
+	f->rebuild_source = saved->rebuild_source;
+	f->rebuild_term = saved->rebuild_term;
+	f->floor = saved->floor;
+
+	/* one that is not whole is not started */
+	f->remains = PRIMARY_REMAINS_WHOLE;
+	f->failures = role.directory.failures;
+	f->stuck_since = role.directory.stuck_since;
+	f->failed_at = role.directory.failed_at;
+	f->failed_source = role.directory.failed_source;
+	f->failed_term = role.directory.failed_term;
+	f->hints = DataChecksumsEnabled() || wal_log_hints;
+	f->rebuild_wanted = role.following.rebuild_wanted;
+}
+
+/* ---- leading ---- */
+
+/* Whose walsender is it, and since when? */
+static void
+name_sender(QuorumSender *sender, int pid)
+{
+	int n = pgstat_fetch_stat_numbackends();
+	int i;
+
+	sender->member = RAFT_NONE;
+	for (i = 1; i <= n; i++)
+	{
+		const LocalPgBackendStatus *local = compat_backend_status(i);
+
+		if (local == NULL || local->backendStatus.st_procpid != pid)
+			continue;
+		sender->member = quorum_member(local->backendStatus.st_appname);
+		sender->started = (uint64) local->backendStatus.st_proc_start_timestamp;
+		return;
+	}
+}
+
+static uint32
+read_senders(QuorumSender *senders, uint32 most)
+{
+	uint32 n = 0;
+	int	   i;
+
+	pgstat_clear_backend_activity_snapshot();
+	for (i = 0; i < max_wal_senders && n < most; i++)
+	{
+		WalSnd *walsnd = &WalSndCtl->walsnds[i];
+		int		pid;
+
+		SpinLockAcquire(&walsnd->mutex);
+		pid = walsnd->pid;
+		senders[n].flush = walsnd->flush;
+		senders[n].sent = walsnd->sentPtr;
+		SpinLockRelease(&walsnd->mutex);
+		if (pid == 0)
+			continue;
+		name_sender(&senders[n], pid);
+		n++;
+	}
+	return n;
+}
+
+static uint64
+released(void)
+{
+	uint64 lsn;
+
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	lsn = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH];
+	LWLockRelease(SyncRepLock);
+	return lsn;
+}
+
+bool
+role_has_names(void)
+{
+	char names[QUORUM_NAMES_SIZE];
+
+	return SyncRepStandbyNames != NULL &&
+		   strcmp(SyncRepStandbyNames, quorum_names(role.raft.config.members, names, sizeof(names))) == 0;
+}
+
+static void
+gather_leading(PrimaryFacts *f)
+{
+	QuorumSender senders[RAFT_MAX_NODES * 2];
+	QuorumView	 view;
+	const Raft	*r = &role.raft;
+	uint64		 progress;
+	uint32		 i;
+
+	if (r->role != RAFT_LEADER)
+		return;
+	memset(&view, 0, sizeof(view));
+	view.members = r->config.members;
+	view.self = f->self;
+	view.senders = senders;
+	view.n_senders = read_senders(senders, lengthof(senders));
+	view.flush = f->end;
+	for (i = 0; i < RAFT_MAX_NODES; i++)
+		view.bounds[i] = (view.members >> i & 1) != 0 ? raft_peer_bound(r, (int32) i) : 0;
+	view.lease_until = f->lease_until;
+	view.now = f->now;
+	view.term = view.open_term = f->term;
+
+	f->elected_claim = r->elected_claim;
+	f->claiming = r->claim != 0 && raft_claimed(r) == 0;
+	f->claimed = raft_claimed(r);
+	if (f->claimed != 0)
+		f->passed_over = promotion_passed_over(histories(), promotion_target(), f->claimed);
+	f->burn_any = settings.allow_timeline_gap;
+	f->quorum_flushed = quorum_flushed(&view);
+	f->released = released();
+	f->names_in_force = role_has_names();
+	progress = GetXLogReplayRecPtr(NULL) + f->end + f->released + (uint64) f->server;
+	for (i = 0; i < view.n_senders; i++)
+		progress += senders[i].flush;
+	watch_leading(&role.leading, f, progress);
+	f->other_could_lead = raft_other_could_lead(r, f->now, 0);
+	f->other_has_all = raft_other_could_lead(r, f->now, f->end);
+}
+
+/* ---- all of it ---- */
+
+void
+role_gather(void)
+{
+	PrimaryFacts *f = &role.facts;
+	const Raft	 *r = &role.raft;
+
+	memset(f, 0, sizeof(*f));
+	f->now = role.now;
+	f->self = r->config.node_id;
+	f->members = r->config.list_size;
+	f->term = r->saved.term;
+	f->leader_id = r->role == RAFT_LEADER ? f->self : r->leader_id;
+	f->lease_until = role.lease;
+	f->claim = r->saved.claim;
+	f->promoting = r->saved.promoting != 0;
+	f->asked = role.asked_life == role.life && role.asked == r->saved.promoting;
+	f->open_timeout = (uint64) settings.open_timeout * 1000;
+	f->health_timeout = (uint64) settings.health_timeout * 1000;
+	f->stream_timeout = STREAM_TIMEOUT;
+	f->prefer_open = PREFER_OPEN;
+	f->rebuild_pause = REBUILD_PAUSE;
+	gather_own(f);
+	gather_rebuild(f);
+	f->check = role.following.check;
+	role_gather_leader();
+	gather_leading(f);
+}
+
+bool
+role_tell_member(void)
+{
+	static ExchangeData told;
+	const PrimaryFacts *f = &role.facts;
+	PrimaryPosition		own = primary_position(f);
+	ExchangeData		data;
+	const Histories	   *files = histories();
+
+	memset(&data, 0, sizeof(data));
+	data.data.server = f->server;
+	data.data.port = (uint16_t) PostPortNumber;
+	data.data.system_id = f->system_id;
+	data.data.known = own.known;
+	data.data.foreign = own.foreign;
+	data.data.position = own.position;
+	if (f->system_id != 0)
+		data.data.newest_timeline = Max(f->timeline, files->n > 0 ? files->files[files->n - 1].timeline : 0);
+	data.data.promoted = f->server == RAFT_SERVER_PRIMARY && f->ran_on && f->leader_id == f->self && f->timeline == f->claim;
+	data.data.open = role.open && data.data.promoted;
+	data.grows = own.known && own.position.index == f->end;
+	data.may_stand = primary_may_stand(f);
+	data.is_told = true;
+	if (memcmp(&data, &told, sizeof(data)) == 0)
+		return false;
+	told = data;
+	exchange_tell_data(&data);
+	return true;
+}

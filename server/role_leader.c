@@ -1,0 +1,249 @@
+/*
+ * server/role_leader.c
+ *	  What the role worker knows of the leader: asked over a connection to it.
+ *
+ * See role.h.  What a leader is does not change while it leads, but for how far its WAL
+ * reaches; so it is asked until the receiver really streams, and again when it does not.
+ * A leader that gives no answer stays what it was.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "miscadmin.h"
+
+#include "node/clock.h"
+#include "server/log.h"
+#include "server/once_a_minute.h"
+#include "server/position.h"
+#include "server/receiver.h"
+#include "server/role.h"
+#include "server/settings.h"
+
+/* How often it is asked, us. */
+#define ASK_INTERVAL UINT64CONST(20000)
+
+/* So many bytes before the end of local WAL are compared, as far as they are of one timeline. */
+#define COMPARED_BYTES 8192
+
+static uint64 failed_at; /* logged; see once_a_minute.h */
+
+static void
+say_failed(const Words *words)
+{
+	upstream_close(&role.upstream);
+	if (once_a_minute(&failed_at, role.now))
+		ereport(LOG,
+				(errmsg("pg_leader: could not ask the leader, node %d: %s", role.asked_leader, words->error),
+				 words->hint[0] != '\0' ? errhint("%s", words->hint) : 0));
+}
+
+/* Where the leader is: its host in the list, its port as it says. */
+static bool
+connect_to_leader(int32_t leader, Words *words)
+{
+	const ClusterMember *member = cluster_member(settings_cluster(), leader);
+	uint16_t			 port = role.raft.peers[leader].told.port;
+	char				 name[32];
+	char				 check[40];
+	char				 conninfo[EXCHANGE_CONNINFO_SIZE];
+
+	role.names_leader = false;
+	if (member == NULL || port == 0)
+		return words_set(words, "", "it has not said yet on which port its PostgreSQL listens");
+	snprintf(name, sizeof(name), "pg_leader_%d", role.raft.config.node_id);
+	snprintf(check, sizeof(check), "%s_check", name);
+	role.names_leader = upstream_conninfo(settings.replication_conninfo, member->host, port, name,
+										  role.conninfo, sizeof(role.conninfo), words);
+	return role.names_leader &&
+		   upstream_conninfo(settings.replication_conninfo, member->host, port, check,
+							 conninfo, sizeof(conninfo), words) &&
+		   upstream_connect(&role.upstream, conninfo, words);
+}
+
+/* The lineage of the timeline that it is on. */
+static bool
+read_lineage(uint32_t timeline, Lineage *lineage, Words *words)
+{
+	char  *text;
+	size_t length;
+	bool   good;
+
+	if (timeline == 1)
+	{
+		lineage_first(lineage);
+		return true;
+	}
+	text = palloc(UPSTREAM_HISTORY_SIZE);
+	good = upstream_history(&role.upstream, timeline, text, &length, words);
+	if (good && (length == 0 || lineage_parse(lineage, timeline, text, length, words) != LINEAGE_GOOD))
+		good = words_set(words, "", "the history of its timeline %u cannot be used", timeline);
+	pfree(text);
+	return good;
+}
+
+static bool
+learn(int32_t leader, Words *words)
+{
+	UpstreamIdentity identity;
+
+	if (!connect_to_leader(leader, words) || !upstream_identify(&role.upstream, &identity, words))
+		return false;
+	if ((!role.is_known || identity.timeline != role.identity.timeline) &&
+		!read_lineage(identity.timeline, &role.leader, words))
+		return false;
+	role.identity = identity;
+	return true;
+}
+
+/* Then its position has to be one that is read now: it may have gone on. */
+static bool
+is_ahead(void)
+{
+	return role.end > role.identity.flush && !role.following.check.loose;
+}
+
+static bool
+is_due(const RaftTold *told, int32_t leader)
+{
+	bool same = role.asked_term == role.raft.saved.term && role.asked_leader == leader && role.asked_promoted == told->promoted;
+
+	if (role.asked_leader != leader)
+		upstream_close(&role.upstream);
+	role.is_known &= same;
+	if (same && role.is_known && role.following.check.streaming == PRIMARY_STREAMING_REAL && receiver_look().streams)
+	{
+		upstream_close(&role.upstream);
+		return false;
+	}
+	return !same || is_ahead() || role.now - role.asked_at >= ASK_INTERVAL;
+}
+
+bool
+role_reaches_leader(void)
+{
+	return role.upstream.connection != NULL;
+}
+
+/*
+ * Only one that may be followed; what it was before is not asked for.
+ */
+void
+role_ask_leader(void)
+{
+	int32_t			leader = role.raft.role == RAFT_LEADER ? RAFT_NONE : role.raft.leader_id;
+	const RaftTold *told;
+	Words			words;
+
+	role.is_fresh = false;
+	if (leader < 0 || leader == role.raft.config.node_id || !role.raft.peers[leader].told.managed)
+	{
+		role.is_known = role.names_leader = false;
+		upstream_close(&role.upstream);
+		role.asked_leader = RAFT_NONE;
+		return;
+	}
+	told = &role.raft.peers[leader].told;
+	if (!is_due(told, leader))
+		return;
+	role.asked_term = role.raft.saved.term;
+	role.asked_leader = leader;
+	role.asked_promoted = told->promoted;
+	words_clear(&words);
+	if (told->server != RAFT_SERVER_PRIMARY)
+	{
+		/* it may be soon: the connection is there then */
+		role.is_known = false;
+		(void) connect_to_leader(leader, &words);
+	}
+	else if (learn(leader, &words))
+		role.is_known = role.is_fresh = true;
+	else
+		say_failed(&words);
+	role.asked_at = clock_now();
+}
+
+/* ---- its WAL ---- */
+
+static bool
+has_bytes(uint64_t lsn)
+{
+	char  byte;
+	Words words;
+
+	return lsn > 0 && upstream_read(&role.upstream, lineage_timeline_before(&role.leader, lsn), lsn - 1, lsn, &byte, &words) == UPSTREAM_READ;
+}
+
+/* The segments that matter only if local WAL cannot simply be streamed on. */
+static void
+gather_segments(PrimaryFacts *f)
+{
+	if (f->lineage == NULL || !f->end_known || (f->check.streaming != PRIMARY_STREAMING_STUCK && !primary_diverged(f)))
+		return;
+	if (role.has_end_for != f->end)
+	{
+		uint64_t fork = lineage_fork(f->lineage, &role.leader);
+
+		role.has_end = f->end <= f->leader.flush && has_bytes(f->end);
+		role.has_fork = fork <= f->leader.flush && has_bytes(fork);
+		role.has_end_for = f->end;
+	}
+	f->leader.has_end = role.has_end;
+	f->leader.has_fork = role.has_fork;
+}
+
+void
+role_gather_leader(void)
+{
+	PrimaryFacts   *f = &role.facts;
+	const RaftPeer *peer;
+
+	if (f->leader_id < 0 || f->leader_id == f->self)
+		return;
+	peer = &role.raft.peers[f->leader_id];
+	f->leader.system_id = peer->told.system_id;
+	f->leader.major = f->major;
+	f->leader.server = peer->told.server;
+	f->leader.promoted = peer->told.promoted && peer->term == role.raft.saved.term;
+	f->leader.open = peer->told.open && f->leader.promoted;
+	if (!role.is_known || (is_ahead() && !role.is_fresh) || role.identity.in_recovery != (peer->told.server == RAFT_SERVER_RECOVERY))
+		return;
+	f->leader.major = role.identity.major;
+	f->leader.flush = role.identity.flush;
+	f->leader.lineage = &role.leader;
+	f->leader.control_shows_timeline = role.identity.control_timeline >= role.identity.timeline;
+	gather_segments(f);
+}
+
+void
+role_compare(void)
+{
+	PrimaryFacts *f = &role.facts;
+	char		 *own;
+	char		 *leaders;
+	uint64_t	  from;
+	uint32_t	  timeline;
+	Words		  words;
+	UpstreamBytes read;
+	bool		  own_read;
+
+	watch_following(&role.following, f);
+	if (!watch_wants_bytes(&role.following, f))
+		return;
+	timeline = lineage_timeline_before(f->lineage, f->end);
+	from = Max(lineage_begin(f->lineage, timeline), f->end > COMPARED_BYTES ? f->end - COMPARED_BYTES : 0);
+
+	/* the page in which a timeline begins was the parent's before that */
+	own = palloc(COMPARED_BYTES);
+	leaders = palloc(COMPARED_BYTES);
+	own_read = position_read_bytes(f->lineage, from, f->end, own);
+	read = upstream_read(&role.upstream, timeline, from, f->end, leaders, &words);
+	if (read == UPSTREAM_FAILED)
+		say_failed(&words);
+	else
+		watch_compared(&role.following, own_read, read == UPSTREAM_READ,
+					   own_read && read == UPSTREAM_READ && memcmp(own, leaders, f->end - from) == 0);
+	pfree(own);
+	pfree(leaders);
+	f->check = role.following.check;
+}

@@ -1,0 +1,312 @@
+/*
+ * server/role_obey.c
+ *	  What the role worker does for an order of primary/decide.c.
+ *
+ * See role.h.  Orders are given again as long as they hold, so each of them here is a step
+ * that can be taken again.
+ */
+#include "postgres.h"
+
+#include <sys/socket.h>
+
+#include "access/xlog.h"
+#include "access/xlogrecovery.h"
+#include "miscadmin.h"
+#include "postmaster/bgwriter.h"
+#include "replication/message.h"
+#include "replication/walreceiver.h"
+
+#include "node/clock.h"
+#include "server/auto_conf.h"
+#include "server/compat.h"
+#include "server/once_a_minute.h"
+#include "server/promotion.h"
+#include "server/receiver.h"
+#include "server/role.h"
+#include "server/settings.h"
+
+#define MARK_PREFIX "pg_leader"
+
+/* How often recovery starts a receiver, while the leader can be reached and there is none; us. */
+#define TRY_INTERVAL UINT64CONST(50000)
+
+/* How long after the mark a checkpoint is waited for until this server is open, us. */
+#define CHECKPOINT_AFTER UINT64CONST(500000)
+
+static uint64 write_failed_at; /* logged; see once_a_minute.h */
+
+static bool
+ask(ExchangeKind kind, uint32_t *answer)
+{
+	ExchangeQuestion question = {.kind = kind, .node = RAFT_NONE};
+
+	return exchange_ask(&question, answer);
+}
+
+/* Whom to receive from (NULL: as it is), and the names that are the same on all members. */
+static bool
+write_settings(const char *conninfo)
+{
+	char  names[QUORUM_NAMES_SIZE];
+	Words words;
+
+	words_clear(&words);
+	if (auto_conf_set(conninfo, quorum_names(role.raft.config.members, names, sizeof(names)), &words))
+		return true;
+	if (once_a_minute(&write_failed_at, role.now))
+		ereport(WARNING,
+				(errmsg("pg_leader: %s", words.error),
+				 words.hint[0] != '\0' ? errhint("%s", words.hint) : 0));
+	return false;
+}
+
+/*
+ * The names, before anybody is primary.  And as soon as a leader is known, that a receiver
+ * connects to it: it waits at the gate until it may receive.
+ */
+void
+role_keep_settings(void)
+{
+	bool is_other = role.names_leader && (PrimaryConnInfo == NULL || strcmp(PrimaryConnInfo, role.conninfo) != 0);
+
+	if (role.raft.saved.claim != 0 && (is_other || !role_has_names()))
+		(void) write_settings(role.names_leader ? role.conninfo : NULL);
+	else if (role.server == RAFT_SERVER_RECOVERY && role_reaches_leader() && !receiver_look().waits &&
+			 role.now - role.woken_at >= TRY_INTERVAL)
+	{
+		/* recovery would try again after wal_retrieve_retry_interval only */
+		role.woken_at = role.now;
+		WakeupRecovery();
+	}
+}
+
+/* ---- the receiver ---- */
+
+static bool
+lets_receive(PrimaryAction action)
+{
+	return action == PRIMARY_FOLLOW || action == PRIMARY_REBUILT || action == PRIMARY_LEAVE || action == PRIMARY_CLAIM;
+}
+
+void
+role_stop_receiver(void)
+{
+	if (lets_receive(role.order.action) || role.server != RAFT_SERVER_RECOVERY)
+		return;
+	exchange_set_gate(EXCHANGE_SHUT, role.names_leader ? role.conninfo : NULL, 0);
+	(void) receiver_end();
+	watch_receiver_ended(&role.following);
+	role.loose_node = RAFT_NONE;
+}
+
+static void
+follow(void)
+{
+	const PrimaryFacts *f = &role.facts;
+	ExchangeQuestion	question = {.kind = EXCHANGE_FOLLOW, .node = role.order.node};
+	ReceiverView		view = receiver_look();
+	uint32_t			durable;
+
+	question.n_timelines = primary_path(f, question.timelines, RAFT_PATH);
+	if (!exchange_ask(&question, &durable) || durable == 0)
+		return;
+	if (!role.following.check.loose || role.loose_node != role.order.node)
+	{
+		exchange_set_gate(EXCHANGE_LOOSE, role.conninfo, f->term);
+		role.loose_node = role.order.node;
+		watch_let_loose(&role.following, f);
+		return;
+	}
+
+	/* as long as recovery has asked for no WAL since the start, nobody can bring it any */
+	if (view.flushed == 0)
+		watch_let_loose(&role.following, f);
+	if (watch_streams(&role.following, f, view.streams ? view.timeline : 0))
+	{
+		watch_followed(&role.directory);
+		role_send(CONTROL_FOLLOWED);
+	}
+}
+
+/* ---- claims and promotion ---- */
+
+static void
+claim(void)
+{
+	uint32_t		 result;
+	uint32_t		 ignored;
+	ExchangeQuestion transfer = {.kind = EXCHANGE_TRANSFER, .node = RAFT_NONE};
+
+	if (!ask(EXCHANGE_CLAIM, &result))
+		return;
+	if (result == RAFT_CLAIM_BEHIND)
+	{
+		transfer.node = raft_newest_peer(&role.raft, role.now);
+		(void) exchange_ask(&transfer, &ignored);
+	}
+	else if (result != RAFT_CLAIM_MADE && role.order.again_at == 0)
+		role.order.again_at = role.now + 50000;
+}
+
+/* Use the claim up, which is durable once the member has answered. */
+static void
+promote(void)
+{
+	uint32_t timeline;
+
+	if (!ask(EXCHANGE_PROMOTE, &timeline) || timeline == 0)
+		return;
+	role.asked = timeline;
+	role.asked_life = role.life;
+	role_authorise();
+}
+
+/* What keeps this server from it now would keep it later, but for the lease. */
+static void
+give_up(const char *why)
+{
+	ereport(WARNING,
+			(errmsg("pg_leader: no promotion to timeline %u: %s", role.asked, why),
+			 errdetail("The server restarts as a standby, and another timeline is claimed.")));
+	promotion_revoke();
+	role.order = (PrimaryOrder){.action = PRIMARY_RESTART, .reason = PRIMARY_PROMOTION_PENDS, .node = RAFT_NONE};
+	role_send(CONTROL_ORDER);
+}
+
+void
+role_authorise(void)
+{
+	ExchangeUsed	*used = exchange_used();
+	PromotionVerdict verdict;
+	Words			 words;
+
+	if (role.asked == 0 || role.asked_life != role.life || used->claim == role.asked)
+		return;
+	verdict = promotion_ask(role.asked, role.facts.term, role.facts.end, settings.allow_timeline_gap);
+	if (verdict == PROMOTION_NO_LEASE)
+		return;
+	words_clear(&words);
+	if (verdict != PROMOTION_GOES_ON)
+		give_up(promotion_describe(verdict));
+	else if (promotion_begin(role.asked, role.facts.term, settings.allow_timeline_gap, &words))
+		*used = (ExchangeUsed){.claim = role.asked, .term = role.facts.term};
+	else
+		give_up(words.error);
+}
+
+/* The message that is this reign's first record. */
+static void
+mark(void)
+{
+	static const char text[] = "a leader begins";
+	XLogRecPtr		  end = compat_log_message(MARK_PREFIX, text, sizeof(text) - 1);
+
+	XLogFlush(end);
+	watch_marked(&role.leading, role.facts.term, end);
+	role.marked_at = role.now;
+}
+
+/*
+ * pg_rewind needs a checkpoint on this timeline: right after opening, so that it does not
+ * delay that; or before, as this server may need the one that is to be rewound.
+ */
+static void
+checkpoint(void)
+{
+	if (role.marked_at == 0 || (!role.open && role.now - role.marked_at < CHECKPOINT_AFTER))
+		return;
+	role.marked_at = 0;
+	RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
+}
+
+static void
+open_up(void)
+{
+	if (!role.open || role.leading.opened_term != role.facts.term)
+		watch_opened(&role.leading, &role.facts);
+	role.open = true;
+}
+
+/* ---- the supervisor ---- */
+
+void
+role_send(ControlType type)
+{
+	ControlMessage message = {.magic = CONTROL_MAGIC, .type = type, .order = role.order, .term = role.facts.term,
+							  .directory = role.directory, .wrote_on = role.wrote_on};
+
+	if (type == CONTROL_ORDER)
+		(void) primary_describe(&role.order, &role.facts, message.text, sizeof(message.text));
+	(void) send(role_channel(), &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void
+resign(void)
+{
+	ExchangeQuestion question = {.kind = EXCHANGE_RESIGN, .node = RAFT_NONE};
+	uint32_t		 ignored;
+
+	(void) primary_describe(&role.order, &role.facts, question.text, sizeof(question.text));
+	watch_resigned(&role.leading, role.order.reason);
+	(void) exchange_ask(&question, &ignored);
+}
+
+static void
+rebuilt(void)
+{
+	uint32_t ignored;
+
+	if (role.order.node != RAFT_NONE)
+		follow();
+	(void) ask(EXCHANGE_REBUILT, &ignored);
+}
+
+void
+role_obey(void)
+{
+	if (role.order.action != PRIMARY_OPEN && role.order.action != PRIMARY_DRAIN)
+		role.open = false;
+	role_stop_receiver();
+	switch (role.order.action)
+	{
+		case PRIMARY_LEAVE:
+			exchange_set_gate(EXCHANGE_LEFT_ALONE, NULL, 0);
+			if (!receiver_look().runs)
+				WakeupRecovery();
+			break;
+		case PRIMARY_FOLLOW:
+			follow();
+			break;
+		case PRIMARY_CLAIM:
+			claim();
+			break;
+		case PRIMARY_RESUME_REPLAY:
+			SetRecoveryPause(false);
+			WakeupRecovery();
+			break;
+		case PRIMARY_PROMOTE:
+			promote();
+			break;
+		case PRIMARY_MARK:
+			mark();
+			break;
+		case PRIMARY_OPEN:
+			open_up();
+			break;
+		case PRIMARY_RESTART:
+		case PRIMARY_REWIND:
+		case PRIMARY_CLONE:
+			role_send(CONTROL_ORDER);
+			break;
+		case PRIMARY_REBUILT:
+			rebuilt();
+			break;
+		case PRIMARY_RESIGN:
+			resign();
+			break;
+		default:
+			break;
+	}
+	if (role.server == RAFT_SERVER_PRIMARY)
+		checkpoint();
+}

@@ -1,0 +1,18 @@
+/*
+ * server/role_worker.h
+ *	  The background worker that makes of this server what it should be (managed mode).
+ */
+#ifndef PG_LEADER_ROLE_WORKER_H
+#define PG_LEADER_ROLE_WORKER_H
+
+#include "postgres.h"
+
+extern PGDLLEXPORT void pg_leader_role_main(Datum argument);
+
+/*
+ * _PG_init, managed mode: the channel that the supervisor has left for this server.
+ * FATAL without it.
+ */
+extern void role_worker_take_channel(void);
+
+#endif /* PG_LEADER_ROLE_WORKER_H */

@@ -1,0 +1,39 @@
+/*
+ * supervisor/directory.h
+ *	  The data directory of a server that does not run, and the lock of its supervisor.
+ *
+ * Looks, and prepares a start as a standby (rule 19).  Changes nothing else in a data
+ * directory, and nothing at all while a postmaster runs there.  Called by main.c and
+ * supervise.c.
+ */
+#ifndef PG_LEADER_DIRECTORY_H
+#define PG_LEADER_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../node/words.h"
+
+/*
+ * There is one supervisor for a member: "<state_directory>/node-<id>.supervisor", locked
+ * for as long as this process lives.  Makes the directory if only that is missing.
+ */
+extern bool directory_lock(const char *state_directory, int node_id, Words *words);
+
+/* The system identifier in pg_control; 0: there is none that this major can use. */
+extern uint64_t directory_system(const char *directory);
+
+/* The process that runs as postmaster there, by its postmaster.pid; 0: none. */
+extern pid_t directory_postmaster(const char *directory);
+
+/*
+ * Make it start as a standby: standby.signal is there, a "promote" file is not, and a
+ * postmaster.pid that names an innocent process is removed.
+ */
+extern bool directory_prepare(const char *directory, Words *words);
+
+/* Has its pg_wal room for two segments?  Also true if that cannot be found out. */
+extern bool directory_has_room(const char *directory);
+
+#endif /* PG_LEADER_DIRECTORY_H */

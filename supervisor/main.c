@@ -1,0 +1,201 @@
+/*
+ * supervisor/main.c
+ *	  pg_leader_supervisor: the parent of a server that is the primary when its member
+ *	  leads.
+ *
+ *	  pg_leader_supervisor -D DATADIR [-c NAME=VALUE...] [-- POSTGRES OPTIONS]
+ *
+ * One for each server, in the foreground, started by a service manager or as the first
+ * process of a container.  Here are its arguments, and what has to be right before it
+ * begins; the rest is in supervise.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "directory.h"
+#include "say.h"
+#include "settings.h"
+#include "supervise.h"
+
+#define PROGRAM_VERSION "1.0"
+
+#define EXIT_FAILED 1
+#define EXIT_USAGE	2
+
+static void
+print_help(void)
+{
+	printf("%s runs a PostgreSQL server as a member of a pg_leader cluster: it\n"
+		   "starts the server as a standby, and again when it has crashed.\n"
+		   "\n"
+		   "Usage:\n"
+		   "  %s -D DATADIR [-c NAME=VALUE]... [-- POSTGRES OPTIONS]\n"
+		   "\n"
+		   "Options:\n"
+		   "  -D, --pgdata=DATADIR  the server's directory, as for postgres\n"
+		   "  -c NAME=VALUE         a setting of the server, as for postgres\n"
+		   "  -V, --version         print the version, then exit\n"
+		   "  -?, -h, --help        print this help, then exit\n"
+		   "\n"
+		   "It runs in the foreground, as the user who owns the directory. Settings are the\n"
+		   "server's; pg_leader.manage has to be on.\n"
+		   "\n"
+		   "Signals:\n"
+		   "  SIGTERM, SIGINT  stop the server fast, then end\n"
+		   "  SIGQUIT          stop the server immediately, then end\n"
+		   "  SIGHUP           reload the settings, here and in the server\n"
+		   "\n"
+		   "Exit status: 0 after such a signal, 1 if it could not begin, 2 if it was called\n"
+		   "wrongly.\n",
+		   PROGRAM, PROGRAM);
+}
+
+static int
+usage_error(const char *what)
+{
+	fprintf(stderr, "%s: error: %s\n%s: hint: Try \"%s --help\" for more information.\n", PROGRAM, what, PROGRAM, PROGRAM);
+	return EXIT_USAGE;
+}
+
+/* ---- arguments ---- */
+
+/* -1: go on; else the exit status. */
+static int
+take_setting(Command *command, const char *setting)
+{
+	const char *equals = strchr(setting, '=');
+
+	if (equals == NULL || equals == setting)
+		return usage_error("-c needs a setting, NAME=VALUE");
+	command->options[command->n_options++] = "-c";
+	command->options[command->n_options++] = setting;
+	return -1;
+}
+
+static int
+read_arguments(int argc, char **argv, Command *command, const char **directory)
+{
+	static const struct option long_options[] = {
+		{"pgdata", required_argument, NULL, 'D'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0}};
+	int option;
+	int status = -1;
+
+	if (argc > 1 && strcmp(argv[1], "-?") == 0)
+		return print_help(), 0;
+	while (status < 0 && (option = getopt_long(argc, argv, "+D:c:hV", long_options, NULL)) != -1)
+	{
+		switch (option)
+		{
+			case 'D':
+				*directory = optarg;
+				break;
+			case 'c':
+				status = take_setting(command, optarg);
+				break;
+			case 'h':
+				return print_help(), 0;
+			case 'V':
+				return printf("%s %s\n", PROGRAM, PROGRAM_VERSION), 0;
+			default:
+				fprintf(stderr, "%s: hint: Try \"%s --help\" for more information.\n", PROGRAM, PROGRAM);
+				return EXIT_USAGE;
+		}
+	}
+	if (status >= 0)
+		return status;
+	if (optind < argc && strcmp(argv[optind - 1], "--") != 0)
+		return usage_error("options of postgres come behind \"--\"");
+	if (*directory == NULL)
+		return usage_error("no data directory was given (-D)");
+	for (int i = optind; i < argc; i++)
+		command->options[command->n_options++] = argv[i];
+	return -1;
+}
+
+/* ---- what has to be right ---- */
+
+/* postgres is where this program is. */
+static bool
+find_postgres(Command *command, Words *words)
+{
+	char	path[STORE_PATH_SIZE];
+	char   *slash;
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	path[length > 0 ? length : 0] = '\0';
+	slash = strrchr(path, '/');
+	if (slash == NULL)
+		return words_set(words, "", "could not find this program's own directory");
+	*slash = '\0';
+	if (snprintf(command->program, sizeof(command->program), "%s/postgres", path) >= (int) sizeof(command->program))
+		return words_set(words, "", "the path of this program is too long");
+	return access(command->program, X_OK) == 0 ||
+		   words_set(words, "It is installed beside the programs of the PostgreSQL that it was built for.",
+					 "could not find \"%s\": %s", command->program, strerror(errno));
+}
+
+static bool
+find_directory(const char *given, Command *command, Words *words)
+{
+	char		path[PATH_MAX];
+	struct stat kind;
+
+	if (realpath(given, path) == NULL || stat(path, &kind) != 0)
+		return words_set(words, "Create it with initdb or pg_basebackup, as the user who runs this program.",
+						 "could not open the data directory \"%s\": %s", given, strerror(errno));
+	if (!S_ISDIR(kind.st_mode))
+		return words_set(words, "", "\"%s\" is not a directory", given);
+	if (snprintf(command->directory, sizeof(command->directory), "%s", path) >= (int) sizeof(command->directory))
+		return words_set(words, "", "the path of the data directory is too long");
+	return true;
+}
+
+static bool
+is_free(const SupervisorSettings *settings, Words *words)
+{
+	pid_t pid = directory_postmaster(settings->data_directory);
+
+	return pid == 0 ||
+		   words_set(words, "Stop it first (pg_ctl stop); the supervisor starts the server itself.",
+					 "a server that no supervisor has started runs in \"%s\" (process %d)", settings->data_directory, (int) pid);
+}
+
+int
+main(int argc, char **argv)
+{
+	static Command			  command;
+	static SupervisorSettings settings;
+	const char				 *directory = NULL;
+	Words					  words;
+	int						  status;
+
+	command.options = calloc((size_t) argc * 2 + 1, sizeof(char *));
+	if (command.options == NULL)
+		return usage_error("out of memory");
+	status = read_arguments(argc, argv, &command, &directory);
+	if (status >= 0)
+		return status;
+	words_clear(&words);
+	if (geteuid() == 0)
+		(void) words_set(&words, "Run it as the user who owns the data directory, for example with \"runuser -u postgres --\".",
+						 "root cannot run a PostgreSQL server");
+	else if (find_postgres(&command, &words) && find_directory(directory, &command, &words) &&
+			 supervisor_settings_read(&command, &settings, &words) &&
+			 directory_lock(settings.state_directory, settings.node_id, &words) && is_free(&settings, &words))
+		return supervise(&command, &settings) ? 0 : EXIT_FAILED;
+	say_error(words.hint, "%s", words.error);
+	return EXIT_FAILED;
+}

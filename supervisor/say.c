@@ -1,0 +1,84 @@
+/*
+ * supervisor/say.c
+ *	  What the supervisor tells people.
+ *
+ * See say.h.  A line is one write, so that lines of the server do not come between.
+ */
+#include "say.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_SIZE 4096
+
+static void
+write_line(const char *level, const char *text)
+{
+	char			line[LINE_SIZE];
+	char			date[32];
+	char			zone[16];
+	struct timespec now;
+	struct tm		local;
+	int				length;
+
+	(void) clock_gettime(CLOCK_REALTIME, &now);
+	(void) localtime_r(&now.tv_sec, &local);
+	(void) strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &local);
+	(void) strftime(zone, sizeof(zone), "%Z", &local);
+	length = snprintf(line, sizeof(line) - 1, "%s.%03ld %s [%d] " PROGRAM ": %s:  %s", date, now.tv_nsec / 1000000,
+					  zone, (int) getpid(), level, text);
+	if (length > (int) sizeof(line) - 2)
+		length = (int) sizeof(line) - 2;
+	line[length] = '\n';
+	if (write(STDERR_FILENO, line, (size_t) length + 1) < 0)
+	{
+		/* there is nobody else to tell */
+	}
+}
+
+static void write_both(const char *level, const char *hint, const char *format, va_list arguments)
+	__attribute__((format(printf, 3, 0)));
+
+static void
+write_both(const char *level, const char *hint, const char *format, va_list arguments)
+{
+	char text[LINE_SIZE - 128];
+
+	(void) vsnprintf(text, sizeof(text), format, arguments);
+	write_line(level, text);
+	if (hint[0] != '\0')
+		write_line("HINT", hint);
+}
+
+void
+say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_both("LOG", "", format, arguments);
+	va_end(arguments);
+}
+
+void
+say_warning(const char *hint, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_both("WARNING", hint, format, arguments);
+	va_end(arguments);
+}
+
+void
+say_error(const char *hint, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_both("ERROR", hint, format, arguments);
+	va_end(arguments);
+}

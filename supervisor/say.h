@@ -1,0 +1,19 @@
+/*
+ * supervisor/say.h
+ *	  What the supervisor tells people: lines on standard error, as PostgreSQL writes them.
+ *
+ * With a time stamp, because they stand between those of the server.  Called by all of
+ * supervisor/.
+ */
+#ifndef PG_LEADER_SAY_H
+#define PG_LEADER_SAY_H
+
+#define PROGRAM "pg_leader_supervisor"
+
+extern void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* hint: what to do about it; empty: none. */
+extern void say_warning(const char *hint, const char *format, ...) __attribute__((format(printf, 2, 3)));
+extern void say_error(const char *hint, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif /* PG_LEADER_SAY_H */

@@ -1,0 +1,97 @@
+/*
+ * supervisor/server.c
+ *	  The server that a supervisor is the parent of.
+ *
+ * See server.h.  Between fork and exec only async-signal-safe functions are called: name
+ * look-ups of the member may be threads of this process.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "say.h"
+
+bool
+server_prepare(void)
+{
+	/* Debian's postgres would tell systemd that it is ready, from a process that systemd does not know */
+	(void) unsetenv("NOTIFY_SOCKET");
+	return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
+}
+
+/* Does not return. */
+static void
+become_postgres(char *const *arguments, int channel, pid_t parent)
+{
+	static const char failed[] = PROGRAM ": could not run postgres\n";
+	sigset_t		  none;
+
+	/*
+	 * When the supervisor is killed, its server is stopped, too: nobody else would.  It is
+	 * SIGQUIT because a postmaster that dies leaves busy backends behind.  The parent may
+	 * have died before this was asked for.
+	 */
+	if (prctl(PR_SET_PDEATHSIG, SIGQUIT, 0, 0, 0) != 0 || getppid() != parent)
+		_exit(COMMAND_NOT_RUN);
+
+	/* signals of the terminal are the supervisor's */
+	(void) setsid();
+	(void) signal(SIGPIPE, SIG_DFL);
+	(void) sigemptyset(&none);
+	(void) sigprocmask(SIG_SETMASK, &none, NULL);
+	if (fcntl(channel, F_SETFD, 0) == 0)
+		(void) execv(arguments[0], arguments);
+	if (write(STDERR_FILENO, failed, sizeof(failed) - 1) < 0)
+		_exit(COMMAND_NOT_RUN);
+	_exit(COMMAND_NOT_RUN);
+}
+
+bool
+server_start(Server *server, const Command *command, const ControlMessage *first, Words *words)
+{
+	/* a server that crashes comes back as a standby (rule 19) */
+	static const char *const last[] = {"-c", "restart_after_crash=off", NULL};
+	char				   **arguments = command_arguments(command, last);
+	int						 theirs;
+	char					 number[16];
+	struct stat				 end;
+	pid_t					 self = getpid();
+
+	if (arguments == NULL)
+		return words_set(words, "", "out of memory");
+	if (!channel_open(&server->channel, &theirs))
+	{
+		free(arguments);
+		return words_set(words, "", "could not create the control channel: %s", strerror(errno));
+	}
+	(void) snprintf(number, sizeof(number), "%d", theirs);
+	(void) setenv(CONTROL_VARIABLE, number, 1);
+	server->their_end = fstat(theirs, &end) == 0 ? end.st_ino : 0;
+	server->pid = -1;
+	if (channel_send(server->channel, CONTROL_DIRECTORY, first))
+		server->pid = fork();
+	if (server->pid == 0)
+		become_postgres(arguments, theirs, self);
+	free(arguments);
+	(void) close(theirs);
+	(void) unsetenv(CONTROL_VARIABLE);
+	if (server->pid > 0)
+		return true;
+	(void) words_set(words, "", "could not start a process: %s", strerror(errno));
+	(void) close(server->channel);
+	server->channel = -1;
+	server->pid = 0;
+	return false;
+}

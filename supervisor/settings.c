@@ -1,0 +1,394 @@
+/*
+ * supervisor/settings.c
+ *	  What the supervisor has to know of its server's configuration.
+ *
+ * See settings.h.  "postgres -C" does not load the library: of its settings it tells what
+ * stands in the files, and nothing of those that are not set.  So values are read and
+ * checked here by the functions of node/ that the library uses, and defaults are those of
+ * node/defaults.h.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "settings.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../node/clock.h"
+#include "../node/defaults.h"
+#include "../node/value.h"
+
+/* The longest value is a list of RAFT_MAX_NODES members. */
+#define VALUE_SIZE 32768
+#define ERROR_SIZE 2048
+
+/* How long postgres may take to tell one setting. */
+#define ASK_TIMEOUT_MS 30000
+
+/* The SQLSTATE of "unrecognized configuration parameter", whatever the language is. */
+#define NOT_SET "42704:"
+
+typedef enum Asked
+{
+	ASKED_FAILED = 0,
+	ASKED_NOT_SET,
+	ASKED_FOUND
+} Asked;
+
+typedef struct Answer
+{
+	char   text[VALUE_SIZE];
+	char   error[ERROR_SIZE];
+	size_t text_length;
+	size_t error_length;
+} Answer;
+
+/* Big, and used by one call at a time. */
+static Answer answer;
+
+/* ---- asking ---- */
+
+/* Does not return. */
+static void
+run_postgres(char *const *arguments, int out, int err)
+{
+	int null = open("/dev/null", O_RDONLY);
+
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+		_exit(COMMAND_NOT_RUN);
+	(void) signal(SIGPIPE, SIG_DFL);
+	(void) execv(arguments[0], arguments);
+	_exit(COMMAND_NOT_RUN);
+}
+
+/* More of what comes there.  false: it is all. */
+static bool
+take(int fd, char *buffer, size_t size, size_t *length)
+{
+	char	discarded[512];
+	bool	full = *length + 1 >= size;
+	ssize_t n = full ? read(fd, discarded, sizeof(discarded)) : read(fd, buffer + *length, size - 1 - *length);
+
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN;
+	if (!full)
+		*length += (size_t) n;
+	buffer[*length] = '\0';
+	return n > 0;
+}
+
+/* What it writes, until it ends.  false: it takes too long. */
+static bool
+listen_to(int out, int err)
+{
+	struct pollfd fds[2] = {{.fd = out, .events = POLLIN}, {.fd = err, .events = POLLIN}};
+	uint64_t	  end = clock_now() + ASK_TIMEOUT_MS * UINT64_C(1000);
+
+	answer.text_length = answer.error_length = 0;
+	answer.text[0] = answer.error[0] = '\0';
+	while (fds[0].fd >= 0 || fds[1].fd >= 0)
+	{
+		uint64_t now = clock_now();
+
+		if (now >= end)
+			return false;
+		if (poll(fds, 2, (int) ((end - now) / 1000) + 1) < 0)
+			continue;
+		if (fds[0].revents != 0 && !take(out, answer.text, sizeof(answer.text), &answer.text_length))
+			fds[0].fd = -1;
+		if (fds[1].revents != 0 && !take(err, answer.error, sizeof(answer.error), &answer.error_length))
+			fds[1].fd = -1;
+	}
+	return true;
+}
+
+/* The last line of what it complained of is the one that ended it; cut what comes after. */
+static const char *
+complaint(void)
+{
+	char *fatal = strstr(answer.error, "FATAL:");
+
+	if (fatal == NULL)
+		fatal = answer.error;
+	fatal[strcspn(fatal, "\n")] = '\0';
+	return fatal;
+}
+
+/* Run it, and listen to what it says.  false: *words says what went wrong. */
+static bool
+run(char *const *arguments, int *status, Words *words)
+{
+	int	  out[2] = {-1, -1};
+	int	  err[2] = {-1, -1};
+	pid_t pid = -1;
+	bool  told = false;
+
+	if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0)
+		pid = fork();
+	if (pid == 0)
+		run_postgres(arguments, out[1], err[1]);
+	if (pid < 0)
+		(void) words_set(words, "", "could not start a process: %s", strerror(errno));
+	(void) close(out[1]);
+	(void) close(err[1]);
+	if (pid > 0)
+	{
+		told = listen_to(out[0], err[0]);
+		if (!told)
+		{
+			(void) words_set(words, "", "\"%s\" did not tell a setting in time", arguments[0]);
+			(void) kill(pid, SIGKILL);
+		}
+		while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+			continue;
+	}
+	(void) close(out[0]);
+	(void) close(err[0]);
+	return told;
+}
+
+/* Ask for one setting; its value is in answer.text. */
+static Asked
+ask(const Command *command, const char *name, Words *words)
+{
+	/* errors come with their SQLSTATE, and to us */
+	const char *const last[] = {"-C", name, "-c", "log_error_verbosity=verbose", "-c", "log_destination=stderr", NULL};
+	char			**arguments = command_arguments(command, last);
+	int				  status = 0;
+	bool			  told;
+
+	if (arguments == NULL)
+	{
+		(void) words_set(words, "", "out of memory");
+		return ASKED_FAILED;
+	}
+	told = run(arguments, &status, words);
+	free(arguments);
+	if (!told)
+		return ASKED_FAILED;
+	if (status == 0)
+	{
+		answer.text[strcspn(answer.text, "\n")] = '\0';
+		return ASKED_FOUND;
+	}
+	if (strstr(answer.error, NOT_SET) != NULL)
+		return ASKED_NOT_SET;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == COMMAND_NOT_RUN)
+		(void) words_set(words, "It has to be in the directory of this program.", "could not run \"%s\"", command->program);
+	else
+		(void) words_set(words, "Correct the configuration; \"postgres -D DIRECTORY -C port\" has to work.",
+						 "could not read the settings of \"%s\": %s", command->directory, complaint());
+	return ASKED_FAILED;
+}
+
+/* The value or the default, in answer.text. */
+static bool
+ask_or(const Command *command, const char *name, const char *otherwise, Words *words)
+{
+	Asked asked = ask(command, name, words);
+
+	if (asked == ASKED_NOT_SET)
+		(void) snprintf(answer.text, sizeof(answer.text), "%s", otherwise);
+	return asked != ASKED_FAILED;
+}
+
+static bool
+bad_value(const char *name, const char *hint, Words *words)
+{
+	return words_set(words, hint, "invalid value for \"%s\": \"%.200s\"", name, answer.text);
+}
+
+/* ---- one by one ---- */
+
+static bool
+read_text(const Command *command, const char *name, const char *otherwise, char *text, size_t size, Words *words)
+{
+	if (!ask_or(command, name, otherwise, words))
+		return false;
+	if (snprintf(text, size, "%s", answer.text) >= (int) size)
+		return bad_value(name, "It is too long.", words);
+	return true;
+}
+
+/* A time in us. */
+static bool
+read_time(const Command *command, const char *name, int otherwise, int least, int most, uint64_t *time, Words *words)
+{
+	int	  milliseconds = otherwise;
+	Asked asked = ask(command, name, words);
+
+	if (asked == ASKED_FAILED)
+		return false;
+	if (asked == ASKED_FOUND &&
+		(!value_milliseconds(answer.text, &milliseconds) || milliseconds < least || milliseconds > most))
+		return bad_value(name, "See the documentation of the setting for its range.", words);
+	*time = (uint64_t) milliseconds * 1000;
+	return true;
+}
+
+static bool
+read_timeouts(const Command *command, RaftTimeouts *timeouts, Words *words)
+{
+	double drift = DEFAULT_MAX_CLOCK_DRIFT;
+	Asked  asked = ask(command, "pg_leader.max_clock_drift", words);
+
+	if (asked == ASKED_FAILED)
+		return false;
+	if (asked == ASKED_FOUND && (!value_real(answer.text, &drift) || drift < LEAST_MAX_CLOCK_DRIFT || drift > MOST_MAX_CLOCK_DRIFT))
+		return bad_value("pg_leader.max_clock_drift", "It is a fraction up to 0.5.", words);
+	timeouts->max_drift_ppm = (uint32_t) rint(drift * 1000000.0);
+	return read_time(command, "pg_leader.min_timeout", DEFAULT_MIN_TIMEOUT, LEAST_MIN_TIMEOUT, MOST_MIN_TIMEOUT,
+					 &timeouts->min_timeout, words) &&
+		   read_time(command, "pg_leader.max_timeout", DEFAULT_MAX_TIMEOUT, LEAST_MAX_TIMEOUT, MOST_MAX_TIMEOUT,
+					 &timeouts->max_timeout, words) &&
+		   read_time(command, "pg_leader.heartbeat_interval", DEFAULT_HEARTBEAT_INTERVAL, LEAST_HEARTBEAT_INTERVAL,
+					 MOST_HEARTBEAT_INTERVAL, &timeouts->heartbeat_interval, words);
+}
+
+/* What makes the server a managed one comes first: all else depends on it. */
+static bool
+read_manage(const Command *command, Words *words)
+{
+	bool  manage = false;
+	Asked asked = ask(command, "pg_leader.manage", words);
+
+	if (asked == ASKED_FAILED)
+		return false;
+	if (asked == ASKED_FOUND && !value_bool(answer.text, &manage))
+		return bad_value("pg_leader.manage", "It is on or off.", words);
+	if (!manage)
+		return words_set(words, "Set pg_leader.manage = on in the configuration of all members, or start this server without a supervisor.",
+						 "pg_leader.manage is off: this server is not to be managed");
+	return true;
+}
+
+static bool
+read_member(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	Asked asked = ask(command, "pg_leader.node_id", words);
+
+	settings->node_id = DEFAULT_NODE_ID;
+	if (asked == ASKED_FAILED)
+		return false;
+	if (asked == ASKED_FOUND && (!value_int(answer.text, &settings->node_id) || settings->node_id < DEFAULT_NODE_ID || settings->node_id >= RAFT_MAX_NODES))
+		return bad_value("pg_leader.node_id", "It is a number from 0 to 63.", words);
+	if (!ask_or(command, "pg_leader.cluster", DEFAULT_CLUSTER, words))
+		return false;
+	if (settings->node_id == DEFAULT_NODE_ID || answer.text[0] == '\0')
+		return words_set(words, "Set pg_leader.node_id and pg_leader.cluster.", "%s is not set",
+						 answer.text[0] == '\0' ? "pg_leader.cluster" : "pg_leader.node_id");
+	if (!cluster_parse(answer.text, &settings->cluster, words))
+		return false;
+	if (cluster_member(&settings->cluster, settings->node_id) == NULL)
+		return words_set(words, "Members without explicit ids are numbered from 0 by position.",
+						 "pg_leader.node_id is %d, which is not in pg_leader.cluster", settings->node_id);
+	if (!read_text(command, "pg_leader.cluster_name", DEFAULT_CLUSTER_NAME, settings->cluster_name, sizeof(settings->cluster_name), words))
+		return false;
+	return cluster_is_name(settings->cluster_name) ||
+		   bad_value("pg_leader.cluster_name", "It is 1 to 63 printable characters of ASCII.", words);
+}
+
+static bool
+read_listen_address(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	struct in6_addr address;
+
+	if (!read_text(command, "pg_leader.listen_address", DEFAULT_LISTEN_ADDRESS, settings->listen_address,
+				   sizeof(settings->listen_address), words))
+		return false;
+	return settings->listen_address[0] == '\0' || inet_pton(AF_INET, settings->listen_address, &address) == 1 ||
+		   inet_pton(AF_INET6, settings->listen_address, &address) == 1 ||
+		   bad_value("pg_leader.listen_address", "Give one IPv4 or IPv6 address without a port.", words);
+}
+
+/* Relative ones are below the data directory; an empty one stays so. */
+static bool
+read_path(const Command *command, const char *name, const char *otherwise, const SupervisorSettings *settings, char *path, Words *words)
+{
+	bool is_relative;
+
+	if (!ask_or(command, name, otherwise, words))
+		return false;
+	is_relative = answer.text[0] != '/' && answer.text[0] != '\0';
+	if (snprintf(path, STORE_PATH_SIZE, "%s%s%s", is_relative ? settings->data_directory : "", is_relative ? "/" : "",
+				 answer.text) >= STORE_PATH_SIZE)
+		return bad_value(name, "Choose a shorter path.", words);
+	return true;
+}
+
+/*
+ * Is it below the data directory, or will it be once it is made?  Paths are compared
+ * without symbolic links.
+ */
+static bool
+is_inside(const char *path, const char *directory)
+{
+	char   real_path[PATH_MAX];
+	char   real_directory[PATH_MAX];
+	char   upper[STORE_PATH_SIZE];
+	size_t length;
+
+	if (realpath(directory, real_directory) == NULL)
+		return false;
+	(void) snprintf(upper, sizeof(upper), "%s", path);
+	while (realpath(upper, real_path) == NULL)
+	{
+		char *slash = strrchr(upper, '/');
+
+		if (slash == NULL || slash == upper)
+			return false;
+		*slash = '\0';
+	}
+	length = strlen(real_directory);
+	return strncmp(real_path, real_directory, length) == 0 && (real_path[length] == '/' || real_path[length] == '\0');
+}
+
+static bool
+read_state_directory(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	if (!read_path(command, "pg_leader.state_directory", DEFAULT_STATE_DIRECTORY, settings, settings->state_directory, words))
+		return false;
+	if (settings->state_directory[0] == '\0')
+		return words_set(words, "Set it to a directory outside the data directory.", "pg_leader.state_directory is empty");
+	if (is_inside(settings->state_directory, settings->data_directory))
+		return words_set(words, "Set pg_leader.state_directory to a directory outside the data directory, and move the state file there while the server is down.",
+						 "the state directory \"%s\" is inside the data directory, which may be replaced as a whole", settings->state_directory);
+	return true;
+}
+
+bool
+supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	RaftConfig	config;
+	const char *wrong;
+
+	words_clear(words);
+	memset(settings, 0, sizeof(*settings));
+	if (!read_text(command, "data_directory", "", settings->data_directory, sizeof(settings->data_directory), words) ||
+		!read_manage(command, words) || !read_member(command, settings, words) ||
+		!read_listen_address(command, settings, words) || !read_state_directory(command, settings, words) ||
+		!read_path(command, "pg_leader.secret_file", DEFAULT_SECRET_FILE, settings, settings->secret_file, words) ||
+		!read_timeouts(command, &settings->timeouts, words))
+		return false;
+	config = (RaftConfig){
+		.node_id = settings->node_id,
+		.members = cluster_members(&settings->cluster),
+		.list_digest = cluster_list_digest(&settings->cluster, settings->cluster.n_members),
+		.list_size = (uint32_t) settings->cluster.n_members,
+		.managed = true,
+		.timeouts = settings->timeouts};
+	wrong = raft_check_config(&config);
+	return wrong == NULL || words_set(words, "Correct the pg_leader settings.", "%s", wrong);
+}

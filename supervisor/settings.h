@@ -1,0 +1,33 @@
+/*
+ * supervisor/settings.h
+ *	  What the supervisor has to know of its server's configuration.
+ *
+ * There is one configuration, PostgreSQL's: it is asked for by "postgres -C", so that
+ * files, includes and the command line count as they do for the server.  Called by main.c
+ * and supervise.c.  May wait for the program, some 25 ms for each setting.
+ */
+#ifndef PG_LEADER_SUPERVISOR_SETTINGS_H
+#define PG_LEADER_SUPERVISOR_SETTINGS_H
+
+#include "../node/cluster.h"
+#include "../node/store.h"
+#include "command.h"
+
+#define LISTEN_ADDRESS_SIZE 64
+
+typedef struct SupervisorSettings
+{
+	char		 data_directory[STORE_PATH_SIZE]; /* where the data are; a Command's may have the configuration only */
+	int			 node_id;
+	Cluster		 cluster;
+	char		 cluster_name[CLUSTER_NAME_MAX + 1];
+	char		 listen_address[LISTEN_ADDRESS_SIZE]; /* empty: the member's entry in the list */
+	char		 state_directory[STORE_PATH_SIZE];	  /* absolute */
+	char		 secret_file[STORE_PATH_SIZE];		  /* absolute; empty: no authentication */
+	RaftTimeouts timeouts;
+} SupervisorSettings;
+
+/* false: *words says what cannot be. */
+extern bool supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words);
+
+#endif /* PG_LEADER_SUPERVISOR_SETTINGS_H */

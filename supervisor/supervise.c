@@ -1,0 +1,597 @@
+/*
+ * supervisor/supervise.c
+ *	  The supervisor at work.
+ *
+ * Its phases:
+ *
+ *	  down		No process of the server is left.  The member's home is here; primary/ is
+ *				asked what is to be done, at each turn of the member and once a second.
+ *	  runs		The postmaster is a child of this process.  The member's home is the
+ *				election worker, and the role worker says over the control channel what is
+ *				to be done.
+ *	  stops		The postmaster was told to stop: at once or fast, with a bound, after which
+ *				all processes are killed.
+ *	  orphans	The postmaster is gone, and others still hold the control channel.
+ *
+ * It has no opinion.  What a server should be is decided by primary/decide.c, and what has
+ * ended it by primary/ended.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "supervise.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../node/clock.h"
+#include "../primary/ended.h"
+#include "directory.h"
+#include "facts.h"
+#include "host.h"
+#include "say.h"
+#include "server.h"
+#include "tree.h"
+
+/* Microseconds. */
+#define SECOND			UINT64_C(1000000)
+#define FAST_BOUND		(60 * SECOND)
+#define IMMEDIATE_BOUND (5 * SECOND)
+#define ORPHANS_BOUND	(5 * SECOND)
+#define KILL_INTERVAL	SECOND /* between two looks whether all are gone */
+#define LOOK_INTERVAL	SECOND /* while it is down */
+
+/* Between two starts, unless the supervisor itself has stopped the server. */
+#define START_INTERVAL SECOND
+
+/* So many messages are read before others have their turn. */
+#define MESSAGES_AT_ONCE 64
+
+#define HINT_REBUILD "This version does not rebuild a data directory. Stop the supervisor, replace the directory by " \
+					 "a base backup of the leader (pg_basebackup), and start the supervisor again."
+
+typedef enum Phase
+{
+	PHASE_DOWN = 0,
+	PHASE_RUNS,
+	PHASE_STOPS,
+	PHASE_ORPHANS
+} Phase;
+
+/* How far a stop is. */
+typedef enum Step
+{
+	STEP_FAST = 0,
+	STEP_IMMEDIATE,
+	STEP_KILL
+} Step;
+
+static const Command	  *command;
+static SupervisorSettings *settings;
+static SupervisorSettings  fresh; /* as read anew, before it is known to fit */
+static uint64_t			   read_at;
+
+static struct event_base *base;
+static struct event		 *timer;
+static struct event		 *channel_event;
+
+static Phase	  phase;
+static Step		  step;
+static Server	  server = {.channel = -1};
+static Remembered remembered;
+static uint64_t	  system_id;  /* of the data, while it is down */
+static bool		  leaving;	  /* this process was told to end */
+static bool		  stays_down; /* somebody has stopped the server */
+static bool		  asked;	  /* the stop that is under way is ours */
+static bool		  reading;	  /* the server reads its WAL */
+static int		  ended_with; /* the postmaster's status, of waitpid() */
+static uint64_t	  not_before; /* no start before that */
+
+/* What people were told last, so that they are told once. */
+static PrimaryAction said_action;
+static PrimaryReason said_reason;
+static char			 said_trouble[WORDS_SIZE];
+
+static void look(void);
+
+static void
+wind_timer(uint64_t wait)
+{
+	struct timeval until = {.tv_sec = (time_t) (wait / SECOND), .tv_usec = (suseconds_t) (wait % SECOND)};
+
+	(void) event_add(timer, &until);
+}
+
+/* What is in the way, once as long as it is the same. */
+static void
+say_trouble(const char *what, const Words *words)
+{
+	if (strcmp(said_trouble, words->error) == 0)
+		return;
+	(void) snprintf(said_trouble, sizeof(said_trouble), "%s", words->error);
+	say_error(words->hint, "%s: %s", what, words->error);
+}
+
+/* ---- settings ---- */
+
+/* What this process has begun with cannot change under it. */
+static bool
+read_settings(Words *words)
+{
+	if (!supervisor_settings_read(command, &fresh, words))
+		return false;
+	if (fresh.node_id != settings->node_id || strcmp(fresh.state_directory, settings->state_directory) != 0 ||
+		strcmp(fresh.data_directory, settings->data_directory) != 0)
+		return words_set(words, "Stop the supervisor and start it again.",
+						 "pg_leader.node_id, pg_leader.state_directory or data_directory has changed");
+	read_at = clock_now();
+	return true;
+}
+
+/* The member's home holds on to the old ones. */
+static void
+take_settings(void)
+{
+	host_close();
+	*settings = fresh;
+}
+
+/* ---- stopping ---- */
+
+static void
+signal_postmaster(int number)
+{
+	if (server.pid > 0)
+		(void) kill(server.pid, number);
+}
+
+static void
+kill_all(void)
+{
+	int n = tree_kill(server.pid, server.their_end);
+
+	if (n > 0)
+		say_warning("", "killed %d processes of the server, which did not end by themselves", n);
+	wind_timer(KILL_INTERVAL);
+}
+
+static void
+take_step(void)
+{
+	switch (step)
+	{
+		case STEP_FAST:
+			/* nobody may be listening */
+			(void) channel_send(server.channel, CONTROL_STOPS, NULL);
+			signal_postmaster(SIGINT);
+			wind_timer(FAST_BOUND);
+			break;
+		case STEP_IMMEDIATE:
+			signal_postmaster(SIGQUIT);
+			wind_timer(IMMEDIATE_BOUND);
+			break;
+		case STEP_KILL:
+			kill_all();
+			break;
+	}
+}
+
+static void
+stop(Step first)
+{
+	asked = true;
+	phase = PHASE_STOPS;
+	step = first;
+	take_step();
+}
+
+/* ---- the end of a server ---- */
+
+static void
+close_channel(void)
+{
+	if (channel_event != NULL)
+		event_free(channel_event);
+	channel_event = NULL;
+	if (server.channel >= 0)
+		(void) close(server.channel);
+	server.channel = -1;
+}
+
+static void
+say_ended(EndedWhy why)
+{
+	switch (why)
+	{
+		case ENDED_ASKED:
+			say("the server has stopped");
+			break;
+		case ENDED_ORDER:
+			say_warning("Stop this supervisor and start it again to start the server.",
+						"somebody has stopped the server, and it stays down");
+			break;
+		case ENDED_DEATH:
+			if (WIFSIGNALED(ended_with))
+				say_warning("", "the server was killed by signal %d, and is started again", WTERMSIG(ended_with));
+			else
+				say_warning("", "the server has ended with exit status %d, and is started again; its log says why",
+							WEXITSTATUS(ended_with));
+			break;
+		case ENDED_NO_START:
+			say_error("", "\"%s\" could not be run", command->program);
+			break;
+	}
+}
+
+/* No process of it is left. */
+static void
+server_is_gone(void)
+{
+	EndedFacts ended = {
+		.asked = asked,
+		.ran = !WIFEXITED(ended_with) || WEXITSTATUS(ended_with) != COMMAND_NOT_RUN,
+		.signaled = WIFSIGNALED(ended_with),
+		.status = WEXITSTATUS(ended_with),
+		.reading = reading,
+		.no_room = !directory_has_room(settings->data_directory)};
+	EndedWhy why = ended_why(&ended);
+
+	close_channel();
+	watch_died(&remembered.watch, ended_reading(&ended));
+	say_ended(why);
+	stays_down |= why == ENDED_ORDER;
+	if (why == ENDED_ASKED)
+		not_before = 0;
+	phase = PHASE_DOWN;
+	said_action = PRIMARY_ACTIONS;
+	said_trouble[0] = '\0';
+	if (leaving)
+		(void) event_base_loopbreak(base);
+	else
+		wind_timer(0);
+}
+
+static void
+postmaster_ended(int status)
+{
+	ended_with = status;
+	server.pid = 0;
+	if (server.channel < 0)
+	{
+		server_is_gone();
+		return;
+	}
+	phase = PHASE_ORPHANS;
+	wind_timer(step == STEP_KILL ? KILL_INTERVAL : ORPHANS_BOUND);
+}
+
+/* Whatever has no other parent is a child of this process, as of PID 1 of a container. */
+static void
+on_child(evutil_socket_t number, short what, void *argument)
+{
+	pid_t pid;
+	int	  status;
+
+	(void) number;
+	(void) what;
+	(void) argument;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	{
+		if (pid == server.pid)
+			postmaster_ended(status);
+	}
+}
+
+/* ---- what the role worker says ---- */
+
+static void
+take_order(const ControlMessage *message)
+{
+	const PrimaryOrder *order = &message->order;
+
+	remembered.wrote_on = message->wrote_on;
+	if (phase != PHASE_RUNS)
+		return;
+	if (order->action == PRIMARY_RESTART)
+	{
+		say("restarting the server as a standby: %s", message->text);
+		watch_restarts(&remembered.watch, order->reason, clock_now());
+		stop(STEP_IMMEDIATE);
+		return;
+	}
+	if (order->action == said_action && order->reason == said_reason)
+		return;
+	said_action = order->action;
+	said_reason = order->reason;
+	say_error(HINT_REBUILD, "the data directory \"%s\" needs a rebuild from node %d: %s", settings->data_directory,
+			  (int) order->node, message->text);
+}
+
+static void
+take_message(const ControlMessage *message)
+{
+	switch (message->type)
+	{
+		case CONTROL_READS_WAL:
+			reading = true;
+			break;
+		case CONTROL_KNOWS_END:
+			reading = false;
+			break;
+		case CONTROL_FOLLOWED:
+			watch_followed(&remembered.watch);
+			break;
+		case CONTROL_ORDER:
+			take_order(message);
+			break;
+		default:
+			break; /* the others are for the worker */
+	}
+}
+
+static void
+say_no_message(const char *wrong)
+{
+	Words words;
+
+	(void) words_set(&words, "Install library and supervisor of one version.", "%s", wrong);
+	say_trouble("a message of the server is no message", &words);
+}
+
+static void
+on_channel(evutil_socket_t fd, short what, void *argument)
+{
+	ControlMessage message;
+	const char	  *wrong;
+
+	(void) fd;
+	(void) what;
+	(void) argument;
+	for (int i = 0; i < MESSAGES_AT_ONCE; i++)
+	{
+		switch (channel_receive(server.channel, &message, &wrong))
+		{
+			case CHANNEL_EMPTY:
+				return;
+			case CHANNEL_MESSAGE:
+				take_message(&message);
+				break;
+			case CHANNEL_NO_MESSAGE:
+				say_no_message(wrong);
+				break;
+			case CHANNEL_END:
+				close_channel();
+				if (server.pid == 0)
+					server_is_gone();
+				return;
+		}
+	}
+}
+
+/* ---- starting ---- */
+
+static bool
+begin_server(Words *words)
+{
+	ControlMessage first;
+
+	memset(&first, 0, sizeof(first));
+	first.directory = remembered.watch;
+	first.wrote_on = remembered.wrote_on;
+	if (!server_start(&server, command, &first, words))
+		return false;
+	channel_event = event_new(base, server.channel, EV_READ | EV_PERSIST, on_channel, NULL);
+	if (channel_event == NULL || event_add(channel_event, NULL) != 0)
+		say_error("", "could not wait for what the server says");
+	phase = PHASE_RUNS;
+	step = STEP_FAST;
+	asked = reading = false;
+	said_action = PRIMARY_ACTIONS;
+	said_trouble[0] = '\0';
+	(void) event_del(timer);
+	say("started the server as a standby, process %d", (int) server.pid);
+	return true;
+}
+
+/*
+ * The server reads its configuration anew, so this has to be done here, too.  The home of
+ * the member is closed first of all: the election worker opens it.
+ */
+static void
+start(void)
+{
+	Words	 words;
+	uint64_t now = clock_now();
+
+	if (stays_down || now < not_before)
+		return;
+	not_before = now + START_INTERVAL;
+	if (now >= read_at + START_INTERVAL)
+	{
+		if (!read_settings(&words))
+		{
+			say_trouble("the server is not started", &words);
+			return;
+		}
+		take_settings();
+	}
+	if (!directory_prepare(settings->data_directory, &words))
+	{
+		say_trouble("the server is not started", &words);
+		return;
+	}
+	host_close();
+	if (!begin_server(&words))
+		say_trouble("the server is not started", &words);
+}
+
+/* ---- while it is down ---- */
+
+static void
+say_order(const PrimaryFacts *facts, const PrimaryOrder *order)
+{
+	char why[CONTROL_TEXT_SIZE];
+
+	if (order->action == PRIMARY_RESTART || (order->action == said_action && order->reason == said_reason))
+		return;
+	said_action = order->action;
+	said_reason = order->reason;
+	(void) primary_describe(order, facts, why, sizeof(why));
+	if (facts_need_rebuild(order))
+		say_error(HINT_REBUILD, "the data directory \"%s\" needs a rebuild: %s", settings->data_directory, why);
+	else if (order->action == PRIMARY_REFUSE)
+		say_error("", "the server is not started: %s", why);
+	else
+		say("the server is not started: %s", why);
+}
+
+static bool
+open_home(void)
+{
+	Words words;
+
+	if (host_member() != NULL)
+		return true;
+	host_close();
+	if (host_open(settings, &words))
+	{
+		said_trouble[0] = '\0';
+		return true;
+	}
+	say_trouble("the member of this server cannot take part", &words);
+	return false;
+}
+
+/* Ask what is to be done, and do it. */
+static void
+look(void)
+{
+	PrimaryFacts facts;
+	PrimaryOrder order;
+	uint64_t	 usable = watch_system(&remembered.watch, system_id);
+
+	if (phase != PHASE_DOWN || leaving || !open_home())
+		return;
+	facts_tell(host_member(), usable);
+	if (host_member() == NULL)
+		return; /* it could not be saved; it is opened anew after a while */
+	host_wind();
+	facts_gather(host_member(), &remembered, usable, &facts);
+	order = primary_decide(&facts);
+	say_order(&facts, &order);
+	if (order.action == PRIMARY_RESTART)
+		start();
+	else if (order.action == PRIMARY_RESIGN)
+		member_resign(host_member());
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *argument)
+{
+	(void) fd;
+	(void) what;
+	(void) argument;
+	switch (phase)
+	{
+		case PHASE_DOWN:
+			wind_timer(LOOK_INTERVAL);
+			system_id = directory_system(settings->data_directory);
+			look();
+			break;
+		case PHASE_RUNS:
+			break;
+		case PHASE_STOPS:
+			step = step == STEP_FAST ? STEP_IMMEDIATE : STEP_KILL;
+			take_step();
+			break;
+		case PHASE_ORPHANS:
+			kill_all();
+			break;
+	}
+}
+
+/* ---- signals ---- */
+
+static void
+on_end(evutil_socket_t number, short what, void *argument)
+{
+	Step first = number == SIGQUIT ? STEP_IMMEDIATE : STEP_FAST;
+
+	(void) what;
+	(void) argument;
+	say("received %s: %s", number == SIGQUIT ? "SIGQUIT" : number == SIGINT ? "SIGINT" :
+																			  "SIGTERM",
+		phase == PHASE_DOWN ? "ending" : "stopping the server");
+	leaving = true;
+	if (phase == PHASE_DOWN)
+		(void) event_base_loopbreak(base);
+	else if (phase == PHASE_RUNS || (phase == PHASE_STOPS && step < first))
+		stop(first);
+}
+
+static void
+on_reload(evutil_socket_t number, short what, void *argument)
+{
+	Words words;
+
+	(void) number;
+	(void) what;
+	(void) argument;
+	if (read_settings(&words))
+	{
+		take_settings();
+		say("received SIGHUP: settings were read again");
+	}
+	else
+		say_error(words.hint, "received SIGHUP, and the settings stay as they were: %s", words.error);
+	signal_postmaster(SIGHUP);
+	if (phase == PHASE_DOWN)
+		wind_timer(0);
+}
+
+static bool
+catch_signals(void)
+{
+	static const struct
+	{
+		int				  number;
+		event_callback_fn callback;
+	} caught[] = {{SIGCHLD, on_child}, {SIGTERM, on_end}, {SIGINT, on_end}, {SIGQUIT, on_end}, {SIGHUP, on_reload}};
+
+	(void) signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+	{
+		struct event *event = evsignal_new(base, caught[i].number, caught[i].callback, NULL);
+
+		if (event == NULL || event_add(event, NULL) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool
+supervise(const Command *how, SupervisorSettings *known)
+{
+	command = how;
+	settings = known;
+	read_at = clock_now();
+	said_action = PRIMARY_ACTIONS;
+	base = event_base_new();
+	timer = base != NULL ? evtimer_new(base, on_timer, NULL) : NULL;
+	if (timer == NULL || !catch_signals() || !host_init(base, look) || !server_prepare())
+	{
+		say_error("", "could not begin: %s", strerror(errno));
+		return false;
+	}
+	wind_timer(0);
+	(void) event_base_dispatch(base);
+	host_close();
+	say("ended");
+	return true;
+}

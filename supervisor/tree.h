@@ -1,0 +1,20 @@
+/*
+ * supervisor/tree.h
+ *	  All processes of a server, to be killed when nothing else helps.
+ *
+ * They are the postmaster, whoever holds the control channel that it has inherited, and
+ * the descendants of all these.  Called by supervise.c.
+ */
+#ifndef PG_LEADER_TREE_H
+#define PG_LEADER_TREE_H
+
+#include <sys/types.h>
+
+/*
+ * Kill them, the postmaster (0: it is gone) being stopped first, so that it starts no
+ * more.  "channel" is the inode of the socket that postgres has.  Returns how many there
+ * were; they may take a moment to be gone.
+ */
+extern int tree_kill(pid_t postmaster, ino_t channel);
+
+#endif /* PG_LEADER_TREE_H */

@@ -1,0 +1,340 @@
+# test/t/040_supervisor.pl
+#	  pg_leader_supervisor with a server that says nothing over the control channel: the
+#	  library is not loaded.  It starts the server as a standby, again after a crash, stops
+#	  it when it is told to, leaves it down when somebody else has stopped it, and leaves
+#	  no process behind.  What cannot be is refused in words.
+
+use strict;
+use warnings;
+
+use IO::Socket::INET;
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+use constant LIMIT => 60;
+
+my $program = 'pg_leader_supervisor';
+my $work = PostgreSQL::Test::Utils::tempdir('supervisor');
+my $state = "$work/state";
+my $server = PostgreSQL::Test::Cluster->new('supervised');
+my $data = $server->data_dir;
+my $log = "$work/log";
+my $list = join ', ', map { '127.0.0.1:' . free_port() } 0 .. 2;
+my @supervisors;
+
+sub free_port
+{
+	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'udp') or die "no port: $!";
+
+	return $socket->sockport;
+}
+
+# ---- processes ----
+
+sub parent_of
+{
+	my $pid = shift;
+
+	open my $file, '<', "/proc/$pid/stat" or return 0;
+	my $line = <$file> // '';
+	close $file;
+	return $line =~ /^\d+ \(.*\) [^ZX] (\d+)/s ? $1 : 0;
+}
+
+sub children_of
+{
+	my $parent = shift;
+
+	return grep { parent_of($_) == $parent } map { m{/(\d+)$} } glob '/proc/[0-9]*';
+}
+
+sub are_gone { return !grep { parent_of($_) } @_; }
+
+sub postmaster
+{
+	my $pid = (split /\n/, slurp_file("$data/postmaster.pid"))[0];
+
+	return $pid;
+}
+
+# All processes of the server, the postmaster first.
+sub processes { my $pid = postmaster(); return ($pid, children_of($pid)); }
+
+sub titled
+{
+	my ($pattern) = @_;
+
+	foreach my $pid (children_of(postmaster()))
+	{
+		return $pid if slurp_file("/proc/$pid/cmdline") =~ $pattern;
+	}
+	die "no process is called $pattern";
+}
+
+# ---- waiting ----
+
+sub wait_until
+{
+	my ($name, $code) = @_;
+	my $end = time + LIMIT;
+	my $result;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	usleep(20_000) while !($result = $code->()) && time < $end;
+	ok($result, $name);
+	return if $result;
+	diag(slurp_file($log));
+	die "gave up waiting: $name\n";
+}
+
+sub answers
+{
+	my ($code, $out) = $server->psql('postgres', 'SELECT pg_is_in_recovery()');
+
+	return $code == 0 && $out eq 't';
+}
+
+sub log_from { return slurp_file($log, shift); }
+
+sub wait_for_log
+{
+	my ($name, $pattern, $offset) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return wait_until($name, sub { log_from($offset) =~ $pattern });
+}
+
+# ---- supervisors ----
+
+# start(ARGUMENTS...): in the background; its process id.
+sub start
+{
+	my @arguments = @_;
+	my $pid = fork // die "fork: $!";
+
+	if (!$pid)
+	{
+		open STDERR, '>>', $log or die "$log: $!";
+		open STDOUT, '>&', \*STDERR or die;
+		open STDIN, '<', '/dev/null' or die;
+		exec $program, '-D', $data, @arguments or exit 126;
+	}
+	push @supervisors, $pid;
+	return $pid;
+}
+
+sub start_and_wait
+{
+	my ($name, @arguments) = @_;
+	my $pid = start(@arguments);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	wait_until("$name: the server answers, as a standby", \&answers);
+	return $pid;
+}
+
+# exit_of(PID): its exit status, 256 and more for a signal.
+sub exit_of
+{
+	my $pid = shift;
+	my $end = time + LIMIT;
+	my $done;
+
+	usleep(20_000) while !($done = waitpid $pid, POSIX::WNOHANG()) && time < $end;
+	return -1 unless $done == $pid;
+	@supervisors = grep { $_ != $pid } @supervisors;
+	return $? & 127 ? 256 + ($? & 127) : $? >> 8;
+}
+
+# refused(NAME, PATTERN, ARGUMENTS...): exit status 1, and that sentence and hint.
+sub refused
+{
+	my ($name, $pattern, @arguments) = @_;
+
+	command_checks_all([ $program, @arguments ], 1, [qr/^$/], [$pattern], $name);
+	return;
+}
+
+sub configure { $server->append_conf('postgresql.conf', shift); return; }
+
+END
+{
+	my $exit_code = $?;
+
+	kill 'QUIT', @supervisors;
+	exit_of($_) foreach @supervisors;
+	kill 'KILL', @supervisors;
+	$? = $exit_code;
+}
+
+# ---- arguments, and what is refused ----
+
+program_help_ok($program);
+program_version_ok($program);
+program_options_handling_ok($program);
+command_like([ $program, '-h' ], qr/^Usage:$/m, '-h is --help, as in the scripts');
+command_checks_all([$program], 2, [qr/^$/], [qr/no data directory was given \(-D\)/], 'no directory');
+command_checks_all([ $program, '-D', $data, '-c', 'port' ], 2, [qr/^$/], [qr/-c needs a setting, NAME=VALUE/], 'no setting');
+command_checks_all([ $program, '-D', $data, 'port' ], 2, [qr/^$/], [qr/options of postgres come behind "--"/], 'an option of nobody');
+
+refused('a directory that is not there', qr/ERROR:  could not open the data directory "$work\/none".*HINT:  Create it with initdb/s,
+	'-D', "$work/none");
+mkdir "$work/empty" or die;
+refused('an empty directory', qr/ERROR:  could not read the settings of "$work\/empty": .*HINT:  Correct the configuration/s,
+	'-D', "$work/empty");
+
+$server->init;
+configure(qq(
+max_connections = 20
+log_line_prefix = '%m [%p] '
+));
+refused('not managed', qr/ERROR:  pg_leader\.manage is off.*HINT:  Set pg_leader\.manage = on/s, '-D', $data);
+refused('nonsense', qr/ERROR:  invalid value for "pg_leader\.manage": "perhaps"/, '-D', $data, '-c', 'pg_leader.manage=perhaps');
+configure("pg_leader.manage = on\n");
+refused('no member', qr/ERROR:  pg_leader\.cluster is not set/, '-D', $data);
+configure("pg_leader.cluster = '$list'\n");
+refused('no number', qr/ERROR:  pg_leader\.node_id is not set/, '-D', $data);
+refused('a member of another list', qr/ERROR:  pg_leader\.node_id is 7, which is not in pg_leader\.cluster/, '-D', $data, '-c', 'pg_leader.node_id=7');
+configure("pg_leader.node_id = 0\n");
+refused('the default state directory', qr/ERROR:  the state directory "$data\/pg_leader" is inside the data directory.*HINT:  Set pg_leader\.state_directory/s,
+	'-D', $data);
+symlink "$data/pg_wal", "$work/link" or die;
+refused('a state directory that a link leads to', qr/is inside the data directory/,
+	'-D', $data, '-c', "pg_leader.state_directory=$work/link/state");
+configure("pg_leader.state_directory = '$state'\n");
+refused('timeouts that do not go together', qr/ERROR:  .*timeout/, '-D', $data, '-c', 'pg_leader.max_timeout=0.1s');
+refused('a list that cannot be', qr/ERROR:  .*HINT:/s, '-D', $data, '--', '-c', 'pg_leader.cluster=127.0.0.1');
+system_or_bail('pg_leader_state', '--new', "$state/node-0.state", '--node-id', 0, '--cluster', $list);
+
+# A server that somebody else has started.
+$server->start;
+refused('a server that runs', qr/ERROR:  a server that no supervisor has started runs in "$data" \(process \d+\).*HINT:  Stop it first/s,
+	'-D', $data);
+$server->stop;
+ok(!-e "$data/standby.signal", 'nothing was changed for those that were refused');
+
+# ---- a start ----
+
+append_to_file("$data/promote", '');
+my $supervisor = start_and_wait('a start', '-c', 'work_mem=1234kB', '--', '-c', 'maintenance_work_mem=2345kB');
+
+ok(-e "$data/standby.signal", 'there is a standby.signal');
+ok(!-e "$data/promote", 'the "promote" file is gone');
+like(log_from(0), qr/WARNING:  removed ".*promote"/, 'which is said');
+is(parent_of(postmaster()), $supervisor, 'the postmaster is its child');
+is($server->safe_psql('postgres', 'SHOW restart_after_crash'), 'off', 'crashes are its affair');
+is($server->safe_psql('postgres', 'SHOW work_mem'), '1234kB', '-c is passed on');
+is($server->safe_psql('postgres', 'SHOW maintenance_work_mem'), '2345kB', 'and what stands behind "--"');
+like(slurp_file('/proc/' . postmaster() . '/environ'), qr/\0PG_LEADER_CONTROL=\d+\0/, 'the server has a control channel');
+refused('a second supervisor', qr/ERROR:  another supervisor runs for node 0 \(process $supervisor\).*HINT:  A member has one/s, '-D', $data);
+ok(answers(), 'the server of the first goes on');
+
+# ---- crashes ----
+
+# What the server was is over before it is started again, and no process is left of it.
+sub starts_again
+{
+	my ($name, $said, $code) = @_;
+	my @before = processes();
+	my $offset = -s $log;
+
+	$code->();
+	wait_for_log("$name: it is said", $said, $offset);
+	wait_for_log("$name: it is started again", qr/started the server as a standby/, $offset);
+	ok(are_gone(@before), "$name: nothing is left of the server before");
+	wait_until("$name: it answers", \&answers);
+	isnt(postmaster(), $before[0], "$name: it is another postmaster");
+	return;
+}
+
+starts_again('kill -9 of the postmaster', qr/killed by signal 9, and is started again/, sub { kill 'KILL', postmaster() });
+starts_again('kill -9 of a child', qr/ended with exit status 1, and is started again/, sub { kill 'KILL', titled(qr/checkpointer/) });
+
+# Orphans that do not end by themselves: one stands still.
+starts_again('kill -9 of the postmaster, and a process that hangs', qr/killed \d+ processes of the server/,
+	sub { kill 'STOP', titled(qr/background writer/); kill 'KILL', postmaster() });
+
+# ---- its own end ----
+
+my @before = processes();
+my $offset = -s $log;
+
+kill 'TERM', $supervisor;
+is(exit_of($supervisor), 0, 'SIGTERM: exit status 0');
+ok(are_gone(@before), 'SIGTERM: nothing is left of the server');
+like(log_from($offset), qr/received fast shutdown request/, 'SIGTERM: a fast stop');
+unlike(log_from($offset), qr/ERROR|killed/, 'SIGTERM: without trouble');
+
+$supervisor = start_and_wait('another start');
+@before = processes();
+kill 'KILL', $supervisor;
+is(exit_of($supervisor), 256 + 9, 'kill -9 of the supervisor');
+wait_until('kill -9 of the supervisor: nothing is left of the server', sub { are_gone(@before) });
+
+$supervisor = start_and_wait('after that');
+@before = processes();
+$offset = -s $log;
+kill 'INT', $supervisor;
+is(exit_of($supervisor), 0, 'SIGINT: exit status 0');
+ok(are_gone(@before), 'SIGINT: nothing is left of the server');
+
+$supervisor = start_and_wait('once more');
+$offset = -s $log;
+kill 'HUP', $supervisor;
+wait_for_log('SIGHUP: it is passed on', qr/received SIGHUP, reloading configuration files/, $offset);
+like(log_from($offset), qr/settings were read again/, 'SIGHUP: and obeyed');
+$server->append_conf('postgresql.conf', "pg_leader.max_clock_drift = 7\n");
+$offset = -s $log;
+kill 'HUP', $supervisor;
+wait_for_log('SIGHUP: what is wrong is said', qr/the settings stay as they were: invalid value for "pg_leader\.max_clock_drift"/, $offset);
+$server->append_conf('postgresql.conf', "pg_leader.max_clock_drift = 0.1\n");
+
+# A postmaster that stands still obeys no signal.
+@before = processes();
+$offset = -s $log;
+kill 'STOP', postmaster();
+kill 'QUIT', $supervisor;
+is(exit_of($supervisor), 0, 'SIGQUIT, and the postmaster hangs: exit status 0');
+ok(are_gone(@before), 'SIGQUIT, and the postmaster hangs: nothing is left of the server');
+like(log_from($offset), qr/killed \d+ processes of the server/, 'SIGQUIT, and the postmaster hangs: it is said');
+
+# ---- somebody stops the server ----
+
+foreach my $mode ('fast', 'immediate')
+{
+	$supervisor = start_and_wait("before pg_ctl stop -m $mode");
+	$offset = -s $log;
+	system_or_bail('pg_ctl', '-D', $data, '-m', $mode, 'stop');
+	wait_for_log("pg_ctl stop -m $mode: it says how to start it again",
+		qr/somebody has stopped the server, and it stays down\n.*HINT:  Stop this supervisor and start it again/, $offset);
+	usleep(3_000_000);
+	ok(!-e "$data/postmaster.pid", "pg_ctl stop -m $mode: it stays down");
+	is(kill(0, $supervisor), 1, "pg_ctl stop -m $mode: its supervisor stays");
+	kill 'TERM', $supervisor;
+	is(exit_of($supervisor), 0, "pg_ctl stop -m $mode: and ends when it is told to");
+}
+
+# ---- directories that cannot be used ----
+
+rename "$data/global/pg_control", "$work/pg_control" or die;
+$offset = -s $log;
+$supervisor = start();
+wait_for_log('without pg_control: it needs a rebuild', qr/ERROR:  the data directory "$data" needs a rebuild: .*HINT:  This version does not rebuild/s, $offset);
+ok(!-e "$data/postmaster.pid", 'without pg_control: no server is started');
+rename "$work/pg_control", "$data/global/pg_control" or die;
+wait_until('with pg_control again: it is started', \&answers);
+kill 'TERM', $supervisor;
+is(exit_of($supervisor), 0, 'and stopped');
+
+# The number in postmaster.pid is that of another process.
+append_to_file("$data/postmaster.pid", "$$\n$data\n1\n");
+$offset = -s $log;
+$supervisor = start_and_wait('an innocent process in postmaster.pid');
+like(log_from($offset), qr/removing ".*postmaster\.pid": process $$/, 'it is said');
+kill 'TERM', $supervisor;
+is(exit_of($supervisor), 0, 'and stopped');
+
+done_testing();

@@ -1,0 +1,214 @@
+# test/t/PgLeaderManaged.pm
+#	  A cluster of managed servers: each is run by its supervisor.
+#
+# As PgLeaderCluster.pm, but that a member is started by starting pg_leader_supervisor, and
+# what runs is the supervisor and, below it, PostgreSQL.  All servers are copies of one
+# template, so they are one system.  Every file in which a server says something is its log.
+
+package PgLeaderManaged;
+
+use strict;
+use warnings;
+
+use parent -norequire, 'PgLeaderCluster';
+
+use POSIX ();
+use PgLeaderCluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my @clusters;
+
+# new(NAME, N, OPTION => VALUE...): as there.  Also:
+#
+#	conf	lines for postgresql.conf of all members
+#	fence	true: transactions that write are refused
+sub new
+{
+	my ($class, $name, $n, %options) = @_;
+	my $self;
+
+	$options{settings} = {
+		manage => 'on', without_fence => $options{fence} ? 'off' : 'on',
+		replication_conninfo => 'user=' . (getpwuid $<)[0],
+		%{ $options{settings} // {} } };
+	$self = $class->SUPER::new($name, $n, %options);
+	push @clusters, $self;
+	$self->server($_)->append_conf('postgresql.conf', $options{conf}) foreach defined $options{conf} ? $self->ids : ();
+	return $self;
+}
+
+sub create
+{
+	my ($self, $id, @from) = @_;
+	my $server = $self->SUPER::create($id, @from);
+
+	# what is tested rests on what is on disk
+	$server->append_conf('postgresql.conf', qq(
+fsync = on
+listen_addresses = '127.0.0.1'
+max_connections = 30
+max_wal_senders = 10
+max_worker_processes = 16
+log_checkpoints = off
+));
+	return $server;
+}
+
+# ---- starting and stopping ----
+
+# supervisor(ID): its process; undef: it does not run.
+sub supervisor { my ($self, $id) = @_; return $self->member($id)->{supervisor}; }
+
+sub is_running
+{
+	my ($self, $id) = @_;
+	my $pid = $self->supervisor($id);
+
+	return 0 unless defined $pid;
+	return 1 if waitpid($pid, POSIX::WNOHANG()) == 0;
+	$self->member($id)->{status} = $?;
+	$self->member($id)->{supervisor} = undef;
+	return 0;
+}
+
+sub start
+{
+	my ($self, @ids) = @_;
+
+	foreach my $id (@ids)
+	{
+		my $server = $self->server($id);
+		my $pid;
+
+		$self->compare_state($id);
+		$pid = fork // die "fork: $!";
+		if ($pid == 0)
+		{
+			open STDIN, '<', '/dev/null';
+			open STDOUT, '>>', $server->logfile;
+			open STDERR, '>&', \*STDOUT;
+			exec 'pg_leader_supervisor', '-D', $server->data_dir or POSIX::_exit(127);
+		}
+		$self->member($id)->{supervisor} = $pid;
+	}
+	return;
+}
+
+# signal(ID, NAME): to its supervisor.
+sub signal { my ($self, $id, $name) = @_; kill $name, $self->supervisor($id); return; }
+
+# stop(ID): by its supervisor; its exit status.
+sub stop
+{
+	my ($self, $id) = @_;
+
+	$self->remember($id);
+	$self->signal($id, 'TERM');
+	$self->wait_until("the supervisor of node $id has ended", sub { !$self->is_running($id) });
+	return $self->member($id)->{status};
+}
+
+sub stop_all
+{
+	my $self = shift;
+	my @ids = $self->running;
+
+	$self->signal($_, 'TERM') foreach @ids;
+	$self->wait_until('all supervisors have ended', sub { !$self->running });
+	return;
+}
+
+sub postmaster { my ($self, $id) = @_; return PgLeaderCluster::postmaster_of($self->server($id)); }
+
+# kill_server(ID): PostgreSQL alone, all of it at once.
+sub kill_server
+{
+	my ($self, $id) = @_;
+	my $postmaster = $self->postmaster($id) // die "node $id: no server runs\n";
+	my @pids;
+
+	kill 'STOP', $postmaster;
+	@pids = ($postmaster, grep { PgLeaderCluster::parent_of($_) == $postmaster } PgLeaderCluster::all_processes());
+	kill 'STOP', @pids;
+	kill 'KILL', @pids;
+	return;
+}
+
+# ---- what they are ----
+
+# role(ID): the row of pg_leader_server; {} if it does not answer.
+sub role
+{
+	my ($self, $id) = @_;
+	my $row = $self->sql($id, 'SELECT row_to_json(s) FROM pg_leader_server s');
+
+	return defined $row && $row ne '' ? JSON::PP::decode_json($row) : {};
+}
+
+# open_primary(): the id of the only one that is open, undef if there is none.
+sub open_primary
+{
+	my $self = shift;
+	my @open = grep { $self->role($_)->{is_open} } $self->running;
+
+	return @open == 1 ? $open[0] : undef;
+}
+
+# wait_for_primary(NAME): a test; its id.
+sub wait_for_primary
+{
+	my ($self, $name) = @_;
+	my $id;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->wait_until($name, sub { $id = $self->open_primary; return defined $id; });
+	return $id;
+}
+
+# wait_for_followers(NAME, PRIMARY): a test; all others that run stream from it.
+sub wait_for_followers
+{
+	my ($self, $name, $primary) = @_;
+	my $n = grep { $_ != $primary } $self->running;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->wait_until($name, sub {
+		my $streaming = $self->sql($primary, q(SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name ~ '^pg_leader_[0-9]+$'));
+		return defined $streaming && $streaming == $n;
+	});
+	return;
+}
+
+sub describe
+{
+	my $self = shift;
+	my @lines = $self->SUPER::describe;
+
+	foreach my $id ($self->ids)
+	{
+		my $role = $self->role($id);
+
+		push @lines, "node $id: " . join ', ', map { "$_=$role->{$_}" } grep { defined $role->{$_} } sort keys %$role;
+		push @lines, map { "    $_" } grep { defined } (split /\n/, $self->log_of($id))[-12 .. -1];
+	}
+	return join "\n", @lines;
+}
+
+# Supervisors first: what they run ends with them.
+END
+{
+	my $exit_code = $?;
+	my @pids = grep { defined } map { my $c = $_; map { $c->supervisor($_) } $c->ids } @clusters;
+	my $end = PgLeaderCluster::clock_now() + 10e6;
+
+	kill 'QUIT', @pids;
+	while (PgLeaderCluster::clock_now() < $end && grep { waitpid($_, POSIX::WNOHANG()) == 0 } @pids)
+	{
+		Time::HiRes::usleep(20_000);
+	}
+	kill 'KILL', grep { waitpid($_, POSIX::WNOHANG()) == 0 } @pids;
+	$? = $exit_code;
+}
+
+1;
