@@ -125,9 +125,8 @@ directory_system(const char *directory)
 	return EQ_CRC32C(crc, control.crc) ? control.system_identifier : 0;
 }
 
-/* Does that process work in that directory, as a postmaster does? */
-static bool
-works_in(pid_t pid, const char *directory)
+bool
+directory_has(const char *directory, pid_t pid)
 {
 	char		cwd[64];
 	struct stat here;
@@ -158,7 +157,7 @@ directory_postmaster(const char *directory)
 	char  path[STORE_PATH_SIZE];
 	pid_t pid = named_process(directory, path);
 
-	return pid != 0 && works_in(pid, directory) ? pid : 0;
+	return pid != 0 && directory_has(directory, pid) ? pid : 0;
 }
 
 bool
@@ -187,7 +186,7 @@ remove_stale_pid(const char *directory, Words *words)
 
 	if (pid == 0)
 		return true;
-	if (works_in(pid, directory))
+	if (directory_has(directory, pid))
 		return words_set(words, "Stop it (pg_ctl stop); the supervisor starts the server itself.",
 						 "a server that this supervisor has not started runs in \"%s\" (process %d)", directory, (int) pid);
 	say_warning("", "removing \"%s\": process %d, which it names, is no server of this directory", path, (int) pid);

@@ -24,6 +24,9 @@ extern bool directory_lock(const char *state_directory, int node_id, Words *word
 /* The system identifier in pg_control; 0: there is none that this major can use. */
 extern uint64_t directory_system(const char *directory);
 
+/* Is it the working directory of that process, as of those of a server? */
+extern bool directory_has(const char *directory, pid_t pid);
+
 /* The process that runs as postmaster there, by its postmaster.pid; 0: none. */
 extern pid_t directory_postmaster(const char *directory);
 

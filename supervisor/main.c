@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "directory.h"
+#include "leftover.h"
 #include "say.h"
 #include "settings.h"
 #include "supervise.h"
@@ -163,16 +164,6 @@ find_directory(const char *given, Command *command, Words *words)
 	return true;
 }
 
-static bool
-is_free(const SupervisorSettings *settings, Words *words)
-{
-	pid_t pid = directory_postmaster(settings->data_directory);
-
-	return pid == 0 ||
-		   words_set(words, "Stop it first (pg_ctl stop); the supervisor starts the server itself.",
-					 "a server that no supervisor has started runs in \"%s\" (process %d)", settings->data_directory, (int) pid);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -194,7 +185,7 @@ main(int argc, char **argv)
 						 "root cannot run a PostgreSQL server");
 	else if (find_postgres(&command, &words) && find_directory(directory, &command, &words) &&
 			 supervisor_settings_read(&command, &settings, &words) &&
-			 directory_lock(settings.state_directory, settings.node_id, &words) && is_free(&settings, &words))
+			 directory_lock(settings.state_directory, settings.node_id, &words) && leftover_end(settings.data_directory, &words))
 		return supervise(&command, &settings) ? 0 : EXIT_FAILED;
 	say_error(words.hint, "%s", words.error);
 	return EXIT_FAILED;

@@ -526,6 +526,7 @@ part_build()
 	check "builds without a warning and installs" need_build
 	check "a second make has nothing to do" as_tester make -q WERROR=1
 	check "pg_leader_state is installed" test -x "$PG_BIN/pg_leader_state"
+	check "pg_leader_supervisor is installed" test -x "$PG_BIN/pg_leader_supervisor"
 	checked
 }
 

@@ -92,9 +92,9 @@ sub wait_until
 
 sub answers
 {
-	my ($code, $out) = $server->psql('postgres', 'SELECT pg_is_in_recovery()');
+	my ($out, $err) = run_command([ 'psql', '-XAt', '-d', $server->connstr('postgres'), '-c', 'SELECT pg_is_in_recovery()' ]);
 
-	return $code == 0 && $out eq 't';
+	return $out eq 't';
 }
 
 sub log_from { return slurp_file($log, shift); }
@@ -186,7 +186,7 @@ mkdir "$work/empty" or die;
 refused('an empty directory', qr/ERROR:  could not read the settings of "$work\/empty": .*HINT:  Correct the configuration/s,
 	'-D', "$work/empty");
 
-$server->init;
+$server->init(allows_streaming => 1);
 configure(qq(
 max_connections = 20
 log_line_prefix = '%m [%p] '
@@ -274,7 +274,25 @@ kill 'KILL', $supervisor;
 is(exit_of($supervisor), 256 + 9, 'kill -9 of the supervisor');
 wait_until('kill -9 of the supervisor: nothing is left of the server', sub { are_gone(@before) });
 
+# Started again at once, and what the other one has left obeys no signal.
 $supervisor = start_and_wait('after that');
+@before = processes();
+$offset = -s $log;
+kill 'STOP', postmaster();
+kill 'KILL', $supervisor;
+exit_of($supervisor);
+$supervisor = start_and_wait('a postmaster that hangs was left');
+like(log_from($offset), qr/waiting for processes of "$data" that a killed supervisor has left.*killed \d+ processes/s, 'it is said');
+ok(are_gone(@before), 'and it is gone');
+@before = processes();
+$offset = -s $log;
+kill 'STOP', titled(qr/background writer/), postmaster();
+kill 'KILL', postmaster(), $supervisor;
+exit_of($supervisor);
+$supervisor = start_and_wait('a process without a postmaster was left');
+like(log_from($offset), qr/waiting for processes of "$data" that a killed supervisor has left.*killed 1 processes/s, 'it is said');
+ok(are_gone(@before), 'and it is gone');
+
 @before = processes();
 $offset = -s $log;
 kill 'INT', $supervisor;
