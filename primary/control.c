@@ -6,12 +6,21 @@
  */
 #include "control.h"
 
-#include <string.h>
-
 static bool
 is_obeyed(PrimaryAction action)
 {
 	return action == PRIMARY_RESTART || action == PRIMARY_REWIND || action == PRIMARY_CLONE;
+}
+
+static bool
+has_end(const char *text, size_t size)
+{
+	while (size > 0 && *text != '\0')
+	{
+		text++;
+		size--;
+	}
+	return size > 0;
 }
 
 const char *
@@ -28,7 +37,7 @@ control_check(const ControlMessage *message, size_t length)
 		return "it is of another length";
 	if (message->type < CONTROL_DIRECTORY || message->type >= CONTROL_TYPES)
 		return "there is no such type";
-	if (memchr(message->text, '\0', sizeof(message->text)) == NULL)
+	if (!has_end(message->text, sizeof(message->text)))
 		return "its text has no end";
 	if (message->type != CONTROL_ORDER)
 		return NULL;

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,23 @@ read_arguments(int argc, char **argv, Command *command, const char **directory)
 
 /* ---- what has to be right ---- */
 
+/*
+ * What comes before supervise() can handle it waits.  Process 1 of a container would not
+ * get it at all.
+ */
+static void
+hold_signals(void)
+{
+	sigset_t held;
+
+	(void) sigemptyset(&held);
+	(void) sigaddset(&held, SIGTERM);
+	(void) sigaddset(&held, SIGINT);
+	(void) sigaddset(&held, SIGQUIT);
+	(void) sigaddset(&held, SIGHUP);
+	(void) sigprocmask(SIG_SETMASK, &held, NULL);
+}
+
 /* postgres is where this program is. */
 static bool
 find_postgres(Command *command, Words *words)
@@ -180,6 +198,7 @@ main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	words_clear(&words);
+	hold_signals();
 	if (geteuid() == 0)
 		(void) words_set(&words, "Run it as the user who owns the data directory, for example with \"runuser -u postgres --\".",
 						 "root cannot run a PostgreSQL server");

@@ -340,6 +340,7 @@ say_no_message(const char *wrong)
 {
 	Words words;
 
+	words_clear(&words);
 	(void) words_set(&words, "Install library and supervisor of one version.", "%s", wrong);
 	say_trouble("a message of the server is no message", &words);
 }
@@ -564,6 +565,8 @@ catch_signals(void)
 		event_callback_fn callback;
 	} caught[] = {{SIGCHLD, on_child}, {SIGTERM, on_end}, {SIGINT, on_end}, {SIGQUIT, on_end}, {SIGHUP, on_reload}};
 
+	sigset_t none;
+
 	(void) signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
 	{
@@ -572,7 +575,8 @@ catch_signals(void)
 		if (event == NULL || event_add(event, NULL) != 0)
 			return false;
 	}
-	return true;
+	(void) sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
 }
 
 bool

@@ -11,7 +11,8 @@
 
 /*
  * Run until a signal ends it and the server is down.  "settings" are what
- * supervisor_settings_read() has just read, and are changed.  false: it could not begin.
+ * supervisor_settings_read() has just read, and are changed.  Signals that are held are let
+ * through once they can be handled.  false: it could not begin.
  */
 extern bool supervise(const Command *command, SupervisorSettings *settings);
 

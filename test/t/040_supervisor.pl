@@ -7,14 +7,13 @@
 use strict;
 use warnings;
 
-use IO::Socket::INET;
-use POSIX ();
+use FindBin;
+use lib $FindBin::RealBin;
+use PgSupervisor;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
-
-use constant LIMIT => 60;
+use Time::HiRes qw(usleep);
 
 my $program = 'pg_leader_supervisor';
 my $work = PostgreSQL::Test::Utils::tempdir('supervisor');
@@ -23,131 +22,8 @@ my $server = PostgreSQL::Test::Cluster->new('supervised');
 my $data = $server->data_dir;
 my $log = "$work/log";
 my $list = join ', ', map { '127.0.0.1:' . free_port() } 0 .. 2;
-my @supervisors;
 
-sub free_port
-{
-	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'udp') or die "no port: $!";
-
-	return $socket->sockport;
-}
-
-# ---- processes ----
-
-sub parent_of
-{
-	my $pid = shift;
-
-	open my $file, '<', "/proc/$pid/stat" or return 0;
-	my $line = <$file> // '';
-	close $file;
-	return $line =~ /^\d+ \(.*\) [^ZX] (\d+)/s ? $1 : 0;
-}
-
-sub children_of
-{
-	my $parent = shift;
-
-	return grep { parent_of($_) == $parent } map { m{/(\d+)$} } glob '/proc/[0-9]*';
-}
-
-sub are_gone { return !grep { parent_of($_) } @_; }
-
-sub postmaster
-{
-	my $pid = (split /\n/, slurp_file("$data/postmaster.pid"))[0];
-
-	return $pid;
-}
-
-# All processes of the server, the postmaster first.
-sub processes { my $pid = postmaster(); return ($pid, children_of($pid)); }
-
-sub titled
-{
-	my ($pattern) = @_;
-
-	foreach my $pid (children_of(postmaster()))
-	{
-		return $pid if slurp_file("/proc/$pid/cmdline") =~ $pattern;
-	}
-	die "no process is called $pattern";
-}
-
-# ---- waiting ----
-
-sub wait_until
-{
-	my ($name, $code) = @_;
-	my $end = time + LIMIT;
-	my $result;
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	usleep(20_000) while !($result = $code->()) && time < $end;
-	ok($result, $name);
-	return if $result;
-	diag(slurp_file($log));
-	die "gave up waiting: $name\n";
-}
-
-sub answers
-{
-	my ($out, $err) = run_command([ 'psql', '-XAt', '-d', $server->connstr('postgres'), '-c', 'SELECT pg_is_in_recovery()' ]);
-
-	return $out eq 't';
-}
-
-sub log_from { return slurp_file($log, shift); }
-
-sub wait_for_log
-{
-	my ($name, $pattern, $offset) = @_;
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return wait_until($name, sub { log_from($offset) =~ $pattern });
-}
-
-# ---- supervisors ----
-
-# start(ARGUMENTS...): in the background; its process id.
-sub start
-{
-	my @arguments = @_;
-	my $pid = fork // die "fork: $!";
-
-	if (!$pid)
-	{
-		open STDERR, '>>', $log or die "$log: $!";
-		open STDOUT, '>&', \*STDERR or die;
-		open STDIN, '<', '/dev/null' or die;
-		exec $program, '-D', $data, @arguments or exit 126;
-	}
-	push @supervisors, $pid;
-	return $pid;
-}
-
-sub start_and_wait
-{
-	my ($name, @arguments) = @_;
-	my $pid = start(@arguments);
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	wait_until("$name: the server answers, as a standby", \&answers);
-	return $pid;
-}
-
-# exit_of(PID): its exit status, 256 and more for a signal.
-sub exit_of
-{
-	my $pid = shift;
-	my $end = time + LIMIT;
-	my $done;
-
-	usleep(20_000) while !($done = waitpid $pid, POSIX::WNOHANG()) && time < $end;
-	return -1 unless $done == $pid;
-	@supervisors = grep { $_ != $pid } @supervisors;
-	return $? & 127 ? 256 + ($? & 127) : $? >> 8;
-}
+supervised($server, $log);
 
 # refused(NAME, PATTERN, ARGUMENTS...): exit status 1, and that sentence and hint.
 sub refused
@@ -159,16 +35,6 @@ sub refused
 }
 
 sub configure { $server->append_conf('postgresql.conf', shift); return; }
-
-END
-{
-	my $exit_code = $?;
-
-	kill 'QUIT', @supervisors;
-	exit_of($_) foreach @supervisors;
-	kill 'KILL', @supervisors;
-	$? = $exit_code;
-}
 
 # ---- arguments, and what is refused ----
 
