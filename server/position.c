@@ -259,20 +259,20 @@ position_read_bytes(const Lineage *path, uint64_t from, uint64_t end, char *byte
 
 /* ---- the end ---- */
 
-typedef struct Scan
+typedef struct WalScan
 {
 	const Lineage *path;
 	int			   file; /* -1: none is open */
 	uint32		   timeline;
 	XLogSegNo	   segment;
 	int			   error; /* errno of what is not the end of WAL, 0: none */
-} Scan;
+} WalScan;
 
 /* Of XLogReader: the page, all of it, or -1. */
 static int
 read_page(XLogReaderState *reader, XLogRecPtr page, int wanted, XLogRecPtr record, char *buffer)
 {
-	Scan	 *scan = reader->private_data;
+	WalScan	 *scan = reader->private_data;
 	XLogSegNo segment = page / (uint64) wal_segment_size;
 	ssize_t	  got;
 
@@ -359,8 +359,8 @@ find_beginning(uint32 *timeline, uint64 *system_id, bool *is_replayed, Words *wo
 static bool
 read_records(XLogReaderState *reader, XLogRecPtr from, PositionEnd *end, bool (*stop)(void), Words *words)
 {
-	Scan *scan = reader->private_data;
-	char *why;
+	WalScan *scan = reader->private_data;
+	char	*why;
 
 	XLogBeginRead(reader, from);
 	for (;;)
@@ -381,18 +381,19 @@ read_records(XLogReaderState *reader, XLogRecPtr from, PositionEnd *end, bool (*
 static bool
 read_end(PositionEnd *end, bool (*stop)(void), Words *words)
 {
-	Lineage			*path = palloc(sizeof(Lineage));
-	Scan			 scan = {.path = path, .file = -1};
-	uint64			 system_id = 0;
-	bool			 is_replayed = false;
-	bool			 good;
-	XLogRecPtr		 from;
-	XLogReaderState *reader;
+	Lineage			 *path = palloc(sizeof(Lineage));
+	WalScan			  scan = {.path = path, .file = -1};
+	XLogReaderRoutine routine = {.page_read = read_page};
+	uint64			  system_id = 0;
+	bool			  is_replayed = false;
+	bool			  good;
+	XLogRecPtr		  from;
+	XLogReaderState	 *reader;
 
 	from = find_beginning(&end->timeline, &system_id, &is_replayed, words);
 	if (XLogRecPtrIsInvalid(from) || !choose_path(path, end->timeline, from, words))
 		return false;
-	reader = XLogReaderAllocate(wal_segment_size, NULL, XL_ROUTINE(.page_read = read_page), &scan);
+	reader = XLogReaderAllocate(wal_segment_size, NULL, &routine, &scan);
 	if (reader == NULL)
 		return words_set(words, NULL, "out of memory");
 	reader->system_identifier = system_id;

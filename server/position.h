@@ -7,8 +7,8 @@
  * by its history.  Nothing here decides anything.
  *
  * Called by the role worker, by the startup process at the end of recovery, and by the
- * postmaster before it starts that.  Works without a database.  Does not raise errors: what
- * cannot be read is said in words.
+ * postmaster before it starts that.  Works without a database.  Raises no error but for want of
+ * memory: what cannot be read is said in words.
  */
 #ifndef PG_LEADER_POSITION_H
 #define PG_LEADER_POSITION_H

@@ -9,6 +9,9 @@
  * over, so that PostgreSQL takes exactly the claim.  pg_promote() is refused before that by
  * object_access_hook.  And before the startup process begins, primary/start.c says which files
  * must not be in its way.
+ *
+ * Nothing here may be called unless pg_leader.manage is on.  Raises no error but for want of memory,
+ * where nothing else is said.
  */
 #ifndef PG_LEADER_PROMOTION_SERVER_H
 #define PG_LEADER_PROMOTION_SERVER_H
@@ -38,7 +41,8 @@ extern uint32_t promotion_wrote_on(void);
 
 /*
  * May this server be promoted to that claim of that term now?  As the startup process will ask
- * itself.  "end": of local WAL, all replayed.
+ * itself.  "end": of local WAL, all replayed.  Where pg_wal cannot be read the log says so, and it
+ * is PROMOTION_NOT_AUTHORISED.
  */
 extern PromotionVerdict promotion_ask(uint32_t claim, uint64_t term, uint64_t end, bool burn_any);
 

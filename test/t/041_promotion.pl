@@ -33,7 +33,6 @@ CREATE FUNCTION test_begin(int, int8) RETURNS void AS 'pg_leader_promotion', 'pr
 CREATE FUNCTION test_archive() RETURNS bool AS 'pg_leader_promotion', 'promotion_test_archive' LANGUAGE C STRICT;
 INSERT INTO told VALUES ('at first');});
 my ($primary, $standby, $other) = map { PgFacts->new($_) } qw(primary standby other);
-my $member_port = PgLeaderCluster::free_udp_port();
 my %kept;
 
 # member(SERVER): a cluster of its own, managed, from the next start on.
@@ -41,7 +40,7 @@ sub member
 {
 	my $server = shift;
 	my $state = PostgreSQL::Test::Utils::tempdir('state');
-	my $list = "0=127.0.0.1:$member_port";
+	my $list = '0=127.0.0.1:' . PgLeaderCluster::free_udp_port();
 
 	$server->append_conf('postgresql.conf', qq(
 pg_leader.manage = on
@@ -224,10 +223,8 @@ subtest 'the end of WAL and its bytes, with replay paused and across a fork' => 
 	$standby->tell("paused $_") foreach 1 .. 3;
 	$standby->ask('SELECT pg_switch_wal()');
 	$standby->tell('paused, in a segment of its own');
-	my $end = $standby->flushed;
-	$other->until('it has received that', sub { PgFacts::position($other->received) >= PgFacts::position($end) });
-	is($other->ask('SELECT test_end()'), "5 $end", 'the end is what the primary has flushed');
-	cmp_ok(PgFacts::position($other->replayed), '<', PgFacts::position($end), 'and not what is replayed');
+	my $end = $other->until('the end is what the primary has flushed', sub { my $at = $standby->flushed; $other->ask('SELECT test_end()') eq "5 $at" && $at });
+	cmp_ok(PgFacts::position($other->replayed), '<', PgFacts::position($end), 'the end is what the primary has flushed, and not what is replayed');
 	my ($fork) = $standby->get(PgFacts::history_name(5)) =~ /^1\t(\S+)/m;
 	foreach my $range ("'$before', '$end'", "'$fork'::pg_lsn - 200, '$fork'::pg_lsn + 200")
 	{
@@ -240,7 +237,19 @@ subtest 'the end of WAL and its bytes, with replay paused and across a fork' => 
 	$other->stop('immediate');
 	$other->append_conf('postgresql.conf', 'recovery_min_apply_delay = 1h');
 	$other->start;
-	is($other->ask('SELECT test_end()'), "5 $end", 'after a restart, with replay delayed, it is the same');
+	my ($timeline, $again) = split ' ', $other->ask('SELECT test_end()');
+	is($timeline, 5, 'after a restart, with replay delayed, the timeline is the same');
+	cmp_ok(PgFacts::position($again), '>=', PgFacts::position($end), 'and the end');
+	cmp_ok(PgFacts::position($other->replayed), '<', PgFacts::position($end), 'which is not replayed');
+	$other->stop('immediate');
+	$other->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_leader, pg_leader_promotion'\nrestore_command = 'sleep 1; false'");
+	$other->begin;
+	$other->says(qr/LOG:  promotion test: WAL ends on timeline 5 at \Q$again\E, read before redo/);
+	$other->stop('immediate');
+	$other->append_conf('postgresql.conf', "restore_command = ''");
+	unlink glob $other->path('pg_wal/00000*');
+	$other->begin;
+	$other->says(qr/LOG:  promotion test: there is no history file of timeline 5 in pg_wal/);
 	$other->stop('immediate');
 };
 
@@ -273,6 +282,7 @@ subtest 'where redo has not begun, the ids are burnt before the signal' => sub {
 
 subtest 'burnt files that are the newest are cleared away before a start' => sub {
 	$primary->place($kept{primary});
+	$primary->append_conf('postgresql.conf', 'pg_leader.node_id = -1');
 	$primary->start;
 	$standby->place($kept{stopped}, $primary);
 	$standby->put(PgFacts::history_name($_), BURNT) foreach 6, 7;

@@ -5,7 +5,8 @@
  *
  * It is linked with the files of server/ that it calls, and attaches them to the shared
  * memory that the preloaded library has made: so the startup process takes an authorisation
- * from here as it does from the role worker.
+ * from here as it does from the role worker.  And where it is preloaded, a worker says in the log
+ * where local WAL ends, as soon as processes are started.
  *
  * For test/t/041_promotion.pl only.
  *
@@ -13,9 +14,10 @@
  */
 #include "postgres.h"
 
-#include "access/xlogdefs.h"
+#include "access/xlogrecovery.h"
 #include "fmgr.h"
-#include "funcapi.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
 
@@ -25,6 +27,8 @@
 
 PG_MODULE_MAGIC;
 
+PGDLLEXPORT void _PG_init(void);
+PGDLLEXPORT void promotion_test_main(Datum argument);
 PG_FUNCTION_INFO_V1(promotion_test_end);
 PG_FUNCTION_INFO_V1(promotion_test_bytes);
 PG_FUNCTION_INFO_V1(promotion_test_histories);
@@ -136,4 +140,39 @@ Datum
 promotion_test_archive(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(promotion_archive_burnt());
+}
+
+/* ---- the worker ---- */
+
+void
+promotion_test_main(Datum argument)
+{
+	bool		before_redo = XLogRecPtrIsInvalid(GetXLogReplayRecPtr(NULL));
+	PositionEnd end;
+	Words		words;
+
+	BackgroundWorkerUnblockSignals();
+	if (position_read_end(&end, NULL, &words))
+		elog(LOG, "promotion test: WAL ends on timeline %u at %X/%X, read %s redo", end.timeline, LSN_FORMAT_ARGS(end.end),
+			 before_redo ? "before" : "after");
+	else
+		elog(LOG, "promotion test: %s", words.error);
+}
+
+void
+_PG_init(void)
+{
+	BackgroundWorker worker;
+
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "pg_leader_promotion", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "promotion_test_main", sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "promotion test", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "promotion test", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
 }
