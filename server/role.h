@@ -62,7 +62,8 @@ typedef struct Role
 	uint32_t	   asked; /* the claim that this process has asked to promote to */
 	uint64_t	   asked_life;
 	bool		   open;
-	int32_t		   loose_node; /* on whom the receiver was let loose */
+	int32_t		   loose_node;	   /* on whom the receiver was let loose, */
+	uint32_t	   loose_timeline; /* and on which timeline */
 	bool		   names_leader; /* conninfo is that of whoever leads */
 	char		   conninfo[EXCHANGE_CONNINFO_SIZE];
 	uint64_t	   woken_at;  /* when recovery was */

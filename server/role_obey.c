@@ -99,21 +99,30 @@ role_stop_receiver(void)
 	role.loose_node = RAFT_NONE;
 }
 
+/* Have the leader's timelines durable in the state file, before any WAL of them comes. */
+static bool
+may_follow(void)
+{
+	ExchangeQuestion question = {.kind = EXCHANGE_FOLLOW, .node = role.order.node};
+	uint32_t		 durable;
+
+	question.n_timelines = primary_path(&role.facts, question.timelines, RAFT_PATH);
+	return exchange_ask(&question, &durable) && durable != 0;
+}
+
 static void
 follow(void)
 {
 	const PrimaryFacts *f = &role.facts;
-	ExchangeQuestion	question = {.kind = EXCHANGE_FOLLOW, .node = role.order.node};
 	ReceiverView		view = receiver_look();
-	uint32_t			durable;
 
-	question.n_timelines = primary_path(f, question.timelines, RAFT_PATH);
-	if (!exchange_ask(&question, &durable) || durable == 0)
-		return;
-	if (!role.following.check.loose || role.loose_node != role.order.node)
+	if (!role.following.check.loose || role.loose_node != role.order.node || role.loose_timeline != role.order.timeline)
 	{
+		if (!may_follow())
+			return;
 		exchange_set_gate(EXCHANGE_LOOSE, role.conninfo, f->term);
 		role.loose_node = role.order.node;
+		role.loose_timeline = role.order.timeline;
 		watch_let_loose(&role.following, f);
 		return;
 	}
