@@ -6,6 +6,7 @@
  *	  role_obey.c	what is done for an order
  *	  role_facts.c	what is known of this server, and of leading
  *	  role_leader.c	what is known of the leader: asked over a connection
+ *	  role_note.c	what this member held, in a file
  *
  * It decides nothing: what is not in primary/ or raft/ is not decided.  test/sim/keeper.c is
  * the same for simulated servers.  One process, so all that it knows is in one record.
@@ -104,6 +105,13 @@ extern void role_gather_leader(void);
 
 /* Compare the last bytes of WAL, if role.following wants that; may wait for the leader. */
 extern void role_compare(void);
+
+/* ---- role_note.c ---- */
+
+/* Read at the start; told to each member that begins (true: just now); written as it changes. */
+extern void role_note_begin(void);
+extern bool role_note_tell(void);
+extern void role_note_keep(void);
 
 /* ---- role_obey.c ---- */
 

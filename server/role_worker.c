@@ -139,6 +139,7 @@ static void
 forget_member(void)
 {
 	role.life = role.raft.saved.boot;
+	role.noted = false;
 	role.following = (WatchFollowing){0};
 	watch_forget_leading(&role.leading);
 	role.open = false;
@@ -259,13 +260,14 @@ turn(void)
 	leave_leading();
 	gather();
 	role_authorise();
-	if (role_tell_member())
+	if (role_tell_member() | role_note_tell())
 		role_gather();
 	role_compare();
 	decide();
 	role_obey();
 	role_keep_settings();
 	(void) role_tell_member(); /* that it is open */
+	role_note_keep();
 	show();
 	if (role.raft.saved.promoting != 0 && role.server == RAFT_SERVER_RECOVERY && role.now - role.woken_at >= WAKE_INTERVAL)
 	{
@@ -309,6 +311,7 @@ begin(void)
 	role.order_since = role.now = clock_now();
 	role.wrote_on = promotion_wrote_on();
 	role.system_id = GetSystemIdentifier();
+	role_note_begin();
 	upstream_init(&role.upstream, settings.node_id, UPSTREAM_PATIENCE, role_stops);
 	exchange_role_worker_start();
 }
