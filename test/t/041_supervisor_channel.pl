@@ -127,7 +127,7 @@ sub restarts
 
 $server->init(allows_streaming => 1);
 $server->append_conf('postgresql.conf', qq(
-max_connections = 20
+max_connections = 100
 log_line_prefix = '%m [%p] '
 pg_leader.manage = on
 pg_leader.cluster = '$list'
