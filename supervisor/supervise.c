@@ -402,33 +402,29 @@ begin_server(Words *words)
 
 /*
  * The server reads its configuration anew, so this has to be done here, too.  The home of
- * the member is closed first of all: the election worker opens it.
+ * the member is closed last, since the peers see a restart of the member each time, and
+ * before the server begins: the election worker opens it.
  */
 static void
 start(void)
 {
 	Words	 words;
 	uint64_t now = clock_now();
+	bool	 are_old = now >= read_at + START_INTERVAL;
+	bool	 can;
 
 	if (stays_down || now < not_before)
 		return;
 	not_before = now + START_INTERVAL;
-	if (now >= read_at + START_INTERVAL)
-	{
-		if (!read_settings(&words))
-		{
-			say_trouble("the server is not started", &words);
-			return;
-		}
+	can = (!are_old || read_settings(&words)) && directory_prepare(settings->data_directory, &words);
+	if (can && are_old)
 		take_settings();
-	}
-	if (!directory_prepare(settings->data_directory, &words))
+	if (can)
 	{
-		say_trouble("the server is not started", &words);
-		return;
+		host_close();
+		can = begin_server(&words);
 	}
-	host_close();
-	if (!begin_server(&words))
+	if (!can)
 		say_trouble("the server is not started", &words);
 }
 
@@ -534,6 +530,8 @@ on_end(evutil_socket_t number, short what, void *argument)
 		(void) event_base_loopbreak(base);
 	else if (phase == PHASE_RUNS || (phase == PHASE_STOPS && step < first))
 		stop(first);
+	else if (phase == PHASE_ORPHANS && first == STEP_IMMEDIATE)
+		kill_all();
 }
 
 static void

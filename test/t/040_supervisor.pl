@@ -123,11 +123,29 @@ starts_again('kill -9 of a child', qr/ended with exit status 1, and is started a
 starts_again('kill -9 of the postmaster, and a process that hangs', qr/killed \d+ processes of the server/,
 	sub { kill 'STOP', titled(qr/background writer/); kill 'KILL', postmaster() });
 
+# A configuration that cannot be read: the member stays where it is until it can be.
+sub boot_counter { return (run_command([ 'pg_leader_state', "$state/node-0.state" ]))[0] =~ /^boot counter: (\d+)$/m ? $1 : -1; }
+
+my $configuration = slurp_file("$data/postgresql.conf");
+my $offset = -s $log;
+configure("this is nonsense\n");
+kill 'KILL', postmaster();
+wait_for_log('a broken configuration: it is said', qr/ERROR:  the server is not started: could not read the settings.*HINT:  Correct the configuration/s, $offset);
+my $boots = boot_counter();
+usleep(2_500_000);
+my @said = log_from($offset) =~ /the server is not started/g;
+is(@said, 1, 'a broken configuration: it is said once');
+is(boot_counter(), $boots, 'a broken configuration: the member is not started again and again');
+open my $file, '>', "$data/postgresql.conf" or die;
+print $file $configuration;
+close $file;
+wait_until('a corrected configuration: the server is started', \&answers);
+
 # ---- its own end ----
 
 my @before = processes();
-my $offset = -s $log;
 
+$offset = -s $log;
 kill 'TERM', $supervisor;
 is(exit_of($supervisor), 0, 'SIGTERM: exit status 0');
 ok(are_gone(@before), 'SIGTERM: nothing is left of the server');
