@@ -345,6 +345,19 @@ rule_12_first_claim_is_stored_once_the_data_are_known(void **state)
 	assert_int_equal(disk(1)->claim, 3);
 }
 
+/* The others wait for that to follow it: no heartbeat is too early. */
+static void
+a_promotion_is_told_at_once(void **state)
+{
+	(void) state;
+	lead_with_claim(3);
+	assert_int_equal(member_promote(&w->node[0].member), 2);
+	member_promoted(&w->node[0].member);
+	promoted_on(0, 2, 110, false);
+	world_run(w, MS(1));
+	assert_true(raft(1)->peers[0].told.promoted && raft(2)->peers[0].told.promoted);
+}
+
 /* Then what it holds is the leader's already, and not its own. */
 static void
 rule_12_first_claim_adopts_nothing_that_is_rebuilt(void **state)
@@ -1521,6 +1534,7 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_promotion_is_told_at_once),
 		cmocka_unit_test(rule_12_first_claim_needs_everyone),
 		cmocka_unit_test(rule_12_first_claim_goes_by_positions_that_are_known),
 		cmocka_unit_test(rule_12_first_claim_hears_the_dead_only_by_the_operator),
