@@ -115,11 +115,11 @@ hint_of(PromotionVerdict verdict)
 	switch (verdict)
 	{
 		case PROMOTION_MANY_BURNT:
-			return "A timeline far above all others was claimed. Find out which server has made it.";
+			return "Look for the history file of a timeline far above the others in pg_wal of all members.";
 		case PROMOTION_NOT_AUTHORISED:
 			return HINT_ELECTION;
 		default:
-			return "The server has to be started again as a standby. The leader then claims another timeline.";
+			return "The supervisor starts the server again as a standby, and the leader claims another timeline.";
 	}
 }
 
@@ -128,7 +128,10 @@ hint_of(PromotionVerdict verdict)
 static void
 redo(XLogReaderState *record)
 {
-	elog(PANIC, "pg_leader: there are no records of resource manager %d", RESOURCE_MANAGER_ID);
+	ereport(FATAL,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("pg_leader: there is a WAL record of resource manager %d, and pg_leader writes none", RESOURCE_MANAGER_ID),
+			 errhint("Another library that uses this id has written it: load that one, with pg_leader.manage off.")));
 }
 
 static void

@@ -27,6 +27,9 @@
 
 #define MARK_PREFIX "pg_leader"
 
+/* How often it is looked whether the archiver has the last of the burnt ids, us. */
+#define ARCHIVE_INTERVAL UINT64CONST(200000)
+
 /* How often recovery starts a receiver, while the leader can be reached and there is none; us. */
 #define TRY_INTERVAL UINT64CONST(50000)
 
@@ -232,8 +235,16 @@ static void
 open_up(void)
 {
 	if (!role.open || role.leading.opened_term != role.facts.term)
+	{
 		watch_opened(&role.leading, &role.facts);
+		role.archives = true;
+	}
 	role.open = true;
+	if (role.archives && role.now - role.archived_at >= ARCHIVE_INTERVAL)
+	{
+		role.archived_at = role.now;
+		role.archives = promotion_archive_burnt();
+	}
 }
 
 /* ---- the supervisor ---- */

@@ -183,9 +183,15 @@ subtest 'what the role worker asks before it begins is what the startup process 
 	is($standby->ask("SELECT test_ask(5, $term + 1, '$end')"), 'it was authorised in another term', 'of another term');
 	is($standby->ask("SELECT test_ask(1, $term, '$end')"), 'there is a history file of the claimed timeline or a later one', 'of the timeline that it is on');
 	is($standby->ask("SELECT test_ask(5000, $term, '$end')"), 'too many timeline ids would be passed over', 'far away');
+	$standby->append_conf('postgresql.conf', 'pg_leader.candidate = off');
+	$standby->reload;
+	$standby->until('it has no lease', sub { $standby->ask('SELECT count(*) FROM pg_leader_lease() WHERE remaining IS NOT NULL') == 0 });
+	is($standby->ask("SELECT test_ask(5, $term, '$end')"), 'there is no lease', 'without a lease');
+	$standby->append_conf('postgresql.conf', 'pg_leader.candidate = on');
+	$standby->reload;
 };
 
-subtest 'authorised in another term: the server ends, and the authorisation is used up' => sub {
+subtest 'authorised in another term: the server ends, and comes back as a standby' => sub {
 	my $term = leads($standby) + 1;
 
 	$standby->try("SELECT test_begin(5, $term)");
@@ -293,6 +299,20 @@ subtest 'burnt files that are the newest are cleared away before a start' => sub
 	$standby->put(PgFacts::history_name(6), BURNT);
 	$standby->crashes;
 	is($standby->histories, '2 3 4 5', 'also after a crash in place');
+	$standby->streams_from($primary);
+	$standby->stop;
+};
+
+subtest 'and a timeline that begins before the checkpoint that recovery begins at, with its WAL' => sub {
+	my $segment = 'pg_wal/000000060000000000000008';
+
+	$standby->put(PgFacts::history_name(6), "5\t0/800000\tpassed by\n");
+	$standby->put($segment, 'x' x 1024);
+	$standby->start;
+	$standby->says(qr/LOG:  pg_leader: removed the WAL of timeline 6/);
+	$standby->says(qr/LOG:  pg_leader: removed the history file of timeline 6, which begins before the last checkpoint/);
+	is($standby->histories, '2 3 4 5', 'the history files');
+	ok(!$standby->has($segment), 'its WAL is gone');
 	$standby->streams_from($primary);
 	$standby->stop;
 };
