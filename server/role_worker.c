@@ -97,7 +97,7 @@ role_worker_take_channel(void)
 		ereport(FATAL,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("pg_leader.manage is on, and this server was not started by pg_leader_supervisor"),
-				 errhint("Start it with \"pg_leader_supervisor -D %s\", or set pg_leader.manage = off.", DataDir)));
+				 errhint("Start it with pg_leader_supervisor, or set pg_leader.manage to off.")));
 	channel = (int) number;
 }
 

@@ -2,9 +2,9 @@
 #	  Who may promote a server in managed mode, to which timeline, and what is cleared
 #	  away before it starts.
 #
-# There is no supervisor here, and no role worker: PG_LEADER_CONTROL is set by hand, and sessions
-# call what the role worker calls, with test/modules/pg_leader_promotion.  Each standby
-# is a cluster of one member, so that it soon has a lease.
+# There is no supervisor here, and no room for the role worker: PG_LEADER_CONTROL is set by
+# hand, and the worker and the sessions of test/modules/pg_leader_promotion stand in for it.
+# Each standby is a cluster of one member, so that it soon has a lease.
 
 use strict;
 use warnings;
@@ -18,11 +18,13 @@ use Test::More;
 
 use constant BURNT => "# not used by anybody\n";
 
-$ENV{PG_LEADER_CONTROL} = '99';
+# A file that the server has, whichever; nobody reads there.
+$ENV{PG_LEADER_CONTROL} = '0';
 
 my $base = PgFacts->first_image(q(
 restart_after_crash = on
-shared_preload_libraries = 'pg_leader'
+shared_preload_libraries = 'pg_leader_promotion, pg_leader'
+max_worker_processes = 5
 ), q{CREATE EXTENSION pg_leader;
 CREATE FUNCTION test_end() RETURNS text AS 'pg_leader_promotion', 'promotion_test_end' LANGUAGE C STRICT;
 CREATE FUNCTION test_bytes(int, pg_lsn, pg_lsn) RETURNS text AS 'pg_leader_promotion', 'promotion_test_bytes' LANGUAGE C STRICT;
@@ -44,6 +46,7 @@ sub member
 
 	$server->append_conf('postgresql.conf', qq(
 pg_leader.manage = on
+pg_leader.without_fence = on
 pg_leader.node_id = 0
 pg_leader.cluster = '$list'
 pg_leader.state_directory = '$state'
@@ -248,7 +251,7 @@ subtest 'the end of WAL and its bytes, with replay paused and across a fork' => 
 	cmp_ok(PgFacts::position($again), '>=', PgFacts::position($end), 'and the end');
 	cmp_ok(PgFacts::position($other->replayed), '<', PgFacts::position($end), 'which is not replayed');
 	$other->stop('immediate');
-	$other->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_leader, pg_leader_promotion'\nrestore_command = 'sleep 1; false'");
+	$other->append_conf('postgresql.conf', "restore_command = 'sleep 1; false'");
 	$other->begin;
 	$other->says(qr/LOG:  promotion test: WAL ends on timeline 5 at \Q$again\E, read before redo/);
 	$other->stop('immediate');

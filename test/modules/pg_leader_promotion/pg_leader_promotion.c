@@ -6,7 +6,7 @@
  * It is linked with the files of server/ that it calls, and attaches them to the shared
  * memory that the preloaded library has made: so the startup process takes an authorisation
  * from here as it does from the role worker.  And where it is preloaded, a worker says in the log
- * where local WAL ends, as soon as processes are started.
+ * where local WAL ends, as soon as processes are started, and the member learns of it, too.
  *
  * For test/t/041_promotion.pl only.
  *
@@ -14,13 +14,19 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/pg_lsn.h"
 
+#include "server/exchange.h"
 #include "server/position.h"
 #include "server/promotion.h"
 #include "server/shared.h"
@@ -144,9 +150,28 @@ promotion_test_archive(PG_FUNCTION_ARGS)
 
 /* ---- the worker ---- */
 
+/* What the role worker says at first, and never takes back. */
+static void
+stand_in(const PositionEnd *end)
+{
+	ExchangeData data;
+
+	memset(&data, 0, sizeof(data));
+	data.data.server = RAFT_SERVER_RECOVERY;
+	data.data.system_id = GetSystemIdentifier();
+	data.data.known = true;
+	data.data.position = (RaftPosition){end->timeline, end->end};
+	data.data.newest_timeline = end->timeline;
+	data.may_stand = true;
+	exchange_init_memory();
+	exchange_set_gate(EXCHANGE_LEFT_ALONE, NULL, 0);
+	exchange_tell_data(&data);
+}
+
 void
 promotion_test_main(Datum argument)
 {
+	const char *managed = GetConfigOption("pg_leader.manage", true, false);
 	bool		before_redo = XLogRecPtrIsInvalid(GetXLogReplayRecPtr(NULL));
 	PositionEnd end;
 	Words		words;
@@ -157,6 +182,17 @@ promotion_test_main(Datum argument)
 			 before_redo ? "before" : "after");
 	else
 		elog(LOG, "promotion test: %s", words.error);
+	if (managed == NULL || strcmp(managed, "on") != 0)
+		proc_exit(0);
+	stand_in(&end);
+
+	/* so that it is there again after a crash of the server */
+	while (true)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 void
@@ -169,7 +205,7 @@ _PG_init(void)
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
 	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "pg_leader_promotion", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "promotion_test_main", sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, "promotion test", sizeof(worker.bgw_name));
