@@ -172,7 +172,8 @@ sub begin
 {
 	my $self = shift;
 
-	$self->{from} = -s $self->logfile // 0;
+	append_to_file($self->logfile, ''); # until() reads it before the server has made it
+	$self->{from} = -s $self->logfile;
 	local %ENV = $self->_get_env(PGAPPNAME => undef);
 	system_or_bail('pg_ctl', '-W', '-D', $self->data_dir, '-l', $self->logfile, '-o', '--cluster-name=' . $self->name, 'start');
 	$self->until('it has started', sub { -s $self->path('postmaster.pid') || $self->log =~ /database system is shut down|aborting startup/ });
@@ -251,13 +252,14 @@ sub cut
 
 sub ask { my ($self, $query) = @_; return $self->safe_psql('postgres', $query); }
 
-# try(QUERY): the result, undef if there was an error.
+# try(QUERY): the result, undef if there was an error; also where psql ends before it has read
+# the query, because nobody lets it in.
 sub try
 {
 	my ($self, $query) = @_;
-	my ($code, $out) = $self->psql('postgres', $query);
+	my ($code, $out) = eval { $self->psql('postgres', $query) };
 
-	return $code == 0 ? $out : undef;
+	return defined $code && $code == 0 ? $out : undef;
 }
 
 # receiver(): "PID STATUS TIMELINE" of the receiver that runs, '' if there is none.

@@ -3,13 +3,14 @@
  * pg_leader_facts.c
  *	  What the tests of PostgreSQL's own behaviour cannot do in SQL.
  *
- * Five things.  A resource manager that has no records: PostgreSQL calls its
+ * Six things.  A resource manager that has no records: PostgreSQL calls its
  * rm_startup and rm_cleanup in the startup process, before the first record is
  * replayed and after the last one, which is before a promotion chooses its
  * timeline.  A function that shows the shared fields of the receiver of WAL.  A
  * gate through which everything passes that the receiver says to its primary.  A
- * hook at pg_promote().  And one that is called before the startup process begins,
+ * hook at pg_promote().  One that is called before the startup process begins,
  * which takes away the newest history files if nothing is in them but a comment.
+ * And a function that hands a history file to the archiver.
  *
  * Files in the data directory say what they shall do, so that a test can say it
  * without a reload that might come too late:
@@ -17,14 +18,17 @@
  *	  facts.claim	a number: the timeline that the promotion shall get.  History
  *					files without a line are made for all those below it that
  *					have none
+ *	  facts.archive	exists: those files are ready for the archiver at once, not one
+ *					by one by the function
  *	  facts.refuse	exists: rm_cleanup ends in a FATAL
  *	  facts.silent	exists: the receiver's replies are held back
  *	  facts.nobody	exists: nobody may call pg_promote()
  *	  facts.sweep	exists: comments are swept at each start
  *
- * For test/t/030_promotion_facts.pl, and as another library that has a resource manager for
- * 041_promotion.pl.  It takes the identifier that is reserved for experiments, so it cannot be
- * loaded beside another experiment, or that of pg_leader_facts.id.
+ * For test/t/030_promotion_facts.pl and test/t/033_burnt_timelines.pl, and as another library
+ * that has a resource manager for 041_promotion.pl.  It takes the identifier that is reserved
+ * for experiments, so it cannot be loaded beside another experiment, or that of
+ * pg_leader_facts.id.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,6 +41,7 @@
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
+#include "access/xlogarchive.h"
 #include "access/xlogrecovery.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_proc.h"
@@ -54,14 +59,16 @@
 
 PG_MODULE_MAGIC;
 
-#define CLAIM_FILE	"facts.claim"
-#define REFUSE_FILE "facts.refuse"
-#define SILENT_FILE "facts.silent"
-#define NOBODY_FILE "facts.nobody"
-#define SWEEP_FILE	"facts.sweep"
+#define CLAIM_FILE	 "facts.claim"
+#define ARCHIVE_FILE "facts.archive"
+#define REFUSE_FILE	 "facts.refuse"
+#define SILENT_FILE	 "facts.silent"
+#define NOBODY_FILE	 "facts.nobody"
+#define SWEEP_FILE	 "facts.sweep"
 
 PGDLLEXPORT void _PG_init(void);
 PG_FUNCTION_INFO_V1(pg_leader_facts_receiver);
+PG_FUNCTION_INFO_V1(pg_leader_facts_archive);
 
 /* ---- the resource manager ---- */
 
@@ -105,6 +112,16 @@ claimed_timeline(void)
 	return claim;
 }
 
+/* Its history file is ready for the archiver. */
+static void
+give_to_archiver(TimeLineID timeline)
+{
+	char name[MAXFNAMELEN];
+
+	TLHistoryFileName(name, timeline);
+	XLogArchiveNotify(name);
+}
+
 /* Make the file, unless it is there; true if it was made. */
 static bool
 burn(TimeLineID timeline)
@@ -120,6 +137,8 @@ burn(TimeLineID timeline)
 	if (file < 0 || write(file, text, strlen(text)) != (ssize_t) strlen(text))
 		elog(FATAL, "facts: could not write \"%s\": %m", path);
 	close(file);
+	if (access(ARCHIVE_FILE, F_OK) == 0)
+		give_to_archiver(timeline);
 	return true;
 }
 
@@ -312,4 +331,12 @@ pg_leader_facts_receiver(PG_FUNCTION_ARGS)
 	values[4] = LSNGetDatum(flushed);
 	values[5] = Int32GetDatum((int32) timeline);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+}
+
+/* pg_leader_facts_archive(timeline int) */
+Datum
+pg_leader_facts_archive(PG_FUNCTION_ARGS)
+{
+	give_to_archiver((TimeLineID) PG_GETARG_INT32(0));
+	PG_RETURN_VOID();
 }
