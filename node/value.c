@@ -70,13 +70,22 @@ read_number(const char *text, double *number, const char **rest)
 	return end != text && errno == 0 && isfinite(*number);
 }
 
+/* As rint(): of two that are equally near, the even one. */
 static bool
 round_to_int(double number, int *value)
 {
-	number = rint(number);
+	int	   whole;
+	double rest;
+
 	if (number < INT_MIN || number > INT_MAX)
 		return false;
-	*value = (int) number;
+	whole = (int) number;
+	rest = number - whole;
+	if (rest > 0.5 || (rest == 0.5 && whole % 2 != 0))
+		whole++;
+	else if (rest < -0.5 || (rest == -0.5 && whole % 2 != 0))
+		whole--;
+	*value = whole;
 	return true;
 }
 

@@ -53,6 +53,13 @@ whole_numbers(void **state)
 	assert_int_equal(number("0x10"), 16);
 	assert_int_equal(number("010"), 8);
 	assert_int_equal(number("2.6"), 3);
+	assert_int_equal(number("2.5"), 2);
+	assert_int_equal(number("3.5"), 4);
+	assert_int_equal(number("-2.6"), -3);
+	assert_int_equal(number("-2.5"), -2);
+	assert_int_equal(number("-3.5"), -4);
+	assert_int_equal(number("2147483647.0"), 2147483647);
+	assert_int_equal(number("2147483648"), -9999);
 	assert_int_equal(number("1e2"), 100);
 	assert_int_equal(number(""), -9999);
 	assert_int_equal(number("one"), -9999);
