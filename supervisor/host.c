@@ -24,7 +24,6 @@ static struct event		 *readable;
 static struct event		 *timer;
 
 /* What people were told last. */
-static RaftRole said_role;
 static int32_t	said_leader;
 static uint64_t said_term;
 
@@ -62,30 +61,26 @@ host_send(Member *member, const RaftMessage *message)
 	(void) transport_send(&home.transport, message);
 }
 
-/* One line for each change of role or of leader, and for what is about votes. */
+/* One line for each change of leader.  A higher term can come without an event. */
 static void
 host_sent(Member *member)
 {
 	const RaftOutput *output = &member->output;
+	int32_t			  leader = member->raft.leader_id;
+	uint64_t		  term = member->raft.saved.term;
+	char			  why[256] = "a higher term has begun";
 
-	for (uint32_t i = 0; i < output->n_events; i++)
-	{
-		const RaftEvent *event = &output->events[i];
-		char			 why[256];
-
-		if (event->role == said_role && event->leader_id == said_leader &&
-			(event->term == said_term || event->leader_id == RAFT_NONE))
-			continue;
-		said_role = event->role;
-		said_leader = event->leader_id;
-		said_term = event->term;
-		(void) raft_describe_event(event, why, sizeof(why));
-		if (event->leader_id == RAFT_NONE)
-			say("node %d knows no leader in term %llu: %s", (int) home.config.node_id, (unsigned long long) event->term, why);
-		else
-			say("node %d takes node %d for the leader of term %llu: %s", (int) home.config.node_id, (int) event->leader_id,
-				(unsigned long long) event->term, why);
-	}
+	if (leader == said_leader && (term == said_term || leader == RAFT_NONE))
+		return;
+	said_leader = leader;
+	said_term = term;
+	if (output->n_events > 0)
+		(void) raft_describe_event(&output->events[output->n_events - 1], why, sizeof(why));
+	if (leader == RAFT_NONE)
+		say("node %d knows no leader in term %llu: %s", (int) home.config.node_id, (unsigned long long) term, why);
+	else
+		say("node %d takes node %d for the leader of term %llu: %s", (int) home.config.node_id, (int) leader,
+			(unsigned long long) term, why);
 }
 
 static const MemberHost host = {
@@ -162,7 +157,6 @@ host_open(const SupervisorSettings *settings, Words *words)
 
 	words_clear(words);
 	open_with = settings;
-	said_role = RAFT_FOLLOWER;
 	said_leader = RAFT_NONE;
 	said_term = 0;
 	if (take_keys(settings, words) && home_open(&home, &at, words) &&
