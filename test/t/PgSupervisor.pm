@@ -60,7 +60,16 @@ sub children_of
 	return grep { parent_of($_) == $parent } map { m{/(\d+)$} } glob '/proc/[0-9]*';
 }
 
-sub are_gone { return !grep { parent_of($_) } @_; }
+# Is none of them left?  A process that is killed closes its files, which is what the
+# supervisor goes by, a moment before it is gone.
+sub are_gone
+{
+	my @pids = @_;
+	my $end = time + 2;
+
+	usleep(10_000) while (@pids = grep { parent_of($_) } @pids) && time < $end;
+	return !@pids;
+}
 
 sub postmaster
 {
