@@ -278,12 +278,34 @@ describe_data(char *buffer, size_t size, const RaftEvent *event)
 					event->value == RAFT_REWINDING ? "rewinds" : "clones", event->peer);
 }
 
+/* Who leads, or wants to. */
+static int
+describe_leader(char *buffer, size_t size, const RaftEvent *event)
+{
+	int32_t peer = event->peer;
+
+	switch (event->reason)
+	{
+		case RAFT_LEADER_FOUND:
+			return snprintf(buffer, size, "node %" PRId32 " leads", peer);
+		case RAFT_HANDED_OVER:
+			return snprintf(buffer, size, "handed over to node %" PRId32 " on request", peer);
+		case RAFT_ASKED_TO_STAND:
+			return snprintf(buffer, size, "node %" PRId32 " hands over to this node", peer);
+		case RAFT_STANDS_ABOVE:
+			return snprintf(buffer, size, "node %" PRId32 " has the higher term %" PRIu64 ": starting an election above it",
+							peer, event->value);
+		case RAFT_SECOND_LEADER:
+			return snprintf(buffer, size, "node %" PRId32 " claims to lead a term that has another leader", peer);
+		default:
+			return 0;
+	}
+}
+
 const char *
 raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 {
-	int32_t	 peer = event->peer;
-	uint64_t value = event->value;
-	int		 n = 0;
+	int n = 0;
 
 	switch (event->reason)
 	{
@@ -307,37 +329,27 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 			n = describe_minority(buffer, size, "lost quorum", event);
 			break;
 		case RAFT_VOTE_GIVEN:
-			n = snprintf(buffer, size, "voted for node %" PRId32, peer);
+			n = snprintf(buffer, size, "voted for node %" PRId32, event->peer);
 			break;
 		case RAFT_HIGHER_TERM:
 			n = snprintf(buffer, size, "higher term %" PRIu64 " seen from node %" PRId32,
-						 event->term, peer);
+						 event->term, event->peer);
 			break;
 		case RAFT_LEADER_FOUND:
-			n = snprintf(buffer, size, "node %" PRId32 " leads", peer);
-			break;
 		case RAFT_HANDED_OVER:
-			n = snprintf(buffer, size, "handed over to node %" PRId32 " on request", peer);
+		case RAFT_ASKED_TO_STAND:
+		case RAFT_STANDS_ABOVE:
+		case RAFT_SECOND_LEADER:
+			n = describe_leader(buffer, size, event);
 			break;
 		case RAFT_RESIGNED:
 			n = describe_resigning(buffer, size, event);
-			break;
-		case RAFT_ASKED_TO_STAND:
-			n = snprintf(buffer, size, "node %" PRId32 " hands over to this node", peer);
-			break;
-		case RAFT_STANDS_ABOVE:
-			n = snprintf(buffer, size, "node %" PRId32 " has the higher term %" PRIu64 ": starting an election above it",
-						 peer, value);
 			break;
 		case RAFT_STARTED_ABSTAINING:
 		case RAFT_HEARD_ALL:
 		case RAFT_ADMITTED:
 		case RAFT_STOPPED_ABSTAINING:
 			n = describe_abstaining(buffer, size, event);
-			break;
-		case RAFT_SECOND_LEADER:
-			n = snprintf(buffer, size, "node %" PRId32 " claims to lead a term that has another leader",
-						 peer);
 			break;
 		case RAFT_CLAIMED:
 		case RAFT_PROMOTES:

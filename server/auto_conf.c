@@ -103,8 +103,8 @@ write_file(const ConfigVariable *head, const Wanted *wanted, int n, Words *words
 bool
 auto_conf_set(const char *primary_conninfo, const char *synchronous_standby_names, Words *words)
 {
-	Wanted wanted[] = {{"primary_conninfo", primary_conninfo, primary_conninfo == NULL},
-					   {"synchronous_standby_names", synchronous_standby_names, false}};
+	Wanted				  wanted[] = {{"primary_conninfo", primary_conninfo, primary_conninfo == NULL},
+									  {"synchronous_standby_names", synchronous_standby_names, false}};
 	ConfigVariable		 *head;
 	const ConfigVariable *item;
 	bool				  good;

@@ -63,8 +63,8 @@ typedef struct Exchange
 	char		 conninfo[EXCHANGE_CONNINFO_SIZE];
 
 	pg_atomic_uint32 reports;
-	pg_atomic_uint32 held_back;		 /* a report was, and is to be made later */
-	pg_atomic_uint64 told_timeline;	 /* position of which the member knows */
+	pg_atomic_uint32 held_back;		/* a report was, and is to be made later */
+	pg_atomic_uint64 told_timeline; /* position of which the member knows */
 	pg_atomic_uint64 told_end;
 } Exchange;
 

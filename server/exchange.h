@@ -63,15 +63,15 @@ extern bool exchange_take_data(ExchangeData *data);
 
 typedef enum ExchangeKind
 {
-	EXCHANGE_CLAIM = 1,	 /* -> RaftClaimResult */
-	EXCHANGE_TRANSFER,	 /* node -> RaftTransferResult */
-	EXCHANGE_PROMOTE,	 /* -> the timeline, 0: no */
-	EXCHANGE_PROMOTED,	 /* -> 1 */
-	EXCHANGE_FOLLOW,	 /* timelines -> 1 once they are durable */
-	EXCHANGE_REBUILT,	 /* -> 1 */
-	EXCHANGE_RESIGN,	 /* text: why -> 1 */
-	EXCHANGE_REMEMBER,	 /* held -> 1 */
-	EXCHANGE_EVENT		 /* text, for pg_leader_events -> 1 */
+	EXCHANGE_CLAIM = 1, /* -> RaftClaimResult */
+	EXCHANGE_TRANSFER,	/* node -> RaftTransferResult */
+	EXCHANGE_PROMOTE,	/* -> the timeline, 0: no */
+	EXCHANGE_PROMOTED,	/* -> 1 */
+	EXCHANGE_FOLLOW,	/* timelines -> 1 once they are durable */
+	EXCHANGE_REBUILT,	/* -> 1 */
+	EXCHANGE_RESIGN,	/* text: why -> 1 */
+	EXCHANGE_REMEMBER,	/* held -> 1 */
+	EXCHANGE_EVENT		/* text, for pg_leader_events -> 1 */
 } ExchangeKind;
 
 typedef struct ExchangeQuestion
@@ -106,8 +106,8 @@ typedef struct ExchangeShown
 	uint64_t	  end;
 	PrimaryAction action;
 	PrimaryReason reason;
-	int32_t		  node;		/* whom the order is about; RAFT_NONE */
-	uint64_t	  since;	/* when it was given */
+	int32_t		  node;	 /* whom the order is about; RAFT_NONE */
+	uint64_t	  since; /* when it was given */
 	bool		  open;
 	char		  why[EXCHANGE_TEXT_SIZE];
 } ExchangeShown;

@@ -24,10 +24,10 @@
 typedef struct Role
 {
 	/* The election. */
-	Raft	 raft;	   /* as of this turn */
-	uint64_t life;	   /* raft.saved.boot of the member that this process talks to */
-	uint64_t lease;	   /* until when it was shown for the present term; 0: no */
-	bool	 leaves;   /* the supervisor is about to stop the server */
+	Raft	 raft;	 /* as of this turn */
+	uint64_t life;	 /* raft.saved.boot of the member that this process talks to */
+	uint64_t lease;	 /* until when it was shown for the present term; 0: no */
+	bool	 leaves; /* the supervisor is about to stop the server */
 	uint64_t now;
 
 	/* This server. */
@@ -65,7 +65,7 @@ typedef struct Role
 	bool		   open;
 	int32_t		   loose_node;	   /* on whom the receiver was let loose, */
 	uint32_t	   loose_timeline; /* and on which timeline */
-	bool		   names_leader; /* conninfo is that of whoever leads */
+	bool		   names_leader;   /* conninfo is that of whoever leads */
 	char		   conninfo[EXCHANGE_CONNINFO_SIZE];
 	uint64_t	   woken_at;  /* when recovery was */
 	bool		   archives; /* the archiver does not have all burnt ids yet */

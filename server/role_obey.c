@@ -252,9 +252,15 @@ open_up(void)
 void
 role_send(ControlType type)
 {
-	ControlMessage message = {.magic = CONTROL_MAGIC, .type = type, .order = role.order, .term = role.facts.term,
-							  .directory = role.directory, .wrote_on = role.wrote_on};
+	ControlMessage message;
 
+	memset(&message, 0, sizeof(message));
+	message.magic = CONTROL_MAGIC;
+	message.type = type;
+	message.order = role.order;
+	message.term = role.facts.term;
+	message.directory = role.directory;
+	message.wrote_on = role.wrote_on;
 	if (type == CONTROL_ORDER)
 		(void) primary_describe(&role.order, &role.facts, message.text, sizeof(message.text));
 	(void) send(role_channel(), &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);

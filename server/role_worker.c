@@ -240,8 +240,18 @@ static void
 show(void)
 {
 	const PrimaryFacts *f = &role.facts;
-	ExchangeShown		shown = {.server = role.server, .end_known = f->end_known, .timeline = f->timeline, .end = f->end, .action = role.order.action, .reason = role.order.reason, .node = role.order.node, .since = role.order_since, .open = role.open};
+	ExchangeShown		shown;
 
+	memset(&shown, 0, sizeof(shown));
+	shown.server = role.server;
+	shown.end_known = f->end_known;
+	shown.timeline = f->timeline;
+	shown.end = f->end;
+	shown.action = role.order.action;
+	shown.reason = role.order.reason;
+	shown.node = role.order.node;
+	shown.since = role.order_since;
+	shown.open = role.open;
 	(void) primary_describe(&role.order, f, shown.why, sizeof(shown.why));
 	exchange_show(&shown);
 }
@@ -285,8 +295,12 @@ pause_for(void)
 				(action == PRIMARY_FOLLOW && role.following.check.streaming == PRIMARY_STREAMING_REAL);
 	uint64_t now = clock_now();
 	bool	 opens = role.raft.saved.promoting != 0 || action == PRIMARY_CLOSE;
-	long	 most = calm || !role.end_known ? LONG_PAUSE : opens ? OPENING_PAUSE : SHORT_PAUSE;
+	long	 most = SHORT_PAUSE;
 
+	if (calm || !role.end_known)
+		most = LONG_PAUSE;
+	else if (opens)
+		most = OPENING_PAUSE;
 	if (role.order.again_at > now)
 		most = Min(most, (long) ((role.order.again_at - now) / 1000) + 1);
 	return most;

@@ -482,7 +482,7 @@ bool
 shared_get_event(uint64_t number, JournalEvent *event)
 {
 	return change_copy(&shared->events_change, event, &shared->events.of[(number - 1) % SHARED_EVENTS],
-					sizeof(*event));
+					   sizeof(*event));
 }
 
 bool
