@@ -118,7 +118,7 @@ static const char *const settings[PRIMARY_SETTINGS] = {
 	[PRIMARY_SETTING_WAL_SENDERS] = "raise max_wal_senders above twice the number of members",
 	[PRIMARY_SETTING_RESOURCE_MANAGER] = "remove the library that has taken pg_leader's resource manager id",
 	[PRIMARY_SETTING_APPLY_DELAY] = "set recovery_min_apply_delay = 0",
-	[PRIMARY_SETTING_RESTORE_COMMAND] = "set restore_command through the supervisor, which guards it",
+	[PRIMARY_SETTING_RESTORE_COMMAND] = "remove restore_command",
 };
 
 static const char *const healths[PRIMARY_HEALTHS] = {

@@ -38,7 +38,6 @@ static Known known[] = {
 	{.name = "pg_leader.state_directory", .needs_restart = true},
 	{.name = "pg_leader.secret_file"},
 	{.name = "pg_leader.candidate"},
-	{.name = "pg_leader.manage", .needs_restart = true},
 	{.name = "pg_leader.min_timeout"},
 	{.name = "pg_leader.max_timeout"},
 	{.name = "pg_leader.heartbeat_interval"},

@@ -22,6 +22,9 @@ SELECT state, node_id, role, leader_id, leader_address LIKE '127.0.0.1:%' AS add
 FROM pg_leader_status;
 \x
 
+-- What only a managed server has
+SELECT count(*) AS rows, count(server) AS servers, count("order") AS orders FROM pg_leader_server;
+
 -- Peers: only this member
 SELECT node_id, address = resolved AS resolved, is_self, is_leader, last_heard, round_trip,
        term = pg_leader_term() AS term, reachable, abstaining, may_lead, list_matches,

@@ -11,6 +11,7 @@ SELECT pg_leader_wait_for_leader();
 SELECT get_node_info() LIKE 'node 0: leader, term %' AS node_info;
 SELECT node_id, role FROM pg_leader_status;
 SELECT count(*) FROM pg_leader_peers;
+SELECT count(*) FROM pg_leader_server;
 SELECT count(*) > 0 AS events FROM pg_leader_events;
 SELECT count(*) FROM pg_stat_pg_leader;
 SELECT count(*) > 0 AS messages FROM pg_leader_stat_messages;
@@ -19,8 +20,9 @@ SELECT count(*) FROM pg_leader_stat_peers;
 SELECT count(*) > 0 AS times FROM pg_leader_stat_times;
 SELECT count(*) > 0 AS histogram FROM pg_leader_stat_histogram;
 
--- where files are is not for everyone
+-- where files are is not for everyone, nor how members connect to each other
 SELECT state_file FROM pg_leader_status;
+SELECT count(*) AS conninfo FROM pg_settings WHERE name = 'pg_leader.replication_conninfo';
 
 SELECT pg_leader_transfer();
 SELECT pg_leader_admit();
@@ -31,6 +33,7 @@ RESET ROLE;
 
 SET ROLE regress_leader_monitor;
 SELECT state_file LIKE '%/node-0.state' AS state_file FROM pg_leader_status;
+SELECT count(*) AS conninfo FROM pg_settings WHERE name = 'pg_leader.replication_conninfo';
 SELECT c.relname AS not_readable
 FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
 WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_leader') AND NOT has_table_privilege(c.oid, 'SELECT');

@@ -31,6 +31,10 @@ ALTER SYSTEM SET pg_leader.heartbeat_interval = '0';
 ALTER SYSTEM SET pg_leader.heartbeat_interval = '61s';
 ALTER SYSTEM SET pg_leader.notify_timeout = '99ms';
 ALTER SYSTEM SET pg_leader.notify_timeout = '11min';
+ALTER SYSTEM SET pg_leader.open_timeout = '999ms';
+ALTER SYSTEM SET pg_leader.open_timeout = '11min';
+ALTER SYSTEM SET pg_leader.health_timeout = '999ms';
+ALTER SYSTEM SET pg_leader.health_timeout = '11min';
 \set VERBOSITY default
 ALTER SYSTEM SET pg_leader.max_clock_drift = 0.51;
 ALTER SYSTEM SET pg_leader.max_clock_drift = -0.1;

@@ -3,7 +3,8 @@
 #	  there: settings with their defaults, ranges and what makes a change take
 #	  effect, functions with their results and rights, each column of each view,
 #	  measures, and the names in the scripts' configurations.  The server is asked
-#	  what there is.  Each SQL object also has a COMMENT.
+#	  what there is.  Each SQL object also has a COMMENT.  Orders and reasons of
+#	  managed servers are in doc/managed.md, in the words of primary/.
 
 use strict;
 use warnings;
@@ -16,23 +17,28 @@ use Test::More;
 
 my $top = "$FindBin::RealBin/../..";
 my $reference = PostgreSQL::Test::Utils::slurp_file("$top/doc/reference.md");
+my $managed = PostgreSQL::Test::Utils::slurp_file("$top/doc/managed.md");
 my $sample = PostgreSQL::Test::Utils::slurp_file("$top/config/postgresql.conf.sample");
 my $cluster = PgLeaderCluster->new('documented', 1);
 
-# section(HEADING): what stands under it, up to the next heading of any level.
+# section(HEADING, TEXT): what stands under it, up to the next heading of any level; of
+# doc/reference.md by default.
 sub section
 {
-	my $heading = shift;
+	my ($heading, $text) = @_;
 
-	return $reference =~ /^#+ \Q$heading\E\n(.*?)(?=^#|\z)/ms ? $1 : '';
+	return ($text // $reference) =~ /^#+ \Q$heading\E\n(.*?)(?=^#|\z)/ms ? $1 : '';
 }
 
-# rows(HEADING): of the tables there { what is in backticks in the first cell => the other cells }.
-sub rows
+# rows(HEADING, TEXT): of the tables there, as rows_of().
+sub rows { return rows_of(section(@_)); }
+
+# rows_of(TEXT): of its tables { what is in backticks in the first cell => the other cells }.
+sub rows_of
 {
 	my %found;
 
-	foreach my $line (split /\n/, section(shift))
+	foreach my $line (split /\n/, shift)
 	{
 		my (undef, $name, @cells) = map { s/^ +| +$//gr } split /(?<!\\)\|/, $line;
 
@@ -168,6 +174,38 @@ foreach (grep { $settings->{ $_->[0] } } @settings)
 	}
 	like($sample, qr/^#?\Q$name\E = .*\(\Q$change\E\)/m, "$name: is in config/postgresql.conf.sample");
 }
+
+# ---- managed servers: orders, reasons, and settings that are refused ----
+
+# source(FILE): of primary/ or server/.
+sub source { return PostgreSQL::Test::Utils::slurp_file("$top/" . shift); }
+
+my $describe = source('primary/describe.c');
+my %action_of = source('primary/decide.c') =~ /^\t\{PRIMARY_(\w+), \w+, PRIMARY_(\w+)\},$/mg;
+my %words_of = map { /\[PRIMARY_(\w+)\] = \{"(\w+)", "([^"]*)"\}/ ? ($1 => [ $2, $3 ]) : () } split /\n/, $describe;
+my @actions = $describe =~ /\[PRIMARY_\w+\] = "([A-Z_]+)"/g;
+my ($text_of_reasons) = $managed =~ /^## Why: reasons\n(.*)/ms;
+my $reasons = rows_of($text_of_reasons // '');
+my $enum = source('primary/primary.h') =~ /typedef enum PrimaryReason\n\{(.*?)PRIMARY_REASONS\n/s ? $1 : '';
+my %is_refused = map { $_ => 1 } source('server/role_facts.c') =~ /\breturn PRIMARY_SETTING_(\w+);/g;
+my %refusals = $describe =~ /\[PRIMARY_SETTING_(\w+)\] = "([^"]*)"/g;
+
+cmp_ok(scalar keys %action_of, '>=', 60, 'the table of decide.c is found');
+names_agree('the rows of decide.c, and the words', [ $enum =~ /\bPRIMARY_(\w+)/g ], [ keys %words_of ]);
+names_agree('orders', \@actions, [ keys %{ rows('What a server is doing: orders', $managed) } ]);
+names_agree('reasons', [ map { $_->[0] } values %words_of ], [ keys %$reasons ]);
+foreach my $row (sort keys %action_of)
+{
+	my ($name, $words) = @{ $words_of{$row} // [ $row, '' ] };
+	my (undef, $order, $said, $to_do) = @{ $reasons->{$name} // [] };
+
+	is($order, "`$action_of{$row}`", "reason $name: its order");
+	is($said, $words, "reason $name: its words");
+	ok(($to_do // '') ne '', "reason $name: what to do");
+}
+delete @refusals{ grep { !$is_refused{$_} } keys %refusals };
+names_agree('settings that are refused', [ values %refusals ],
+	[ map { $_->[1] } values %{ rows('Settings that it refuses', $managed) } ]);
 
 # ---- the scripts' configurations ----
 
