@@ -215,6 +215,22 @@ role_gather_leader(void)
 	gather_segments(f);
 }
 
+/*
+ * Read from the leader what begins there, at best; of an older segment than the one in which
+ * our WAL ends, which is where a receiver begins, it may have nothing any more.
+ */
+static UpstreamBytes
+read_leaders(uint32_t timeline, uint64_t *from, uint64_t end, char *bytes, Words *words)
+{
+	uint64_t	  segment = end - 1 - (end - 1) % (uint64_t) wal_segment_size;
+	UpstreamBytes read = upstream_read(&role.upstream, timeline, *from, end, bytes, words);
+
+	if (read != UPSTREAM_HAS_NOT || *from >= segment)
+		return read;
+	*from = segment;
+	return upstream_read(&role.upstream, timeline, *from, end, bytes, words);
+}
+
 void
 role_compare(void)
 {
@@ -230,14 +246,14 @@ role_compare(void)
 	watch_following(&role.following, f);
 	if (!watch_wants_bytes(&role.following, f))
 		return;
-	timeline = lineage_timeline_before(f->lineage, f->end);
-	from = Max(lineage_begin(f->lineage, timeline), f->end > COMPARED_BYTES ? f->end - COMPARED_BYTES : 0);
 
 	/* the page in which a timeline begins was the parent's before that */
+	timeline = lineage_timeline_before(f->lineage, f->end);
+	from = Max(lineage_begin(f->lineage, timeline), f->end > COMPARED_BYTES ? f->end - COMPARED_BYTES : 0);
 	own = palloc(COMPARED_BYTES);
 	leaders = palloc(COMPARED_BYTES);
+	read = read_leaders(timeline, &from, f->end, leaders, &words);
 	own_read = position_read_bytes(f->lineage, from, f->end, own);
-	read = upstream_read(&role.upstream, timeline, from, f->end, leaders, &words);
 	if (read == UPSTREAM_FAILED)
 		say_failed(&words);
 	else
