@@ -122,6 +122,12 @@ start_last(const StartFacts *facts)
 	return last;
 }
 
+bool
+start_is_copy(const StartFacts *facts)
+{
+	return facts->backup_label;
+}
+
 uint32_t
 start_wrote_on(const StartFacts *facts)
 {

@@ -57,6 +57,12 @@ extern StartSweep start_sweep(const StartFacts *facts, uint32_t timeline);
 extern uint32_t start_last(const StartFacts *facts);
 
 /*
+ * Is it a base backup that was not started yet?  Then this server has written nothing in it, whatever
+ * was known of the directory that was there before.
+ */
+extern bool start_is_copy(const StartFacts *facts);
+
+/*
  * PrimaryFacts.wrote_on after this start: the timeline on which this server wrote WAL itself
  * before it.  0: pg_control does not say, and what was known before stays.
  */

@@ -57,6 +57,7 @@ typedef struct Promotion
 	uint32		  target; /* recoveryTargetTLI when redo began */
 	bool		  asked;  /* rm_cleanup was called: nobody asks again in this start */
 	uint32		  wrote_on;
+	bool		  is_copy;
 } Promotion;
 
 static Promotion *promotion = NULL;
@@ -296,7 +297,7 @@ promotion_init_memory(void)
 
 	/* no server to be started: single user mode, pg_upgrade */
 	if (IsPostmasterEnvironment && !IsUnderPostmaster && !IsBinaryUpgrade)
-		promotion->wrote_on = sweep_before_start();
+		promotion->wrote_on = sweep_before_start(&promotion->is_copy);
 }
 
 /* ---- the role worker ---- */
@@ -305,6 +306,12 @@ uint32_t
 promotion_wrote_on(void)
 {
 	return promotion->wrote_on;
+}
+
+bool
+promotion_of_copy(void)
+{
+	return promotion->is_copy;
 }
 
 /* The target when recovery began, or the one that pg_control names. */

@@ -39,6 +39,9 @@ extern void promotion_init_memory(void);
  */
 extern uint32_t promotion_wrote_on(void);
 
+/* Was the data directory a base backup before this start (start_is_copy())? */
+extern bool promotion_of_copy(void);
+
 /*
  * May this server be promoted to that claim of that term now?  As the startup process will ask
  * itself.  "end": of local WAL, all replayed.  Where pg_wal cannot be read the log says so, and it

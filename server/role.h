@@ -67,7 +67,7 @@ typedef struct Role
 	uint32_t	   loose_timeline; /* and on which timeline */
 	bool		   names_leader;   /* conninfo is that of whoever leads */
 	char		   conninfo[EXCHANGE_CONNINFO_SIZE];
-	uint64_t	   woken_at;  /* when recovery was */
+	uint64_t	   woken_at; /* when recovery was */
 	bool		   archives; /* the archiver does not have all burnt ids yet */
 	uint64_t	   archived_at;
 	uint64_t	   marked_at; /* and no checkpoint was asked for since; 0: it was */

@@ -9,6 +9,7 @@
 
 #include "node/note.h"
 #include "server/once_a_minute.h"
+#include "server/promotion.h"
 #include "server/role.h"
 #include "server/settings.h"
 
@@ -48,7 +49,7 @@ role_note_begin(void)
 	memset(&note, 0, sizeof(note));
 	if (whose(directory, &identity) && note_read(directory, &identity, &note, &words) == NOTE_BAD)
 		say_failed("the note of what this member held is not used", &words);
-	if (role.wrote_on == 0)
+	if (role.wrote_on == 0 && !promotion_of_copy())
 		role.wrote_on = note.wrote_on;
 	role.leading.standing_before = note.standing_before;
 }

@@ -124,7 +124,7 @@ read_channel(void)
 		else if (message.type == CONTROL_DIRECTORY)
 		{
 			role.directory = message.directory;
-			if (role.wrote_on == 0)
+			if (role.wrote_on == 0 && !promotion_of_copy())
 				role.wrote_on = message.wrote_on;
 		}
 		else if (message.type == CONTROL_STOPS)

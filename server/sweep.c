@@ -64,12 +64,13 @@ sweep_timeline(const StartFacts *facts, uint32 timeline, Words *words)
 }
 
 uint32_t
-sweep_before_start(void)
+sweep_before_start(bool *is_copy)
 {
 	StartFacts facts;
 	Words	   words;
 	uint32	   timeline;
 
+	*is_copy = false;
 	if (!gather(&facts, &words))
 	{
 		log_failure(&words);
@@ -82,5 +83,6 @@ sweep_before_start(void)
 	}
 	if (!history_files_sync(&words))
 		log_failure(&words);
+	*is_copy = start_is_copy(&facts);
 	return start_wrote_on(&facts);
 }

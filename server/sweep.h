@@ -9,9 +9,10 @@
 #ifndef PG_LEADER_SWEEP_H
 #define PG_LEADER_SWEEP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Returns start_wrote_on(), 0 also where pg_control cannot be read. */
-extern uint32_t sweep_before_start(void);
+/* Returns start_wrote_on(), 0 also where pg_control cannot be read; is_copy is start_is_copy(). */
+extern uint32_t sweep_before_start(bool *is_copy);
 
 #endif /* PG_LEADER_SWEEP_H */

@@ -73,6 +73,8 @@ start_swept(World *w, int i, const PrimaryFacts *f)
 	HistoryFile leader_files[SIM_TIMELINES];
 
 	gather_start(w, i, f, &start, files, leader_files);
+	if (start_is_copy(&start))
+		k->wrote_on = 0;
 	if (start_wrote_on(&start) != 0)
 		k->wrote_on = start_wrote_on(&start);
 	sweep(w, i, &start, f->leader_id);

@@ -278,8 +278,10 @@ pg_control_says_who_has_written(void **state)
 	assert_int_equal(start_wrote_on(&f), 5);
 	f.control_timeline = 2; /* whatever newer history lies beside it */
 	assert_int_equal(start_wrote_on(&f), 2);
+	assert_false(start_is_copy(&f));
 	f.backup_label = true; /* it is the pg_control of whom this was copied from */
 	assert_int_equal(start_wrote_on(&f), 0);
+	assert_true(start_is_copy(&f));
 }
 
 int
