@@ -85,6 +85,9 @@ ENVIRONMENT
     PG_CONFIG     the PostgreSQL to test with; else as PATH says
     PROVE_TESTS   the files in test/t to run, all of them by default
     CHAOS_ROUNDS  how often servers are killed in chaos, 5 by default
+    QUIET_ROUNDS  how often managed servers are killed in tap, by 059_rounds.pl: 6
+                  times by default while no commit is in flight, and BUSY_ROUNDS times,
+                  3 by default, while clients write; ROUNDS_SEED is its seed
     NEMESIS_NODES servers that the nemesis has, 5 by default
     NEMESIS_SEED  its seed, from the clock by default; it is printed
     COLO_RUNS     how often each case of colo is run, once by default; COLO_TESTS
