@@ -321,11 +321,16 @@ exchange_used(void)
 void
 exchange_set_gate(ExchangeGate gate, const char *conninfo, uint64_t term)
 {
+	bool waits;
+
 	SpinLockAcquire(&exchange->gate_lock);
 	exchange->gate = gate;
 	exchange->loose_term = term;
 	strlcpy(exchange->conninfo, conninfo != NULL ? conninfo : "", sizeof(exchange->conninfo));
+	waits = exchange->waiting != 0;
 	SpinLockRelease(&exchange->gate_lock);
+	if (waits && gate != EXCHANGE_SHUT)
+		WalRcvForceReply(); /* which wakes it */
 }
 
 ExchangeGate

@@ -45,8 +45,8 @@ connect_if_allowed(COMPAT_WALRCV_CONNECT_PARAMETERS)
 	return (theirs->walrcv_connect)(COMPAT_WALRCV_CONNECT_ARGUMENTS);
 }
 
-/* How often a receiver that is connected looks whether it may begin, ms. */
-#define LOOK_INTERVAL 2
+/* How often a receiver that is connected looks whether it may begin, if nobody wakes it; ms. */
+#define LOOK_INTERVAL 10
 
 static bool
 start_when_allowed(WalReceiverConn *connection, const WalRcvStreamOptions *options)

@@ -14,6 +14,7 @@
 #include "settings.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -126,57 +127,129 @@ complaint(void)
 	return fatal;
 }
 
-/* Run it, and listen to what it says.  false: *words says what went wrong. */
-static bool
-run(char *const *arguments, int *status, Words *words)
+/* A postgres that was asked for one setting. */
+typedef struct Inquiry
 {
-	int	  out[2] = {-1, -1};
-	int	  err[2] = {-1, -1};
-	pid_t pid = -1;
-	bool  told = false;
+	pid_t pid; /* 0: there is none */
+	int	  out;
+	int	  err;
+} Inquiry;
 
-	if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0)
-		pid = fork();
-	if (pid == 0)
-		run_postgres(arguments, out[1], err[1]);
-	if (pid < 0)
-		(void) words_set(words, "", "could not start a process: %s", strerror(errno));
-	(void) close(out[1]);
-	(void) close(err[1]);
-	if (pid > 0)
-	{
-		told = listen_to(out[0], err[0]);
-		if (!told)
-		{
-			(void) words_set(words, "", "\"%s\" did not tell a setting in time", arguments[0]);
-			(void) kill(pid, SIGKILL);
-		}
-		while (waitpid(pid, status, 0) < 0 && errno == EINTR)
-			continue;
-	}
-	(void) close(out[0]);
-	(void) close(err[0]);
-	return told;
-}
+/* All that are asked for are asked for at once: it takes as long as the slowest of them. */
+static const char *const asked_for[] = {
+	"data_directory",
+	"pg_leader.manage",
+	"pg_leader.node_id",
+	"pg_leader.cluster",
+	"pg_leader.cluster_name",
+	"pg_leader.listen_address",
+	"pg_leader.state_directory",
+	"pg_leader.secret_file",
+	"pg_leader.max_clock_drift",
+	"pg_leader.min_timeout",
+	"pg_leader.max_timeout",
+	"pg_leader.heartbeat_interval",
+};
 
-/* Ask for one setting; its value is in answer.text. */
-static Asked
-ask(const Command *command, const char *name, Words *words)
+#define N_ASKED_FOR (sizeof(asked_for) / sizeof(asked_for[0]))
+
+static Inquiry inquiries[N_ASKED_FOR];
+
+/* false: *words says what went wrong. */
+static bool
+begin_inquiry(Inquiry *inquiry, const Command *command, const char *name, Words *words)
 {
 	/* errors come with their SQLSTATE, and to us */
 	const char *const last[] = {"-C", name, "-c", "log_error_verbosity=verbose", "-c", "log_destination=stderr", NULL};
 	char			**arguments = command_arguments(command, last);
-	int				  status = 0;
-	bool			  told;
+	int				  out[2] = {-1, -1};
+	int				  err[2] = {-1, -1};
 
-	if (arguments == NULL)
-	{
-		(void) words_set(words, "", "out of memory");
-		return ASKED_FAILED;
-	}
-	told = run(arguments, &status, words);
+	inquiry->pid = -1;
+	if (arguments != NULL && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0)
+		inquiry->pid = fork();
+	if (inquiry->pid == 0)
+		run_postgres(arguments, out[1], err[1]);
+	if (inquiry->pid < 0)
+		(void) words_set(words, "", "could not start a process: %s", strerror(errno));
 	free(arguments);
+	(void) close(out[1]);
+	(void) close(err[1]);
+	inquiry->out = out[0];
+	inquiry->err = err[0];
+	if (inquiry->pid > 0)
+		return true;
+	(void) close(out[0]);
+	(void) close(err[0]);
+	inquiry->pid = 0;
+	return false;
+}
+
+static int
+reap(Inquiry *inquiry)
+{
+	int status = 0;
+
+	while (waitpid(inquiry->pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	(void) close(inquiry->out);
+	(void) close(inquiry->err);
+	inquiry->pid = 0;
+	return status;
+}
+
+/* Those that nobody waits for any more. */
+static void
+end_inquiries(void)
+{
+	for (size_t i = 0; i < N_ASKED_FOR; i++)
+	{
+		if (inquiries[i].pid == 0)
+			continue;
+		(void) kill(inquiries[i].pid, SIGKILL);
+		(void) reap(&inquiries[i]);
+	}
+}
+
+static bool
+begin_inquiries(const Command *command, Words *words)
+{
+	for (size_t i = 0; i < N_ASKED_FOR; i++)
+	{
+		if (!begin_inquiry(&inquiries[i], command, asked_for[i], words))
+			return false;
+	}
+	return true;
+}
+
+/* Listen to it until it ends.  false: *words says what went wrong. */
+static bool
+finish_inquiry(Inquiry *inquiry, const Command *command, int *status, Words *words)
+{
+	bool told = listen_to(inquiry->out, inquiry->err);
+
 	if (!told)
+	{
+		(void) words_set(words, "", "\"%s\" did not tell a setting in time", command->program);
+		(void) kill(inquiry->pid, SIGKILL);
+	}
+	*status = reap(inquiry);
+	return told;
+}
+
+/* One setting of those in asked_for, once; its value is in answer.text. */
+static Asked
+ask(const Command *command, const char *name, Words *words)
+{
+	size_t i = 0;
+	int	   status;
+
+	while (strcmp(asked_for[i], name) != 0)
+	{
+		i++;
+		assert(i < N_ASKED_FOR);
+	}
+	if (!finish_inquiry(&inquiries[i], command, &status, words))
 		return ASKED_FAILED;
 	if (status == 0)
 	{
@@ -368,14 +441,12 @@ read_state_directory(const Command *command, SupervisorSettings *settings, Words
 	return true;
 }
 
-bool
-supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words)
+static bool
+read_all(const Command *command, SupervisorSettings *settings, Words *words)
 {
 	RaftConfig	config;
 	const char *wrong;
 
-	words_clear(words);
-	memset(settings, 0, sizeof(*settings));
 	if (!read_text(command, "data_directory", "", settings->data_directory, sizeof(settings->data_directory), words) ||
 		!read_manage(command, words) || !read_member(command, settings, words) ||
 		!read_listen_address(command, settings, words) || !read_state_directory(command, settings, words) ||
@@ -391,4 +462,16 @@ supervisor_settings_read(const Command *command, SupervisorSettings *settings, W
 		.timeouts = settings->timeouts};
 	wrong = raft_check_config(&config);
 	return wrong == NULL || words_set(words, "Correct the pg_leader settings.", "%s", wrong);
+}
+
+bool
+supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	bool good;
+
+	words_clear(words);
+	memset(settings, 0, sizeof(*settings));
+	good = begin_inquiries(command, words) && read_all(command, settings, words);
+	end_inquiries();
+	return good;
 }
