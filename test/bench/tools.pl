@@ -82,7 +82,7 @@ sub rows
 	return map { my %row; @row{@columns} = split /\t/; \%row } @lines;
 }
 
-foreach my $tool (qw(overhead calm scale))
+foreach my $tool (qw(overhead calm scale promote))
 {
 	my ($status, $output) = run("$bench/$tool", '--help');
 	ok($status == 0 && $output =~ /^NAME.*^SYNOPSIS.*^EXIT STATUS/ms, "$tool explains itself");
@@ -134,5 +134,11 @@ foreach my $what (map { ("$_, leader", "$_, follower") } 'select-only', 'TPC-B')
 		"$what: time of a transaction, the worker's, and ratio") || diag($output);
 }
 
-is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
+($status, $output) = run("$bench/promote", '--promotions', 2, '--cases', 'plain receiver', '--output', "$scratch/promote.tsv");
+my @promotions = rows("$scratch/promote.tsv");
+is($status, 0, 'promote measures') || diag($output);
+ok(@promotions == 4 && (all { $_->{commit} > 0 && $_->{commit} < 60e6 && ($_->{promote} eq '-' || $_->{promote} <= $_->{open}) } @promotions),
+	'what it found is possible') || diag($output);
+
+is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos,promote}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
 done_testing();

@@ -1,0 +1,271 @@
+# bench/BenchManaged.pm
+#	  Three managed servers on this machine whose primary is killed again and again, for
+#	  bench/promote.
+#
+# Servers are run by their supervisors, in a directory of their own that goes with the object.
+# What they do is known from their logs, all on one clock.
+
+package BenchManaged;
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../test/chaos";
+
+use Chaos;
+use File::Path qw(remove_tree);
+use File::Temp qw(tempdir);
+use POSIX ();
+use Time::HiRes qw(sleep);
+use Time::Local qw(timegm);
+
+# Nobody waits longer than this for anything, in seconds.
+use constant PATIENCE => 120;
+
+# With initdb, and as many members as servers; none runs.
+sub new
+{
+	my ($class, %options) = @_;
+	my $self = bless { n => 3, owner => $$, supervisors => {}, rebuilds => 0 }, $class;
+
+	$self->{dir} = tempdir('pg_leader_promote_XXXXXX', TMPDIR => 1);
+	chmod 0755, $self->{dir};
+	chown Chaos::owner(), $self->{dir};
+	chomp($self->{bin} = `\${PG_CONFIG:-pg_config} --bindir`);
+	$self->{tcp} = Chaos::free_row($self->{n});
+	my $list = join ', ', map { '127.0.0.1:' . Chaos::free_port('udp') } $self->ids;
+	$self->run_as_owner("$self->{bin}/initdb", '-D', "$self->{dir}/node0", '-U', 'postgres', '-A', 'trust', '--no-instructions');
+	$self->run_as_owner('cp', '-a', "$self->{dir}/node0", "$self->{dir}/node$_") foreach 1 .. $self->{n} - 1;
+	foreach my $id ($self->ids)
+	{
+		append("$self->{dir}/node$id/postgresql.conf", $self->settings($id, $list, %options));
+		$self->run_as_owner("$self->{bin}/pg_leader_state", '--new', "$self->{dir}/state$id/node-$id.state", '--node-id', $id, '--cluster', $list)
+		  if $self->run_as_owner('mkdir', "$self->{dir}/state$id");
+	}
+	return $self;
+}
+
+sub ids { my ($self) = @_; return 0 .. $self->{n} - 1; }
+
+sub settings
+{
+	my ($self, $id, $list, %options) = @_;
+
+	return <<"TEXT";
+shared_preload_libraries = 'pg_leader'
+pg_leader.node_id = $id
+pg_leader.cluster = '$list'
+pg_leader.state_directory = '$self->{dir}/state$id'
+pg_leader.manage = on
+pg_leader.without_fence = on
+pg_leader.replication_conninfo = 'user=postgres'
+pg_leader.heartbeat_interval = $options{heartbeat}ms
+pg_leader.min_timeout = $options{min}ms
+pg_leader.max_timeout = $options{max}ms
+port = @{[ $self->{tcp} + $id ]}
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '$self->{dir}'
+wal_log_hints = on
+autovacuum = off
+checkpoint_timeout = 1h
+log_checkpoints = off
+log_line_prefix = '%m [%p] '
+log_timezone = UTC
+TEXT
+}
+
+sub append
+{
+	my ($path, $text) = @_;
+
+	open(my $file, '>>', $path) or die "$path: $!\n";
+	print $file $text;
+	close $file or die "$path: $!\n";
+	return;
+}
+
+# ---- processes ----
+
+# Run as the servers' user, output to a file; the pid.
+sub spawn
+{
+	my ($self, $output, @command) = @_;
+	my ($uid, $gid) = Chaos::owner();
+	my $pid = fork() // die "fork: $!\n";
+
+	return $pid if $pid != 0;
+	open(STDIN, '<', '/dev/null');
+	open(STDOUT, '>>', $output) or POSIX::_exit(126);
+	open(STDERR, '>&', \*STDOUT);
+	if ($> == 0)
+	{
+		chdir '/';
+		$) = "$gid $gid"; ## no critic
+		POSIX::setgid($gid);
+		POSIX::setuid($uid);
+	}
+	exec @command or POSIX::_exit(127);
+}
+
+sub run_as_owner
+{
+	my ($self, @command) = @_;
+	my $pid = $self->spawn("$self->{dir}/setup.log", @command);
+
+	waitpid($pid, 0);
+	die "@command failed:\n" . Chaos::slurp("$self->{dir}/setup.log") if $?;
+	return 1;
+}
+
+sub start
+{
+	my ($self, @ids) = @_;
+
+	$self->{supervisors}{$_} = $self->spawn($self->log_path($_), "$self->{bin}/pg_leader_supervisor", '-D', "$self->{dir}/node$_") foreach @ids;
+	return;
+}
+
+sub stop
+{
+	my ($self, @ids) = @_;
+	my @pids = grep { defined } map { delete $self->{supervisors}{$_} } @ids;
+
+	kill 'TERM', @pids;
+	waitpid($_, 0) foreach @pids;
+	return;
+}
+
+# All of a server at once, as in a power failure; its supervisor starts it again.
+sub kill_server
+{
+	my ($self, $id) = @_;
+	my ($postmaster) = Chaos::slurp("$self->{dir}/node$id/postmaster.pid") =~ /\A(\d+)$/m or die "node $id does not run\n";
+	my @pids = map { m{^/proc/(\d+)} && (readlink($_) // '') eq "$self->{dir}/node$id" ? $1 : () } glob '/proc/[0-9]*/cwd';
+
+	kill 'STOP', $postmaster;
+	kill 'STOP', @pids;
+	kill 'KILL', @pids;
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+
+	return if $self->{owner} != $$;
+	local ($?, $!, $@);
+	my @pids = values %{ $self->{supervisors} };
+	kill 'QUIT', @pids;
+	waitpid($_, 0) foreach @pids;
+	remove_tree($self->{dir});
+	return;
+}
+
+# ---- asking ----
+
+sub conninfo { my ($self, $id) = @_; return "host=$self->{dir} port=@{[ $self->{tcp} + $id ]} user=postgres dbname=postgres"; }
+
+# Rows of a query, columns separated by "|"; undef: no answer.
+sub query
+{
+	my ($self, $id, $sql) = @_;
+	open(my $pipe, '-|', 'sh', '-c', 'exec "$@" 2>/dev/null', 'sh', "$self->{bin}/psql", '-XAtq', '-d', $self->conninfo($id), '-c', $sql) or die "psql: $!\n";
+	my $answer = do { local $/ = undef; <$pipe> // '' };
+
+	close $pipe;
+	chomp $answer;
+	return $? == 0 ? $answer : undef;
+}
+
+sub log_path { my ($self, $id) = @_; return "$self->{dir}/node$id.log"; }
+
+sub log_size { my ($self, $id) = @_; return -s $self->log_path($id) // 0; }
+
+# Lines from there on that begin with a time: [us since 1970, text].
+sub log_lines
+{
+	my ($self, $id, $from) = @_;
+	my @lines;
+
+	open(my $file, '<', $self->log_path($id)) or return;
+	seek $file, $from, 0;
+	while (my $line = <$file>)
+	{
+		next unless $line =~ /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)\.(\d{3}) UTC \[\d+\] (?:\S+ )?[A-Z]+:  (.*)/;
+		push @lines, [ timegm($6, $5, $4, $3, $2 - 1, $1) * 1e6 + $7 * 1e3, $8 ];
+	}
+	return @lines;
+}
+
+# ---- until all is well ----
+
+# The id of the open primary that all others stream from, and that has made its checkpoint; undef.
+sub calm_primary
+{
+	my ($self) = @_;
+
+	foreach my $id ($self->ids)
+	{
+		my $answer = $self->query($id, q(SELECT s.is_open AND c.timeline_id = s.timeline, (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum' AND flush_lsn = pg_current_wal_flush_lsn()) FROM pg_leader_server s, pg_control_checkpoint() c WHERE NOT pg_is_in_recovery()));
+
+		return $id if ($answer // '') eq 't|' . ($self->{n} - 1);
+	}
+	return;
+}
+
+sub open_primary
+{
+	my ($self) = @_;
+	my ($primary) = grep { ($self->query($_, 'SELECT is_open FROM pg_leader_server') // '') eq 't' } $self->ids;
+
+	return $primary;
+}
+
+# A killed primary may have WAL that nobody else has; then its directory has to be replaced.
+sub rebuild_some
+{
+	my ($self) = @_;
+	my $primary = $self->open_primary // return;
+
+	foreach my $id (grep { $_ != $primary } $self->ids)
+	{
+		my $from = $self->{looked}{$id} // 0;
+		my $conf = Chaos::slurp("$self->{dir}/node$id/postgresql.conf");
+
+		next unless grep { /needs a rebuild/ } map { $_->[1] } $self->log_lines($id, $from);
+		$self->stop($id);
+		remove_tree("$self->{dir}/node$id");
+		$self->run_as_owner("$self->{bin}/pg_basebackup", '-c', 'fast', '-D', "$self->{dir}/node$id", '-d', $self->conninfo($primary));
+		open(my $file, '>', "$self->{dir}/node$id/postgresql.conf") or die "postgresql.conf: $!\n";
+		print $file $conf;
+		close $file;
+		$self->{looked}{$id} = $self->log_size($id);
+		$self->{rebuilds}++;
+		$self->start($id);
+	}
+	return;
+}
+
+sub wait_until_calm
+{
+	my ($self) = @_;
+	my $primary;
+
+	Chaos::eventually(PATIENCE, sub {
+			$primary = $self->calm_primary;
+			return 1 if defined $primary;
+			$self->rebuild_some;
+			sleep(0.1);
+			return 0;
+		}) or die "no open primary that the others stream from within @{[ PATIENCE ]} s\n" . $self->describe;
+	return $primary;
+}
+
+sub describe
+{
+	my ($self) = @_;
+	return join '', map { my @lines = $self->log_lines($_, 0); map { "node: $_->[1]\n" } @lines[ ($#lines > 15 ? $#lines - 15 : 0) .. $#lines ] } $self->ids;
+}
+
+1;
