@@ -251,11 +251,21 @@ sub state
 
 # ---- asking ----
 
+# ask(ID, QUERY): psql's exit code, output and errors.  One that nobody answers may have ended
+# before it is told the query: a broken pipe, which is no more than a failure here.
+sub ask
+{
+	my ($self, $id, $query) = @_;
+	my @said = eval { $self->server($id)->psql('postgres', $query) };
+
+	return @said ? @said : (2, '', $@);
+}
+
 # sql(ID, QUERY): the result, undef if there was an error.
 sub sql
 {
 	my ($self, $id, $query) = @_;
-	my ($code, $out, $err) = $self->server($id)->psql('postgres', $query);
+	my ($code, $out, $err) = $self->ask($id, $query);
 
 	return $code == 0 ? $out : undef;
 }
@@ -264,7 +274,7 @@ sub sql
 sub failure
 {
 	my ($self, $id, $query) = @_;
-	my ($code, $out, $err) = $self->server($id)->psql('postgres', $query);
+	my ($code, $out, $err) = $self->ask($id, $query);
 
 	return $code == 0 ? "no error, but the result: $out" : $err;
 }
@@ -546,7 +556,7 @@ sub remember
 {
 	my ($self, $id) = @_;
 	my $before = clock_now();
-	my ($code, $out) = $self->server($id)->psql('postgres', q(
+	my ($code, $out) = $self->ask($id, q(
 		SELECT json_build_object('lease', (SELECT l.term FROM pg_leader_lease() l),
 			'events', (SELECT json_agg(e ORDER BY number) FROM pg_leader_events e))));
 	my ($shown, $open);

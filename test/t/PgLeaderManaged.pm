@@ -17,6 +17,13 @@ use PgLeaderCluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+# For conf, where all WAL is to be written by the test.
+use constant QUIET => qq(
+autovacuum = off
+bgwriter_delay = 10s
+checkpoint_timeout = 1h
+);
+
 my @clusters;
 
 # new(NAME, N, OPTION => VALUE...): as there.  Also:
@@ -95,6 +102,18 @@ sub start
 	return;
 }
 
+# set_now(ID, NAME => VALUE): a test; pg_leader.NAME, in force.
+sub set_now
+{
+	my ($self, $id, $name, $value) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->set($id, $name => $value);
+	$self->signal($id, 'HUP');
+	$self->wait_until("node $id: pg_leader.$name is $value", sub { ($self->sql($id, "SHOW pg_leader.$name") // '') eq $value });
+	return;
+}
+
 # signal(ID, NAME): to its supervisor.
 sub signal { my ($self, $id, $name) = @_; kill $name, $self->supervisor($id); return; }
 
@@ -121,6 +140,27 @@ sub stop_all
 
 sub postmaster { my ($self, $id) = @_; return PgLeaderCluster::postmaster_of($self->server($id)); }
 
+# processes(ID): those of PostgreSQL, the postmaster first.
+sub processes
+{
+	my ($self, $id) = @_;
+	my $postmaster = $self->postmaster($id) // return ();
+
+	return ($postmaster, grep { PgLeaderCluster::parent_of($_) == $postmaster } PgLeaderCluster::all_processes());
+}
+
+sub titled
+{
+	my ($self, $id, $pattern) = @_;
+
+	return defined $self->postmaster($id) ? $self->SUPER::titled($id, $pattern) : undef;
+}
+
+# Its startup process, and the workers of the election and of the role.
+sub startup { my ($self, $id) = @_; return $self->titled($id, qr/\bstartup\b/); }
+sub worker { my ($self, $id) = @_; return $self->titled($id, qr/\bpg_leader: (?!role|notify|recorder)/); }
+sub role_worker { my ($self, $id) = @_; return $self->titled($id, qr/\bpg_leader: role/); }
+
 # kill_server(ID): PostgreSQL alone, all of it at once.
 sub kill_server
 {
@@ -129,7 +169,7 @@ sub kill_server
 	my @pids;
 
 	kill 'STOP', $postmaster;
-	@pids = ($postmaster, grep { PgLeaderCluster::parent_of($_) == $postmaster } PgLeaderCluster::all_processes());
+	@pids = $self->processes($id);
 	kill 'STOP', @pids;
 	kill 'KILL', @pids;
 	return;
@@ -186,6 +226,80 @@ sub wait_for_followers
 		my $streaming = $self->sql($primary, q(SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name ~ '^pg_leader_[0-9]+$'));
 		return defined $streaming && $streaming == $n;
 	});
+	return;
+}
+
+# wait_for_replay(PRIMARY): a test; all that it has written is replayed by those that stream,
+# and sessions write no more: there is nothing left for them to prune.
+sub wait_for_replay
+{
+	my ($self, $primary) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->sql($primary, 'VACUUM');
+	$self->wait_until("all have replayed what node $primary has written", sub {
+		my $all = $self->sql($primary, q(SELECT bool_and(replay_lsn = pg_current_wal_insert_lsn()) AND pg_current_wal_flush_lsn() = pg_current_wal_insert_lsn() FROM pg_stat_replication));
+		return defined $all && $all eq 't';
+	});
+	return;
+}
+
+# was_opened(ID, OFFSET): in its log since then, has it opened?
+sub was_opened { my ($self, $id, $offset) = @_; return $self->log_of($id, $offset) =~ /pg_leader: order OPEN/; }
+
+# ---- timelines ----
+
+# made(ID, OFFSET): the timelines that its promotions have made since then.
+sub made { my ($self, $id, $offset) = @_; return $self->log_of($id, $offset) =~ /selected new timeline ID: (\d+)/g; }
+
+# histories(ID): what its history files say, { timeline => text }; '' for one that is burnt.
+sub histories
+{
+	my ($self, $id) = @_;
+	my %said;
+
+	foreach my $file (glob $self->server($id)->data_dir . '/pg_wal/*.history')
+	{
+		my ($name) = $file =~ m{([0-9A-F]{8})\.history$} or next;
+		my $text = PostgreSQL::Test::Utils::slurp_file($file);
+
+		$said{ hex $name } = $text =~ /^\d/m ? $text : '';
+	}
+	return \%said;
+}
+
+# put_history(ID, TIMELINE, TEXT): into its pg_wal, whole; without TEXT a burnt one.
+sub put_history
+{
+	my ($self, $id, $timeline, $text) = @_;
+	my $file = $self->server($id)->data_dir . sprintf '/pg_wal/%08X.history', $timeline;
+
+	PostgreSQL::Test::Utils::append_to_file("$file.new", $text // "# not used by anybody\n");
+	rename "$file.new", $file or die "$file: $!";
+	return;
+}
+
+# check_timelines([ID, TIMELINE]...): tests; no timeline was made twice, by whomever, and
+# nobody has another history of one.  Those that were made by hand are left out.
+sub check_timelines
+{
+	my ($self, @by_hand) = @_;
+	my %left_out = map { ("@$_" => 1) } @by_hand;
+	my (%makers, %histories, @twice, @differ);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	foreach my $id ($self->ids)
+	{
+		my $histories = $self->histories($id);
+
+		push @{ $makers{$_} }, $id foreach grep { !$left_out{"$id $_"} } $self->made($id);
+		$histories{$_}{ $histories->{$_} } = 1 foreach grep { $histories->{$_} ne '' && !$left_out{"$id $_"} } keys %$histories;
+	}
+	@twice = map { "$_ by nodes " . join ', ', @{ $makers{$_} } } grep { @{ $makers{$_} } > 1 } sort { $a <=> $b } keys %makers;
+	@differ = grep { keys %{ $histories{$_} } > 1 } sort { $a <=> $b } keys %histories;
+	is(join("\n", @twice), '', "$self->{name}: no timeline was made twice");
+	is("@differ", '', "$self->{name}: all nodes have the same history of each timeline");
+	note("$self->{name}: timelines " . join(' ', map { "$_ (node $makers{$_}[0])" } sort { $a <=> $b } keys %makers));
 	return;
 }
 
