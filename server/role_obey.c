@@ -63,6 +63,15 @@ write_settings(const char *conninfo)
 	return false;
 }
 
+/* Nothing that a receiver brings could help: not until somebody has changed something here. */
+static bool
+wants_no_receiver(void)
+{
+	PrimaryAction action = role.order.action;
+
+	return action == PRIMARY_CLONE || action == PRIMARY_REWIND || action == PRIMARY_REFUSE;
+}
+
 /*
  * The names, before anybody is primary.  And as soon as a leader is known, that a receiver
  * connects to it: it waits at the gate until it may receive.
@@ -74,8 +83,8 @@ role_keep_settings(void)
 
 	if (role.raft.saved.claim != 0 && (is_other || !role_has_names()))
 		(void) write_settings(role.names_leader ? role.conninfo : NULL);
-	else if (role.server == RAFT_SERVER_RECOVERY && role_reaches_leader() && !receiver_look().waits &&
-			 role.now - role.woken_at >= TRY_INTERVAL)
+	else if (role.server == RAFT_SERVER_RECOVERY && role_reaches_leader() && !wants_no_receiver() &&
+			 !receiver_look().waits && role.now - role.woken_at >= TRY_INTERVAL)
 	{
 		/* recovery would try again after wal_retrieve_retry_interval only */
 		role.woken_at = role.now;
