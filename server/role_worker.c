@@ -259,6 +259,8 @@ show(void)
 static void
 turn(void)
 {
+	bool is_news;
+
 	read_channel();
 	if (!exchange_read_core(&role.raft))
 	{
@@ -270,7 +272,9 @@ turn(void)
 	leave_leading();
 	gather();
 	role_authorise();
-	if (role_tell_member() | role_note_tell())
+	is_news = role_tell_member();
+	is_news |= role_note_tell();
+	if (is_news)
 		role_gather();
 	role_compare();
 	decide();

@@ -1,0 +1,95 @@
+# test/t/055_rebuilt_by_hand.pl
+#	  A managed server whose data directory no longer fits: what it says, and that it
+#	  follows again after what doc/operations.md tells people to do.  And that one whose
+#	  WAL ends just behind the beginning of a segment needs nothing of the sort.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PgLeaderManaged;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $cluster = PgLeaderManaged->new('by_hand', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' });
+my ($primary, $odd, $offset);
+
+# does(ID, ORDER): the reason, if that is its order.
+sub does
+{
+	my ($id, $order) = @_;
+	my $role = $cluster->role($id);
+
+	return ($role->{order} // '') eq $order ? $role->{reason} : undef;
+}
+
+sub wait_for_order
+{
+	my ($name, $id, $order, $reason) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$cluster->wait_until($name, sub { (does($id, $order) // '') eq $reason });
+	return;
+}
+
+$cluster->start_all;
+$primary = $cluster->wait_for_primary('there is an open primary');
+$cluster->wait_for_followers('the others follow it', $primary);
+is($cluster->sql($primary, 'CREATE TABLE told (word text)'), '', 'it takes commits');
+
+# ---- a segment that is gone ----
+
+# It ends in the first bytes of a segment, and the primary has none before that any more.
+($odd) = $cluster->others($primary);
+$cluster->sql($primary, q(SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, 'some', 'bytes')));
+my $segment = $cluster->sql($primary, 'SELECT pg_walfile_name(pg_current_wal_flush_lsn())');
+$cluster->wait_until('one of them ends in a new segment', sub {
+	$cluster->sql($primary, "SELECT flush_lsn = pg_current_wal_flush_lsn() FROM pg_stat_replication WHERE application_name = 'pg_leader_$odd'") eq 't';
+});
+$cluster->stop($odd);
+$cluster->sql($primary, 'CHECKPOINT');
+is($cluster->sql($primary, 'SELECT min(name) FROM pg_ls_waldir() WHERE length(name) = 24'), $segment, 'the primary has none before that');
+$cluster->start($odd);
+wait_for_order('it follows all the same', $odd, 'FOLLOW', 'compared');
+
+# ---- promoted by hand ----
+
+my $server = $cluster->server($odd);
+my $directory = $server->data_dir;
+my $conf = PostgreSQL::Test::Utils::slurp_file("$directory/postgresql.conf");
+
+$cluster->stop($odd);
+unlink "$directory/standby.signal" or die "standby.signal: $!";
+system_or_bail('pg_ctl', '-D', $directory, '-w', '-l', $server->logfile, '-o',
+	'-c pg_leader.manage=off -c pg_leader.node_id=-1 -c synchronous_standby_names=', 'start');
+$cluster->sql($odd, "CREATE TABLE mine AS SELECT generate_series(1, 1000)");
+system_or_bail('pg_ctl', '-D', $directory, '-w', '-m', 'fast', 'stop');
+is($cluster->sql($primary, q(INSERT INTO told VALUES ('meanwhile'))), '', 'the others go on');
+
+$offset = $cluster->log_size($odd);
+$cluster->start($odd);
+wait_for_order('a server that was promoted without the supervisor: its data are to be replaced', $odd, 'CLONE', 'foreign');
+$cluster->wait_for_log($odd, qr/ERROR:  the data directory "\Q$directory\E" needs a rebuild from node $primary: it holds WAL of a timeline that nobody has authorised\n.*HINT:  .*pg_basebackup/,
+	$offset);
+$cluster->stays('and it follows nobody', 2, sub { (does($odd, 'CLONE') // '') eq 'foreign' });
+
+# ---- rebuilt as documented ----
+
+$cluster->stop($odd);
+rename $directory, "$directory.old" or die "$directory: $!";
+system_or_bail('pg_basebackup', '-d', $cluster->server($primary)->connstr, '-D', $directory, '-c', 'fast', '-X', 'stream');
+unlink "$directory/postgresql.conf";
+PostgreSQL::Test::Utils::append_to_file("$directory/postgresql.conf", $conf);
+$cluster->start($odd);
+wait_for_order('a base backup of the primary is in its place: it follows', $odd, 'FOLLOW', 'compared');
+$cluster->wait_for_followers('and streams', $primary);
+is($cluster->sql($odd, 'SELECT word FROM told'), 'meanwhile', 'with what was committed meanwhile');
+is($cluster->sql($odd, q(SELECT count(*) FROM pg_class WHERE relname = 'mine')), '0', 'and without what it had by itself');
+
+$cluster->kill_server($odd);
+wait_for_order('killed and started again: it follows', $odd, 'FOLLOW', 'compared');
+
+$cluster->stop_all;
+done_testing();
