@@ -42,7 +42,8 @@ my $cluster = PgLeaderManaged->new('rounds', 3, settings => { min_timeout => '30
 my %told;	# word => 1: acknowledged
 my %killed; # what => times
 my %seen;	# node => bytes of its log that were looked through
-my %rebuilt;
+my %rebuilt; # why => times
+my %is_copy; # node => 1: was rebuilt
 my @took;
 
 # ---- commits ----
@@ -163,6 +164,7 @@ sub rebuild_some
 		next if $log !~ /needs a rebuild[^:]*: (.*)/;
 		note("node $id needs a rebuild: $1");
 		$rebuilt{$1}++;
+		$is_copy{$id} = 1;
 		rebuild($id, $primary);
 		$seen{$id} = $cluster->log_size($id);
 	}
@@ -215,12 +217,16 @@ sub round
 
 # ---- what must be true at the end ----
 
+# A base backup has the newest one only; a promotion there fills the places of the others.
 sub histories
 {
 	my $id = shift;
 	my $directory = $cluster->server($id)->data_dir . '/pg_wal';
 
-	return { map { m{([^/]+)$} ? ($1 => slurp_file($_)) : () } glob "$directory/*.history" };
+	my %text = map { m{([^/]+)$} ? ($1 => slurp_file($_)) : () } glob "$directory/*.history";
+
+	delete @text{ grep { $text{$_} =~ /^# not used/ } keys %text } if $is_copy{$id};
+	return \%text;
 }
 
 sub check_timelines

@@ -188,15 +188,6 @@ sub sql
 
 # ---- what they are ----
 
-# A psql that finds no server may be gone before it was told the query, which IPC::Run takes
-# for an error of the test.
-sub sql
-{
-	my ($self, $id, $query) = @_;
-
-	return scalar eval { $self->SUPER::sql($id, $query) };
-}
-
 # role(ID): the row of pg_leader_server; {} if it does not answer.
 sub role
 {
