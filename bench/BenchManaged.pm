@@ -48,6 +48,7 @@ sub new
 
 sub ids { my ($self) = @_; return 0 .. $self->{n} - 1; }
 
+# Attempts of clients that fail are not logged: that would be thousands of lines.
 sub settings
 {
 	my ($self, $id, $list, %options) = @_;
@@ -70,6 +71,7 @@ wal_log_hints = on
 autovacuum = off
 checkpoint_timeout = 1h
 log_checkpoints = off
+log_min_messages = log
 log_line_prefix = '%m [%p] '
 log_timezone = UTC
 TEXT
