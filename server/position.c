@@ -355,6 +355,15 @@ find_beginning(uint32 *timeline, uint64 *system_id, bool *is_replayed, Words *wo
 	return from;
 }
 
+static bool
+could_not_read(const XLogReaderState *reader, Words *words)
+{
+	const WalScan *scan = reader->private_data;
+
+	return words_set(words, NULL, "could not read WAL at %X/%X: %s", LSN_FORMAT_ARGS(reader->EndRecPtr),
+					 strerror(scan->error));
+}
+
 /* From "from" on, until there is no further record.  false: that is not the end. */
 static bool
 read_records(XLogReaderState *reader, XLogRecPtr from, PositionEnd *end, bool (*stop)(void), Words *words)
@@ -372,36 +381,99 @@ read_records(XLogReaderState *reader, XLogRecPtr from, PositionEnd *end, bool (*
 		end->end = reader->EndRecPtr;
 		end->timeline = scan->timeline;
 	}
-	if (scan->error != 0)
-		return words_set(words, NULL, "could not read WAL at %X/%X: %s", LSN_FORMAT_ARGS(reader->EndRecPtr),
-						 strerror(scan->error));
-	return true;
+	return scan->error == 0 || could_not_read(reader, words);
+}
+
+static XLogReaderState *
+open_reader(WalScan *scan, uint64 system_id, Words *words)
+{
+	XLogReaderRoutine routine = {.page_read = read_page};
+	XLogReaderState	 *reader = XLogReaderAllocate(wal_segment_size, NULL, &routine, scan);
+
+	if (reader == NULL)
+		(void) words_set(words, NULL, "out of memory");
+	else
+		reader->system_identifier = system_id;
+	return reader;
+}
+
+static void
+close_reader(XLogReaderState *reader, const WalScan *scan)
+{
+	if (scan->file >= 0)
+		(void) close(scan->file);
+	XLogReaderFree(reader);
+}
+
+/*
+ * The record that begins there: where the one before it does, and where it ends.  false: there is
+ * none, or words say why it cannot be read.
+ */
+static bool
+read_one(const Lineage *path, uint64 system_id, XLogRecPtr at, XLogRecPtr *before, XLogRecPtr *end, Words *words)
+{
+	WalScan			 scan = {.path = path, .file = -1};
+	XLogReaderState *reader = open_reader(&scan, system_id, words);
+	bool			 good;
+	char			*why;
+
+	if (reader == NULL)
+		return false;
+	XLogBeginRead(reader, at);
+	good = XLogReadRecord(reader, &why) != NULL;
+	if (good)
+	{
+		*before = XLogRecGetPrev(reader);
+		*end = reader->EndRecPtr;
+	}
+	else if (scan.error != 0)
+		(void) could_not_read(reader, words);
+	close_reader(reader, &scan);
+	return good;
+}
+
+/*
+ * Is the record that begins at "from", where replay has ended or begins, the next one?  A segment that
+ * is used again still has the whole records of one that is at least two segments older, and XLogReader
+ * compares what a record says of the one before it only from the second one on.  The one before may be
+ * in a segment that was removed.
+ */
+static bool
+goes_on(const Lineage *path, uint64 system_id, XLogRecPtr from, Words *words)
+{
+	XLogRecPtr before;
+	XLogRecPtr ignored;
+	XLogRecPtr end;
+
+	if (!read_one(path, system_id, from, &before, &end, words) || XLogRecPtrIsInvalid(before))
+		return false;
+	if (!read_one(path, system_id, before, &ignored, &end, words))
+		return words->error[0] == '\0' && before / (uint64) wal_segment_size + 1 >= from / (uint64) wal_segment_size;
+	return end == from || (end % XLOG_BLCKSZ == 0 && end < from && from - end <= SizeOfXLogLongPHD);
 }
 
 static bool
 read_end(PositionEnd *end, bool (*stop)(void), Words *words)
 {
-	Lineage			 *path = palloc(sizeof(Lineage));
-	WalScan			  scan = {.path = path, .file = -1};
-	XLogReaderRoutine routine = {.page_read = read_page};
-	uint64			  system_id = 0;
-	bool			  is_replayed = false;
-	bool			  good;
-	XLogRecPtr		  from;
-	XLogReaderState	 *reader;
+	Lineage			*path = palloc(sizeof(Lineage));
+	WalScan			 scan = {.path = path, .file = -1};
+	uint64			 system_id = 0;
+	bool			 is_replayed = false;
+	bool			 good;
+	XLogRecPtr		 from;
+	XLogReaderState *reader;
 
 	from = find_beginning(&end->timeline, &system_id, &is_replayed, words);
 	if (XLogRecPtrIsInvalid(from) || !choose_path(path, end->timeline, from, words))
 		return false;
-	reader = XLogReaderAllocate(wal_segment_size, NULL, &routine, &scan);
-	if (reader == NULL)
-		return words_set(words, NULL, "out of memory");
-	reader->system_identifier = system_id;
 	end->end = is_replayed ? from : 0;
+	if (is_replayed && !goes_on(path, system_id, from, words))
+		return words->error[0] == '\0';
+	reader = open_reader(&scan, system_id, words);
+	if (reader == NULL)
+		return false;
 	good = read_records(reader, from, end, stop, words);
-	if (scan.file >= 0)
-		(void) close(scan.file);
-	XLogReaderFree(reader);
+	close_reader(reader, &scan);
 	if (good && end->end == 0)
 		return words_set(words, NULL, "there is no WAL in pg_wal at %X/%X, where recovery has to begin", LSN_FORMAT_ARGS(from));
 	return good;
