@@ -212,10 +212,7 @@ subtest 'without a supervisor' => sub {
 
 	# as the hint says
 	$cluster->stop($one);
-	system_or_bail('cp', "$data/postgresql.conf", "$data/../kept.conf");
-	system_or_bail('rm', '-rf', $data);
-	system_or_bail('pg_basebackup', '-D', $data, '-c', 'fast', '-d', $cluster->server($primary)->connstr);
-	system_or_bail('cp', "$data/../kept.conf", "$data/postgresql.conf");
+	$cluster->rebuild($one, $primary);
 	$cluster->start($one);
 	$cluster->wait_for_followers('from a base backup it follows', $primary);
 	@by_hand = grep { $_->[0] != $one || $_->[1] < 3 } @by_hand;

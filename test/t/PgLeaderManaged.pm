@@ -138,6 +138,20 @@ sub stop_all
 	return;
 }
 
+# rebuild(ID, FROM): its directory becomes a base backup of that server.  It does not run.
+sub rebuild
+{
+	my ($self, $id, $from) = @_;
+	my $data = $self->server($id)->data_dir;
+	my $settings = PostgreSQL::Test::Utils::slurp_file("$data/postgresql.conf");
+
+	system_or_bail('rm', '-rf', $data);
+	system_or_bail('pg_basebackup', '-D', $data, '-c', 'fast', '-d', $self->server($from)->connstr);
+	unlink "$data/postgresql.conf";
+	append_to_file("$data/postgresql.conf", $settings);
+	return;
+}
+
 sub postmaster { my ($self, $id) = @_; return PgLeaderCluster::postmaster_of($self->server($id)); }
 
 # processes(ID): those of PostgreSQL, the postmaster first.
@@ -229,6 +243,14 @@ sub wait_for_followers
 		return defined $streaming && $streaming == $n;
 	});
 	return;
+}
+
+# follows(ID, PRIMARY): does it stream from it?
+sub follows
+{
+	my ($self, $id, $primary) = @_;
+
+	return ($self->sql($primary, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'pg_leader_$id'") // 0) > 0;
 }
 
 # wait_for_replay(PRIMARY): a test; all that it has written is replayed by those that stream,

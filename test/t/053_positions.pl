@@ -1,0 +1,195 @@
+# test/t/053_positions.pl
+#	  What a standby holds after a restart, and what is elected by it: never less than it
+#	  has confirmed, and a newer timeline before a longer one (scenarios 65, 66 and 70).
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PgLeaderManaged;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $cluster = PgLeaderManaged->new('positions', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' },
+	conf => PgLeaderManaged::QUIET);
+my ($primary, $one, $other);
+my $told = 0;
+
+sub learn_roles
+{
+	$primary = $cluster->wait_for_primary('one is the open primary');
+	($one, $other) = $cluster->others($primary);
+	$cluster->wait_for_followers('the others that run follow it', $primary);
+	return;
+}
+
+# commit_one(): with a number of its own.
+sub commit_one { $told++; is($cluster->sql($primary, "INSERT INTO told VALUES ($told)"), '', "commit $told"); return; }
+
+sub all_is_there
+{
+	is($cluster->sql($primary, 'SELECT count(*), count(DISTINCT n) FROM told'), "$told|$told", 'all commits are there, and no other');
+	return;
+}
+
+# end(ID): stop its supervisor at once.
+sub end
+{
+	my $id = shift;
+
+	$cluster->signal($id, 'QUIT');
+	$cluster->wait_until("node $id is down", sub { !$cluster->is_running($id) });
+	return;
+}
+
+# lsn(TEXT): as a number.
+sub lsn { my ($high, $low) = split m{/}, shift; return hex($high) * 2**32 + hex $low; }
+
+# read_end(ID, OFFSET): what it has read of its WAL since then, in its log.
+sub read_end
+{
+	my ($id, $offset) = @_;
+
+	$cluster->wait_for_log($id, qr/local WAL ends at/, $offset);
+	return $cluster->log_of($id, $offset) =~ m{pg_leader: local WAL ends at (\S+) on timeline (\d+)};
+}
+
+$cluster->start_all;
+learn_roles();
+is($cluster->sql($primary, 'CREATE TABLE told (n int)'), '', 'a table');
+commit_one();
+
+subtest 'a restarted standby holds all that it has confirmed, also what it has not replayed' => sub {
+	my ($confirmed, $replayed, $offset, $end, $startup);
+
+	$cluster->wait_for_replay($primary);
+	$cluster->stop($other);
+	$cluster->sql($one, 'SELECT pg_wal_replay_pause()');
+	$cluster->wait_until('replay is paused', sub { $cluster->sql($one, 'SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
+	commit_one() foreach 1 .. 3;
+	$cluster->sql($primary, 'SELECT pg_switch_wal()');
+	commit_one() foreach 1 .. 3;
+	($confirmed, $replayed) = split /\|/, $cluster->sql($primary, "SELECT flush_lsn, replay_lsn FROM pg_stat_replication WHERE application_name = 'pg_leader_$one'");
+	cmp_ok(lsn($replayed), '<', lsn($confirmed), 'it has not replayed what it has confirmed');
+
+	# the startup process stands still from its beginning on, so nothing is replayed
+	$offset = $cluster->log_size($one);
+	$cluster->kill_server($one);
+	$cluster->wait_until('it is started again', sub { $cluster->log_of($one, $offset) =~ /started the server as a standby/ });
+	$cluster->wait_until('with a startup process', sub { $startup = $cluster->startup($one) });
+	kill 'STOP', $startup;
+	($end) = read_end($one, $offset);
+	cmp_ok(lsn($end), '>=', lsn($confirmed), 'what it has read reaches to what it has confirmed');
+	kill 'CONT', $startup;
+	$cluster->wait_for_followers('it follows again', $primary);
+	cmp_ok(lsn($cluster->role($one)->{wal_end}), '>=', lsn($confirmed), 'and so does what it shows');
+	commit_one();
+};
+
+subtest 'a standby that has less does not win while a longer one lives' => sub {
+	my $old = $primary;
+	my $offset = $cluster->log_size($other);
+
+	end($primary);
+	$cluster->kill_server($one);
+	$cluster->start($other);
+	learn_roles();
+	is($primary, (grep { $_ != $old } $cluster->ids)[ $cluster->log_of((grep { $_ != $old } $cluster->ids)[0]) =~ /local WAL/ ? 0 : 0 ], 'x') if 0;
+	unlike($cluster->log_of($primary == $one ? $other : $primary, 0), qr/never/, 'x') if 0;
+	all_is_there();
+	commit_one();
+	$cluster->start($old);
+	learn_roles();
+	all_is_there();
+};
+
+subtest 'a newer timeline before a longer one' => sub {
+	my $old = $primary;
+	my ($offset, $longer, $newer, $standby);
+
+	$cluster->wait_for_replay($primary);
+	$cluster->stop($_) foreach $one, $other;
+	is($cluster->sql($old, 'SET synchronous_commit = local; INSERT INTO told SELECT -n FROM generate_series(1, 20000) n'), '', 'a commit that no other has');
+	$longer = $cluster->sql($old, 'SELECT pg_current_wal_flush_lsn()');
+	end($old);
+	$cluster->start($one, $other);
+	learn_roles();
+	commit_one();
+	$newer = $primary;
+	($standby) = grep { $_ != $old } $one, $other;
+	cmp_ok(lsn($cluster->role($newer)->{wal_end}), '<', lsn($longer), 'the newer timeline is shorter');
+	$cluster->wait_for_replay($newer);
+	end($newer);
+	$offset = $cluster->log_size($old);
+	$cluster->start($old);
+	$cluster->wait_until('the standby on the newer one leads', sub { join(' ', $cluster->leads($old, $standby)) eq $standby });
+	$cluster->wait_until('the other one has diverged', sub { ($cluster->role($old)->{reason} // '') =~ /^diverged/ });
+	unlike($cluster->log_of($old, $offset), qr/became leader/, 'and has not led');
+	$cluster->start($newer);
+	$cluster->wait_until('with another copy there is an open primary', sub { $primary = $cluster->open_primary; defined $primary && $primary != $old });
+	all_is_there();
+	$cluster->stop($old);
+	$cluster->rebuild($old, $primary);
+	$cluster->start($old);
+	learn_roles();
+};
+
+subtest 'a directory that was replaced by an older copy' => sub {
+	my $old = $primary;
+	my $data = $cluster->server($one)->data_dir;
+	my $restored = $one;
+	my $offset;
+
+	$cluster->stop($one);
+	system_or_bail('cp', '-a', $data, "$data.older");
+	$cluster->start($one);
+	learn_roles();
+	commit_one() foreach 1 .. 3;
+	$cluster->wait_for_replay($primary);
+	$cluster->stop($restored);
+	end($old);
+	system_or_bail('rm', '-rf', $data);
+	system_or_bail('mv', "$data.older", $data);
+	$offset = $cluster->log_size($restored);
+	$cluster->start($restored);
+	read_end($restored, $offset);
+	$cluster->wait_until('it answers', sub { defined $cluster->role($restored)->{reason} });
+	$cluster->stays('it does not vote: nobody leads', 3, sub { !$cluster->leads($one, $other) });
+	like($cluster->log_of($restored, $offset), qr/holds less/, 'and says so');
+	note(join "\n", $cluster->reasons($restored));
+	note($cluster->describe);
+	$cluster->start($old);
+	learn_roles();
+	all_is_there();
+	commit_one();
+	$cluster->wait_for_replay($primary);
+	if ($primary != $restored)
+	{
+		my ($rest) = grep { $_ != $restored && $_ != $primary } $cluster->ids;
+		end($primary);
+		$cluster->wait_until('it votes again', sub { $cluster->leads($restored, $rest) });
+		$cluster->start(grep { !$cluster->is_running($_) } $cluster->ids);
+		learn_roles();
+		all_is_there();
+	}
+};
+
+subtest 'a state file that was lost, with the data kept' => sub {
+	my $offset = $cluster->log_size($one);
+	my $lost = $one;
+
+	$cluster->stop($lost);
+	unlink $cluster->state_file($lost) or die;
+	$cluster->forget_state($lost);
+	$cluster->start($lost);
+	sleep 4;
+	note($cluster->describe);
+	commit_one();
+};
+
+$cluster->check_timelines;
+$cluster->check_history;
+$cluster->stop_all;
+done_testing();
