@@ -171,6 +171,23 @@ take_data(Raft *r, const RaftData *data, RaftOutput *out)
 	r->position = r->data.known ? r->data.position : none;
 }
 
+static void
+remember_held(Raft *r, RaftPosition held, RaftOutput *out)
+{
+	if (!r->config.managed || r->saved.rebuild != RAFT_INTACT || raft_is_gone(r) ||
+		r->saved.system_id == 0 || !raft_position_is_possible(held) || !raft_is_older(r->saved.floor, held))
+		return;
+	r->saved.floor = held;
+	raft_mark_save(r, out);
+}
+
+static void
+note_behind(Raft *r, bool was_behind, RaftOutput *out)
+{
+	if (!was_behind && raft_is_behind(r))
+		raft_note(r, out, RAFT_DATA_BEHIND, RAFT_NONE, r->saved.floor.epoch);
+}
+
 void
 raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 {
@@ -186,7 +203,7 @@ raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 
 	/* Less than it held a moment ago, and nobody is rebuilding it: somebody put it there. */
 	if (r->data.known && raft_is_older(r->position, r->held))
-		raft_remember_held(r, r->held, out);
+		remember_held(r, r->held, out);
 	else if (r->data.known && r->saved.rebuild == RAFT_INTACT)
 		r->held = r->position;
 	if (r->saved.claim != 0 && r->data.newest_timeline > r->saved.claim && !is_primary_of_its_term(r))
@@ -201,19 +218,18 @@ raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 		r->saved.floor = r->held = r->position;
 		raft_mark_save(r, out);
 	}
-	else if (!was_behind)
-		raft_note(r, out, RAFT_DATA_BEHIND, RAFT_NONE, r->saved.floor.epoch);
+	else
+		note_behind(r, was_behind, out);
 }
 
 /* What this member is known to have held: by a peer, or by the host's own notes. */
 void
 raft_remember_held(Raft *r, RaftPosition held, RaftOutput *out)
 {
-	if (!r->config.managed || r->saved.rebuild != RAFT_INTACT || raft_is_gone(r) ||
-		r->saved.system_id == 0 || !raft_position_is_possible(held) || !raft_is_older(r->saved.floor, held))
-		return;
-	r->saved.floor = held;
-	raft_mark_save(r, out);
+	bool was_behind = raft_is_behind(r);
+
+	remember_held(r, held, out);
+	note_behind(r, was_behind, out);
 }
 
 /* ---- claims and promotion, of a leader ---- */
