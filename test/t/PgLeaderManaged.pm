@@ -253,6 +253,24 @@ sub follows
 	return ($self->sql($primary, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'pg_leader_$id'") // 0) > 0;
 }
 
+# comes_back(ID, PRIMARY, OFFSET): tests; it follows, if need be from a base backup: what the
+# last primary has written alone is in nobody's past.  OFFSET: of its log, before its start.
+sub comes_back
+{
+	my ($self, $id, $primary, $offset) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->wait_until("node $id follows, or says that its WAL has diverged", sub {
+		$self->follows($id, $primary) || $self->log_of($id, $offset) =~ /needs a rebuild from node \d+: its WAL (has diverged|reaches beyond)/;
+	});
+	return if $self->follows($id, $primary);
+	$self->stop($id);
+	$self->rebuild($id, $primary);
+	$self->start($id);
+	$self->wait_until("node $id follows from a base backup", sub { $self->follows($id, $primary) });
+	return;
+}
+
 # wait_for_replay(PRIMARY): a test; all that it has written is replayed by those that stream,
 # and sessions write no more: there is nothing left for them to prune.
 sub wait_for_replay
