@@ -45,6 +45,7 @@ typedef struct Exchange
 	/* One question at a time: it waits while asked is above answered. */
 	pg_atomic_uint64 asked;
 	pg_atomic_uint64 answered;
+	uint64			 numbered; /* the last number; none is given twice */
 	ExchangeQuestion question;
 	uint32			 answer;
 
@@ -201,10 +202,20 @@ flushed_on(RaftServer server, uint64_t timeline)
 	return on == timeline ? flushed : 0;
 }
 
+/*
+ * A role worker that stands still in the middle of writing must not keep the flush from the next
+ * vote: reports on the timeline that it told before pass all the same.
+ */
 bool
 exchange_take_data(ExchangeData *data)
 {
-	if (!change_copy_once(&exchange->data_change, data, &exchange->data, sizeof(*data)) || !data->is_told)
+	static ExchangeData last; /* of this process */
+
+	if (change_copy_once(&exchange->data_change, data, &exchange->data, sizeof(*data)))
+		last = *data;
+	else
+		*data = last;
+	if (!data->is_told)
 		return false;
 	if (data->data.known && data->grows)
 		data->data.position.index = Max(data->data.position.index, flushed_on(data->data.server, data->data.position.epoch));
@@ -249,8 +260,11 @@ exchange_ask(ExchangeQuestion *question, uint32_t *answer)
 {
 	uint64 until = clock_now() + PATIENCE;
 
-	/* a question that nobody has answered in time is not asked any more */
-	question->number = Max(pg_atomic_read_u64(&exchange->asked), pg_atomic_read_u64(&exchange->answered)) + 1;
+	/*
+	 * A question that nobody has answered in time is not asked any more.  It may be answered even
+	 * so, by a member that was saving: as its number is not used again, not in place of this one.
+	 */
+	question->number = ++exchange->numbered;
 	exchange->question = *question;
 	pg_write_barrier();
 	pg_atomic_write_u64(&exchange->asked, question->number);
@@ -260,6 +274,7 @@ exchange_ask(ExchangeQuestion *question, uint32_t *answer)
 		if (clock_now() >= until || exchange->election_latch == NULL)
 		{
 			pg_atomic_write_u64(&exchange->asked, 0);
+			pg_memory_barrier();
 			return false;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
@@ -276,11 +291,16 @@ exchange_ask(ExchangeQuestion *question, uint32_t *answer)
 bool
 exchange_next_question(ExchangeQuestion *question)
 {
-	if (pg_atomic_read_u64(&exchange->asked) <= pg_atomic_read_u64(&exchange->answered))
+	uint64 asked = pg_atomic_read_u64(&exchange->asked);
+
+	if (asked <= pg_atomic_read_u64(&exchange->answered))
 		return false;
 	pg_read_barrier();
 	*question = exchange->question;
-	return true;
+	pg_read_barrier();
+
+	/* given up meanwhile, and another one is being written */
+	return pg_atomic_read_u64(&exchange->asked) == asked;
 }
 
 void

@@ -55,7 +55,7 @@ extern void exchange_tell_data(const ExchangeData *data);
 
 /*
  * The election worker, before a call of the member: what the role worker said last, with as
- * much of WAL as is flushed by now.  false: it has said nothing, or is writing.
+ * much of WAL as is flushed by now.  false: it has said nothing.
  */
 extern bool exchange_take_data(ExchangeData *data);
 
