@@ -402,7 +402,7 @@ role_gather(void)
 	f->lease_until = role.lease;
 	f->claim = r->saved.claim;
 	f->promoting = r->saved.promoting != 0;
-	f->asked = role.asked_life == role.life && role.asked == r->saved.promoting;
+	f->asked = role.asked_life == role.life && role.asked == r->saved.promoting && role.asked_claim_term == f->term;
 	f->open_timeout = (uint64) settings.open_timeout * 1000;
 	f->health_timeout = (uint64) settings.health_timeout * 1000;
 	f->stream_timeout = STREAM_TIMEOUT;

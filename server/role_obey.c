@@ -178,6 +178,7 @@ promote(void)
 	if (!ask(EXCHANGE_PROMOTE, &timeline) || timeline == 0)
 		return;
 	role.asked = timeline;
+	role.asked_claim_term = role.facts.term;
 	role.asked_life = role.life;
 	role_authorise();
 }
@@ -201,7 +202,7 @@ role_authorise(void)
 	PromotionVerdict verdict;
 	Words			 words;
 
-	if (role.asked == 0 || role.asked_life != role.life || used->claim == role.asked)
+	if (role.asked == 0 || role.asked_life != role.life || role.asked_claim_term != role.facts.term || used->claim == role.asked)
 		return;
 	verdict = promotion_ask(role.asked, role.facts.term, role.facts.end, settings.allow_timeline_gap);
 	if (verdict == PROMOTION_NO_LEASE)
