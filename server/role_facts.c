@@ -428,14 +428,16 @@ role_tell_member(void)
 	data.data.server = f->server;
 	data.data.port = (uint16_t) PostPortNumber;
 	data.data.system_id = f->system_id;
-	data.data.known = own.known;
+
+	/* not before the member knows what it held: with less it does not vote (rule 22) */
+	data.data.known = own.known && role.noted;
 	data.data.foreign = own.foreign;
 	data.data.position = own.position;
 	if (f->system_id != 0)
 		data.data.newest_timeline = Max(f->timeline, files->n > 0 ? files->files[files->n - 1].timeline : 0);
 	data.data.promoted = f->server == RAFT_SERVER_PRIMARY && f->ran_on && f->leader_id == f->self && f->timeline == f->claim;
 	data.data.open = role.open && data.data.promoted;
-	data.grows = own.known && own.position.index == f->end;
+	data.grows = data.data.known && own.position.index == f->end;
 	data.may_stand = primary_may_stand(f);
 	data.is_told = true;
 	if (memcmp(&data, &told, sizeof(data)) == 0)
