@@ -35,9 +35,6 @@
 #include "server/settings.h"
 #include "server/shared.h"
 
-/* With more WAL to replay than that, the end of its last record is not looked for. */
-#define NEAR_THE_END (16 * 1024 * 1024)
-
 #define STREAM_TIMEOUT UINT64CONST(2000000)
 #define PREFER_OPEN	   UINT64CONST(2000000)
 #define REBUILD_PAUSE  UINT64CONST(30000000)
@@ -116,8 +113,19 @@ role_learn_end(void)
 		(void) know_lineage(role.file_timeline);
 }
 
+static bool has_read; /* a record: there is one after what is replayed */
+
+static bool
+stop_after_one(void)
+{
+	bool stops = has_read || role_stops();
+
+	has_read = true;
+	return stops;
+}
+
 /*
- * The last record may be there in part: then replay stays before the end.
+ * The last record may be there in part, of whatever size: then replay stays before the end.
  */
 static bool
 is_replayed(void)
@@ -132,9 +140,10 @@ is_replayed(void)
 		return false;
 	if (replay >= role.end)
 		return true;
-	if (!stalled || role.facts.receiving || role.end - replay > NEAR_THE_END)
+	if (!stalled || role.facts.receiving)
 		return false;
-	return position_read_end(&whole, role_stops, &words) && replay >= whole.end;
+	has_read = false;
+	return position_read_end(&whole, stop_after_one, &words) && replay >= whole.end;
 }
 
 /*
