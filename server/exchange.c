@@ -220,7 +220,7 @@ exchange_take_data(ExchangeData *data)
 	if (data->data.known && data->grows)
 		data->data.position.index = Max(data->data.position.index, flushed_on(data->data.server, data->data.position.epoch));
 	pg_atomic_write_u64(&exchange->told_timeline, data->data.known && data->grows ? data->data.position.epoch : 0);
-	pg_atomic_write_u64(&exchange->told_end, data->data.known ? data->data.position.index : 0);
+	pg_atomic_write_u64(&exchange->told_end, data->data.known ? data->whole : 0);
 	return true;
 }
 

@@ -48,6 +48,7 @@ typedef struct ExchangeData
 	RaftData data;
 	bool	 grows;		/* the position is the end of WAL, and rises with its flush on that timeline */
 	bool	 may_stand; /* primary_may_stand() */
+	uint64	 whole;		/* end of its whole records: on whichever timeline, that is in the position */
 	bool	 is_told;	/* set here: something was said since the start */
 } ExchangeData;
 

@@ -33,7 +33,9 @@ typedef struct Role
 	/* This server. */
 	RaftServer server;
 	bool	   end_known;
-	uint64_t   end;
+	uint64_t   end;			  /* while nothing is received: of the last whole record, */
+	uint64_t   partial;		  /* what was flushed of the next one ends there, and counts in votes; 0: nothing */
+	uint64_t   looked_at;	  /* the end that was looked at for that */
 	uint32_t   file_timeline; /* of the file that the end is in */
 	uint64_t   replay;		  /* at the last turn */
 	Lineage	   own;			  /* of the WAL that ends there */
@@ -60,7 +62,7 @@ typedef struct Role
 	WatchLeading   leading;
 	WatchFollowing following;
 	WatchDirectory directory;
-	uint32_t	   asked; /* the claim that this process has asked to promote to */
+	uint32_t	   asked;			 /* the claim that this process has asked to promote to */
 	uint64_t	   asked_claim_term; /* in which that was claimed: in another one it is worth nothing */
 	uint64_t	   asked_life;
 	bool		   open;

@@ -85,11 +85,38 @@ learn_end_of_standby(void)
 		received = palloc(sizeof(Lineage));
 		if (position_read_lineage(view.timeline, received, &words) == LINEAGE_GOOD &&
 			view.flushed > lineage_begin(received, view.timeline))
+		{
 			role.file_timeline = view.timeline;
+			role.partial = 0;
+		}
 		pfree(received);
 	}
-	if (view.timeline == role.file_timeline)
-		role.end = Max(role.end, view.flushed);
+	if (view.timeline == role.file_timeline && view.flushed > Max(role.end, role.partial))
+	{
+		role.end = view.flushed;
+		role.partial = 0;
+	}
+}
+
+/*
+ * Nothing is received any more: how much of what was flushed are whole records?  A leader that
+ * died in the middle of one has left its beginning here, and whoever leads next goes on before it.
+ */
+static void
+find_partial(void)
+{
+	PositionEnd whole;
+	Words		words;
+
+	if (role.partial != 0 || role.looked_at == role.end || GetXLogReplayRecPtr(NULL) >= role.end ||
+		!position_read_end(&whole, role_stops, &words))
+		return;
+	if (whole.timeline == role.file_timeline && whole.end < role.end)
+	{
+		role.partial = role.end;
+		role.end = whole.end;
+	}
+	role.looked_at = role.end;
 }
 
 void
@@ -104,7 +131,7 @@ role_learn_end(void)
 	else
 	{
 		if (!was_primary)
-			role.end = 0;
+			role.end = role.partial = 0;
 		role.end = Max(role.end, GetFlushRecPtr(&timeline));
 		role.file_timeline = timeline;
 		role.end_known = true;
@@ -241,7 +268,17 @@ gather_own(PrimaryFacts *f)
 {
 	const Raft		   *r = &role.raft;
 	const ExchangeUsed *used = exchange_used();
+	bool				is_follower = f->leader_id >= 0 && f->leader_id != f->self;
 
+	/* where WAL ends is read after that: a receiver flushes once more before it ends */
+	f->receiving = is_receiving();
+	if (role.server == RAFT_SERVER_RECOVERY && role.end_known)
+	{
+		learn_end_of_standby();
+		if (!f->receiving)
+			find_partial();
+		(void) know_lineage(role.file_timeline);
+	}
 	f->server = role.server;
 	f->system_id = watch_system(&role.directory, role.system_id);
 	f->stored_system_id = r->saved.system_id;
@@ -250,9 +287,8 @@ gather_own(PrimaryFacts *f)
 	f->distrusted = raft_is_gone(r) && f->system_id != 0;
 	f->lineage = role.own_read != 0 && role.own_read == role.file_timeline ? &role.own : NULL;
 	f->end_known = role.end_known;
-	f->end = role.end;
+	f->end = is_follower ? role.end : Max(role.end, role.partial);
 	f->timeline = role.server == RAFT_SERVER_PRIMARY || f->lineage == NULL ? role.file_timeline : lineage_timeline_before(f->lineage, f->end);
-	f->receiving = is_receiving();
 	f->replayed = role.server == RAFT_SERVER_RECOVERY && is_replayed();
 	f->paused = role.server == RAFT_SERVER_RECOVERY && GetRecoveryPauseState() != RECOVERY_NOT_PAUSED;
 	f->consistent = role.server == RAFT_SERVER_PRIMARY || HotStandbyActive();
@@ -442,11 +478,14 @@ role_tell_member(void)
 	data.data.known = own.known && role.noted;
 	data.data.foreign = own.foreign;
 	data.data.position = own.position;
+	data.whole = own.position.index;
 	if (f->system_id != 0)
 		data.data.newest_timeline = Max(f->timeline, files->n > 0 ? files->files[files->n - 1].timeline : 0);
 	data.data.promoted = f->server == RAFT_SERVER_PRIMARY && f->ran_on && f->leader_id == f->self && f->timeline == f->claim;
 	data.data.open = role.open && data.data.promoted;
 	data.grows = data.data.known && own.position.index == f->end;
+	if (data.grows && f->server == RAFT_SERVER_RECOVERY && role.partial > f->end)
+		data.data.position = (RaftPosition){lineage_timeline_before(f->lineage, role.partial), role.partial};
 	data.may_stand = primary_may_stand(f);
 	data.is_told = true;
 	if (memcmp(&data, &told, sizeof(data)) == 0)
