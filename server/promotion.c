@@ -77,7 +77,37 @@ begin_of(const Histories *histories, uint32 timeline)
 	return 0;
 }
 
-/* All facts for that authorisation.  false: pg_wal cannot be read. */
+/* The target when recovery began, or the one that pg_control names. */
+static uint32
+first_target(void)
+{
+	ControlFileData control;
+	Words			words;
+	uint32			target;
+
+	SpinLockAcquire(&promotion->mutex);
+	target = promotion->target;
+	SpinLockRelease(&promotion->mutex);
+	if (target != 0)
+		return target;
+	return control_file_read(&control, &words) ? control_file_timeline(&control) : 1;
+}
+
+uint32_t
+promotion_target(const Histories *histories)
+{
+	uint32 target = first_target();
+	uint32 id;
+
+	for (id = target + 1; histories_kind(histories, id) != HISTORY_NONE; id++)
+	{
+		if (histories_kind(histories, id) == HISTORY_REAL)
+			target = id;
+	}
+	return target;
+}
+
+/* All facts for that authorisation; target 0: the one that pg_wal has.  false: it cannot be read. */
 static bool
 gather(PromotionFacts *facts, const Authorisation *authorised, uint32 target, uint64 end, Words *words)
 {
@@ -90,8 +120,8 @@ gather(PromotionFacts *facts, const Authorisation *authorised, uint32 target, ui
 	facts->authorised = authorised->claim;
 	facts->authorised_term = authorised->term;
 	facts->burn_any = authorised->burn_any;
-	facts->target = target;
-	facts->target_begin = begin_of(&facts->histories, target);
+	facts->target = target != 0 ? target : promotion_target(&facts->histories);
+	facts->target_begin = begin_of(&facts->histories, facts->target);
 	facts->end = end;
 	if (shared_peek_status(&status))
 		facts->term = status.term;
@@ -314,50 +344,6 @@ promotion_of_copy(void)
 	return promotion->is_copy;
 }
 
-/* The target when recovery began, or the one that pg_control names. */
-static uint32
-first_target(void)
-{
-	ControlFileData control;
-	Words			words;
-	uint32			target;
-
-	SpinLockAcquire(&promotion->mutex);
-	target = promotion->target;
-	SpinLockRelease(&promotion->mutex);
-	if (target != 0)
-		return target;
-	return control_file_read(&control, &words) ? control_file_timeline(&control) : 1;
-}
-
-static uint32
-target_in(const Histories *histories)
-{
-	uint32 target = first_target();
-	uint32 id;
-
-	for (id = target + 1; histories_kind(histories, id) != HISTORY_NONE; id++)
-	{
-		if (histories_kind(histories, id) == HISTORY_REAL)
-			target = id;
-	}
-	return target;
-}
-
-uint32_t
-promotion_target(void)
-{
-	Histories histories;
-	Words	  words;
-	uint32	  target;
-
-	if (!position_read_histories(&histories, &words))
-		histories.n = 0;
-	target = target_in(&histories);
-	free_histories(&histories);
-	return target;
-}
-
 PromotionVerdict
 promotion_ask(uint32_t claim, uint64_t term, uint64_t end, bool burn_any)
 {
@@ -366,7 +352,7 @@ promotion_ask(uint32_t claim, uint64_t term, uint64_t end, bool burn_any)
 	PromotionVerdict verdict = PROMOTION_NOT_AUTHORISED;
 	Words			 words;
 
-	if (gather(&facts, &asked, promotion_target(), end, &words))
+	if (gather(&facts, &asked, 0, end, &words))
 		verdict = promotion_verdict(&facts);
 	else
 		ereport(LOG, (errmsg("pg_leader: this server cannot be promoted: %s", words.error)));

@@ -60,8 +60,8 @@ extern bool promotion_begin(uint32_t claim, uint64_t term, bool burn_any, Words 
 /* The startup process may use no claim any more, and there is no "promote" file. */
 extern void promotion_revoke(void);
 
-/* The highest timeline in pg_wal that it would be aimed at: PromotionFacts.target. */
-extern uint32_t promotion_target(void);
+/* The highest timeline, of those with a history file, that it would be aimed at: PromotionFacts.target. */
+extern uint32_t promotion_target(const Histories *histories);
 
 /*
  * After a promotion, now and then: let the archiver have the burnt ids, the highest first and

@@ -173,9 +173,16 @@ is_replayed(void)
 	return position_read_end(&whole, stop_after_one, &words) && replay >= whole.end;
 }
 
+/* How long after a change the directory's time may still be the same after another one, us. */
+static uint64
+change_takes(const struct timespec *changed)
+{
+	return changed->tv_nsec != 0 ? UINT64CONST(50000) : UINT64CONST(2000000);
+}
+
 /*
- * The history files, read again when the directory has changed: not while its clock could
- * still be the same after another change.
+ * The history files, read again when the directory has changed, and for as long as its time
+ * could still be the same after another change.  There can be hundreds of them.
  */
 static const Histories *
 histories(void)
@@ -183,23 +190,31 @@ histories(void)
 	static MemoryContext   context;
 	static Histories	   known;
 	static struct timespec changed;
+	static uint64		   seen_at; /* when that time was seen first */
+	static bool			   is_final;
 	struct stat			   directory;
 	MemoryContext		   before;
 	Words				   words;
+	uint64				   now = clock_now();
 
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "pg_leader histories", ALLOCSET_DEFAULT_SIZES);
 	if (stat(XLOGDIR, &directory) != 0)
 		return &known;
-	if (memcmp(&changed, &directory.st_mtim, sizeof(changed)) == 0)
+	if (seen_at == 0 || memcmp(&changed, &directory.st_mtim, sizeof(changed)) != 0)
+	{
+		changed = directory.st_mtim;
+		seen_at = now;
+		is_final = false;
+	}
+	if (is_final)
 		return &known;
 	MemoryContextReset(context);
 	before = MemoryContextSwitchTo(context);
 	if (!position_read_histories(&known, &words))
 		memset(&known, 0, sizeof(known));
 	MemoryContextSwitchTo(before);
-	if (time(NULL) > directory.st_mtim.tv_sec + 1)
-		changed = directory.st_mtim;
+	is_final = now - seen_at >= change_takes(&changed);
 	return &known;
 }
 
@@ -417,7 +432,7 @@ gather_leading(PrimaryFacts *f)
 	f->claiming = r->claim != 0 && raft_claimed(r) == 0;
 	f->claimed = raft_claimed(r);
 	if (f->claimed != 0)
-		f->passed_over = promotion_passed_over(histories(), promotion_target(), f->claimed);
+		f->passed_over = promotion_passed_over(histories(), promotion_target(histories()), f->claimed);
 	f->burn_any = settings.allow_timeline_gap;
 	f->quorum_flushed = quorum_flushed(&view);
 	f->released = released();

@@ -116,8 +116,13 @@ promotion_test_histories(PG_FUNCTION_ARGS)
 Datum
 promotion_test_past(PG_FUNCTION_ARGS)
 {
+	Histories histories;
+	Words	  words;
+
 	attach();
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("wrote on %u, target %u", promotion_wrote_on(), promotion_target())));
+	if (!position_read_histories(&histories, &words))
+		fail(&words);
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("wrote on %u, target %u", promotion_wrote_on(), promotion_target(&histories))));
 }
 
 /* promotion_test_ask(claim int, term int8, finish pg_lsn): the verdict in words */
