@@ -215,6 +215,13 @@ role_gather_leader(void)
 	gather_segments(f);
 }
 
+/* Where the segment begins in which WAL ends. */
+static uint64_t
+last_segment(uint64_t end)
+{
+	return end - 1 - (end - 1) % (uint64_t) wal_segment_size;
+}
+
 /*
  * Read from the leader what begins there, at best; of an older segment than the one in which
  * our WAL ends, which is where a receiver begins, it may have nothing any more.
@@ -222,7 +229,7 @@ role_gather_leader(void)
 static UpstreamBytes
 read_leaders(uint32_t timeline, uint64_t *from, uint64_t end, char *bytes, Words *words)
 {
-	uint64_t	  segment = end - 1 - (end - 1) % (uint64_t) wal_segment_size;
+	uint64_t	  segment = last_segment(end);
 	UpstreamBytes read = upstream_read(&role.upstream, timeline, *from, end, bytes, words);
 
 	if (read != UPSTREAM_HAS_NOT || *from >= segment)
@@ -252,6 +259,10 @@ role_compare(void)
 	from = Max(lineage_begin(f->lineage, timeline), f->end > COMPARED_BYTES ? f->end - COMPARED_BYTES : 0);
 	own = palloc(COMPARED_BYTES);
 	leaders = palloc(COMPARED_BYTES);
+
+	/* nor may this server have an older segment any more, after a checkpoint */
+	if (!position_read_bytes(f->lineage, from, f->end, own))
+		from = Max(from, last_segment(f->end));
 	read = read_leaders(timeline, &from, f->end, leaders, &words);
 	own_read = position_read_bytes(f->lineage, from, f->end, own);
 	if (read == UPSTREAM_FAILED)
