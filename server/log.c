@@ -172,6 +172,13 @@ describe_change(const RaftEvent *event, char *text, size_t size)
 		snprintf(text, size, "follows node %d in term %llu: %s", event->leader_id, term, reason);
 }
 
+/* What keeps this member from voting is logged, although it changes neither role nor leader. */
+static bool
+is_about_data(RaftReason reason)
+{
+	return reason == RAFT_DATA_BEHIND || reason == RAFT_DATA_IMPOSSIBLE;
+}
+
 void
 log_changes(const Raft *raft, const RaftOutput *output)
 {
@@ -191,7 +198,7 @@ log_changes(const Raft *raft, const RaftOutput *output)
 			continue;
 		if (event->role == logged_role && event->leader_id == logged_leader &&
 			(event->term == logged_term || event->leader_id == RAFT_NONE) &&
-			!is_about_abstaining(event->reason) && event->reason != RAFT_STANDS_ABOVE)
+			!is_about_abstaining(event->reason) && !is_about_data(event->reason) && event->reason != RAFT_STANDS_ABOVE)
 			continue;
 		logged_role = event->role;
 		logged_leader = event->leader_id;
