@@ -207,31 +207,10 @@ subtest 'killed in its promotion, behind its history file' => sub {
 	$primary = $cluster->wait_for_primary('one is the open primary');
 
 	# it may have come as far as its first record
-	$cluster->wait_until('it follows, or says that it needs a rebuild', sub {
-		$primary == $id || $cluster->follows($id, $primary) || $cluster->log_of($id, $offset) =~ /needs a rebuild from node/;
-	});
-	if ($primary != $id && !$cluster->follows($id, $primary))
-	{
-		like($cluster->log_of($id, $offset), qr/needs a rebuild from node \d+: its WAL has diverged/, 'it has written on its timeline');
-		$cluster->stop($id);
-		$cluster->rebuild($id, $primary);
-		$cluster->start($id);
-	}
+	$cluster->comes_back($id, $primary, $offset) if $primary != $id;
 	learn_roles();
 	commit_one();
 	all_is_there();
-};
-
-subtest 'a history file of a promotion that came to nothing, at the end of its WAL' => sub {
-	my $newest = timeline();
-	my $end;
-
-	$cluster->wait_for_replay($primary);
-	$end = $cluster->role($one)->{wal_end};
-	$cluster->stop($one);
-	left_over($one, $end);
-	$cluster->start($one);
-	learn_roles();
 };
 
 $cluster->check_timelines;

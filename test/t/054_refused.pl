@@ -78,7 +78,7 @@ is_refused('full_page_writes', 'full_page_writes = off', qr/order REFUSE: .*set 
 is_refused('a recovery target', "recovery_target = 'immediate'", qr/order REFUSE: .*remove every recovery_target setting/);
 is_refused('another target timeline', "recovery_target_timeline = 'current'", qr/order REFUSE: .*set recovery_target_timeline = latest/);
 is_refused('a delay', "recovery_min_apply_delay = '1s'", qr/order REFUSE: .*set recovery_min_apply_delay = 0/);
-is_refused('a restore_command', "restore_command = 'false'", qr/order REFUSE: .*set restore_command through the supervisor/);
+is_refused('a restore_command', "restore_command = 'false'", qr/order REFUSE: .*remove restore_command/);
 is_refused('another library has the resource manager', "shared_preload_libraries = 'pg_leader_facts, pg_leader'\npg_leader_facts.id = 151",
 	qr/FATAL:  pg_leader: the resource manager id 151 is taken by "pg_leader_facts"\n.*HINT:  Remove that library/);
 write_as_primary("max_wal_senders = 0\nmax_worker_processes = 1");
@@ -93,7 +93,7 @@ subtest 'without any of them it leads; and with one of them no more' => sub {
 	configure('');
 	$cluster->start(0);
 	$cluster->wait_for_primary('it is the open primary');
-	foreach my $case ([ 'fsync = off', qr/order RESIGN: .*set fsync = on/ ], [ "restore_command = 'false'", qr/order RESIGN: .*set restore_command through/ ])
+	foreach my $case ([ 'fsync = off', qr/order RESIGN: .*set fsync = on/ ], [ "restore_command = 'false'", qr/order RESIGN: .*remove restore_command/ ])
 	{
 		my ($line, $sentence) = @$case;
 
