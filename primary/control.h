@@ -34,7 +34,7 @@ typedef enum ControlType
 	/* To the worker: the supervisor was told to stop; a leader hands over first. */
 	CONTROL_STOPS,
 
-	/* To the supervisor, in this order: local WAL is being read; it was read to its end. */
+	/* To the supervisor, in this order: local WAL is being read; it was read to its end.  As each: wrote_on. */
 	CONTROL_READS_WAL,
 	CONTROL_KNOWS_END,
 

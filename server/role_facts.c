@@ -196,6 +196,7 @@ histories(void)
 	MemoryContext		   before;
 	Words				   words;
 	uint64				   now = clock_now();
+	bool				   good;
 
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "pg_leader histories", ALLOCSET_DEFAULT_SIZES);
@@ -211,10 +212,11 @@ histories(void)
 		return &known;
 	MemoryContextReset(context);
 	before = MemoryContextSwitchTo(context);
-	if (!position_read_histories(&known, &words))
+	good = position_read_histories(&known, &words);
+	if (!good)
 		memset(&known, 0, sizeof(known));
 	MemoryContextSwitchTo(before);
-	is_final = now - seen_at >= change_takes(&changed);
+	is_final = good && now - seen_at >= change_takes(&changed);
 	return &known;
 }
 

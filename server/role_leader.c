@@ -111,6 +111,8 @@ is_due(const RaftTold *told, int32_t leader)
 	if (role.asked_leader != leader)
 		upstream_close(&role.upstream);
 	role.is_known &= same;
+	if (!same)
+		role.has_end_for = 0; /* another leader may have other segments */
 	if (same && role.is_known && role.following.check.streaming == PRIMARY_STREAMING_REAL && receiver_look().streams)
 	{
 		upstream_close(&role.upstream);

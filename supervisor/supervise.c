@@ -295,7 +295,6 @@ take_order(const ControlMessage *message)
 {
 	const PrimaryOrder *order = &message->order;
 
-	remembered.wrote_on = message->wrote_on;
 	if (phase != PHASE_RUNS)
 		return;
 	if (order->action == PRIMARY_RESTART)
@@ -316,6 +315,8 @@ take_order(const ControlMessage *message)
 static void
 take_message(const ControlMessage *message)
 {
+	/* pg_control says it only at the first start after that */
+	remembered.wrote_on = message->wrote_on;
 	switch (message->type)
 	{
 		case CONTROL_READS_WAL:

@@ -166,8 +166,9 @@ like(log_from($offset), qr/killed \d+ processes of the server/, 'RESTART, and th
 
 $first = restarts('FOLLOWED, and a crash', sub { report(message('FOLLOWED')); kill 'KILL', postmaster(); });
 is_deeply([ @$first{qw(failures stuck deaths)} ], [ 0, 0, 0 ], 'FOLLOWED: failures are over');
-$first = restarts('a crash while WAL is read', sub { report(message('READS_WAL')); kill 'KILL', titled(qr/checkpointer/); });
+$first = restarts('a crash while WAL is read', sub { report(message('READS_WAL', wrote_on => 6)); kill 'KILL', titled(qr/checkpointer/); });
 is($first->{deaths}, 1, 'a crash while WAL is read is counted');
+is($first->{wrote_on}, 6, 'what was written on is remembered without an order, too');
 $first = restarts('the postmaster killed while WAL is read', sub { report(message('READS_WAL')); kill 'KILL', postmaster(); });
 is($first->{deaths}, 1, 'the postmaster killed while WAL is read is not');
 $first = restarts('a crash after WAL was read', sub {
