@@ -628,11 +628,34 @@ part_tap()
 		mount --bind "$scratch/hosts" /etc/hosts
 		export PG_LEADER_ETC_HOSTS=$scratch/hosts
 	fi
-	# What PGXS sets for "make installcheck".
+	prove_tests
+}
+
+# Two at a time, where nothing hangs on a member that is not held up: those of PostgreSQL itself
+# and of managed servers, which mostly wait.  Sets and uses what part_tap() has.
+prove_tests()
+{
+	local test status=0
+	local -a alone=() beside=()
+
+	for test in "${tests[@]}"; do
+		if [[ $test =~ /0[3-6][0-9]_ ]]; then beside+=("$test"); else alone+=("$test"); fi
+	done
+	if (( ${#alone[@]} > 0 )); then prove_with 1 "${alone[@]}" || status=$?; fi
+	if (( ${#beside[@]} > 0 )); then prove_with 2 "${beside[@]}" || status=$?; fi
+	return "$status"
+}
+
+# prove_with JOBS TEST...: in the environment that PGXS sets for "make installcheck".
+prove_with()
+{
+	local jobs=$1
+
+	shift
 	as_tester env TESTDIR="$tree" TESTDATADIR="$scratch/tmp/tap" TESTLOGDIR="$scratch/tmp/tap/log" \
 		PERL5LIB="$pgxs/src/test/perl:$tree/test/t" PGPORT=65432 \
 		PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
-		perl -e "$REAPER" prove -v "${tests[@]}"
+		perl -e "$REAPER" prove -v -j "$jobs" "$@"
 }
 
 part_bench()
