@@ -198,7 +198,9 @@ say_order(const PrimaryOrder *order, const PrimaryOrder *before)
 					   (role.now - role.order_since) / 1000)));
 	if (!is_event[order->action])
 		return;
-	snprintf(question.text, sizeof(question.text), "%s: %s", primary_action_name(order->action), why);
+	snprintf(question.text, sizeof(question.text), "%s, after " UINT64_FORMAT " ms of %s: %s",
+			 primary_action_name(order->action), (role.now - role.order_since) / 1000,
+			 primary_action_name(before->action), why);
 	(void) exchange_ask(&question, &ignored);
 }
 

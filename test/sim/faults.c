@@ -47,11 +47,12 @@ enum
 
 static struct
 {
-	uint64_t pace;
-	uint32_t weight[CHAOS_KINDS]; /* of each fault, drawn per run */
-	SimData	 snapshot;
-	int		 snapshot_of; /* -1: none */
-	uint64_t lost_some;	  /* bit i: the end of its server has taken what it had told, or its state file was torn */
+	uint64_t	 pace;
+	uint32_t	 weight[CHAOS_KINDS]; /* of each fault, drawn per run */
+	SimData		 snapshot;
+	int			 snapshot_of;  /* -1: none */
+	RaftPosition snapshot_end; /* that its member knew of */
+	uint64_t	 lost_some;	   /* bit i: the end of its server has taken what it had told, or its state file was torn */
 } mix;
 
 /* Has this member all its data, as far as truth goes, and may it vote with them? */
@@ -182,13 +183,29 @@ cut_connections(World *w, int i)
 	}
 }
 
+/*
+ * Is it known here that there was more than in that copy?  The note of what was held is written
+ * once a second, so of what came since, an older copy of the data shows nothing, and a leader that
+ * counts on it may be gone before it could tell (doc/guarantees.md).
+ */
+static bool
+is_loss_seen(const World *w, int i)
+{
+	const Keeper *k = &w->keepers->keeper[i];
+	RaftPosition  known = w->node[i].durable.floor;
+
+	if (raft_is_older(known, k->note))
+		known = k->note;
+	return raft_is_older(mix.snapshot_end, known) || !raft_is_older(mix.snapshot_end, k->data_told.position);
+}
+
 /* The state file too; only where everybody else knows that there is a newer one. */
 static void
 restore_both(World *w, int i)
 {
 	Node *n = &w->node[i < 0 ? 0 : i];
 
-	if (i < 0 || w->n < 3 || w->lost >= 0 || !n->up || n->paused || node_is_saving(w, i) || !n->disk.has_copy ||
+	if (i < 0 || w->n < 3 || w->lost >= 0 || !n->up || n->paused || node_is_saving(w, i) || !n->disk.has_copy || !is_loss_seen(w, i) ||
 		n->durable.abstaining != RAFT_VOTING || !others_are_whole(w, i) || !disk_is_remembered(w, i))
 		return;
 	keeper_kill(w, i);
@@ -326,6 +343,7 @@ fault_of_data(World *w, int i, int kind)
 			break;
 		case CHAOS_SNAPSHOT:
 			sim_snapshot(c, i, &mix.snapshot);
+			mix.snapshot_end = w->keepers->keeper[i].data_told.position;
 			mix.snapshot_of = i;
 			w->node[i].disk.has_copy = false;
 			if (w->node[i].disk.exists && !node_is_saving(w, i))
@@ -333,7 +351,7 @@ fault_of_data(World *w, int i, int kind)
 			break;
 		case CHAOS_RESTORE:
 			i = mix.snapshot_of;
-			if (i < 0 || w->n < 3 || !others_are_whole(w, i) || !w->node[i].up)
+			if (i < 0 || w->n < 3 || !others_are_whole(w, i) || !w->node[i].up || !is_loss_seen(w, i))
 				break;
 			keeper_kill(w, i);
 			if (sim_restore(c, i, &mix.snapshot))

@@ -179,6 +179,18 @@ subtest 'the same, and the startup process comes first: it refuses' => sub {
 	cmp_ok($cluster->role($primary)->{timeline}, '>', $claim, 'the next leader has claimed another timeline');
 };
 
+# Its role worker is another process meanwhile, which cannot know what still comes of it.
+subtest 'a promotion that another process has asked for: the server is stopped before the next claim' => sub {
+	my ($startup, $claim, $offset) = pending();
+
+	kill 'TERM', $cluster->role_worker($one);
+	$cluster->wait_for_log($one, qr/restarting the server as a standby: it lost the leadership while its promotion was pending/, $offset);
+	$cluster->wait_until('the startup process is gone', sub { PgLeaderCluster::are_gone($startup) });
+	learn_roles();
+	unlike($cluster->log_of($_), qr/selected new timeline ID: $claim\b/, "node $_ has not made that timeline") foreach $cluster->ids;
+	cmp_ok($cluster->role($primary)->{timeline}, '>', $claim, 'the next leader has claimed another timeline');
+};
+
 # ---- without a supervisor ----
 
 subtest 'without a supervisor' => sub {

@@ -1,4 +1,4 @@
-# test/t/055_rebuilt_by_hand.pl
+# test/t/056_rebuilt_by_hand.pl
 #	  A managed server whose data directory no longer fits: what it says, and that it
 #	  follows again after what doc/operations.md tells people to do.  And that one whose
 #	  WAL ends just behind the beginning of a segment needs nothing of the sort.

@@ -1,4 +1,4 @@
-# test/t/041_supervisor_channel.pl
+# test/t/043_supervisor_channel.pl
 #	  What pg_leader_supervisor does when the role worker tells it something: here that is
 #	  a process which the test has put under the postmaster in its place.
 #
