@@ -67,6 +67,18 @@ sub standby_of
 	return;
 }
 
+# does_not_start(NAME): a test.  Not by pg_ctl, which from 17 on takes a standby that ends
+# right after its start, having been shut down before, for one with a recovery target.
+sub does_not_start
+{
+	my $name = shift;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$standby->mark;
+	isnt(system('timeout 60 postgres -D ' . $standby->data_dir . ' >>' . $standby->logfile . ' 2>&1'), 0, $name);
+	return;
+}
+
 # leads(SERVER): the term of its lease, once it has one.
 sub leads
 {
@@ -116,7 +128,7 @@ subtest 'managed mode without a supervisor: the server does not start, and says 
 	{
 		local %ENV = %ENV;
 		delete $ENV{PG_LEADER_CONTROL};
-		is($standby->start(fail_ok => 1), 0, 'it does not start');
+		does_not_start('it does not start');
 		$standby->says(qr/FATAL:  pg_leader\.manage is on, and this server was not started by pg_leader_supervisor\n[^\n]*HINT:  Start it with pg_leader_supervisor/);
 		my ($out, $err) = run_command([ 'postgres', '-D', $standby->data_dir, '-C', 'shared_memory_size' ]);
 		like($out, qr/^\d+$/, 'its settings can be asked for');
@@ -130,10 +142,10 @@ subtest 'another library has the same resource manager: no start, whichever come
 	$standby->place($kept{standby}, $primary);
 	member($standby);
 	$standby->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_leader_facts, pg_leader'\npg_leader_facts.id = 151");
-	is($standby->start(fail_ok => 1), 0, 'pg_leader comes last: it does not start');
+	does_not_start('pg_leader comes last: it does not start');
 	$standby->says(qr/FATAL:  pg_leader: the resource manager id 151 is taken by "pg_leader_facts"\n[^\n]*HINT:  Remove that library/);
 	$standby->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_leader, pg_leader_facts'");
-	is($standby->start(fail_ok => 1), 0, 'pg_leader comes first: it does not start');
+	does_not_start('pg_leader comes first: it does not start');
 	$standby->says(qr/FATAL:  failed to register custom resource manager "pg_leader_facts" with ID 151/);
 	$standby->append_conf('postgresql.conf', 'pg_leader_facts.id = 150');
 	ok($standby->start, 'with another id it starts');
@@ -258,7 +270,9 @@ subtest 'the end of WAL and its bytes, with replay paused and across a fork' => 
 	$other->append_conf('postgresql.conf', "restore_command = ''");
 	unlink glob $other->path('pg_wal/00000*');
 	$other->begin;
-	$other->says(qr/LOG:  promotion test: there is no history file of timeline 5 in pg_wal/);
+
+	# whichever timeline pg_control names, which hangs on what was flushed meanwhile
+	$other->says(qr/LOG:  promotion test: there is no (history file of timeline 5 in pg_wal|WAL in pg_wal at [0-9A-F\/]+, where recovery has to begin)/);
 	$other->stop('immediate');
 };
 
