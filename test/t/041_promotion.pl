@@ -281,7 +281,6 @@ subtest 'what pg_control says of a server that has written itself' => sub {
 	is($standby->ask('SELECT test_past()'), 'wrote on 5, target 5', 'stopped as a primary');
 	$standby->crashes;
 	is($standby->ask('SELECT test_past()'), 'wrote on 5, target 5', 'after a crash in place');
-	$kept{primary} = $standby->image;
 	$standby->stop;
 	$kept{stopped} = $standby->image;
 };
@@ -304,7 +303,7 @@ subtest 'where redo has not begun, the ids are burnt before the signal' => sub {
 # ---- before a start ----
 
 subtest 'burnt files that are the newest are cleared away before a start' => sub {
-	$primary->place($kept{primary});
+	$primary->place($kept{stopped});
 	$primary->append_conf('postgresql.conf', 'pg_leader.node_id = -1');
 	$primary->start;
 	$standby->place($kept{stopped}, $primary);
