@@ -58,7 +58,7 @@ my @state_file = (
 	map { [ $_, 'SELECT state_file FROM pg_leader_status', $state ] } qw(monitor super));
 my @settings_paths = (
 	(map { [ 'plain', "SHOW pg_leader.$_", qr/^ERROR:  .*pg_read_all_settings|^ERROR:  permission denied/s ] }
-		qw(secret_file state_directory)),
+		qw(secret_file state_directory replication_conninfo)),
 	[ 'plain', "SELECT count(*) FROM pg_settings WHERE name IN ('pg_leader.secret_file', 'pg_leader.state_directory')", qr/^0$/ ],
 	(map { [ $_, 'SHOW pg_leader.secret_file', $path ] } qw(monitor super)),
 	[ 'monitor', 'SHOW pg_leader.state_directory', qr{^/} ]);

@@ -199,7 +199,10 @@ subtest 'without a supervisor' => sub {
 	my ($offset, $log);
 
 	$cluster->stop($one);
-	command_fails([ 'pg_ctl', '-s', '-w', '-D', $data, '-l', "$data/../outside.log", 'start' ], 'it does not start');
+
+	# what pg_ctl makes of that differs: from 17 on, a recovery target that was reached
+	system 'pg_ctl', '-s', '-w', '-D', $data, '-l', "$data/../outside.log", 'start';
+	is($cluster->postmaster($one), undef, 'it does not start');
 	like(slurp_file("$data/../outside.log"), qr/FATAL:  pg_leader\.manage is on, and this server was not started by pg_leader_supervisor/, 'and says why');
 	goes_on('after that', $term);
 

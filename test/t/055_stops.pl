@@ -109,7 +109,9 @@ subtest 'pg_ctl restart of a follower: it cannot be put outside its supervisor' 
 	my $data = $cluster->server($down)->data_dir;
 	my $offset = $cluster->log_size($down);
 
-	command_fails([ 'pg_ctl', '-s', '-w', '-D', $data, '-m', 'fast', '-l', "$data/../outside.log", 'restart' ], 'it fails');
+	# whatever pg_ctl makes of that: from 17 on, a recovery target that was reached
+	system 'pg_ctl', '-s', '-w', '-D', $data, '-m', 'fast', '-l', "$data/../outside.log", 'restart';
+	is($cluster->postmaster($down), undef, 'it fails');
 	like(slurp_file("$data/../outside.log"), qr/FATAL:  pg_leader\.manage is on, and this server was not started by pg_leader_supervisor/, 'and says why');
 	stays_down($down, $offset);
 	commit_one();
