@@ -329,6 +329,12 @@ typedef struct PrimaryOrder
 	uint64_t	  again_at; /* ask again then, whatever happens; 0: only if a fact changes */
 } PrimaryOrder;
 
+/*
+ * The facts that are the election's own: who leads in which term, what its state file has, and
+ * what the leader says of itself.  The same for whoever hosts the member.
+ */
+extern void primary_take_election(PrimaryFacts *facts, const Raft *raft);
+
 extern PrimaryOrder primary_decide(const PrimaryFacts *facts);
 
 /*

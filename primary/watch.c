@@ -193,6 +193,16 @@ watch_decided(WatchFollowing *watch, const PrimaryFacts *facts, const PrimaryOrd
 
 /* ---- a data directory ---- */
 
+void
+watch_directory(const WatchDirectory *watch, PrimaryFacts *facts)
+{
+	facts->failures = watch->failures;
+	facts->stuck_since = watch->stuck_since;
+	facts->failed_at = watch->failed_at;
+	facts->failed_source = watch->failed_source;
+	facts->failed_term = watch->failed_term;
+}
+
 uint64_t
 watch_system(const WatchDirectory *watch, uint64_t system_id)
 {

@@ -104,6 +104,9 @@ typedef struct WatchDirectory
 	uint64_t failed_term;
 } WatchDirectory;
 
+/* Into the facts: how often and when rebuilds have come to nothing. */
+extern void watch_directory(const WatchDirectory *watch, PrimaryFacts *facts);
+
 /* PrimaryFacts.system_id, given the one in pg_control: 0 once nothing in it is usable. */
 extern uint64_t watch_system(const WatchDirectory *watch, uint64_t system_id);
 

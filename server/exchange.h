@@ -95,7 +95,6 @@ extern void exchange_answer(const ExchangeQuestion *question, uint32_t answer);
 /* The role worker has begun, with that latch; or ended: all its gates are closed. */
 extern void exchange_role_worker_start(void);
 extern void exchange_role_worker_stop(void);
-extern void exchange_wake_role_worker(void);
 
 /* ---- what the role worker shows to people ---- */
 

@@ -85,6 +85,9 @@ extern Role role;
 /* Is the process to end? */
 extern bool role_stops(void);
 
+/* In the log, at most once a minute ("last": once_a_minute.h): what failed, and the words for it. */
+extern void role_say_failed(int level, uint64_t *last, const char *what, const Words *words);
+
 /* ---- role_facts.c ---- */
 
 /* How far local WAL reaches by now. */

@@ -298,7 +298,6 @@ gather_own(PrimaryFacts *f)
 	}
 	f->server = role.server;
 	f->system_id = watch_system(&role.directory, role.system_id);
-	f->stored_system_id = r->saved.system_id;
 	f->major = PG_VERSION_NUM / 10000;
 	f->never_held = raft_never_held(r);
 	f->distrusted = raft_is_gone(r) && f->system_id != 0;
@@ -313,8 +312,6 @@ gather_own(PrimaryFacts *f)
 	f->authorised = used->claim;
 	f->authorised_term = used->term;
 	f->wrote_on = role.wrote_on;
-	memcpy(f->timelines, r->saved.timelines, sizeof(f->timelines));
-	f->n_timelines = r->saved.n_timelines;
 	f->setting = refused_setting();
 	f->health = health();
 }
@@ -322,20 +319,10 @@ gather_own(PrimaryFacts *f)
 static void
 gather_rebuild(PrimaryFacts *f)
 {
-	const RaftSaved *saved = &role.raft.saved;
-
-	f->rebuild = saved->rebuild;
-	f->rebuild_source = saved->rebuild_source;
-	f->rebuild_term = saved->rebuild_term;
-	f->floor = saved->floor;
+	watch_directory(&role.directory, f);
 
 	/* one that is not whole is not started */
 	f->remains = PRIMARY_REMAINS_WHOLE;
-	f->failures = role.directory.failures;
-	f->stuck_since = role.directory.stuck_since;
-	f->failed_at = role.directory.failed_at;
-	f->failed_source = role.directory.failed_source;
-	f->failed_term = role.directory.failed_term;
 	f->hints = DataChecksumsEnabled() || wal_log_hints;
 	f->rebuild_wanted = role.following.rebuild_wanted;
 }
@@ -456,14 +443,9 @@ role_gather(void)
 	const Raft	 *r = &role.raft;
 
 	memset(f, 0, sizeof(*f));
+	primary_take_election(f, r);
 	f->now = role.now;
-	f->self = r->config.node_id;
-	f->members = r->config.list_size;
-	f->term = r->saved.term;
-	f->leader_id = r->role == RAFT_LEADER ? f->self : r->leader_id;
 	f->lease_until = role.lease;
-	f->claim = r->saved.claim;
-	f->promoting = r->saved.promoting != 0;
 	f->asked = role.asked_life == role.life && role.asked == r->saved.promoting && role.asked_claim_term == f->term;
 	f->open_timeout = (uint64) settings.open_timeout * 1000;
 	f->health_timeout = (uint64) settings.health_timeout * 1000;

@@ -13,8 +13,6 @@
 #include "miscadmin.h"
 
 #include "node/clock.h"
-#include "server/log.h"
-#include "server/once_a_minute.h"
 #include "server/position.h"
 #include "server/receiver.h"
 #include "server/role.h"
@@ -31,11 +29,11 @@ static uint64 failed_at; /* logged; see once_a_minute.h */
 static void
 say_failed(const Words *words)
 {
+	char what[64];
+
 	upstream_close(&role.upstream);
-	if (once_a_minute(&failed_at, role.now))
-		ereport(LOG,
-				(errmsg("pg_leader: could not ask the leader, node %d: %s", role.asked_leader, words->error),
-				 words->hint[0] != '\0' ? errhint("%s", words->hint) : 0));
+	snprintf(what, sizeof(what), "could not ask the leader, node %d", role.asked_leader);
+	role_say_failed(LOG, &failed_at, what, words);
 }
 
 /* Where the leader is: its host in the list, its port as it says. */
@@ -197,18 +195,12 @@ gather_segments(PrimaryFacts *f)
 void
 role_gather_leader(void)
 {
-	PrimaryFacts   *f = &role.facts;
-	const RaftPeer *peer;
+	PrimaryFacts *f = &role.facts;
 
 	if (f->leader_id < 0 || f->leader_id == f->self)
 		return;
-	peer = &role.raft.peers[f->leader_id];
-	f->leader.system_id = peer->told.system_id;
 	f->leader.major = f->major;
-	f->leader.server = peer->told.server;
-	f->leader.promoted = peer->told.promoted && peer->term == role.raft.saved.term;
-	f->leader.open = peer->told.open && f->leader.promoted;
-	if (!role.is_known || (is_ahead() && !role.is_fresh) || role.identity.in_recovery != (peer->told.server == RAFT_SERVER_RECOVERY))
+	if (!role.is_known || (is_ahead() && !role.is_fresh) || role.identity.in_recovery != (f->leader.server == RAFT_SERVER_RECOVERY))
 		return;
 	f->leader.major = role.identity.major;
 	f->leader.flush = role.identity.flush;

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "node/note.h"
-#include "server/once_a_minute.h"
 #include "server/promotion.h"
 #include "server/role.h"
 #include "server/settings.h"
@@ -29,15 +28,6 @@ whose(char *directory, StoreIdentity *identity)
 	return settings_state_directory(directory, STORE_PATH_SIZE);
 }
 
-static void
-say_failed(const char *what, const Words *words)
-{
-	if (once_a_minute(&failed_at, role.now))
-		ereport(WARNING,
-				(errmsg("pg_leader: %s: %s", what, words->error),
-				 words->hint[0] != '\0' ? errhint("%s", words->hint) : 0));
-}
-
 void
 role_note_begin(void)
 {
@@ -48,7 +38,7 @@ role_note_begin(void)
 	words_clear(&words);
 	memset(&note, 0, sizeof(note));
 	if (whose(directory, &identity) && note_read(directory, &identity, &note, &words) == NOTE_BAD)
-		say_failed("the note of what this member held is not used", &words);
+		role_say_failed(WARNING, &failed_at, "the note of what this member held is not used", &words);
 	if (role.wrote_on == 0 && !promotion_of_copy())
 		role.wrote_on = note.wrote_on;
 	role.leading.standing_before = note.standing_before;
@@ -114,5 +104,5 @@ role_note_keep(void)
 	if (whose(directory, &identity) && note_write(directory, &identity, &now, &words))
 		note = now;
 	else
-		say_failed("could not note what this member holds", &words);
+		role_say_failed(WARNING, &failed_at, "could not note what this member holds", &words);
 }

@@ -36,6 +36,7 @@
 #include "node/clock.h"
 #include "server/compat.h"
 #include "server/library.h"
+#include "server/once_a_minute.h"
 #include "server/promotion.h"
 #include "server/role.h"
 #include "server/role_worker.h"
@@ -76,6 +77,15 @@ bool
 role_stops(void)
 {
 	return leave_requested || !PostmasterIsAlive();
+}
+
+void
+role_say_failed(int level, uint64_t *last, const char *what, const Words *words)
+{
+	if (once_a_minute(last, role.now))
+		ereport(level,
+				(errmsg("pg_leader: %s: %s", what, words->error),
+				 words->hint[0] != '\0' ? errhint("%s", words->hint) : 0));
 }
 
 int
@@ -340,6 +350,7 @@ void
 pg_leader_role_main(Datum argument)
 {
 	MemoryContext context;
+	uint32		  wait_event;
 
 	library_check_worker();
 	pqsignal(SIGTERM, handle_sigterm);
@@ -353,6 +364,7 @@ pg_leader_role_main(Datum argument)
 	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_leader role");
 	context = AllocSetContextCreate(TopMemoryContext, "pg_leader turn", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
+	wait_event = compat_wait_event("PgLeaderRole");
 	while (!role_stops())
 	{
 		MemoryContextReset(context);
@@ -362,7 +374,7 @@ pg_leader_role_main(Datum argument)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		turn();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_for(), compat_wait_event("PgLeaderRole"));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_for(), wait_event);
 		ResetLatch(MyLatch);
 	}
 	proc_exit(1);

@@ -141,24 +141,18 @@ static void
 gather_leader(World *w, int i, PrimaryFacts *f)
 {
 	Keeper			*k = keeper_of(w, i);
-	const Raft		*r = &w->node[i].member.raft;
-	const RaftTold	*told;
 	const SimServer *source;
 	uint16_t		 timeline;
 
 	if (f->leader_id < 0 || f->leader_id == i)
 		return;
-	told = &r->peers[f->leader_id].told;
 	source = server_of(w, f->leader_id);
-	f->leader.system_id = told->system_id;
 	f->leader.major = f->major;
-	f->leader.server = told->server;
-	f->leader.promoted = told->promoted && r->peers[f->leader_id].term == r->saved.term;
-	f->leader.open = told->open && f->leader.promoted;
 
 	/* By a connection to it, at the port that it told; only what it is on now counts. */
-	if (!reaches(w, i, f->leader_id) || told->port != sim_port(f->leader_id) || keeper_is_frozen(w, f->leader_id) || server_kind(source) == RAFT_SERVER_NONE ||
-		(source->life == SIM_PRIMARY) != (told->server == RAFT_SERVER_PRIMARY))
+	if (!reaches(w, i, f->leader_id) || w->node[i].member.raft.peers[f->leader_id].told.port != sim_port(f->leader_id) ||
+		keeper_is_frozen(w, f->leader_id) || server_kind(source) == RAFT_SERVER_NONE ||
+		(source->life == SIM_PRIMARY) != (f->leader.server == RAFT_SERVER_PRIMARY))
 		return;
 	f->leader.flush = sim_send_end(&w->keepers->cluster, f->leader_id, &timeline);
 	if (read_lineage(w, f->leader_id, timeline, &k->leader, &k->leader_key) == LINEAGE_GOOD)
@@ -209,7 +203,6 @@ gather_own(World *w, int i, PrimaryFacts *f)
 
 	f->server = server_kind(s);
 	f->system_id = usable_system(k, s);
-	f->stored_system_id = r->saved.system_id;
 	f->major = (uint32_t) w->keepers->cluster.major;
 	f->never_held = raft_never_held(r);
 	f->distrusted = raft_is_gone(r) && f->system_id != 0;
@@ -228,20 +221,10 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->consistent = s->consistent;
 	f->ran_on = k->promoted_start != 0 && k->promoted_start == s->start;
 	f->wrote_on = k->wrote_on;
-	memcpy(f->timelines, r->saved.timelines, sizeof(f->timelines));
-	f->n_timelines = r->saved.n_timelines;
-	f->rebuild = r->saved.rebuild;
-	f->rebuild_source = r->saved.rebuild_source;
-	f->rebuild_term = r->saved.rebuild_term;
 	if (raft_is_gone(r) && k->remains == PRIMARY_REMAINS_UNTOUCHED)
 		k->remains = PRIMARY_REMAINS_BROKEN;
 	f->remains = k->remains;
-	f->floor = r->saved.floor;
-	f->failures = k->directory.failures;
-	f->stuck_since = k->directory.stuck_since;
-	f->failed_at = k->directory.failed_at;
-	f->failed_source = k->directory.failed_source;
-	f->failed_term = k->directory.failed_term;
+	watch_directory(&k->directory, f);
 	f->hints = w->keepers->cluster.checksums;
 	f->common_wal = !k->no_rewind;
 	f->rewind_room = !s->disk_full;
@@ -303,14 +286,9 @@ gather_facts(World *w, int i, PrimaryFacts *f)
 	Keeper	   *k = keeper_of(w, i);
 
 	memset(f, 0, sizeof(*f));
+	primary_take_election(f, r);
 	f->now = clock_local(w, n);
-	f->self = i;
-	f->members = r->config.list_size;
-	f->term = r->saved.term;
-	f->leader_id = r->role == RAFT_LEADER ? i : r->leader_id;
 	f->lease_until = n->shown;
-	f->claim = r->saved.claim;
-	f->promoting = r->saved.promoting != 0;
 	f->asked = k->asked_life == n->life && k->asked == r->saved.promoting;
 	f->authorised = k->used;
 	f->authorised_term = k->authorised_term;

@@ -35,13 +35,7 @@ sub promote
 }
 
 # learn_roles(): who is the primary, and who are the others.
-sub learn_roles
-{
-	$primary = $cluster->wait_for_primary('one is the open primary');
-	($one, $other) = $cluster->others($primary);
-	$cluster->wait_for_followers('the others follow it', $primary);
-	return;
-}
+sub learn_roles { ($primary, $one, $other) = $cluster->wait_for_roles; return; }
 
 # goes_on(TERM): tests that the primary has been that, all the time since.
 sub goes_on
@@ -124,8 +118,12 @@ sub pending
 	$offset = $cluster->log_size($one);
 	$startup = $cluster->startup($one);
 	kill 'STOP', $startup;
+
+	# its supervisor has it back sooner than an election may take
+	$cluster->signal($primary, 'STOP');
 	$cluster->kill_server($primary);
 	$cluster->wait_for_log($one, qr/order WAIT: its promotion is pending/, $offset);
+	$cluster->signal($primary, 'CONT');
 	($claim) = $cluster->log_of($one, $offset) =~ /order PROMOTE: .*\n.*timeline (\d+);/;
 	$cluster->set_now($other, candidate => 'on');
 	return ($startup, $claim, $offset);

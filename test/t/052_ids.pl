@@ -17,13 +17,7 @@ my $cluster = PgLeaderManaged->new('ids', 3, settings => { min_timeout => '300ms
 my ($primary, $one, $other);
 my $told = 0;
 
-sub learn_roles
-{
-	$primary = $cluster->wait_for_primary('one is the open primary');
-	($one, $other) = $cluster->others($primary);
-	$cluster->wait_for_followers('the others that run follow it', $primary);
-	return;
-}
+sub learn_roles { ($primary, $one, $other) = $cluster->wait_for_roles; return; }
 
 sub timeline { return $cluster->role($primary)->{timeline}; }
 
@@ -194,6 +188,7 @@ subtest 'killed in its promotion, behind its history file' => sub {
 	$cluster->wait_for_replay($primary);
 	$id = $one;
 	$end = PgLeaderCluster::clock_now() + 20e6;
+	$cluster->signal($primary, 'STOP'); # else it may be back, and elected, before anybody else is
 	$cluster->kill_server($primary);
 	while (!defined $file && PgLeaderCluster::clock_now() < $end)
 	{
@@ -202,6 +197,7 @@ subtest 'killed in its promotion, behind its history file' => sub {
 	}
 	$offset = $cluster->log_size($id);
 	$cluster->kill_server($id);
+	$cluster->signal($old, 'CONT');
 	ok(defined $file, 'there is a history file');
 	$cluster->set_now($other, candidate => 'on');
 	$primary = $cluster->wait_for_primary('one is the open primary');

@@ -19,13 +19,7 @@ my $cluster = PgLeaderManaged->new('stops', 3, settings => { min_timeout => '300
 my ($primary, $one, $other);
 my $told = 0;
 
-sub learn_roles
-{
-	$primary = $cluster->wait_for_primary('one is the open primary');
-	($one, $other) = $cluster->others($primary);
-	$cluster->wait_for_followers('the others that run follow it', $primary);
-	return;
-}
+sub learn_roles { ($primary, $one, $other) = $cluster->wait_for_roles; return; }
 
 sub commit_one
 {

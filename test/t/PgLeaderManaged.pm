@@ -231,6 +231,18 @@ sub wait_for_primary
 	return $id;
 }
 
+# wait_for_roles(): tests; (PRIMARY, the other two), once it is open and all that run follow it.
+sub wait_for_roles
+{
+	my $self = shift;
+	my $primary;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$primary = $self->wait_for_primary('one is the open primary');
+	$self->wait_for_followers('the others that run follow it', $primary);
+	return ($primary, $self->others($primary));
+}
+
 # wait_for_followers(NAME, PRIMARY): a test; all others that run stream from it.
 sub wait_for_followers
 {
