@@ -13,7 +13,8 @@ use PgLeaderManaged;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $cluster = PgLeaderManaged->new('by_hand', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' });
+my $cluster = PgLeaderManaged->new('by_hand', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' },
+	conf => PgLeaderManaged::QUIET);
 my ($primary, $odd, $offset);
 
 # does(ID, ORDER): the reason, if that is its order.
@@ -43,13 +44,17 @@ is($cluster->sql($primary, 'CREATE TABLE told (word text)'), '', 'it takes commi
 
 # It ends in the first bytes of a segment, and the primary has none before that any more.
 ($odd) = $cluster->others($primary);
+$cluster->wait_for_replay($primary);
+$cluster->sql($primary, q(SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, 'some', 'bytes')));
 $cluster->wait_until('one of them has less of a segment than is compared', sub {
-	my ($end, $told);
+	my $end = $cluster->role($odd)->{wal_end};
 
-	$cluster->sql($primary, q(SELECT pg_switch_wal(); SELECT pg_logical_emit_message(false, 'some', 'bytes')));
-	$end = $cluster->role($odd)->{wal_end};
-	$told = $cluster->sql($primary, 'SELECT pg_current_wal_flush_lsn()');
-	return $end eq $told && hex(substr($end, -6)) > 0 && hex(substr($end, -6)) < 8192;
+	return 0 if $end ne $cluster->sql($primary, 'SELECT pg_current_wal_flush_lsn()');
+	return 1 if hex(substr($end, -6)) > 0 && hex(substr($end, -6)) < 8192;
+
+	# a page that was written for the first time since the last checkpoint
+	$cluster->sql($primary, q(SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, 'some', 'bytes')));
+	return 0;
 });
 my $segment = $cluster->sql($primary, 'SELECT pg_walfile_name(pg_current_wal_flush_lsn())');
 $cluster->stop($odd);
