@@ -42,14 +42,26 @@ quorum_names(uint64_t members, char *buffer, size_t size)
 	return buffer;
 }
 
+static bool
+has_prefix(const char *name)
+{
+	for (const char *prefix = NAME_PREFIX; *prefix != '\0'; prefix++, name++)
+	{
+		char lower = *name >= 'A' && *name <= 'Z' ? (char) (*name - 'A' + 'a') : *name;
+
+		if (lower != *prefix)
+			return false;
+	}
+	return true;
+}
+
 int32_t
 quorum_member(const char *application_name)
 {
 	const char *digits = application_name + strlen(NAME_PREFIX);
 	int32_t		id = 0;
 
-	if (strlen(application_name) <= strlen(NAME_PREFIX) ||
-		memcmp(application_name, NAME_PREFIX, strlen(NAME_PREFIX)) != 0)
+	if (!has_prefix(application_name) || *digits == '\0')
 		return RAFT_NONE;
 	if (digits[0] == '0' && digits[1] != '\0')
 		return RAFT_NONE;
@@ -143,10 +155,16 @@ is_held(const QuorumView *view, uint64_t end)
  * number of members C bounds are fewer than V: the lease is asked as well.
  */
 bool
-quorum_answers(const QuorumView *view, uint64_t end)
+quorum_is_open(const QuorumView *view)
 {
 	return view->open_term != 0 && view->open_term == view->term &&
-		   view->lease_until > view->now && is_held(view, end);
+		   view->lease_until > view->now;
+}
+
+bool
+quorum_answers(const QuorumView *view, uint64_t end)
+{
+	return quorum_is_open(view) && is_held(view, end);
 }
 
 uint64_t

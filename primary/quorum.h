@@ -25,8 +25,9 @@
 extern const char *quorum_names(uint64_t members, char *buffer, size_t size);
 
 /*
- * The member whose walsender this is: "pg_leader_7" is 7.  RAFT_NONE: nobody's, like
- * those of clones and checks ("pg_leader_7_clone", "pg_leader_7_check").
+ * The member whose walsender this is: "pg_leader_7" is 7.  Capitals do not matter, as they do not
+ * in synchronous_standby_names.  RAFT_NONE: nobody's, like those of clones and checks
+ * ("pg_leader_7_clone", "pg_leader_7_check").
  */
 extern int32_t quorum_member(const char *application_name);
 
@@ -73,6 +74,9 @@ extern QuorumVerdict quorum_verdict(const QuorumView *view, uint32_t sender);
 
 /* Who holds the WAL up to there, ourselves included; bit i: node id i. */
 extern uint64_t quorum_holders(const QuorumView *view, uint64_t end);
+
+/* Is the fence open at that instant: opened in the term of a lease that holds? */
+extern bool quorum_is_open(const QuorumView *view);
 
 /* Rule 16: may a commit that ends there be answered? */
 extern bool quorum_answers(const QuorumView *view, uint64_t end);

@@ -460,6 +460,13 @@ raft_may_serve(const Raft *r, int32_t id)
 }
 
 bool
+raft_may_go_on_serving(const Raft *r, int32_t id)
+{
+	return r->saved.claim == 0 ||
+		   (r->role == RAFT_LEADER && raft_is_member(r, id) && r->peers[id].told.claimed);
+}
+
+bool
 raft_may_acknowledge(const Raft *r, uint64_t term)
 {
 	return r->saved.claim == 0 || (term != 0 && term == r->saved.term && r->saved.rebuild == RAFT_INTACT);

@@ -600,6 +600,13 @@ extern bool raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutp
 extern bool raft_may_serve(const Raft *r, int32_t id);
 
 /*
+ * May it go on sending to that member, whom it serves already?  Elected again, it waits for an
+ * acknowledgement again, but its WAL is still the same: so while it leads, and the member
+ * has said that it knows of a claim.
+ */
+extern bool raft_may_go_on_serving(const Raft *r, int32_t id);
+
+/*
  * May the server tell a leader what it has flushed of its WAL, when it was let loose to
  * follow that one in this term?  Not once the term is another: whoever votes then does so
  * with all that was ever confirmed to the leader before (rule 20).  And not while a rebuild

@@ -179,6 +179,8 @@ data_run(World *w, uint64_t seed, int size, const Story *story)
 	keepers_begin(w, &keepers);
 	keepers.wal_apart = chance(w, 300000) || story != NULL;
 	keepers.wal_keep = (SimLsn) between(w, 2, 16);
+	if (chance(w, 500000))
+		keepers.fence_wait = between(w, 0, keepers.fence_wait);
 	w->restarts = true;
 	if (story == NULL && chance(w, 200000))
 		begin_adoption(w);

@@ -5,8 +5,8 @@
  *
  *	  H1	the fence is not closed for longer than the limits say, and the hand-over is over
  *			then: done, given up, or cut short by the end of its worker or its term
- *	  H2	nothing is answered once its fence is closed, and who has told another one to
- *			stand stops its server at once
+ *	  H2	no commit begins while it drains, nothing is answered once its fence is closed, and
+ *			who has told another one to stand stops its server at once
  *	  H3	in calm, a hand-over that has time enough is done, the target leads, nobody has
  *			to be rebuilt, and no walsender was ended for nothing; after one that was given
  *			up, the fence opens again
@@ -172,6 +172,14 @@ hand_over_answers(World *w, int i)
 	if (s->step > SWITCHOVER_DRAIN && s->step < SWITCHOVER_DONE)
 		checker_fail(w, 'D', BIT(i), "H2: node %d answers a commit, and its hand-over to node %d is at \"%s\"", i, s->target,
 					 switchover_step_name(s->step));
+}
+
+void
+hand_over_begins(World *w, int i)
+{
+	if (w->keepers->keeper[i].order.action == PRIMARY_DRAIN)
+		checker_fail(w, 'D', BIT(i), "H2: node %d begins a commit while it drains for a hand-over to node %d", i,
+					 hand_over_of(w, i)->switchover.target);
 }
 
 static void

@@ -295,6 +295,9 @@ obey(World *w, int i, const PrimaryFacts *f, const PrimaryOrder *order)
 	if (order->action != PRIMARY_FOLLOW && order->action != PRIMARY_REBUILT && order->action != PRIMARY_LEAVE &&
 		order->action != PRIMARY_CLAIM && s->life != SIM_DOWN)
 		stop_receiver(w, i);
+	k->compared_start = fence_compared(k->compared_start == s->start, order->action) ? s->start : 0;
+	if (order->action == PRIMARY_FOLLOW || order->action == PRIMARY_LEAVE)
+		k->followed_start = s->start;
 	switch (order->action)
 	{
 		case PRIMARY_FOLLOW:
@@ -498,6 +501,7 @@ keepers_begin(World *w, Keepers *k)
 	memset(k->authorised_of, 0, sizeof(k->authorised_of));
 	k->world = w;
 	memset(k->hung_up, 0, sizeof(k->hung_up));
+	memset(k->closed_since, 0, sizeof(k->closed_since));
 	k->buried = 0;
 	k->calm = k->two_homes = k->wal_apart = k->replies_always = false;
 	k->two_senders = k->clones_aside = k->no_shield = false;
@@ -506,6 +510,7 @@ keepers_begin(World *w, Keepers *k)
 	k->wal_keep = SIM_FILES;
 	k->rebuild_ppm = 500000;
 	k->reply_loss_ppm = 0;
+	k->fence_wait = 2 * w->node[0].config.timeouts.max_timeout;
 	w->keepers = k;
 	keepers_mend(w);
 	sim_begin(&k->cluster, w->n, 15, chance(w, 700000));

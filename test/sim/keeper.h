@@ -8,7 +8,7 @@
  *	  mishaps.c	what befalls it: kills, power, freezes, cut connections
  *	  supervisor.c	starts, stops and rebuilds
  *	  processes.c	the startup process, walreceivers and walsenders
- *	  ledger.c	clients, answers, and the invariants D1 to D5 and L1
+ *	  ledger.c	clients, answers, and the invariants D1 to D6 and L1
  *	  hand_over.c	planned hand-overs, and that they end: H1 to H3
  *	  adoption.c	a primary that was there before, and is adopted
  *	  data.c	random runs with servers
@@ -18,6 +18,7 @@
 #ifndef SIM_KEEPER_H
 #define SIM_KEEPER_H
 
+#include "../../primary/fence.h"
 #include "../../primary/primary.h"
 #include "../../primary/promotion.h"
 #include "../../primary/quorum.h"
@@ -40,7 +41,11 @@
 	ITEM(COMMITS, "commits", 60000)                                       \
 	ITEM(ANSWERED, "commits answered", 60000)                             \
 	ITEM(WITHHELD, "answers withheld", 250)                               \
+	ITEM(WAITED, "commits that waited for the fence", 700)                \
+	ITEM(REFUSED, "commits refused by the fence", 2100)                   \
+	ITEM(LOGINS_REFUSED, "logins refused by the fence", 12000)            \
 	ITEM(READS, "reads", 33000)                                           \
+	ITEM(STANDBY_READS, "reads of standbys", 50000)                       \
 	ITEM(FOLLOWS, "receivers let loose", 8000)                            \
 	ITEM(REWINDS, "rewinds begun", 120)                                   \
 	ITEM(CLONES, "clones begun", 1300)                                    \
@@ -137,6 +142,13 @@ typedef struct HandOver
 	int				   endings;	   /* of the walsenders */
 } HandOver;
 
+/* Those of one server. */
+typedef struct Clients
+{
+	uint64_t waits_since;	/* one waits for the fence, and then commits; its member's clock, 0: nobody does */
+	uint32_t session_start; /* somebody has logged in to that start of the server */
+} Clients;
+
 /* The worker of one server, and its supervisor. */
 typedef struct Keeper
 {
@@ -160,10 +172,12 @@ typedef struct Keeper
 	uint32_t claim_made;	 /* and neither used nor lost yet; 0: none */
 	uint32_t promoted_start; /* 0: not by us */
 	bool	 open;
+	uint32_t compared_start; /* the last one of which fence_compared() was true */
 
 	/* From whom the receiver was let loose last, and in which term. */
 	int32_t	 loose_source;
 	uint64_t loose_term;
+	uint32_t followed_start; /* the last one that has followed, or was left alone */
 
 	/* The supervisor's. */
 	uint32_t	   wrote_on;
@@ -199,6 +213,7 @@ typedef struct Keeper
 	Lineage	 leader;
 
 	HandOver	 hand_over;
+	Clients		 clients;
 	PrimaryOrder order; /* the last one */
 	unsigned	 holds; /* bits of Hold */
 } Keeper;
@@ -235,12 +250,14 @@ typedef struct Keepers
 	bool	   two_senders;			 /* a login may come before the older walsender has ended */
 	bool	   clones_aside;		 /* into a side directory, as long as the old one is intact */
 	bool	   no_shield;			 /* a cancelled wait is what it is in PostgreSQL */
+	uint64_t   fence_wait;			 /* pg_leader.fence_wait, us */
 
 	Adoption adoption;
 
 	/* ledger.c */
 	uint64_t hung_up[SIM_COMMIT_WORDS]; /* nobody is there any more who could be told */
 	uint64_t answered[SIM_COMMIT_WORDS];
+	uint64_t closed_since[SIM_COMMITS];	   /* the fence, as who waits for an answer has seen it; 0: it is open */
 	uint64_t seen[SIM_COMMIT_WORDS];	   /* by readers of open primaries */
 	uint8_t	 authorised_of[SIM_TIMELINES]; /* 1 + node that was authorised to create it */
 } Keepers;
@@ -286,6 +303,7 @@ extern bool ledger_end_wait(World *w, int commit, SimOutcome how);
 extern SwitchoverReason hand_over_begin(World *w, int i, int target, const SwitchoverLimits *limits);
 extern void				hand_over_turn(World *w, int i);	/* the steps that can be done now */
 extern void				hand_over_answers(World *w, int i); /* a commit: may it? */
+extern void				hand_over_begins(World *w, int i);	/* the same of one that begins */
 extern void				hand_over_in_calm(World *w);		/* the leader's, begun and ended; L1 holds before and after */
 
 /* ---- adoption.c ---- */

@@ -7,6 +7,7 @@
  *	  D3	a timeline is created by one authorised promotion; nothing else ever opens
  *	  D4	what a reader of an open primary saw is on every server that opens later
  *	  D5	whoever is counted for a commit holds it
+ *	  D6	a session at a standby sees what its leader has, and nothing else
  *	  L1	in calm, one open primary that everybody follows
  *
  *	  PostgreSQL counts walsenders, not members, and believes what receivers report.  Where
@@ -194,6 +195,23 @@ ledger_end_wait(World *w, int commit, SimOutcome how)
 	return true;
 }
 
+/* As its session has seen it, which looks when PostgreSQL has let it go. */
+static uint64_t
+closed_for(Keepers *k, int commit, bool is_open, uint64_t now)
+{
+	uint64_t *since = &k->closed_since[commit];
+
+	if (is_open)
+		*since = 0;
+	else if (*since == 0)
+		*since = now;
+	return *since == 0 ? 0 : now - *since;
+}
+
+/*
+ * Those that PostgreSQL has let go.  A client whose answer is withheld hears nothing, whatever
+ * becomes of its commit.
+ */
 static void
 answer(World *w, int i)
 {
@@ -209,34 +227,142 @@ answer(World *w, int i)
 	for (int commit = c->n_commits; commit > 0; commit--)
 	{
 		SimCommit *waits = &c->commit[commit];
+		bool	   hung_up = sim_has_commit(k->hung_up, commit);
+		bool	   is_open = quorum_is_open(&view);
 
 		if (waits->server != i || waits->start != s->start ||
 			(waits->outcome != SIM_COMMIT_RELEASED && waits->outcome != SIM_COMMIT_CANCELLED))
 			continue;
-		if (sim_has_commit(k->hung_up, commit))
-			(void) sim_answer(c, commit, false);
-		else if (quorum_answers(&view, waits->end))
+		switch (fence_answer(quorum_answers(&view, waits->end), is_open, hung_up,
+							 closed_for(k, commit, is_open, view.now), k->fence_wait))
 		{
-			check_answer(w, i, commit, &view);
-			(void) sim_answer(c, commit, true);
-			sim_add_commit(k->answered, commit);
-			w->data[DATA_ANSWERED]++;
-		}
-		else if (view.open_term != view.term && chance(w, 100000))
-		{
-			(void) sim_answer(c, commit, false);
-			w->data[DATA_WITHHELD]++;
+			case FENCE_WAIT:
+				break;
+			case FENCE_PASS:
+				check_answer(w, i, commit, &view);
+				(void) sim_answer(c, commit, true);
+				sim_add_commit(k->answered, commit);
+				w->data[DATA_ANSWERED]++;
+				break;
+			case FENCE_REFUSE:
+				TRACE(w, BIT(i), "withholds the answer of commit %d", commit);
+				(void) sim_answer(c, commit, false);
+				w->data[DATA_WITHHELD] += !hung_up;
+				break;
 		}
 	}
 }
 
-/* Somebody looks at all rows. */
+static bool
+is_open_now(const World *w, int i)
+{
+	QuorumView	 view;
+	QuorumSender senders[SIM_SENDERS];
+
+	ledger_view(w, i, &view, senders);
+	return quorum_is_open(&view);
+}
+
+/* One client at a time: it waits for the fence, and then commits or is refused. */
 static void
-read_rows(World *w, int i)
+begin_commit(World *w, int i, bool is_open)
+{
+	Keepers *k = w->keepers;
+	uint64_t now = clock_local(w, &w->node[i]);
+	Clients *clients = &k->keeper[i].clients;
+	bool	 has_waited = clients->waits_since != 0;
+
+	if (!has_waited && (k->calm || !chance(w, 50000)))
+		return;
+	if (!has_waited)
+		clients->waits_since = now;
+	switch (fence_begin(is_open, k->keeper[i].order.action == PRIMARY_DRAIN, now - clients->waits_since, k->fence_wait))
+	{
+		case FENCE_WAIT:
+			return;
+		case FENCE_PASS:
+			hand_over_begins(w, i);
+			w->data[DATA_WAITED] += has_waited;
+			w->data[DATA_COMMITS] += sim_commit(&k->cluster, i, (uint8_t) between(w, 0, 2)) != 0;
+			break;
+		case FENCE_REFUSE:
+			w->data[DATA_REFUSED]++;
+			break;
+	}
+	clients->waits_since = 0;
+}
+
+/* Those of a standby see what the leader has that it follows, and is open. */
+static void
+check_standby(World *w, int i)
+{
+	const Keepers *k = w->keepers;
+	const Keeper  *keeper = &k->keeper[i];
+	int			   leader = keeper->order.node;
+	uint64_t	   held[SIM_COMMIT_WORDS];
+
+	if (keeper->followed_start != k->cluster.server[i].start || keeper->order.action == PRIMARY_REWIND ||
+		keeper->order.action == PRIMARY_CLONE || keeper->order.action == PRIMARY_REFUSE)
+		checker_fail(w, 'D', BIT(i), "D6: node %d lets a session in, and its data were not compared with its leader's", i);
+	if (keeper->order.action != PRIMARY_FOLLOW || !keeper_is_open(w, leader) || !node_has_lease(w, leader) ||
+		w->node[leader].durable.term != w->node[i].durable.term)
+		return;
+	sim_held(&k->cluster, leader, held);
+	for (int word = 0; word < SIM_COMMIT_WORDS; word++)
+	{
+		if (k->cluster.server[i].shown[word] & ~held[word])
+			checker_fail(w, 'D', BIT(i) | BIT(leader), "D6: node %d shows commits that node %d, whom it follows, does not have",
+						 i, leader);
+	}
+}
+
+/* Somebody logs in: now, or not at all.  Has that session seen what will last? */
+static bool
+log_in(World *w, int i, bool is_open)
+{
+	const Node	   *n = &w->node[i];
+	Keeper		   *k = &w->keepers->keeper[i];
+	SimServer	   *s = &w->keepers->cluster.server[i];
+	FenceLoginFacts f = {.in_recovery = s->life == SIM_STANDBY,
+						 .compared = k->compared_start == s->start,
+						 .is_open = is_open,
+						 .leads = n->up && n->member.raft.role == RAFT_LEADER,
+						 .is_exempt = chance(w, 200000)};
+	FenceLogin		verdict = fence_login(&f);
+
+	if (verdict == FENCE_LOGIN_REFUSE)
+	{
+		w->data[DATA_LOGINS_REFUSED]++;
+		return false;
+	}
+	k->clients.session_start = s->start;
+	if (!f.in_recovery)
+		return verdict == FENCE_LOGIN;
+	if (verdict == FENCE_LOGIN)
+	{
+		w->data[DATA_STANDBY_READS]++;
+		check_standby(w, i);
+	}
+	return false;
+}
+
+/* An older session asks the fence when its read is done, as with read_fence. */
+static void
+read_rows(World *w, int i, bool is_open)
 {
 	Keepers			*k = w->keepers;
 	const SimServer *s = &k->cluster.server[i];
+	bool			 has_session = k->keeper[i].clients.session_start == s->start;
 
+	if (!chance(w, 50000))
+		return;
+	if (!has_session || chance(w, 500000))
+	{
+		if (!log_in(w, i, is_open))
+			return;
+	}
+	else if (s->life == SIM_STANDBY || fence_begin(is_open, false, 0, 0) != FENCE_PASS)
+		return;
 	w->data[DATA_READS]++;
 	for (int word = 0; word < SIM_COMMIT_WORDS; word++)
 		k->seen[word] |= s->shown[word];
@@ -249,18 +375,19 @@ ledger_clients(World *w, int i)
 	SimCluster *c = &k->cluster;
 	SimServer  *s = &c->server[i];
 	uint32_t	copies = raft_copies((uint32_t) w->n_members);
-	bool		is_open = keeper_is_open(w, i) && node_has_lease(w, i);
+	bool		is_open = is_open_now(w, i);
 
+	if (s->life == SIM_STANDBY)
+		read_rows(w, i, is_open);
 	if (s->life != SIM_PRIMARY)
-		return;
-	if (is_open && k->keeper[i].order.action == PRIMARY_OPEN && !k->calm && chance(w, 50000))
 	{
-		if (sim_commit(c, i, (uint8_t) between(w, 0, 2)) != 0)
-			w->data[DATA_COMMITS]++;
+		k->keeper[i].clients.waits_since = 0;
+		return;
 	}
-	else if (!k->calm && chance(w, 2000))
+	begin_commit(w, i, is_open);
+	if (!k->calm && s->life == SIM_PRIMARY && chance(w, 2000))
 		(void) sim_insert(c, i, SIM_RECORD_OTHER, 0, s->own_shape);
-	if (k->calm || chance(w, 500000))
+	if (s->life == SIM_PRIMARY && (k->calm || chance(w, 500000)))
 		(void) sim_wal_flush(c, i, s->inserted);
 	if (s->life != SIM_PRIMARY)
 		return;
@@ -268,8 +395,7 @@ ledger_clients(World *w, int i)
 		(void) sim_release(c, i, keeper_has_names(w, i) ? (int) copies - 1 : 0);
 	if (!(k->keeper[i].holds & HOLD_ANSWERS))
 		answer(w, i);
-	if (keeper_is_open(w, i) && node_has_lease(w, i) && chance(w, 50000))
-		read_rows(w, i);
+	read_rows(w, i, is_open);
 }
 
 bool

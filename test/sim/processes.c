@@ -105,17 +105,17 @@ may_serve(const World *w, int i, int standby)
 	return w->keepers->replies_always || (n->up ? raft_may_serve(&n->member.raft, standby) : n->durable.claim == 0);
 }
 
-/* Those whom it served before, and may not any more or not yet. */
+/* Those whom it served before, and may not any more. */
 static void
 end_senders_not_to_be_served(World *w, int i)
 {
 	const SimServer *s = server_of(w, i);
 
-	if (!w->node[i].up)
+	if (!w->node[i].up || w->keepers->replies_always)
 		return;
 	for (int slot = 0; slot < SIM_SENDERS; slot++)
 	{
-		if (s->sender[slot].state != SIM_SENDER_FREE && !may_serve(w, i, s->sender[slot].standby))
+		if (s->sender[slot].state != SIM_SENDER_FREE && !raft_may_go_on_serving(&w->node[i].member.raft, s->sender[slot].standby))
 			(void) sim_sender_end(&w->keepers->cluster, i, slot);
 	}
 }

@@ -262,6 +262,67 @@ flush_arrives_late(World *w)
 	EXPECT(w, has_commit(w, settle_answers(w), commit));
 }
 
+/*
+ * A commit is done, and the fence closes before it is answered: for less than fence_wait, or
+ * for longer.  Who was not told then is never told.
+ */
+static void
+fence_closes_under_a_commit(World *w)
+{
+	for (int is_long = 0; is_long < 2; is_long++)
+	{
+		int o[4];
+		int leader = begin_answers(w, 3, o);
+		int commit;
+
+		w->keepers->fence_wait = is_long ? MS(300) : SECONDS(5);
+		may_lead_only(w, leader);
+		hold(w, leader, HOLD_ANSWERS);
+		commit = commit_on(w, leader);
+		EXPECT(w, run_until(w, MS(100), is_released, commit) && is_open(w, leader));
+		mute_all(w, leader);
+		EXPECT(w, run_until(w, SECONDS(1), nobody_leads, 0));
+		let_go(w, leader, HOLD_ANSWERS);
+		world_run(w, MS(200));
+		EXPECT(w, cluster(w)->commit[commit].outcome == SIM_COMMIT_RELEASED);
+		world_run(w, MS(200));
+		EXPECT(w, cluster(w)->commit[commit].outcome == (is_long ? SIM_COMMIT_WITHHELD : SIM_COMMIT_RELEASED));
+		unmute_all(w);
+		EXPECT(w, run_until(w, SECONDS(4), is_open, leader) && rule_16_lets(w, leader, commit));
+		world_run(w, MS(20));
+		EXPECT(w, is_answered(w, commit) == !is_long);
+		EXPECT(w, has_commit(w, settle_answers(w), commit));
+	}
+}
+
+/*
+ * PostgreSQL lets a commit go, and then the member that holds it is bound no longer.  The
+ * fence is open all the time: the answer waits for another copy, however long that takes.
+ */
+static void
+open_fence_waits_for_a_copy(World *w)
+{
+	int o[4];
+	int leader = begin_answers(w, 3, o);
+	int commit;
+
+	w->keepers->fence_wait = MS(10);
+	may_lead_only(w, leader);
+	hold(w, o[1], HOLD_RECEIVER);
+	hold(w, leader, HOLD_ANSWERS);
+	commit = commit_on(w, leader);
+	EXPECT(w, run_until(w, MS(100), is_released, commit));
+	mute(w, leader, o[0]);
+	world_run(w, SECONDS(1));
+	let_go(w, leader, HOLD_ANSWERS);
+	world_run(w, SECONDS(1));
+	EXPECT(w, is_open(w, leader) && !is_bound(w, leader, o[0]));
+	EXPECT(w, cluster(w)->commit[commit].outcome == SIM_COMMIT_RELEASED);
+	let_go(w, o[1], HOLD_RECEIVER);
+	EXPECT(w, run_until(w, MS(300), answered, commit));
+	(void) settle_answers(w);
+}
+
 /* ---- two connections ---- */
 
 /* The receiver is gone without a word: its walsender does not find out. */
@@ -864,6 +925,8 @@ const Scenario scenarios_answers[] = {
 	{"answer_after_the_lease", answer_after_the_lease, NULL},
 	{"answer_after_hand_over", answer_after_hand_over, NULL},
 	{"flush_arrives_late", flush_arrives_late, NULL},
+	{"fence_closes_under_a_commit", fence_closes_under_a_commit, NULL},
+	{"open_fence_waits_for_a_copy", open_fence_waits_for_a_copy, NULL},
 	{"two_walsenders_of_one_standby", two_walsenders_of_one_standby, NULL},
 	{"standby_ahead_on_the_old_timeline", standby_ahead_on_the_old_timeline, NULL},
 	{"open_without_a_quorum", open_without_a_quorum, NULL},

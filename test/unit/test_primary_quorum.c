@@ -83,13 +83,14 @@ static void
 clones_and_checks_are_nobodys(void **state)
 {
 	const char *nobodys[] = {"", "pg_leader_", "pg_leader", "pg_leader_1_clone", "pg_leader_1_check", "pg_leader_01",
-							 "pg_leader_64", "pg_leader_-1", "pg_leader_1 ", " pg_leader_1", "PG_LEADER_1",
+							 "pg_leader_64", "pg_leader_-1", "pg_leader_1 ", " pg_leader_1", "PG_LEADER_01",
 							 "pg_leader_99999999999999999999", "walreceiver"};
 
 	(void) state;
 	assert_int_equal(quorum_member("pg_leader_0"), 0);
 	assert_int_equal(quorum_member("pg_leader_7"), 7);
 	assert_int_equal(quorum_member("pg_leader_63"), 63);
+	assert_int_equal(quorum_member("PG_Leader_7"), 7); /* PostgreSQL takes it for that standby */
 	for (size_t i = 0; i < sizeof(nobodys) / sizeof(nobodys[0]); i++)
 		assert_int_equal(quorum_member(nobodys[i]), RAFT_NONE);
 }

@@ -814,13 +814,17 @@ rule_20_only_a_leader_serves(void **state)
 	(void) state;
 	lead(3);
 	assert_true(raft_may_serve(raft(0), 1) && raft_may_serve(raft(2), 1)); /* nothing was ever claimed */
+	assert_true(raft_may_go_on_serving(raft(2), 1));
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
 	assert_false(raft_may_serve(raft(0), 1));
+	assert_false(raft_may_go_on_serving(raft(0), 1)); /* it does not know of the first one yet */
 	world_run(w, MS(100));
+	assert_true(raft_may_go_on_serving(raft(0), 1));
 	assert_true(raft_may_serve(raft(0), 1) && raft_may_serve(raft(0), 2));
 	assert_false(raft_may_serve(raft(0), RAFT_MAX_NODES - 1));
 	assert_false(raft_may_serve(raft(2), 1));
 	member_resign(&w->node[0].member);
+	assert_false(raft_may_go_on_serving(raft(0), 1));
 	assert_false(raft_may_serve(raft(0), 1));
 }
 
