@@ -257,6 +257,24 @@ position_read_bytes(const Lineage *path, uint64_t from, uint64_t end, char *byte
 	return true;
 }
 
+uint64_t
+position_received(const Lineage *path, uint64_t end)
+{
+	XLogPageHeaderData header;
+	uint64_t		   segment = end - (uint64_t) wal_segment_size;
+	uint64_t		   page;
+
+	if (end == 0 || end % (uint64_t) wal_segment_size != 0)
+		return end;
+	for (page = end - XLOG_BLCKSZ; page > segment; page -= XLOG_BLCKSZ)
+	{
+		if (position_read_bytes(path, page, page + sizeof(header), (char *) &header) &&
+			header.xlp_magic == XLOG_PAGE_MAGIC && header.xlp_pageaddr == page)
+			break;
+	}
+	return page + XLOG_BLCKSZ;
+}
+
 /* ---- the end ---- */
 
 typedef struct WalScan

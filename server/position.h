@@ -43,4 +43,11 @@ extern bool position_read_histories(Histories *histories, Words *words);
  */
 extern bool position_read_bytes(const Lineage *path, uint64_t from, uint64_t end, char *bytes);
 
+/*
+ * Up to where local WAL was really received, if it ends where a segment does.  After a switch of
+ * segments the rest of one is padding: with the switch alone WAL counts as complete, and a
+ * receiver that ended before the rest has come leaves there what the file held before.
+ */
+extern uint64_t position_received(const Lineage *path, uint64_t end);
+
 #endif /* PG_LEADER_POSITION_H */

@@ -239,6 +239,7 @@ role_compare(void)
 	char		 *own;
 	char		 *leaders;
 	uint64_t	  from;
+	uint64_t	  end;
 	uint32_t	  timeline;
 	Words		  words;
 	UpstreamBytes read;
@@ -249,21 +250,22 @@ role_compare(void)
 		return;
 
 	/* the page in which a timeline begins was the parent's before that */
-	timeline = lineage_timeline_before(f->lineage, f->end);
-	from = Max(lineage_begin(f->lineage, timeline), f->end > COMPARED_BYTES ? f->end - COMPARED_BYTES : 0);
+	end = position_received(f->lineage, f->end);
+	timeline = lineage_timeline_before(f->lineage, end);
+	from = Max(lineage_begin(f->lineage, timeline), end > COMPARED_BYTES ? end - COMPARED_BYTES : 0);
 	own = palloc(COMPARED_BYTES);
 	leaders = palloc(COMPARED_BYTES);
 
 	/* nor may this server have an older segment any more, after a checkpoint */
-	if (!position_read_bytes(f->lineage, from, f->end, own))
-		from = Max(from, last_segment(f->end));
-	read = read_leaders(timeline, &from, f->end, leaders, &words);
-	own_read = position_read_bytes(f->lineage, from, f->end, own);
+	if (!position_read_bytes(f->lineage, from, end, own))
+		from = Max(from, last_segment(end));
+	read = read_leaders(timeline, &from, end, leaders, &words);
+	own_read = position_read_bytes(f->lineage, from, end, own);
 	if (read == UPSTREAM_FAILED)
 		say_failed(&words);
 	else
 		watch_compared(&role.following, own_read, read == UPSTREAM_READ,
-					   own_read && read == UPSTREAM_READ && memcmp(own, leaders, f->end - from) == 0);
+					   own_read && read == UPSTREAM_READ && memcmp(own, leaders, end - from) == 0);
 	pfree(own);
 	pfree(leaders);
 	f->check = role.following.check;

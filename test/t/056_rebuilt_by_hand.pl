@@ -63,6 +63,24 @@ is($cluster->sql($primary, 'SELECT min(name) FROM pg_ls_waldir() WHERE length(na
 $cluster->start($odd);
 wait_for_order('it follows all the same', $odd, 'FOLLOW', 'compared');
 
+# ---- the rest of a segment that has not come ----
+
+# WAL ends with a switch of segments, and the padding after it was not received: the pages before
+# the end are those of another use of the file.
+$cluster->wait_for_followers('all follow', $primary);
+$cluster->wait_for_replay($primary);
+$cluster->sql($primary, q(SELECT pg_logical_emit_message(true, 'some', 'bytes'); SELECT pg_switch_wal()));
+$cluster->wait_until('WAL ends where a segment does', sub { ($cluster->role($odd)->{wal_end} // '') =~ m{/[0-9A-F]+000000$} });
+my $switched = $cluster->server($odd)->data_dir . '/pg_wal/' . $cluster->sql($primary, "SELECT pg_walfile_name('@{[ $cluster->role($odd)->{wal_end} ]}')");
+$cluster->stop($odd);
+open my $file, '+<:raw', $switched or die "$switched: $!";
+seek $file, -300 * 8192, 2;
+print $file 'of an earlier use ' x (300 * 8192 / 18);
+close $file;
+$cluster->start($odd);
+wait_for_order('it follows all the same', $odd, 'FOLLOW', 'compared');
+$cluster->wait_for_followers('and streams', $primary);
+
 # ---- promoted by hand ----
 
 my $server = $cluster->server($odd);
