@@ -330,6 +330,32 @@ SELECT * FROM pg_leader_get_server();
 COMMENT ON VIEW pg_leader_server IS
 'managed mode: what this server is, how far its WAL reaches, and what is being done with it; NULLs otherwise';
 
+CREATE FUNCTION pg_leader_get_fence(
+    OUT is_open bool,
+    OUT reason text,
+    OUT reason_text text,
+    OUT since interval,
+    OUT term int8,
+    OUT waiting int4,
+    OUT waited int8,
+    OUT withheld int8,
+    OUT commits_refused int8,
+    OUT commands_refused int8,
+    OUT reads_refused int8,
+    OUT logins_refused int8)
+RETURNS record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_leader_get_fence() IS
+'the row of the view pg_leader_fence';
+
+CREATE VIEW pg_leader_fence AS
+SELECT * FROM pg_leader_get_fence();
+
+COMMENT ON VIEW pg_leader_fence IS
+'managed mode: does this server answer commits, and if not, why; and what it has refused since its start; NULLs otherwise';
+
 --
 -- What changes something
 --
@@ -366,6 +392,6 @@ REVOKE ALL ON FUNCTION pg_stat_pg_leader_reset() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
 
-GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events, pg_leader_server,
+GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events, pg_leader_server, pg_leader_fence,
     pg_stat_pg_leader, pg_leader_stat_messages, pg_leader_stat_drops,
     pg_leader_stat_peers, pg_leader_stat_times, pg_leader_stat_histogram TO PUBLIC;

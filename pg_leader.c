@@ -15,6 +15,7 @@
 #include "server/exchange.h"
 #include "server/fence.h"
 #include "server/library.h"
+#include "server/login.h"
 #include "server/promotion.h"
 #include "server/receiver.h"
 #include "server/role_worker.h"
@@ -38,6 +39,7 @@ request_memory(void)
 	{
 		exchange_request_memory();
 		promotion_request_memory();
+		fence_request_memory();
 	}
 }
 
@@ -55,6 +57,7 @@ init_memory(void)
 	{
 		exchange_init_memory();
 		promotion_init_memory();
+		fence_init_memory();
 	}
 }
 
@@ -70,6 +73,7 @@ _PG_init(void)
 		promotion_register();
 		receiver_register();
 		fence_register();
+		login_register();
 	}
 
 	previous_shmem_request_hook = shmem_request_hook;

@@ -1,6 +1,6 @@
 # bench/BenchManaged.pm
-#	  Three managed servers on this machine whose primary is killed again and again, for
-#	  bench/promote.
+#	  Managed servers on this machine, for bench/promote, which kills their primary again
+#	  and again, and for bench/fence.
 #
 # Servers are run by their supervisors, in a directory of their own that goes with the object.
 # What they do is known from their logs, all on one clock.
@@ -23,27 +23,61 @@ use Time::Local qw(timegm);
 # Nobody waits longer than this for anything, in seconds.
 use constant PATIENCE => 120;
 
-# With initdb, and as many members as servers; none runs.
+# With initdb, and as many members as servers; none runs.  Options:
+#
+#	nodes					servers, 3 by default
+#	heartbeat, min, max		timeouts in ms
+#	conf					more lines for postgresql.conf
+#	under					what postgres is to run under: a function that is called with the
+#							directory and returns the program and its options
+#	tmp						where the directory is made; TMPDIR by default
 sub new
 {
 	my ($class, %options) = @_;
-	my $self = bless { n => 3, owner => $$, supervisors => {}, rebuilds => 0 }, $class;
+	my $self = bless { n => $options{nodes} // 3, owner => $$, supervisors => {}, rebuilds => 0 }, $class;
 
-	$self->{dir} = tempdir('pg_leader_promote_XXXXXX', TMPDIR => 1);
+	$self->{dir} = tempdir("pg_leader_${FindBin::Script}_XXXXXX", defined $options{tmp} ? (DIR => $options{tmp}) : (TMPDIR => 1));
 	chmod 0755, $self->{dir};
 	chown Chaos::owner(), $self->{dir};
 	chomp($self->{bin} = `\${PG_CONFIG:-pg_config} --bindir`);
 	$self->{tcp} = Chaos::free_row($self->{n});
-	my $list = join ', ', map { '127.0.0.1:' . Chaos::free_port('udp') } $self->ids;
 	$self->run_as_owner("$self->{bin}/initdb", '-D', "$self->{dir}/node0", '-U', 'postgres', '-A', 'trust', '--no-instructions');
 	$self->run_as_owner('cp', '-a', "$self->{dir}/node0", "$self->{dir}/node$_") foreach 1 .. $self->{n} - 1;
+	$self->create(%options);
+	append("$self->{dir}/node$_/postgresql.conf", $self->settings($_, %options)) foreach $self->ids;
+	$self->{server_bin} = defined $options{under} ? $self->wrap($options{under}->($self->{dir})) : $self->{bin};
+	return $self;
+}
+
+sub create
+{
+	my ($self) = @_;
+
+	$self->{list} = join ', ', map { '127.0.0.1:' . Chaos::free_port('udp') } $self->ids;
 	foreach my $id ($self->ids)
 	{
-		append("$self->{dir}/node$id/postgresql.conf", $self->settings($id, $list, %options));
-		$self->run_as_owner("$self->{bin}/pg_leader_state", '--new', "$self->{dir}/state$id/node-$id.state", '--node-id', $id, '--cluster', $list)
-		  if $self->run_as_owner('mkdir', "$self->{dir}/state$id");
+		$self->run_as_owner('mkdir', "$self->{dir}/state$id");
+		$self->run_as_owner("$self->{bin}/pg_leader_state", '--new', "$self->{dir}/state$id/node-$id.state", '--node-id', $id, '--cluster', $self->{list});
 	}
-	return $self;
+	return;
+}
+
+# A directory of programs whose postgres runs the real one under another program, unless
+# it is only asked for a setting: the supervisor does not wait long for that.
+sub wrap
+{
+	my ($self, @under) = @_;
+	my $bin = "$self->{dir}/bin";
+
+	$self->run_as_owner('mkdir', $bin);
+	$self->run_as_owner('cp', "$self->{bin}/pg_leader_supervisor", $bin);
+	append("$bin/postgres", <<"SCRIPT");
+#!/bin/sh
+case " \$* " in *" -C "*) exec '$self->{bin}/postgres' "\$@" ;; esac
+exec @under '$self->{bin}/postgres' "\$@"
+SCRIPT
+	chmod 0755, "$bin/postgres";
+	return $bin;
 }
 
 sub ids { my ($self) = @_; return 0 .. $self->{n} - 1; }
@@ -51,19 +85,26 @@ sub ids { my ($self) = @_; return 0 .. $self->{n} - 1; }
 # Attempts of clients that fail are not logged: that would be thousands of lines.
 sub settings
 {
-	my ($self, $id, $list, %options) = @_;
+	my ($self, $id, %options) = @_;
 
-	return <<"TEXT";
+	return $self->common_settings($id, %options) . <<"TEXT";
 shared_preload_libraries = 'pg_leader'
 pg_leader.node_id = $id
-pg_leader.cluster = '$list'
+pg_leader.cluster = '$self->{list}'
 pg_leader.state_directory = '$self->{dir}/state$id'
 pg_leader.manage = on
-pg_leader.without_fence = on
 pg_leader.replication_conninfo = 'user=postgres'
 pg_leader.heartbeat_interval = $options{heartbeat}ms
 pg_leader.min_timeout = $options{min}ms
 pg_leader.max_timeout = $options{max}ms
+TEXT
+}
+
+sub common_settings
+{
+	my ($self, $id, %options) = @_;
+
+	return <<"TEXT" . ($options{conf} // '');
 port = @{[ $self->{tcp} + $id ]}
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '$self->{dir}'
@@ -124,7 +165,7 @@ sub start
 {
 	my ($self, @ids) = @_;
 
-	$self->{supervisors}{$_} = $self->spawn($self->log_path($_), "$self->{bin}/pg_leader_supervisor", '-D', "$self->{dir}/node$_") foreach @ids;
+	$self->{supervisors}{$_} = $self->spawn($self->log_path($_), "$self->{server_bin}/pg_leader_supervisor", '-D', "$self->{dir}/node$_") foreach @ids;
 	return;
 }
 
@@ -143,12 +184,27 @@ sub kill_server
 {
 	my ($self, $id) = @_;
 	my ($postmaster) = Chaos::slurp("$self->{dir}/node$id/postmaster.pid") =~ /\A(\d+)$/m or die "node $id does not run\n";
-	my @pids = map { m{^/proc/(\d+)} && (readlink($_) // '') eq "$self->{dir}/node$id" ? $1 : () } glob '/proc/[0-9]*/cwd';
+	my @pids = $self->pids($id);
 
 	kill 'STOP', $postmaster;
 	kill 'STOP', @pids;
 	kill 'KILL', @pids;
 	return;
+}
+
+sub pids
+{
+	my ($self, $id) = @_;
+	return map { m{^/proc/(\d+)} && (readlink($_) // '') eq "$self->{dir}/node$id" ? $1 : () } glob '/proc/[0-9]*/cwd';
+}
+
+# The process of the election worker.
+sub worker
+{
+	my ($self, $id) = @_;
+	my ($pid) = grep { Chaos::slurp("/proc/$_/cmdline") =~ /\bpg_leader: (?!role|notify|recorder)/ } $self->pids($id);
+
+	return $pid // die "node $id has no election worker\n" . $self->describe;
 }
 
 sub DESTROY
@@ -166,7 +222,13 @@ sub DESTROY
 
 # ---- asking ----
 
-sub conninfo { my ($self, $id) = @_; return "host=$self->{dir} port=@{[ $self->{tcp} + $id ]} user=postgres dbname=postgres"; }
+# As the members do, who may always log in; a client by that role gets a read-only session where the fence is closed.
+sub conninfo
+{
+	my ($self, $id, $role) = @_;
+
+	return "host=$self->{dir} port=@{[ $self->{tcp} + $id ]} user=@{[ $role // 'postgres' ]} dbname=postgres";
+}
 
 # Rows of a query, columns separated by "|"; undef: no answer.
 sub query
@@ -222,6 +284,19 @@ sub open_primary
 	my ($primary) = grep { ($self->query($_, 'SELECT is_open FROM pg_leader_server') // '') eq 't' } $self->ids;
 
 	return $primary;
+}
+
+# The id of the first primary; the extension is created in it.
+sub wait_for_first_primary
+{
+	my ($self) = @_;
+	my $first = Chaos::eventually(PATIENCE, sub {
+			my ($id) = grep { ($self->query($_, 'SELECT pg_is_in_recovery()') // '') eq 'f' } $self->ids;
+			return defined $id ? [$id] : undef;
+		}) or die "no server becomes the primary\n" . $self->describe;
+	Chaos::eventually(PATIENCE, sub { defined $self->query($first->[0], 'CREATE EXTENSION IF NOT EXISTS pg_leader') })
+	  or die "the new primary takes no commits\n" . $self->describe;
+	return $first->[0];
 }
 
 # A killed primary may have WAL that nobody else has; then its directory has to be replaced.

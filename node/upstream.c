@@ -57,7 +57,7 @@ static bool
 is_ours(const char *keyword)
 {
 	static const char *const ours[] = {"host", "hostaddr", "port", "dbname", "replication",
-									   "application_name", "service", "servicefile"};
+									   "application_name", "options", "service", "servicefile"};
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 	{
@@ -187,6 +187,33 @@ upstream_conninfo(const char *parameters, const char *host, uint16_t port, const
 	if (done && text.left == 0)
 		return words_set(words, NULL, "the parameters for replication are too long");
 	return done;
+}
+
+static const char *
+value_of(const PQconninfoOption *options, const char *keyword)
+{
+	for (; options != NULL && options->keyword != NULL; options++)
+	{
+		if (strcmp(options->keyword, keyword) == 0)
+			return options->val;
+	}
+	return NULL;
+}
+
+bool
+upstream_user(const char *parameters, char *user, size_t size)
+{
+	PQconninfoOption *options = PQconninfoParse(parameters, NULL);
+	PQconninfoOption *defaults = PQconndefaults();
+	const char		 *name = value_of(options, "user");
+	bool			  known;
+
+	if (name == NULL)
+		name = value_of(defaults, "user");
+	known = options != NULL && name != NULL && (size_t) snprintf(user, size, "%s", name) < size;
+	PQconninfoFree(options);
+	PQconninfoFree(defaults);
+	return known;
 }
 
 /* ---- waiting ---- */

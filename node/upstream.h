@@ -47,11 +47,14 @@ extern void upstream_init(Upstream *upstream, int32_t self, uint64_t patience, b
  * The connection string for that member: host and port, name, the user's own parameters
  * (user, passfile, sslmode ...) and keepalives, where those do not set them.  Which server it
  * is and what for is not theirs to say: host, hostaddr, port, dbname, replication,
- * application_name and services are refused with words.  "name": "pg_leader_3"; what
+ * application_name, options and services are refused with words.  "name": "pg_leader_3"; what
  * primary_conninfo needs as well.
  */
 extern bool upstream_conninfo(const char *parameters, const char *host, uint16_t port, const char *name,
 							  char *conninfo, size_t size, Words *words);
+
+/* The role of such connections: user, or else libpq's default; false if that is not known. */
+extern bool upstream_user(const char *parameters, char *user, size_t size);
 
 /*
  * Connect, unless it is connected, to whomever that is.  libpq looks names up by itself: that

@@ -96,4 +96,19 @@ compat_guc_source(const char *name)
 #define compat_backend_status(i) pgstat_fetch_stat_local_beentry(i)
 #endif
 
+/* Is this an autovacuum process? */
+#if PG_VERSION_NUM >= 170000
+#define compat_is_autovacuum() (AmAutoVacuumWorkerProcess() || AmAutoVacuumLauncherProcess())
+#else
+#include "postmaster/autovacuum.h"
+#define compat_is_autovacuum() (IsAutoVacuumWorkerProcess() || IsAutoVacuumLauncherProcess())
+#endif
+
+/* The number of this process among all that the server can have. */
+#if PG_VERSION_NUM >= 170000
+#define compat_proc_number() (MyProcNumber)
+#else
+#define compat_proc_number() (MyProc != NULL ? MyProc->pgprocno : -1)
+#endif
+
 #endif /* PG_LEADER_COMPAT_H */

@@ -379,6 +379,17 @@ exchange_may_connect(const char *conninfo)
 	return gate == EXCHANGE_LEFT_ALONE || same ? NULL : "pg_leader: primary_conninfo does not name the leader";
 }
 
+bool
+exchange_expects(const char *conninfo)
+{
+	bool same;
+
+	SpinLockAcquire(&exchange->gate_lock);
+	same = strcmp(conninfo, exchange->conninfo) == 0;
+	SpinLockRelease(&exchange->gate_lock);
+	return same;
+}
+
 /* One that passes has left the gate before anybody can see it shut again. */
 ExchangePass
 exchange_may_receive(const char *conninfo)

@@ -110,6 +110,7 @@ typedef struct ExchangeShown
 	uint64_t	  since; /* when it was given */
 	bool		  open;
 	char		  why[EXCHANGE_TEXT_SIZE];
+	char		  refusal[EXCHANGE_TEXT_SIZE]; /* what keeps this server out, whatever the order is; '': nothing */
 } ExchangeShown;
 
 extern void exchange_show(const ExchangeShown *shown);
@@ -156,6 +157,9 @@ extern pid_t exchange_waiting_receiver(void);
 
 /* The receiver: NULL, or why it may not connect with that. */
 extern const char *exchange_may_connect(const char *conninfo);
+
+/* Is it the connection string that the role worker has written? */
+extern bool exchange_expects(const char *conninfo);
 
 typedef enum ExchangePass
 {

@@ -1,37 +1,460 @@
 /*
  * server/fence.c
- *	  What transactions of a managed server may do.
+ *	  The fence of a managed server: is it open at this instant, and who says so.
  *
- * See fence.h.
+ * See fence.h.  Shared memory with one writer for each part, which never waits.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "fmgr.h"
+#include <signal.h>
+
+#include "access/xlog.h"
 #include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/pidfile.h"
 
+#include "node/clock.h"
+#include "server/change.h"
+#include "server/compat.h"
+#include "server/exchange.h"
 #include "server/fence.h"
+#include "server/senders.h"
 #include "server/settings.h"
+#include "server/shared.h"
 
-/*
- * FATAL, because connection pools throw such a connection away.
- */
-static void
-before_commit(XactEvent event, void *argument)
+#define FENCE_NAME "pg_leader fence"
+
+/* How long a process sleeps before it looks at the fence again, ms: also if nobody wakes it. */
+#define SLEEP 20
+
+/* How long other sessions are waited for when the server stops, ms. */
+#define LET_GO_AFTER 1000
+
+typedef struct Bounds
 {
-	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE && event != XACT_EVENT_PARALLEL_PRE_COMMIT)
-		return;
-	if (settings.without_fence || !IsUnderPostmaster || !TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		return;
-	ereport(FATAL,
-			(errcode(ERRCODE_ADMIN_SHUTDOWN),
-			 errmsg("pg_leader: nothing of this transaction was committed"),
-			 errdetail("Managed mode does not let transactions that write commit yet."),
-			 errhint("Developers can set pg_leader.without_fence = on, and may lose commits.")));
+	uint64_t term; /* 0: this member does not lead */
+	uint64_t until[RAFT_MAX_NODES];
+} Bounds;
+
+typedef struct Fence
+{
+	/* The role worker's. */
+	pg_atomic_uint64 open_term;
+	pg_atomic_uint32 drains;
+	pg_atomic_uint32 compared;
+	pg_atomic_uint64 changed_at;
+	pg_atomic_uint32 lets_go;
+
+	/* The election worker's. */
+	pg_atomic_uint32 bounds_change;
+	Bounds			 bounds;
+
+	ConditionVariable changed;
+	pg_atomic_uint64  counts[FENCE_COUNTS];
+	pg_atomic_uint32  steps[FLEXIBLE_ARRAY_MEMBER]; /* by the number of the process */
+} Fence;
+
+static Fence *fence = NULL;
+
+/* ---- the postmaster ---- */
+
+static Size
+memory_size(void)
+{
+	return add_size(offsetof(Fence, steps), mul_size((Size) MaxBackends, sizeof(pg_atomic_uint32)));
 }
 
 void
-fence_register(void)
+fence_request_memory(void)
 {
-	RegisterXactCallback(before_commit, NULL);
+	RequestAddinShmemSpace(MAXALIGN(memory_size()));
+	senders_request_memory();
+}
+
+void
+fence_init_memory(void)
+{
+	bool found;
+	int	 i;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	fence = ShmemInitStruct(FENCE_NAME, memory_size(), &found);
+	if (!found)
+	{
+		memset(fence, 0, memory_size());
+		pg_atomic_init_u64(&fence->open_term, 0);
+		pg_atomic_init_u32(&fence->drains, 0);
+		pg_atomic_init_u32(&fence->compared, 0);
+		pg_atomic_init_u64(&fence->changed_at, clock_now());
+		pg_atomic_init_u32(&fence->lets_go, 0);
+		pg_atomic_init_u32(&fence->bounds_change, 0);
+		ConditionVariableInit(&fence->changed);
+		for (i = 0; i < FENCE_COUNTS; i++)
+			pg_atomic_init_u64(&fence->counts[i], 0);
+		for (i = 0; i < MaxBackends; i++)
+			pg_atomic_init_u32(&fence->steps[i], 0);
+	}
+	LWLockRelease(AddinShmemInitLock);
+	senders_init_memory();
+}
+
+/* ---- the workers ---- */
+
+/* A bound of a term never shrinks, so that a reader of an older one is on the safe side. */
+void
+fence_show_bounds(const Raft *raft)
+{
+	static bool had_lease;
+	bool		leads = raft != NULL && raft->role == RAFT_LEADER;
+	bool		has_lease = leads && raft_lease_until(raft) > clock_now();
+	int			i;
+
+	if (leads || fence->bounds.term != 0)
+	{
+		change_begin(&fence->bounds_change);
+		fence->bounds.term = leads ? raft->saved.term : 0;
+		for (i = 0; i < RAFT_MAX_NODES; i++)
+			fence->bounds.until[i] = leads && (raft->config.members >> i & 1) != 0 ? raft_peer_bound(raft, i) : 0;
+		change_end(&fence->bounds_change);
+	}
+	if (has_lease && !had_lease)
+		ConditionVariableBroadcast(&fence->changed);
+	had_lease = has_lease;
+}
+
+void
+fence_set(uint64_t open_term, bool drains)
+{
+	uint64_t before = pg_atomic_read_u64(&fence->open_term);
+
+	pg_atomic_write_u32(&fence->drains, drains);
+	if (before == open_term)
+		return;
+	pg_atomic_write_u64(&fence->open_term, open_term);
+	if ((before == 0) != (open_term == 0))
+		pg_atomic_write_u64(&fence->changed_at, clock_now());
+	pg_memory_barrier();
+	if (open_term != 0)
+		ConditionVariableBroadcast(&fence->changed);
+}
+
+void
+fence_set_compared(bool compared)
+{
+	pg_atomic_write_u32(&fence->compared, compared);
+}
+
+/* Those behind their shields. */
+static void
+end_commits(void)
+{
+	int i;
+
+	for (i = 0; i < MaxBackends; i++)
+	{
+		pid_t pid = GetPGProcByNumber(i)->pid;
+
+		if (pid != 0 && pg_atomic_read_u32(&fence->steps[i]) == FENCE_STEP_COMMITS)
+			kill(pid, SIGTERM);
+	}
+}
+
+void
+fence_end_waits(void)
+{
+	static uint64_t closed_since;
+	FenceLook		look = fence_look();
+
+	if (look.is_open || closed_since == 0)
+		closed_since = look.now;
+	if (fence_begin(look.is_open, false, look.now - closed_since, fence_wait_limit()) != FENCE_REFUSE)
+		return;
+	end_commits();
+}
+
+/* The postmaster writes that it stops to its file before it tells anybody. */
+static bool
+is_stopping(void)
+{
+	FILE *file = AllocateFile("postmaster.pid", "r");
+	char  line[MAXPGPATH];
+	bool  stops = false;
+	int	  number = 1;
+
+	if (file == NULL)
+		return false;
+	while (number <= LOCK_FILE_LINE_PM_STATUS && fgets(line, sizeof(line), file) != NULL)
+		stops = number++ == LOCK_FILE_LINE_PM_STATUS && strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
+	FreeFile(file);
+	return stops;
+}
+
+static bool
+has_other_sessions(void)
+{
+	int i;
+
+	for (i = 0; i < MaxBackends; i++)
+	{
+		PGPROC *process = GetPGProcByNumber(i);
+
+		if (process->pid != 0 && process->databaseId != InvalidOid &&
+			pg_atomic_read_u32(&fence->steps[i]) != FENCE_STEP_COMMITS)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Who is let go shows its row, so the others have to be told to end before.  They are told at the
+ * same time as this process; who needs longer to end shows nobody anything.
+ */
+void
+fence_let_go(void)
+{
+	int i;
+
+	if (!is_stopping())
+		return;
+	for (i = 0; i < LET_GO_AFTER / SLEEP && has_other_sessions(); i++)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, SLEEP, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	pg_atomic_write_u32(&fence->lets_go, 1);
+	pg_memory_barrier();
+	end_commits();
+}
+
+bool
+fence_lets_go(void)
+{
+	return pg_atomic_read_u32(&fence->lets_go) != 0;
+}
+
+/* ---- anybody ---- */
+
+uint64_t
+fence_wait_limit(void)
+{
+	return (uint64_t) (settings.fence_wait >= 0 ? settings.fence_wait : 2 * settings.max_timeout) * 1000;
+}
+
+static void
+read_lease(QuorumView *view)
+{
+	view->lease_until = shared_lease(&view->term, &view->now);
+	view->open_term = pg_atomic_read_u64(&fence->open_term);
+}
+
+static FenceLook
+look_of(const QuorumView *view)
+{
+	return (FenceLook){.is_open = quorum_is_open(view),
+					   .drains = pg_atomic_read_u32(&fence->drains) != 0,
+					   .compared = pg_atomic_read_u32(&fence->compared) != 0,
+					   .now = view->now};
+}
+
+FenceLook
+fence_look(void)
+{
+	QuorumView view;
+
+	read_lease(&view);
+	return look_of(&view);
+}
+
+/* Those of that term; none where they are being written, or the writer stands still in that. */
+static void
+read_bounds(QuorumView *view, uint64_t *term)
+{
+	Bounds bounds;
+	int	   i;
+
+	for (i = 0; i < CHANGE_READS_WITHOUT_PAUSE; i++)
+	{
+		if (!change_copy_once(&fence->bounds_change, &bounds, &fence->bounds, sizeof(bounds)))
+			continue;
+		memcpy(view->bounds, bounds.until, sizeof(view->bounds));
+		*term = bounds.term;
+		return;
+	}
+	*term = 0;
+}
+
+/* In rule 16's order: the walsenders' flushes, our own, a barrier, the bounds, the clock. */
+FenceLook
+fence_look_at(uint64_t end, bool *answers)
+{
+	QuorumSender senders[RAFT_MAX_NODES];
+	QuorumView	 view;
+	uint64_t	 bounds_term;
+
+	view.members = cluster_members(settings_cluster());
+	view.self = settings.node_id;
+	view.senders = senders;
+	view.n_senders = senders_read(senders);
+	view.flush = GetFlushRecPtr(NULL);
+	pg_read_barrier();
+	read_bounds(&view, &bounds_term);
+	pg_read_barrier();
+	read_lease(&view);
+	if (bounds_term != view.term)
+		memset(view.bounds, 0, sizeof(view.bounds));
+	*answers = quorum_answers(&view, end);
+	return look_of(&view);
+}
+
+void
+fence_sleep(void)
+{
+	static uint32 wait_event;
+
+	if (wait_event == 0)
+		wait_event = compat_wait_event("PgLeaderFence");
+	ConditionVariableTimedSleep(&fence->changed, SLEEP, wait_event);
+}
+
+void
+fence_sleep_end(void)
+{
+	ConditionVariableCancelSleep();
+}
+
+void
+fence_set_step(FenceStep step)
+{
+	int number = compat_proc_number();
+
+	if (number >= 0 && number < MaxBackends)
+		pg_atomic_write_u32(&fence->steps[number], step);
+}
+
+void
+fence_count(FenceCount count)
+{
+	pg_atomic_fetch_add_u64(&fence->counts[count], 1);
+}
+
+uint64
+fence_counted(FenceCount count)
+{
+	return pg_atomic_read_u64(&fence->counts[count]);
+}
+
+void
+fence_read_shown(FenceShown *shown)
+{
+	int i;
+
+	shown->open_term = pg_atomic_read_u64(&fence->open_term);
+	shown->changed_at = pg_atomic_read_u64(&fence->changed_at);
+	shown->waiting = 0;
+	for (i = 0; i < MaxBackends; i++)
+		shown->waiting += pg_atomic_read_u32(&fence->steps[i]) != FENCE_STEP_NONE;
+}
+
+/* ---- in words ---- */
+
+static FenceReason
+find_reason(const SharedStatus *status, const ExchangeShown *shown)
+{
+	QuorumView view;
+	FenceState state;
+
+	read_lease(&view);
+	state = (FenceState){
+		.takes_part = status->state == SHARED_TAKING_PART,
+		.has_role_worker = shown->server != RAFT_SERVER_NONE,
+		.refuses = shown->refusal[0] != '\0',
+		.in_recovery = RecoveryInProgress(),
+		.drains = pg_atomic_read_u32(&fence->drains) != 0,
+		.self = settings.node_id,
+		.leader_id = status->leader_id,
+		.open_term = view.open_term,
+		.term = view.term,
+		.lease_until = view.lease_until,
+		.now = view.now};
+	return fence_reason(&state);
+}
+
+const char *
+fence_describe(FenceReason *its, char text[FENCE_TEXT_SIZE])
+{
+	SharedStatus  status;
+	ExchangeShown shown;
+	FenceReason	  reason = FENCE_NO_MEMBER;
+
+	if (!exchange_read_shown(&shown))
+		shown = (ExchangeShown){.server = RAFT_SERVER_NONE};
+	if (shared_peek_status(&status))
+		reason = find_reason(&status, &shown);
+	else
+		status = (SharedStatus){.leader_id = RAFT_NONE};
+	if (its != NULL)
+		*its = reason;
+	switch (reason)
+	{
+		case FENCE_OPEN:
+			text[0] = '\0';
+			break;
+		case FENCE_NO_MEMBER:
+			/* this is for everyone, and where files are is not: see status_reason() */
+			snprintf(text, FENCE_TEXT_SIZE, "this server takes no part in the election%s%s",
+					 status.why[0] != '\0' ? ": " : "",
+					 strchr(status.why, '/') != NULL ? "the reason names a file, and is in the log" : status.why);
+			break;
+		case FENCE_NO_ROLE:
+			snprintf(text, FENCE_TEXT_SIZE, "its role worker is not running");
+			break;
+		case FENCE_REFUSED:
+			snprintf(text, FENCE_TEXT_SIZE, "%s", shown.refusal);
+			break;
+		case FENCE_STANDBY:
+		case FENCE_OTHER_LEADS:
+			snprintf(text, FENCE_TEXT_SIZE, "node %d leads", status.leader_id);
+			break;
+		case FENCE_NO_LEADER:
+			snprintf(text, FENCE_TEXT_SIZE, "no leader is known");
+			break;
+		case FENCE_NO_LEASE:
+			snprintf(text, FENCE_TEXT_SIZE, "its lease has run out: it does not hear from enough members");
+			break;
+		case FENCE_DRAINS:
+			snprintf(text, FENCE_TEXT_SIZE, "the leadership is being handed over");
+			break;
+		case FENCE_NOT_OPENED:
+			snprintf(text, FENCE_TEXT_SIZE, "it leads and is not open yet: %s", shown.why);
+			break;
+	}
+	return text;
+}
+
+const char *
+fence_describe_leader(char text[FENCE_TEXT_SIZE])
+{
+	Raft				*raft = palloc(sizeof(Raft));
+	const ClusterMember *member = NULL;
+	uint16_t			 port = 0;
+
+	if (exchange_read_core(raft) && raft->leader_id >= 0 && raft->leader_id != raft->config.node_id)
+	{
+		member = cluster_member(settings_cluster(), raft->leader_id);
+		port = raft->peers[raft->leader_id].told.port;
+	}
+	text[0] = '\0';
+	if (member != NULL && port != 0)
+		snprintf(text, FENCE_TEXT_SIZE, "Connect to the leader: node %d, host %s, port %u.", raft->leader_id, member->host, port);
+	else if (member != NULL)
+		snprintf(text, FENCE_TEXT_SIZE, "Connect to the leader: node %d, host %s.", raft->leader_id, member->host);
+	pfree(raft);
+	return text;
 }

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 
 #include "server/exchange.h"
+#include "server/fence.h"
 #include "server/managed.h"
 #include "server/settings.h"
 #include "server/show.h"
@@ -99,12 +100,15 @@ managed_end_turn(Member *member)
 	if (!settings.manage)
 		return;
 	exchange_show_core(&member->raft);
+	fence_show_bounds(&member->raft);
 	exchange_release_reports(&member->raft);
 }
 
 void
 managed_end(void)
 {
-	if (settings.manage)
-		exchange_show_core(NULL);
+	if (!settings.manage)
+		return;
+	exchange_show_core(NULL);
+	fence_show_bounds(NULL);
 }

@@ -20,6 +20,8 @@
 #include "server/compat.h"
 #include "server/exchange.h"
 #include "server/receiver.h"
+#include "server/senders.h"
+#include "server/settings.h"
 
 /* A status update: the byte 'r', then what was written, flushed and applied. */
 #define STATUS_UPDATE	 'r'
@@ -41,7 +43,12 @@ connect_if_allowed(COMPAT_WALRCV_CONNECT_PARAMETERS)
 		*err = pstrdup(why_not);
 		return NULL;
 	}
-	strlcpy(connected_with, conninfo, sizeof(connected_with));
+	if (!logical)
+	{
+		strlcpy(connected_with, conninfo, sizeof(connected_with));
+		if (exchange_expects(conninfo))
+			conninfo = psprintf("%s options='" SENDERS_MARK "'", conninfo, settings.node_id);
+	}
 	return (theirs->walrcv_connect)(COMPAT_WALRCV_CONNECT_ARGUMENTS);
 }
 

@@ -50,7 +50,10 @@ static Known known[] = {
 	{.name = "pg_leader.open_timeout"},
 	{.name = "pg_leader.health_timeout"},
 	{.name = "pg_leader.allow_timeline_gap"},
-	{.name = "pg_leader.without_fence", .needs_restart = true},
+	{.name = "pg_leader.fence_wait"},
+	{.name = "pg_leader.read_fence"},
+	{.name = "pg_leader.allow_local_commit"},
+	{.name = "pg_leader.fence_exempt_roles"},
 };
 
 static char unknown[REFUSED_SIZE]; /* names in the files that are no settings */

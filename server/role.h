@@ -100,6 +100,9 @@ extern bool role_tell_member(void);
 /* Is synchronous_standby_names that of the member list? */
 extern bool role_has_names(void);
 
+/* Who holds this server's WAL now, for primary/quorum.h.  senders: room for RAFT_MAX_NODES. */
+extern void role_view_quorum(QuorumView *view, QuorumSender *senders);
+
 /* ---- role_leader.c ---- */
 
 /* Whoever leads: learn its position and lineage, if that is due; may wait for it. */
@@ -130,6 +133,9 @@ extern void role_authorise(void);
 
 /* primary_conninfo and synchronous_standby_names, as far as no order writes them. */
 extern void role_keep_settings(void);
+
+/* In each turn: what the order says of the fence; and the walsenders that may not be there. */
+extern void role_keep_fence(void);
 
 /* In each turn: the receiver's gate is shut and none runs, unless the order lets one. */
 extern void role_stop_receiver(void);

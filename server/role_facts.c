@@ -14,7 +14,6 @@
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/postmaster.h"
 #include "replication/syncrep.h"
 #include "replication/walreceiver.h"
@@ -22,7 +21,6 @@
 #include "replication/walsender_private.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
-#include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -32,6 +30,7 @@
 #include "server/promotion.h"
 #include "server/receiver.h"
 #include "server/role.h"
+#include "server/senders.h"
 #include "server/settings.h"
 #include "server/shared.h"
 
@@ -329,49 +328,23 @@ gather_rebuild(PrimaryFacts *f)
 
 /* ---- leading ---- */
 
-/* Whose walsender is it, and since when? */
-static void
-name_sender(QuorumSender *sender, int pid)
+/* What all walsenders have seen flushed: members', and those of copies that are being made. */
+static uint64
+all_flushed(void)
 {
-	int n = pgstat_fetch_stat_numbackends();
-	int i;
-
-	sender->member = RAFT_NONE;
-	for (i = 1; i <= n; i++)
-	{
-		const LocalPgBackendStatus *local = compat_backend_status(i);
-
-		if (local == NULL || local->backendStatus.st_procpid != pid)
-			continue;
-		sender->member = quorum_member(local->backendStatus.st_appname);
-		sender->started = (uint64) local->backendStatus.st_proc_start_timestamp;
-		return;
-	}
-}
-
-static uint32
-read_senders(QuorumSender *senders, uint32 most)
-{
-	uint32 n = 0;
+	uint64 sum = 0;
 	int	   i;
 
-	pgstat_clear_backend_activity_snapshot();
-	for (i = 0; i < max_wal_senders && n < most; i++)
+	for (i = 0; i < max_wal_senders; i++)
 	{
 		WalSnd *walsnd = &WalSndCtl->walsnds[i];
-		int		pid;
 
 		SpinLockAcquire(&walsnd->mutex);
-		pid = walsnd->pid;
-		senders[n].flush = walsnd->flush;
-		senders[n].sent = walsnd->sentPtr;
+		if (walsnd->pid != 0)
+			sum += walsnd->flush;
 		SpinLockRelease(&walsnd->mutex);
-		if (pid == 0)
-			continue;
-		name_sender(&senders[n], pid);
-		n++;
 	}
-	return n;
+	return sum;
 }
 
 static uint64
@@ -394,29 +367,35 @@ role_has_names(void)
 		   strcmp(SyncRepStandbyNames, quorum_names(role.raft.config.members, names, sizeof(names))) == 0;
 }
 
+void
+role_view_quorum(QuorumView *view, QuorumSender *senders)
+{
+	const PrimaryFacts *f = &role.facts;
+	int					i;
+
+	memset(view, 0, sizeof(*view));
+	view->members = role.raft.config.members;
+	view->self = f->self;
+	view->senders = senders;
+	view->n_senders = senders_read(senders);
+	view->flush = role.server == RAFT_SERVER_PRIMARY ? GetFlushRecPtr(NULL) : f->end;
+	for (i = 0; i < RAFT_MAX_NODES; i++)
+		view->bounds[i] = (view->members >> i & 1) != 0 ? raft_peer_bound(&role.raft, (int32) i) : 0;
+	view->lease_until = f->lease_until;
+	view->now = f->now;
+	view->term = view->open_term = f->term;
+}
+
 static void
 gather_leading(PrimaryFacts *f)
 {
-	QuorumSender senders[RAFT_MAX_NODES * 2];
+	QuorumSender senders[RAFT_MAX_NODES];
 	QuorumView	 view;
 	const Raft	*r = &role.raft;
-	uint64		 progress;
-	uint32		 i;
 
 	if (r->role != RAFT_LEADER)
 		return;
-	memset(&view, 0, sizeof(view));
-	view.members = r->config.members;
-	view.self = f->self;
-	view.senders = senders;
-	view.n_senders = read_senders(senders, lengthof(senders));
-	view.flush = f->end;
-	for (i = 0; i < RAFT_MAX_NODES; i++)
-		view.bounds[i] = (view.members >> i & 1) != 0 ? raft_peer_bound(r, (int32) i) : 0;
-	view.lease_until = f->lease_until;
-	view.now = f->now;
-	view.term = view.open_term = f->term;
-
+	role_view_quorum(&view, senders);
 	f->elected_claim = r->elected_claim;
 	f->claiming = r->claim != 0 && raft_claimed(r) == 0;
 	f->claimed = raft_claimed(r);
@@ -426,10 +405,7 @@ gather_leading(PrimaryFacts *f)
 	f->quorum_flushed = quorum_flushed(&view);
 	f->released = released();
 	f->names_in_force = role_has_names();
-	progress = GetXLogReplayRecPtr(NULL) + f->end + f->released + (uint64) f->server;
-	for (i = 0; i < view.n_senders; i++)
-		progress += senders[i].flush;
-	watch_leading(&role.leading, f, progress);
+	watch_leading(&role.leading, f, GetXLogReplayRecPtr(NULL) + f->end + f->released + (uint64) f->server + all_flushed());
 	f->other_could_lead = raft_other_could_lead(r, f->now, 0);
 	f->other_has_all = raft_other_could_lead(r, f->now, f->end);
 }

@@ -19,10 +19,12 @@
 #include "node/clock.h"
 #include "server/auto_conf.h"
 #include "server/compat.h"
+#include "server/fence.h"
 #include "server/once_a_minute.h"
 #include "server/promotion.h"
 #include "server/receiver.h"
 #include "server/role.h"
+#include "server/senders.h"
 #include "server/settings.h"
 
 #define MARK_PREFIX "pg_leader"
@@ -147,6 +149,51 @@ follow(void)
 		watch_followed(&role.directory);
 		role_send(CONTROL_FOLLOWED);
 	}
+}
+
+/* ---- the fence, and walsenders ---- */
+
+/*
+ * Only who leads serves members (rule 20), and a walsender that says more was flushed than there
+ * is, is of a server that has diverged (rule 16).
+ */
+static void
+end_walsenders(void)
+{
+	static uint64 said_at; /* see once_a_minute.h */
+	static uint64 said_name_at;
+	QuorumSender  senders[RAFT_MAX_NODES];
+	QuorumView	  view;
+	uint32_t	  i;
+
+	role_view_quorum(&view, senders);
+	for (i = 0; i < view.n_senders; i++)
+	{
+		bool diverged = role.server == RAFT_SERVER_PRIMARY && quorum_verdict(&view, i) == QUORUM_DIVERGED;
+
+		if (!diverged && raft_may_go_on_serving(&role.raft, senders[i].member))
+			continue;
+		senders_end(senders[i].member);
+		if (diverged && once_a_minute(&said_at, role.now))
+			ereport(WARNING,
+					(errmsg("pg_leader: the walsender of node %d is ended: it has flushed WAL up to %X/%X, and this server only up to %X/%X",
+							senders[i].member, LSN_FORMAT_ARGS(senders[i].flush), LSN_FORMAT_ARGS(view.flush)),
+					 errdetail("That server's WAL has diverged from this one's. It is not counted for commits.")));
+	}
+	if (senders_end_impostors(view.members) != 0 && once_a_minute(&said_name_at, role.now))
+		ereport(WARNING,
+				(errmsg("pg_leader: a walsender is ended: it has taken the name of a member")));
+}
+
+void
+role_keep_fence(void)
+{
+	/* since the start of the server, not of this process: so it is kept in shared memory */
+	fence_set_compared(fence_compared(fence_look().compared, role.order.action));
+	fence_set(role.open ? role.facts.term : 0, role.order.action == PRIMARY_DRAIN);
+	end_walsenders();
+	if (role.server == RAFT_SERVER_PRIMARY)
+		fence_end_waits();
 }
 
 /* ---- claims and promotion ---- */

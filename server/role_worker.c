@@ -35,6 +35,7 @@
 
 #include "node/clock.h"
 #include "server/compat.h"
+#include "server/fence.h"
 #include "server/library.h"
 #include "server/once_a_minute.h"
 #include "server/promotion.h"
@@ -153,6 +154,7 @@ forget_member(void)
 	role.following = (WatchFollowing){0};
 	watch_forget_leading(&role.leading);
 	role.open = false;
+	fence_set(0, false);
 	role.asked = 0;
 	promotion_revoke();
 }
@@ -182,7 +184,10 @@ note_promoted(void)
 		(void) exchange_read_core(&role.raft);
 }
 
-/* A new order is in the log; one that changes what this server is, in the events, too. */
+/*
+ * A new order is in the log; one that changes what this server is, or opens or closes the
+ * fence, in the events, too.
+ */
 static void
 say_order(const PrimaryOrder *order, const PrimaryOrder *before)
 {
@@ -206,7 +211,7 @@ say_order(const PrimaryOrder *order, const PrimaryOrder *before)
 			 errdetail("Node %d, timeline %u; order %s held for " UINT64_FORMAT " ms.",
 					   order->node, order->timeline, primary_action_name(before->action),
 					   (role.now - role.order_since) / 1000)));
-	if (!is_event[order->action])
+	if (!is_event[order->action] && before->action != PRIMARY_OPEN)
 		return;
 	snprintf(question.text, sizeof(question.text), "%s, after " UINT64_FORMAT " ms of %s: %s",
 			 primary_action_name(order->action), (role.now - role.order_since) / 1000,
@@ -251,8 +256,9 @@ leave_leading(void)
 static void
 show(void)
 {
-	const PrimaryFacts *f = &role.facts;
-	ExchangeShown		shown;
+	static const PrimaryOrder forbidden = {.action = PRIMARY_REFUSE, .reason = PRIMARY_FORBIDDEN, .node = RAFT_NONE};
+	const PrimaryFacts		 *f = &role.facts;
+	ExchangeShown			  shown;
 
 	memset(&shown, 0, sizeof(shown));
 	shown.server = role.server;
@@ -265,6 +271,10 @@ show(void)
 	shown.since = role.order_since;
 	shown.open = role.open;
 	(void) primary_describe(&role.order, f, shown.why, sizeof(shown.why));
+	if (role.order.action == PRIMARY_REFUSE)
+		strlcpy(shown.refusal, shown.why, sizeof(shown.refusal));
+	else if (f->setting != PRIMARY_SETTING_GOOD)
+		(void) primary_describe(&forbidden, f, shown.refusal, sizeof(shown.refusal));
 	exchange_show(&shown);
 }
 
@@ -277,6 +287,8 @@ turn(void)
 	if (!exchange_read_core(&role.raft))
 	{
 		role.open = false;
+		fence_set(0, false);
+		fence_end_waits();
 		return;
 	}
 	if (role.life != role.raft.saved.boot)
@@ -291,6 +303,7 @@ turn(void)
 	role_compare();
 	decide();
 	role_obey();
+	role_keep_fence();
 	role_keep_settings();
 	(void) role_tell_member(); /* that it is open */
 	role_note_keep();
@@ -328,8 +341,19 @@ static void
 at_exit(int code, Datum argument)
 {
 	exchange_role_worker_stop();
+	fence_set(0, false);
 	promotion_revoke();
 	upstream_close(&role.upstream);
+}
+
+/* What nobody expects of a cluster: that it stands still without either of its servers. */
+static void
+warn_of_two(void)
+{
+	if (settings_cluster() != NULL && settings_cluster()->n_members == 2)
+		ereport(WARNING,
+				(errmsg("pg_leader: with two members a commit needs both: the loss of either server stops commits until it is back"),
+				 errhint("Add a third member to pg_leader.cluster.")));
 }
 
 static void
@@ -344,6 +368,7 @@ begin(void)
 	role_note_begin();
 	upstream_init(&role.upstream, settings.node_id, UPSTREAM_PATIENCE, role_stops);
 	exchange_role_worker_start();
+	warn_of_two();
 }
 
 void
@@ -377,5 +402,7 @@ pg_leader_role_main(Datum argument)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_for(), wait_event);
 		ResetLatch(MyLatch);
 	}
+	if (leave_requested)
+		fence_let_go();
 	proc_exit(1);
 }

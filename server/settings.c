@@ -12,6 +12,9 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/varlena.h"
+
 #include "node/defaults.h"
 #include "server/compat.h"
 #include "server/notify.h"
@@ -132,6 +135,26 @@ check_state_directory(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/*
+ * pg_leader.fence_exempt_roles: a list of identifiers.
+ */
+static bool
+check_roles(char **newval, void **extra, GucSource source)
+{
+	char *names = pstrdup(*newval);
+	List *list = NIL;
+	bool  good = SplitIdentifierString(names, ',', &list);
+
+	list_free(list);
+	pfree(names);
+	if (!good)
+	{
+		GUC_check_errdetail("The list of roles cannot be read.");
+		GUC_check_errhint("Separate names with commas, and quote those with capitals or special characters: monitoring, \"Admin\".");
+	}
+	return good;
+}
+
 static void
 define_membership(void)
 {
@@ -239,6 +262,41 @@ define_notification(void)
 }
 
 static void
+define_fence(void)
+{
+	DefineCustomIntVariable("pg_leader.fence_wait",
+							"Sets how long a commit waits for the fence to open, before it is refused or its answer is withheld.",
+							"-1 means twice pg_leader.max_timeout.",
+							&settings.fence_wait,
+							-1, -1, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_leader.read_fence",
+							 "Sets whether a transaction that has only read ends with an error where the fence is closed.",
+							 "Off, a server that has lost its lease may show rows that will be gone.",
+							 &settings.read_fence,
+							 false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_leader.allow_local_commit",
+							 "Lets sessions commit without waiting for other members, by synchronous_commit.",
+							 "Such commits can be lost. Off, writing transactions are raised to synchronous_commit = on.",
+							 &settings.allow_local_commit,
+							 false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_leader.fence_exempt_roles",
+							   "Lists roles that may log in while the fence is closed, read-only.",
+							   "The role of pg_leader.replication_conninfo always may.",
+							   &settings.fence_exempt_roles,
+							   "",
+							   PGC_SIGHUP, 0, check_roles, NULL, NULL);
+	DefineCustomIntVariable("pg_leader.receiver",
+							"Says of which member a connection for replication is.",
+							"Set by the members' WAL receivers as they connect, by nobody else.",
+							&settings.receiver,
+							-1, -1, RAFT_MAX_NODES - 1,
+							PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL, NULL, NULL);
+}
+
+static void
 define_managed(void)
 {
 	DefineCustomBoolVariable("pg_leader.manage",
@@ -271,12 +329,7 @@ define_managed(void)
 							 &settings.allow_timeline_gap,
 							 false,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("pg_leader.without_fence",
-							 "Lets transactions commit although the fence does not exist yet.",
-							 "For developers: acknowledged commits can be lost.",
-							 &settings.without_fence,
-							 false,
-							 PGC_POSTMASTER, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	define_fence();
 }
 
 void

@@ -36,7 +36,11 @@ typedef struct Settings
 	int	  open_timeout;	  /* ms */
 	int	  health_timeout; /* ms */
 	bool  allow_timeline_gap;
-	bool  without_fence;
+	int	  fence_wait; /* ms; -1: fence_wait_limit() says */
+	bool  read_fence;
+	bool  allow_local_commit;
+	char *fence_exempt_roles;
+	int	  receiver; /* of which member a walsender's client is; -1: of none */
 } Settings;
 
 extern Settings settings;

@@ -55,7 +55,8 @@ DESCRIPTION
     tap        elections of real servers on this machine, and what looks at them:
                notifications, checks, Prometheus's exporter; what PostgreSQL itself
                does at promotions and when a server comes back
-    bench      a short run of what measures: bench/overhead, calm, scale and promote
+    bench      a short run of what measures: bench/overhead, calm, scale, promote and
+               fence
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
     stand      the test stand's scripts, and real servers in network namespaces

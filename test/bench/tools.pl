@@ -11,6 +11,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../../bench";
 
+use Callgrind;
 use File::Temp qw(tempdir);
 use List::Util qw(all max min);
 use Measure qw(fit percentile ratio_interval t_interval writes);
@@ -59,6 +60,42 @@ my ($calls, $writes) = writes(@harmless, @writing);
 is_deeply($writes, \@writing, 'what may write is told from what cannot');
 is($calls->{epoll_wait}, 1, 'a call that was interrupted counts once');
 
+# ---- instructions ----
+
+# main calls the library twice, for 40 in all; the library passes one call of 25 on, and calls
+# itself, which counts once.
+open(my $counted, '>', "$scratch/callgrind") or die $!;
+print $counted <<'TEXT';
+events: Ir
+ob=(1) /bin/postgres
+fn=(1) main
+10 100
+cob=(2) /lib/library.so
+cfn=(2) hook
+calls=2 5
+10 40
+cfn=(3) other
+calls=1 5
+12 7
+ob=(2)
+fn=(2)
+5 9
+cfn=(4) inner
+calls=2 5
+6 6
+cob=(1)
+cfn=(5) standard
+calls=1 5
+7 25
+ob=(1)
+fn=(5)
++1 25
+totals: 147
+TEXT
+close $counted;
+is_deeply(Callgrind::count("$scratch/callgrind", 'library.so', 'standard'), { all => 147, library => 15, calls => 2 },
+	"what a library does is told from what it passes on");
+
 # ---- the tools ----
 
 # (exit status, what it said)
@@ -82,7 +119,7 @@ sub rows
 	return map { my %row; @row{@columns} = split /\t/; \%row } @lines;
 }
 
-foreach my $tool (qw(overhead calm scale promote))
+foreach my $tool (qw(overhead calm scale promote fence))
 {
 	my ($status, $output) = run("$bench/$tool", '--help');
 	ok($status == 0 && $output =~ /^NAME.*^SYNOPSIS.*^EXIT STATUS/ms, "$tool explains itself");
@@ -140,5 +177,22 @@ is($status, 0, 'promote measures') || diag($output);
 ok(@promotions == 4 && (all { $_->{commit} > 0 && $_->{commit} < 60e6 && ($_->{promote} eq '-' || $_->{promote} <= $_->{open}) } @promotions),
 	'what it found is possible') || diag($output);
 
-is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos,promote}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
+($status, $output) = run("$bench/fence", '--pairs', 2, '--seconds', 1, '--scale', 1, '--output', "$scratch/tpcb.tsv");
+my @pairs = rows("$scratch/tpcb.tsv");
+is($status, 0, 'fence measures TPC-B') || diag($output);
+ok(@pairs == 2 && (all { $_->{fence} > 0 && $_->{stock} > 0 && $_->{ratio} > 0 } @pairs), 'what it found is possible') || diag($output);
+
+($status, $output) = run("$bench/fence", '--time', '--starts', 2, '--rounds', 1, '--output', "$scratch/time.tsv");
+my @times = rows("$scratch/time.tsv");
+is($status, 0, 'fence measures processor time') || diag($output);
+is(scalar(grep { $_->{with} > 0 && $_->{without} > 0 } @times), 4, 'what it found is possible') || diag($output);
+
+($status, $output) = run("$bench/fence", '--calm', '--seconds', 6, '--stops', 2, '--scale', 1, '--heartbeat', 100, '--min', 1000,
+	'--max', 2000, '--output', "$scratch/fence_calm.tsv");
+my @calm = rows("$scratch/fence_calm.tsv");
+is($status, 0, 'all commits pass the fence while nothing is wrong') || diag($output);
+ok(@calm == 3 && (all { $_->{answered} > 0 && $_->{rows} == $_->{answered} && $_->{withheld} == 0 } @calm) && $calm[2]{closed} > 0 && $calm[2]{closed} == $calm[2]{stops},
+	'none is withheld, also where the fence was closed for a while') || diag($output);
+
+is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos,promote,fence}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
 done_testing();

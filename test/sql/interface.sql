@@ -24,6 +24,7 @@ FROM pg_leader_status;
 
 -- What only a managed server has
 SELECT count(*) AS rows, count(server) AS servers, count("order") AS orders FROM pg_leader_server;
+SELECT count(*) AS rows, bool_and(f IS NULL) AS nulls FROM pg_leader_fence f;
 
 -- Peers: only this member
 SELECT node_id, address = resolved AS resolved, is_self, is_leader, last_heard, round_trip,

@@ -35,10 +35,14 @@ ALTER SYSTEM SET pg_leader.open_timeout = '999ms';
 ALTER SYSTEM SET pg_leader.open_timeout = '11min';
 ALTER SYSTEM SET pg_leader.health_timeout = '999ms';
 ALTER SYSTEM SET pg_leader.health_timeout = '11min';
+ALTER SYSTEM SET pg_leader.fence_wait = '-2ms';
+ALTER SYSTEM SET pg_leader.fence_wait = '11min';
 \set VERBOSITY default
 ALTER SYSTEM SET pg_leader.max_clock_drift = 0.51;
 ALTER SYSTEM SET pg_leader.max_clock_drift = -0.1;
 ALTER SYSTEM SET pg_leader.candidate = 'perhaps';
+ALTER SYSTEM SET pg_leader.fence_exempt_roles = 'monitoring, , "Admin"';
+ALTER SYSTEM SET pg_leader.fence_exempt_roles = '"Admin';
 ALTER SYSTEM SET pg_leader.notify_command = 'script %p';
 ALTER SYSTEM SET pg_leader.notify_command = 'script 100%';
 ALTER SYSTEM SET pg_leader.notify_command = E'script %\u00e4';
@@ -52,6 +56,7 @@ SET pg_leader.node_id = 1;
 SET pg_leader.cluster = '10.0.0.1:3500';
 SET pg_leader.min_timeout = '100ms';
 SET pg_leader.notify_command = 'script';
+SET pg_leader.allow_local_commit = on;
 SET pg_leader.no_such_setting = 1;
 
 -- Wait until a condition holds; how long it takes does not matter.

@@ -11,6 +11,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use PgLeaderCluster;
+use PgLeaderManaged;
 use POSIX ();
 use Test::More;
 
@@ -24,11 +25,12 @@ my $owner = $$;
 END { if ($$ == $owner) { local $?; kill 'KILL', values %exporter; waitpid($_, 0) foreach values %exporter; } }
 
 # One for each server, connected as doc/operations.md says; by default as a role
-# that may only log in.
+# that may only log in, and to the server with that id.
 sub start_exporter
 {
-	my ($id, $role, $database) = @_;
-	my $server = $cluster->server($id);
+	my ($id, $role, $database, $server) = @_;
+
+	$server //= $cluster->server($id);
 
 	$port{$id} = PostgreSQL::Test::Cluster::get_free_port();
 	$errors{$id} = PostgreSQL::Test::Utils::tempdir() . '/exporter.log';
@@ -95,7 +97,8 @@ foreach my $id ($cluster->ids)
 	my $said = scrape($id);
 	my $leads = $id == $leader ? 1 : 0;
 	my %expected = (taking_part => 1, is_leader => $leads, leader_known => 1, leader_id => $leader, term => $term,
-		abstaining => 0, may_lead => 1, authentication => 0, node_id => $id, members => 3);
+		abstaining => 0, may_lead => 1, authentication => 0, node_id => $id, members => 3,
+		fence_is_open => -1, map { ("fence_$_" => 0) } qw(waiting waited withheld commits_refused commands_refused reads_refused logins_refused));
 
 	foreach my $name (sort keys %expected)
 	{
@@ -144,7 +147,7 @@ foreach my $line (split /\n/, PostgreSQL::Test::Utils::slurp_file($queries))
 }
 my %exported = map { s/\{.*//r => 1 } keys %{ scrape($leader) };
 is(join(' ', grep { !$exported{$_} } sort keys %declared), '', 'all that is declared is exported');
-my %used = map { $_ => 1 } PostgreSQL::Test::Utils::slurp_file($alerts) =~ /\b(pg_leader_(?!status|peers|events|stat_drops\b|admit)\w+)/g;
+my %used = map { $_ => 1 } PostgreSQL::Test::Utils::slurp_file($alerts) =~ /\b(pg_leader_(?!status|peers|events|stat_drops\b|admit|fence\b)\w+)/g;
 my @unknown = grep { !exists $declared{$_} && !/^pg_leader_(?:max_|state)/ } sort keys %used;
 is("@unknown", '', 'alerts use nothing else');
 
@@ -221,4 +224,37 @@ $cluster->wait_until('without a majority', sub {
 
 $cluster->check_history;
 $cluster->stop_all;
+
+# ---- the fence of a managed server ----
+
+# scrape_fence(): what it exports of the fence, by columns.
+sub scrape_fence
+{
+	my $said = scrape('managed') // return {};
+
+	return { map { /^pg_leader_fence_(\w+)$/ ? ($1 => $said->{$_}) : () } keys %$said };
+}
+
+# One member, which leads as long as its election worker runs.
+my $managed = PgLeaderManaged->new('managed', 1);
+$managed->set(0, fence_exempt_roles => (getpwuid $<)[0] . ', scraper');
+$managed->start_all;
+$managed->wait_for_primary('managed: it is open');
+$managed->sql(0, 'CREATE ROLE scraper LOGIN; CREATE ROLE app LOGIN; CREATE TABLE told (word text)');
+start_exporter('managed', 'scraper', 'postgres', $managed->server(0));
+$managed->wait_until('managed: the exporter answers', sub { (scrape_fence()->{is_open} // '') eq '1' });
+is_deeply([ @{ scrape_fence() }{qw(waiting withheld commits_refused commands_refused logins_refused)} ], [ (0) x 5 ], 'managed: nothing was refused');
+my $worker = $managed->worker(0);
+kill 'STOP', $worker;
+$managed->wait_until('managed: the fence is closed', sub { (scrape_fence()->{is_open} // '') eq '0' });
+foreach (1 .. 3)
+{
+	$managed->server(0)->psql('postgres', "SET default_transaction_read_only = off; INSERT INTO told VALUES ('refused')");
+}
+$managed->server(0)->psql('postgres', 'VACUUM told') foreach 1 .. 2;
+eval { local $SIG{PIPE} = 'IGNORE'; $managed->server(0)->psql('postgres', 'SELECT 1', extra_params => [ '-U', 'app' ]) };
+is_deeply([ @{ scrape_fence() }{qw(commits_refused commands_refused logins_refused)} ], [ 3, 2, 1 ], 'managed: what was refused is counted');
+kill 'CONT', $worker;
+$managed->wait_until('managed: it is open again', sub { (scrape_fence()->{is_open} // '') eq '1' });
+$managed->stop_all;
 done_testing();

@@ -4,7 +4,7 @@
 #	  effect, functions with their results and rights, each column of each view,
 #	  measures, and the names in the scripts' configurations.  The server is asked
 #	  what there is.  Each SQL object also has a COMMENT.  Orders and reasons of
-#	  managed servers are in doc/managed.md, in the words of primary/.
+#	  managed servers are in doc/managed.md, in the words of primary/, and so are those of the fence.
 
 use strict;
 use warnings;
@@ -63,9 +63,10 @@ sub names_agree
 	return is_deeply([ sort @$documented ], [ sort @$there_are ], "$what: all are documented, and no others");
 }
 
-# A time of the document, in milliseconds, as the server counts all of ours.
+# A time of the document, in milliseconds, as the server counts all of ours; -1 has no unit.
 sub milliseconds
 {
+	return -1 if $_[0] eq '-1';
 	my ($number, $unit) = shift =~ /^([0-9.]+)(ms|s|min)$/ or return;
 
 	return $number * { ms => 1, s => 1000, min => 60000 }->{$unit};
@@ -175,7 +176,7 @@ foreach (grep { $settings->{ $_->[0] } } @settings)
 	like($sample, qr/^#?\Q$name\E = .*\(\Q$change\E\)/m, "$name: is in config/postgresql.conf.sample");
 }
 
-# ---- managed servers: orders, reasons, and settings that are refused ----
+# ---- managed servers: orders, reasons, the fence, and settings that are refused ----
 
 # source(FILE): of primary/ or server/.
 sub source { return PostgreSQL::Test::Utils::slurp_file("$top/" . shift); }
@@ -203,6 +204,12 @@ foreach my $row (sort keys %action_of)
 	is($said, $words, "reason $name: its words");
 	ok(($to_do // '') ne '', "reason $name: what to do");
 }
+my $closed = rows('When the fence is closed', $managed);
+my @closed = source('primary/fence.c') =~ /\[FENCE_\w+\] = "(\w+)"/g;
+
+cmp_ok(scalar @closed, '>=', 9, 'reasons of a closed fence are found');
+names_agree('reasons of a closed fence', \@closed, [ keys %$closed ]);
+is_deeply([ grep { rows('`pg_leader_fence`')->{reason}[2] !~ /`$_`/ } @closed ], [], 'the column names all of them');
 delete @refusals{ grep { !$is_refused{$_} } keys %refusals };
 names_agree('settings that are refused', [ values %refusals ],
 	[ map { $_->[1] } values %{ rows('Settings that it refuses', $managed) } ]);

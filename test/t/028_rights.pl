@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use PgLeaderCluster;
+use PgLeaderManaged;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -40,7 +41,7 @@ my $path = qr/^\Q$key_file\E$/;
 my $state = qr/^\Q@{[ $cluster->state_file(0) ]}\E$/;
 my $read_key = "CREATE TEMP TABLE lines (line text); COPY lines FROM '$key_file'; SELECT line FROM lines";
 my @looks = map { "SELECT * FROM $_" } qw(pg_leader_status pg_leader_peers pg_leader_events pg_stat_pg_leader
-	pg_leader_stat_messages pg_leader_stat_drops pg_leader_stat_times pg_leader_stat_histogram),
+	pg_leader_server pg_leader_fence pg_leader_stat_messages pg_leader_stat_drops pg_leader_stat_times pg_leader_stat_histogram),
 	'pg_leader_lease()', 'pg_leader_wait_for_leader()', 'get_node_info()', 'pg_leader_node_id()', 'pg_leader_term()',
 	'pg_leader_leader_id()', 'pg_leader_is_leader()', '(SELECT count(*) FROM pg_leader_stat_peers) AS peers';
 my @everyone = map { my $role = $_; map { [ $role, $_, qr/^(?!ERROR)./ ] } @looks } qw(plain monitor super);
@@ -212,4 +213,24 @@ like(attempt('plain', $_), qr/pg_leader\.node_id is 7, which is not in pg_leader
 	foreach @reasons;
 $cluster->set(0, node_id => 0);
 $cluster->stop_all;
+
+# The fence says it to everyone, too.
+my $managed = PgLeaderManaged->new('managed', 1);
+my $directory = $managed->member(0)->{state_directory};
+
+$managed->set(0, fence_exempt_roles => (getpwuid $<)[0] . ', plain');
+$managed->start_all;
+$managed->wait_for_primary('managed: it is open');
+$managed->sql(0, 'CREATE ROLE plain LOGIN');
+$server = $managed->server(0);
+rename $directory, "$directory.away" or die "$directory: $!";
+PostgreSQL::Test::Utils::append_to_file($directory, "no directory\n");
+kill 'TERM', $managed->worker(0);
+$managed->wait_until('managed: the member takes no part, and says why',
+	sub { ($managed->sql(0, 'SELECT state FROM pg_leader_status') // '') =~ m{^not taking part: .*/} });
+is(attempt('plain', 'SELECT reason_text FROM pg_leader_fence'),
+	'this server takes no part in the election: the reason names a file, and is in the log', 'managed: the fence does not tell where files are');
+unlink $directory;
+rename "$directory.away", $directory or die "$directory: $!";
+$managed->stop_all;
 done_testing();

@@ -4,7 +4,8 @@
 #
 # There is no supervisor here, and no room for the role worker: PG_LEADER_CONTROL is set by
 # hand, and the worker and the sessions of test/modules/pg_leader_promotion stand in for it.
-# Each standby is a cluster of one member, so that it soon has a lease.
+# Each standby is a cluster of one member, so that it soon has a lease.  Nobody opens the fence:
+# what is written to a managed server is WAL without a commit.
 
 use strict;
 use warnings;
@@ -46,7 +47,7 @@ sub member
 
 	$server->append_conf('postgresql.conf', qq(
 pg_leader.manage = on
-pg_leader.without_fence = on
+pg_leader.fence_exempt_roles = '@{[ scalar getpwuid $< ]}'
 pg_leader.node_id = 0
 pg_leader.cluster = '$list'
 pg_leader.state_directory = '$state'
@@ -76,6 +77,22 @@ sub does_not_start
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$standby->mark;
 	isnt(system('timeout 60 postgres -D ' . $standby->data_dir . ' >>' . $standby->logfile . ' 2>&1'), 0, $name);
+	return;
+}
+
+# emit(WORD): the standby, now a primary, writes WAL.
+sub emit { my $word = shift; $standby->ask("SELECT pg_logical_emit_message(false, 'test', '$word')"); return; }
+
+# other_follows(): a test that passes when the other one has what the standby writes now.
+sub other_follows
+{
+	my $end;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	emit('to the other one');
+	$end = PgFacts::position($standby->written);
+	$other->caught_up($standby);
+	cmp_ok(PgFacts::position($other->replayed), '>=', $end, 'the other one streams from it');
 	return;
 }
 
@@ -228,7 +245,7 @@ subtest 'authorised: exactly the claim, and those below are burnt' => sub {
 	$primary->stop('immediate');
 	$other->place($kept{standby}, $standby);
 	$other->start;
-	$other->streams_from($standby);
+	other_follows();
 	is($other->histories, '2 3 4 5', 'a standby has all of them');
 	$other->stop;
 };
@@ -237,13 +254,13 @@ subtest 'authorised: exactly the claim, and those below are burnt' => sub {
 
 subtest 'the end of WAL and its bytes, with replay paused and across a fork' => sub {
 	$other->start;
-	$other->streams_from($standby);
+	other_follows();
 	my $before = $other->replayed;
 	$other->ask('SELECT pg_wal_replay_pause()');
 	$other->until('replay is paused', sub { $other->ask('SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
-	$standby->tell("paused $_") foreach 1 .. 3;
+	emit("paused $_") foreach 1 .. 3;
 	$standby->ask('SELECT pg_switch_wal()');
-	$standby->tell('paused, in a segment of its own');
+	emit('paused, in a segment of its own');
 	my $end = $other->until('the end is what the primary has flushed', sub { my $at = $standby->flushed; $other->ask('SELECT test_end()') eq "5 $at" && $at });
 	cmp_ok(PgFacts::position($other->replayed), '<', PgFacts::position($end), 'the end is what the primary has flushed, and not what is replayed');
 	my ($fork) = $standby->get(PgFacts::history_name(5)) =~ /^1\t(\S+)/m;
@@ -256,10 +273,10 @@ subtest 'the end of WAL and its bytes, with replay paused and across a fork' => 
 	}
 	is($other->ask("SELECT test_bytes(5, '$end'::pg_lsn + 64 * 1024 * 1024, '$end'::pg_lsn + 64 * 1024 * 1024 + 8) IS NULL"), 't', 'bytes that are not there');
 	$other->stop('immediate');
-	$other->append_conf('postgresql.conf', 'recovery_min_apply_delay = 1h');
+	$other->append_conf('postgresql.conf', "recovery_target_lsn = '$before'");
 	$other->start;
 	my ($timeline, $again) = split ' ', $other->ask('SELECT test_end()');
-	is($timeline, 5, 'after a restart, with replay delayed, the timeline is the same');
+	is($timeline, 5, 'after a restart, with replay paused there, the timeline is the same');
 	cmp_ok(PgFacts::position($again), '>=', PgFacts::position($end), 'and the end');
 	cmp_ok(PgFacts::position($other->replayed), '<', PgFacts::position($end), 'which is not replayed');
 	$other->stop('immediate');
@@ -304,7 +321,7 @@ subtest 'where redo has not begun, the ids are burnt before the signal' => sub {
 
 subtest 'burnt files that are the newest are cleared away before a start' => sub {
 	$primary->place($kept{stopped});
-	$primary->append_conf('postgresql.conf', 'pg_leader.node_id = -1');
+	$primary->append_conf('postgresql.conf', "pg_leader.manage = off\npg_leader.node_id = -1");
 	$primary->start;
 	$standby->place($kept{stopped}, $primary);
 	$standby->put(PgFacts::history_name($_), BURNT) foreach 6, 7;

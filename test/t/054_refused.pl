@@ -93,16 +93,17 @@ subtest 'without any of them it leads; and with one of them no more' => sub {
 	configure('');
 	$cluster->start(0);
 	$cluster->wait_for_primary('it is the open primary');
-	foreach my $case ([ 'fsync = off', qr/order RESIGN: .*set fsync = on/ ], [ "restore_command = 'false'", qr/order RESIGN: .*remove restore_command/ ])
+	foreach my $case ([ 'fsync = off', 'set fsync = on' ], [ "restore_command = 'false'", 'remove restore_command' ])
 	{
-		my ($line, $sentence) = @$case;
+		my ($line, $say) = @$case;
 
 		$timeline = $cluster->role(0)->{timeline};
 		$offset = $cluster->log_size(0);
 		configure($line);
 		$cluster->signal(0, 'HUP');
-		$cluster->wait_for_log(0, $sentence, $offset);
+		$cluster->wait_for_log(0, qr/order RESIGN: .*$say/, $offset);
 		$cluster->wait_until("$line: it is not open", sub { defined $cluster->role(0)->{is_open} && !$cluster->role(0)->{is_open} });
+		like($cluster->sql(0, "SELECT reason || ': ' || reason_text FROM pg_leader_fence"), qr/^refused: managed mode refuses this server: $say/, "$line: the fence says why");
 		$cluster->stays("$line: and does not lead", 1.5, sub { !$cluster->leads(0) && !$cluster->role(0)->{is_open} });
 		is(join(' ', $cluster->made(0, $offset)), '', "$line: it has made no timeline");
 		configure('');

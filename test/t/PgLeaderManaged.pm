@@ -29,14 +29,13 @@ my @clusters;
 # new(NAME, N, OPTION => VALUE...): as there.  Also:
 #
 #	conf	lines for postgresql.conf of all members
-#	fence	true: transactions that write are refused
 sub new
 {
 	my ($class, $name, $n, %options) = @_;
 	my $self;
 
 	$options{settings} = {
-		manage => 'on', without_fence => $options{fence} ? 'off' : 'on',
+		manage => 'on', fence_exempt_roles => (getpwuid $<)[0],
 		replication_conninfo => 'user=' . (getpwuid $<)[0],
 		%{ $options{settings} // {} } };
 	$self = $class->SUPER::new($name, $n, %options);

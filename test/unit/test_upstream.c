@@ -114,7 +114,7 @@ any_value_survives(void **state)
 static void
 what_is_ours_is_refused(void **state)
 {
-	static const char *const refused[] = {"host", "hostaddr", "port", "dbname", "replication", "application_name", "service"};
+	static const char *const refused[] = {"host", "hostaddr", "port", "dbname", "replication", "application_name", "options", "service"};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
@@ -153,6 +153,27 @@ too_long_is_said(void **state)
 	}
 }
 
+/* As libpq finds it; false: it does not, or there is no room for it. */
+static void
+the_role_is_the_users_or_libpqs_default(void **state)
+{
+	char user[16] = "";
+
+	(void) state;
+	assert_int_equal(setenv("PGUSER", "from_environ", 1), 0);
+	assert_true(upstream_user("sslmode=require user='it\\'s me'", user, sizeof(user)));
+	assert_string_equal(user, "it's me");
+	assert_true(upstream_user("postgresql://u@/?sslmode=require", user, sizeof(user)));
+	assert_string_equal(user, "u");
+	assert_true(upstream_user("", user, sizeof(user)));
+	assert_string_equal(user, "from_environ");
+	assert_false(upstream_user("", user, sizeof("from_environ") - 1));
+	assert_true(upstream_user("", user, sizeof("from_environ")));
+	assert_false(upstream_user("no_such=1", user, sizeof(user)));
+	assert_false(upstream_user("user='u", user, sizeof(user)));
+	assert_int_equal(unsetenv("PGUSER"), 0);
+}
+
 static void
 without_a_connection_there_is_no_answer(void **state)
 {
@@ -179,6 +200,7 @@ main(void)
 		cmocka_unit_test(any_value_survives),
 		cmocka_unit_test(what_is_ours_is_refused),
 		cmocka_unit_test(too_long_is_said),
+		cmocka_unit_test(the_role_is_the_users_or_libpqs_default),
 		cmocka_unit_test(without_a_connection_there_is_no_answer),
 	};
 
