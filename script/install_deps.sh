@@ -32,10 +32,13 @@ DESCRIPTION
     while this script installs, a file in /etc/postgresql-common/createcluster.d
     says not to; it is removed afterwards.
 
-    HAProxy, Prometheus and its exporter, which the tests run by themselves, are
-    services that Debian starts when it installs them.  Those that this script
+    HAProxy, PgBouncer, Prometheus and its exporter, which the tests run by themselves,
+    are services that Debian starts when it installs them.  Those that this script
     installs are not started, neither now (by /usr/sbin/policy-rc.d, which is as
     before afterwards) nor with the machine ("update-rc.d NAME enable" undoes that).
+
+    node-postgres, with which a test connects, is Debian's node-pg.  That needs Debian's
+    nodejs: where another one is installed, "npm install --global" loads it.
 
 OPTIONS
     --check        print what is missing, one package a line, and install nothing
@@ -54,11 +57,17 @@ made_directories=()
 policy=/usr/sbin/policy-rc.d
 policy_aside=$policy.before-pg_leader
 policy_made=no
-services=(haproxy prometheus prometheus-postgres-exporter)
+services=(haproxy pgbouncer prometheus prometheus-postgres-exporter)
+node_postgres=npm:pg@8.23.1
 log=
 
+# is_installed PACKAGE: Debian's, or npm:NAME@VERSION.
 is_installed()
 {
+	if [[ $1 == npm:* ]]; then
+		npm list --global "${1#npm:}" >/dev/null 2>&1
+		return
+	fi
 	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
@@ -88,6 +97,17 @@ postgres_packages()
 	printf '%s\n' "postgresql-$major" "postgresql-server-dev-$major"
 }
 
+# node-postgres, and what runs it: Debian's modules do not go with another nodejs than
+# Debian's, which has "dfsg" in its version.
+node_packages()
+{
+	if is_installed nodejs && [[ $(dpkg-query -W -f '${Version}' nodejs) != *dfsg* ]]; then
+		printf '%s\n' "$node_postgres"
+	else
+		printf '%s\n' nodejs node-pg
+	fi
+}
+
 wanted_packages()
 {
 	postgres_packages
@@ -102,8 +122,9 @@ wanted_packages()
 		# terminal for programs that want one.
 		printf '%s\n' clang clang-format cppcheck libclang-rt-dev libcmocka-dev libipc-run-perl \
 			shellcheck procps bsdutils netbase patch strace e2fsprogs
-		# What servers are used with: balanced, scraped, and moving an address.
+		# What servers are used with: balanced, pooled, scraped, and moving an address.
 		printf '%s\n' "${services[@]}" curl sudo iputils-arping
+		node_packages
 	fi
 	if [[ $1 == colo ]]; then
 		# The guest is Debian's kernel and busybox; hosts are asked by ping.
@@ -222,13 +243,21 @@ disable_services()
 	done
 }
 
-apt()
+# logged NAME COMMAND...: as root; the end of what it says is shown if it fails.
+logged()
 {
-	privileged env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -y \
-		-o DPkg::Lock::Timeout=120 "$@" >>"$log" 2>&1 </dev/null && return
-	error "apt-get $1 failed; its output ends with:"
+	local name=$1
+
+	shift
+	privileged env DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@" >>"$log" 2>&1 </dev/null && return
+	error "$name failed; its output ends with:"
 	tail -n 20 -- "$log" >&2
 	exit 1
+}
+
+apt()
+{
+	logged "apt-get $1" apt-get -q -y -o DPkg::Lock::Timeout=120 "$@"
 }
 
 check=no
@@ -276,8 +305,14 @@ if [[ " ${missing[*]}" =~ \ postgresql-[0-9]+( |$) ]]; then
 	keep_debian_from_creating_main
 fi
 keep_debian_from_starting_services
-apt install --no-install-recommends "${missing[@]}"
+mapfile -t from_debian < <(printf '%s\n' "${missing[@]}" | grep -v '^npm:')
+if (( ${#from_debian[@]} > 0 )); then
+	apt install --no-install-recommends "${from_debian[@]}"
+fi
 disable_services
+if is_missing "$node_postgres"; then
+	logged "npm install" npm install --global --ignore-scripts "${node_postgres#npm:}"
+fi
 if [[ -n $record ]]; then
 	printf '%s\n' "${missing[@]}" >>"$record"
 fi
