@@ -205,30 +205,33 @@ address_length(const struct sockaddr_storage *address)
 }
 
 bool
-address_equal(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+address_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
 	if (a->ss_family != b->ss_family)
 		return false;
 	if (a->ss_family == AF_INET)
-	{
-		const struct sockaddr_in *a4 = (const struct sockaddr_in *) a;
-		const struct sockaddr_in *b4 = (const struct sockaddr_in *) b;
-
-		return a4->sin_port == b4->sin_port &&
-			   a4->sin_addr.s_addr == b4->sin_addr.s_addr;
-	}
+		return ((const struct sockaddr_in *) a)->sin_addr.s_addr == ((const struct sockaddr_in *) b)->sin_addr.s_addr;
 	if (a->ss_family == AF_INET6)
 	{
 		const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *) a;
 		const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *) b;
 
 		/* The scope means something for link-local addresses only. */
-		return a6->sin6_port == b6->sin6_port &&
-			   IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr) &&
+		return IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr) &&
 			   (!IN6_IS_ADDR_LINKLOCAL(&a6->sin6_addr) ||
 				a6->sin6_scope_id == b6->sin6_scope_id);
 	}
 	return false;
+}
+
+bool
+address_equal(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	if (!address_same_host(a, b))
+		return false;
+	if (a->ss_family == AF_INET)
+		return ((const struct sockaddr_in *) a)->sin_port == ((const struct sockaddr_in *) b)->sin_port;
+	return ((const struct sockaddr_in6 *) a)->sin6_port == ((const struct sockaddr_in6 *) b)->sin6_port;
 }
 
 bool

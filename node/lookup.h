@@ -63,6 +63,9 @@ extern bool lookup_has(const LookupFound *found, const struct sockaddr_storage *
 /* The size that system calls want to be told, of an IPv4 or IPv6 address. */
 extern socklen_t address_length(const struct sockaddr_storage *address);
 
+/* Same family and address, whatever the port? */
+extern bool address_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
+
 /* Same family, address and port? */
 extern bool address_equal(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 

@@ -61,11 +61,11 @@ fence_compared(bool before, PrimaryAction action)
 FenceReason
 fence_reason(const FenceState *s)
 {
-	bool has_lease = s->lease_until > s->now;
+	const QuorumView view = {.open_term = s->open_term, .term = s->term, .lease_until = s->lease_until, .now = s->now};
 
 	if (!s->takes_part)
 		return FENCE_NO_MEMBER;
-	if (has_lease && s->open_term != 0 && s->open_term == s->term)
+	if (quorum_is_open(&view))
 		return s->drains ? FENCE_DRAINS : FENCE_OPEN;
 	if (!s->has_role_worker)
 		return FENCE_NO_ROLE;
@@ -75,7 +75,7 @@ fence_reason(const FenceState *s)
 		return s->in_recovery ? FENCE_STANDBY : FENCE_OTHER_LEADS;
 	if (s->leader_id < 0)
 		return FENCE_NO_LEADER;
-	return has_lease ? FENCE_NOT_OPENED : FENCE_NO_LEASE;
+	return s->lease_until > s->now ? FENCE_NOT_OPENED : FENCE_NO_LEASE;
 }
 
 const char *

@@ -365,29 +365,17 @@ exchange_waiting_receiver(void)
 }
 
 const char *
-exchange_may_connect(const char *conninfo)
+exchange_may_connect(const char *conninfo, bool *is_expected)
 {
 	ExchangeGate gate;
-	bool		 same;
 
 	SpinLockAcquire(&exchange->gate_lock);
 	gate = exchange->gate;
-	same = strcmp(conninfo, exchange->conninfo) == 0;
-	if (same)
+	*is_expected = strcmp(conninfo, exchange->conninfo) == 0;
+	if (*is_expected)
 		exchange->waiting = MyProcPid; /* until it passes the gate */
 	SpinLockRelease(&exchange->gate_lock);
-	return gate == EXCHANGE_LEFT_ALONE || same ? NULL : "pg_leader: primary_conninfo does not name the leader";
-}
-
-bool
-exchange_expects(const char *conninfo)
-{
-	bool same;
-
-	SpinLockAcquire(&exchange->gate_lock);
-	same = strcmp(conninfo, exchange->conninfo) == 0;
-	SpinLockRelease(&exchange->gate_lock);
-	return same;
+	return gate == EXCHANGE_LEFT_ALONE || *is_expected ? NULL : "pg_leader: primary_conninfo does not name the leader";
 }
 
 /* One that passes has left the gate before anybody can see it shut again. */

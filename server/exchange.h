@@ -155,11 +155,11 @@ extern ExchangeGate exchange_gate(void);
 /* The receiver that connects or waits at the gate, and has received nothing; 0: none does. */
 extern pid_t exchange_waiting_receiver(void);
 
-/* The receiver: NULL, or why it may not connect with that. */
-extern const char *exchange_may_connect(const char *conninfo);
-
-/* Is it the connection string that the role worker has written? */
-extern bool exchange_expects(const char *conninfo);
+/*
+ * The receiver: NULL, or why it may not connect with that.  is_expected: it is what the role
+ * worker has written.
+ */
+extern const char *exchange_may_connect(const char *conninfo, bool *is_expected);
 
 typedef enum ExchangePass
 {

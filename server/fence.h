@@ -12,7 +12,7 @@
  *	  login.c			who may log in
  *	  fence_view.c		the view pg_leader_fence
  *
- * Closed in fresh shared memory.  Nothing here takes a lightweight lock.  Managed mode only.
+ * Closed in fresh shared memory.  A commit takes no lightweight lock here.  Managed mode only.
  */
 #ifndef PG_LEADER_FENCE_H
 #define PG_LEADER_FENCE_H

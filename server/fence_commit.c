@@ -17,11 +17,9 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "commands/async.h"
 #include "libpq/libpq.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "replication/syncrep.h"
 #include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -29,7 +27,6 @@
 #include "tcop/utility.h"
 #include "utils/guc.h"
 
-#include "node/clock.h"
 #include "server/compat.h"
 #include "server/fence.h"
 #include "server/login.h"

@@ -21,6 +21,7 @@
 #include "utils/varlena.h"
 
 #include "node/clock.h"
+#include "node/lookup.h"
 #include "node/upstream.h"
 #include "server/compat.h"
 #include "server/exchange.h"
@@ -91,7 +92,7 @@ leads(void)
 }
 
 static FenceLogin
-ask(const char *role, uint64 begun)
+ask(uint64 begun)
 {
 	FenceLook		look = fence_look();
 	FenceLoginFacts facts = {.in_recovery = RecoveryInProgress(),
@@ -102,7 +103,7 @@ ask(const char *role, uint64 begun)
 
 	if (facts.in_recovery ? !facts.compared : !facts.is_open)
 	{
-		facts.is_exempt = is_exempt_role(role);
+		facts.is_exempt = login_is_exempt();
 		facts.leads = leads();
 	}
 	return fence_login(&facts);
@@ -125,12 +126,12 @@ refuse(void)
 }
 
 static void
-let_in(const Port *port)
+let_in(void)
 {
 	uint64	   begun = clock_now();
 	FenceLogin verdict;
 
-	while ((verdict = ask(port->user_name, begun)) == FENCE_LOGIN_WAIT)
+	while ((verdict = ask(begun)) == FENCE_LOGIN_WAIT)
 		fence_sleep();
 	fence_sleep_end();
 	if (verdict == FENCE_LOGIN_REFUSE)
@@ -141,42 +142,25 @@ let_in(const Port *port)
 
 /* ---- members' walsenders ---- */
 
-static bool
-is_same_address(const struct sockaddr_storage *one, const struct sockaddr *other)
-{
-	if (one->ss_family != other->sa_family)
-		return false;
-	if (other->sa_family == AF_INET)
-		return ((const struct sockaddr_in *) one)->sin_addr.s_addr == ((const struct sockaddr_in *) other)->sin_addr.s_addr;
-	return other->sa_family == AF_INET6 &&
-		   memcmp(&((const struct sockaddr_in6 *) one)->sin6_addr, &((const struct sockaddr_in6 *) other)->sin6_addr,
-				  sizeof(struct in6_addr)) == 0;
-}
-
 /* Where the election sends that member's datagrams: known without the name service. */
 static bool
-comes_from_peer(const Port *port, int32_t member)
+comes_from_peer(const struct sockaddr_storage *from, int32_t member)
 {
 	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	char		  address[NI_MAXHOST];
-	char		  resolved[SHARED_RESOLVED_SIZE];
+	char		  text[SHARED_RESOLVED_SIZE];
+	size_t		  length;
 	bool		  same = false;
 	uint32_t	  i;
 
-	if (getnameinfo((const struct sockaddr *) &port->raddr.addr, port->raddr.salen, address, sizeof(address), NULL, 0, NI_NUMERICHOST) != 0)
-		address[0] = '\0';
+	/* both with a port, which is not the same */
+	address_format(from, text, sizeof(text));
+	length = strrchr(text, ':') != NULL ? (size_t) (strrchr(text, ':') - text) + 1 : 0;
 	shared_read_detail(detail);
-	for (i = 0; i < detail->n_peers; i++)
+	for (i = 0; i < detail->n_peers && length > 0; i++)
 	{
-		char *colon;
+		const SharedPeer *peer = &detail->peers[i];
 
-		if (detail->peers[i].node_id != member)
-			continue;
-		strlcpy(resolved, detail->peers[i].resolved, sizeof(resolved));
-		colon = strrchr(resolved, ':');
-		if (colon != NULL)
-			*colon = '\0';
-		same = address[0] != '\0' && strcmp(resolved, address) == 0;
+		same |= peer->node_id == member && strncmp(peer->resolved, text, length) == 0 && strchr(peer->resolved + length, ':') == NULL;
 	}
 	pfree(detail);
 	return same;
@@ -184,20 +168,25 @@ comes_from_peer(const Port *port, int32_t member)
 
 /* The member from whose address it comes: that one, or nobody.  May ask the name service. */
 static int32_t
-host_of(const Port *port, const ClusterMember *member)
+host_of(const struct sockaddr_storage *from, const ClusterMember *member)
 {
 	struct addrinfo	 hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	struct addrinfo *found = NULL;
 	struct addrinfo *one;
 	int32_t			 host = RAFT_NONE;
 
-	if (comes_from_peer(port, member->node_id))
+	if (from->ss_family != AF_INET && from->ss_family != AF_INET6)
+		return RAFT_NONE;
+	if (comes_from_peer(from, member->node_id))
 		return member->node_id;
 	if (getaddrinfo(member->host, NULL, &hints, &found) != 0)
 		return RAFT_NONE;
 	for (one = found; one != NULL && host == RAFT_NONE; one = one->ai_next)
 	{
-		if (is_same_address(&port->raddr.addr, one->ai_addr))
+		struct sockaddr_storage address = {0};
+
+		memcpy(&address, one->ai_addr, one->ai_addrlen);
+		if (address_same_host(&address, from))
 			host = member->node_id;
 	}
 	freeaddrinfo(found);
@@ -296,7 +285,7 @@ register_sender(const Port *port)
 	snprintf(mark, sizeof(mark), SENDERS_MARK, id);
 	if (port->cmdline_options == NULL || strcmp(port->cmdline_options, mark) != 0)
 		refuse_name(port, "it is not a WAL receiver of a managed server");
-	if (id == settings.node_id || !quorum_is_from(id, host_of(port, member)))
+	if (id == settings.node_id || !quorum_is_from(id, host_of(&port->raddr.addr, member)))
 		refuse_name(port, "it does not come from that member's address");
 	wait_to_serve(id);
 	if (!senders_register(id))
@@ -315,7 +304,7 @@ at_login(Port *port, int status)
 	if (am_walsender)
 		register_sender(port);
 	else
-		let_in(port);
+		let_in();
 }
 
 void

@@ -15,7 +15,7 @@
 /* _PG_init, managed mode. */
 extern void login_register(void);
 
-/* Is this session's role exempt?  Its reads are not checked. */
+/* Is this session's role exempt?  Its reads are not checked.  Found out once for a session. */
 extern bool login_is_exempt(void);
 
 #endif /* PG_LEADER_LOGIN_H */

@@ -36,19 +36,17 @@ static char connected_with[EXCHANGE_CONNINFO_SIZE];
 static WalReceiverConn *
 connect_if_allowed(COMPAT_WALRCV_CONNECT_PARAMETERS)
 {
-	const char *why_not = logical ? NULL : exchange_may_connect(conninfo);
+	bool		is_expected = false;
+	const char *why_not = logical ? NULL : exchange_may_connect(conninfo, &is_expected);
 
 	if (why_not != NULL)
 	{
 		*err = pstrdup(why_not);
 		return NULL;
 	}
-	if (!logical)
-	{
-		strlcpy(connected_with, conninfo, sizeof(connected_with));
-		if (exchange_expects(conninfo))
-			conninfo = psprintf("%s options='" SENDERS_MARK "'", conninfo, settings.node_id);
-	}
+	strlcpy(connected_with, conninfo, sizeof(connected_with));
+	if (is_expected)
+		conninfo = psprintf("%s options='" SENDERS_MARK "'", conninfo, settings.node_id);
 	return (theirs->walrcv_connect)(COMPAT_WALRCV_CONNECT_ARGUMENTS);
 }
 

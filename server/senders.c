@@ -188,19 +188,23 @@ is_registered(pid_t pid)
 	return false;
 }
 
-static bool
-is_walsender(pid_t pid)
+/* The name that it bears now; NULL: it has ended. */
+static const char *
+name_of(pid_t pid)
 {
 	int i;
 
-	for (i = 0; i < max_wal_senders; i++)
+	for (i = 1; i <= pgstat_fetch_stat_numbackends(); i++)
 	{
-		if (WalSndCtl->walsnds[i].pid == pid)
-			return true;
+		const LocalPgBackendStatus *local = compat_backend_status(i);
+
+		if (local != NULL && local->backendStatus.st_procpid == pid)
+			return local->backendStatus.st_appname;
 	}
-	return false;
+	return NULL;
 }
 
+/* A snapshot of all sessions is made only where there is a walsender that is nobody's. */
 uint32_t
 senders_end_impostors(uint64_t members)
 {
@@ -208,17 +212,13 @@ senders_end_impostors(uint64_t members)
 	int		 i;
 
 	pgstat_clear_backend_activity_snapshot();
-	for (i = 1; i <= pgstat_fetch_stat_numbackends(); i++)
+	for (i = 0; i < max_wal_senders; i++)
 	{
-		const LocalPgBackendStatus *local = compat_backend_status(i);
-		int32_t						member;
-		pid_t						pid;
+		pid_t		pid = WalSndCtl->walsnds[i].pid;
+		const char *name = pid != 0 && !is_registered(pid) ? name_of(pid) : NULL;
+		int32_t		member = name != NULL ? quorum_member(name) : RAFT_NONE;
 
-		if (local == NULL || local->backendStatus.st_appname == NULL)
-			continue;
-		pid = local->backendStatus.st_procpid;
-		member = quorum_member(local->backendStatus.st_appname);
-		if (member == RAFT_NONE || (members >> member & 1) == 0 || !is_walsender(pid) || is_registered(pid))
+		if (member == RAFT_NONE || (members >> member & 1) == 0)
 			continue;
 		kill(pid, SIGTERM);
 		ended++;

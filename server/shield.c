@@ -14,7 +14,6 @@
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
 
-#include "server/compat.h"
 #include "server/fence.h"
 #include "server/shield.h"
 

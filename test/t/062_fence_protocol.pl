@@ -142,10 +142,6 @@ sub socket_holds
 
 # ---- what is done to the cluster ----
 
-sub receivers { return map { $cluster->titled($_, qr/\bwalreceiver\b/) } $cluster->others($primary); }
-
-sub workers { return map { $cluster->worker($_) } $cluster->ids; }
-
 # begin(): whoever is the primary now, and somebody who looks at it.
 sub begin
 {
@@ -177,7 +173,7 @@ sub commit
 	my @ways = @_;
 	my $n = @ways;
 
-	kill 'STOP', receivers();
+	kill 'STOP', $cluster->receivers($primary);
 	foreach my $way (@ways)
 	{
 		my $session = $way->{session};
@@ -191,7 +187,7 @@ sub commit
 		$session->send;
 	}
 	$cluster->wait_until("$n sessions wait for copies", sub { waiting() == $n });
-	kill 'STOP', workers();
+	kill 'STOP', $cluster->workers;
 	$cluster->wait_until('the fence is closed', sub { $observer->value('SELECT is_open FROM pg_leader_fence') eq 'f' });
 	return;
 }
@@ -202,7 +198,7 @@ sub resume
 	my ($before, $offset) = ($primary, $cluster->log_size($primary));
 	my $next;
 
-	kill 'CONT', workers();
+	kill 'CONT', $cluster->workers;
 	$next = $cluster->wait_for_primary('the fence of one is open again');
 	$cluster->comes_back($before, $next, $offset) if $next != $before;
 	return begin();
@@ -242,7 +238,7 @@ $chunks = socket_holds();
 @late = (@ways, $notify{late});
 sessions(@late, @read, @unread);
 commit(@late, @read, @unread);
-kill 'CONT', receivers();
+kill 'CONT', $cluster->receivers($primary);
 $cluster->wait_until('all have their copies', sub { waiting() == 0 });
 
 ok(PgLeaderProtocol::answers(20, map { $_->{session} } @late, @read), 'the sessions end');
@@ -286,7 +282,7 @@ foreach my $way (@cut)
 }
 is(waiting(), scalar @cut, 'the processes wait on');
 is(join(', ', map { there($_) ne '' ? $_->{name} . ': ' . there($_) : () } grep { $_->{name} !~ /PREPARE/ } @cut), '', 'and nobody sees what they wrote');
-kill 'CONT', receivers();
+kill 'CONT', $cluster->receivers($primary);
 $cluster->wait_until('all have their copies', sub { waiting() == 0 });
 resume();
 check_there(@cut);

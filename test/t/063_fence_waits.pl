@@ -180,9 +180,7 @@ sub learn_roles
 	return;
 }
 
-sub receivers { return map { $cluster->titled($_, qr/\bwalreceiver\b/) // () } @others; }
-
-sub freeze { my @pids = receivers(); kill 'STOP', @pids; return @pids; }
+sub freeze { my @pids = $cluster->receivers($primary); kill 'STOP', @pids; return @pids; }
 
 # fence(WHAT): of pg_leader_fence of the primary.
 sub fence { return $cluster->sql($primary, "SELECT $_[0] FROM pg_leader_fence"); }
@@ -281,7 +279,7 @@ subtest 'allow_local_commit: who asks for it does not wait for copies' => sub {
 
 subtest 'PREPARE TRANSACTION of a transaction that wrote nothing: PostgreSQL has its copy, and the fence has not' => sub {
 	my ($unbound, $behind) = @others;
-	my @pids = ($cluster->worker($unbound), $cluster->titled($behind, qr/\bwalreceiver\b/));
+	my @pids = ($cluster->worker($unbound), $cluster->receiver($behind));
 	my ($row, $empty);
 
 	keep_leader(1);
@@ -404,7 +402,7 @@ subtest 'read_fence: a read that ends with the fence closed is an error' => sub 
 
 subtest 'a new leader that nobody receives from: not open, and no commit begins' => sub {
 	my ($next, $behind, $failure, $old) = (@others, undef, $primary);
-	my $receiver = $cluster->titled($behind, qr/\bwalreceiver\b/);
+	my $receiver = $cluster->receiver($behind);
 
 	# the one has all, the other lacks the last commit: it will vote for the one
 	kill 'STOP', $receiver;

@@ -370,8 +370,8 @@ subtest 'the fence of the primary is closed, and another one is open' => sub {
 };
 
 subtest 'a commit whose fate is not known' => sub {
-	my @receivers = map { $cluster->titled($_, qr/walreceiver/) } $one, $other;
-	my @workers = map { $cluster->worker($_) } $cluster->ids;
+	my @receivers = $cluster->receivers($primary);
+	my @workers = $cluster->workers;
 	my $standby_first = [ $one, $other, $primary ];
 	my (%sessions, $code, $out, $err);
 

@@ -12,10 +12,8 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use IO::Select;
-use IO::Socket::INET;
-use IO::Socket::UNIX;
 use PgLeaderManaged;
+use PgLeaderProtocol;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -31,21 +29,14 @@ my $told = 0;
 
 # ---- a client of the protocol ----
 
-# connect_to(SERVER, PARAMETERS): ({ socket, bytes, code, error }); code is undef once it is
-# ready for queries.  host: of the client, '' for a socket in the file system.
+# connect_to(SERVER, PARAMETERS): it is ready for queries, or was refused.  host: of the client,
+# '' for a socket in the file system.
 sub connect_to
 {
 	my ($to, %parameters) = @_;
 	my $from = delete $parameters{host} // '127.0.0.1';
-	my $socket = $from eq ''
-		? IO::Socket::UNIX->new(Peer => $to->host . '/.s.PGSQL.' . $to->port)
-		: IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $to->port, LocalAddr => $from, Proto => 'tcp');
-	my $client = { socket => $socket // die("socket: $!"), bytes => '' };
-	my $body = pack('N', 196608) . join('', map { "$_\0$parameters{$_}\0" } 'user', grep { $_ ne 'user' } sort keys %parameters) . "\0";
 
-	syswrite $socket, pack('N', 4 + length $body) . $body;
-	take($client, qr/[EZ]/);
-	return $client;
+	return PgLeaderProtocol->new($to, $from eq '' ? () : (host => '127.0.0.1', from => $from), parameters => \%parameters);
 }
 
 # member(ID, PARAMETERS): as that member's receiver would connect to the primary.
@@ -56,38 +47,13 @@ sub member
 	return connect_to($server, user => $user, replication => 'true', application_name => "pg_leader_$id", options => "-c pg_leader.receiver=$id", %parameters);
 }
 
-sub put { my ($client, $type, $body) = @_; local $SIG{PIPE} = 'IGNORE'; syswrite $client->{socket}, $type . pack('N', 4 + length $body) . $body; return; }
-
-# take(CLIENT, TYPES, SECONDS): messages up to one of these, which is returned; '' at the end of
-# the connection, undef if the time is over.
-sub take
-{
-	my ($client, $types, $seconds) = @_;
-	my $end = time + ($seconds // 60);
-
-	while (1)
-	{
-		while ($client->{bytes} =~ /^(.)(.{4})/s && length $client->{bytes} >= 1 + unpack 'N', $2)
-		{
-			my ($type, $body) = ($1, substr $client->{bytes}, 5, -4 + unpack 'N', $2);
-
-			substr $client->{bytes}, 0, 5 + length $body, '';
-			($client->{code}) = $body =~ /\0C([^\0]+)/ if $type eq 'E';
-			($client->{error}) = $body =~ /\0M([^\0]+)/ if $type eq 'E';
-			return $type if $type =~ $types;
-		}
-		return undef if !IO::Select->new($client->{socket})->can_read($end - time);
-		sysread($client->{socket}, $client->{bytes}, 65536, length $client->{bytes}) or return '';
-	}
-}
-
 # stream(CLIENT, LSN): it receives from there.
 sub stream
 {
 	my ($client, $lsn) = @_;
 
-	put($client, 'Q', "START_REPLICATION PHYSICAL $lsn TIMELINE " . $cluster->role($primary)->{timeline} . "\0");
-	is(take($client, qr/[EW]/), 'W', 'it may receive');
+	$client->query("START_REPLICATION PHYSICAL $lsn TIMELINE " . $cluster->role($primary)->{timeline})->send->gets('EW');
+	is(($client->all('EW'))[0]{type}, 'W', 'it may receive');
 	return;
 }
 
@@ -97,7 +63,7 @@ sub report
 	my ($client, $lsn) = @_;
 	my $position = pack 'NN', map { hex } split m{/}, $lsn;
 
-	put($client, 'd', "r$position$position$position" . "\0" x 9);
+	$client->copy_data("r$position$position$position" . "\0" x 9)->send;
 	return;
 }
 
@@ -107,7 +73,7 @@ sub has_ended
 	my ($name, $client) = @_;
 	my $began = time;
 
-	is(take($client, qr/^$/, 30), '', $name);
+	ok($client->gets('', 30) && $client->has_ended, $name);
 	return time - $began;
 }
 
@@ -115,9 +81,7 @@ sub has_ended
 
 sub lsn { my $what = shift; return $cluster->sql($primary, "SELECT pg_current_wal_flush_lsn()" . ($what // '')); }
 
-sub receivers { return map { $cluster->titled($_, qr/\bwalreceiver\b/) // () } $one, $other; }
-
-sub freeze { my @pids = receivers(); kill 'STOP', @pids; is(scalar @pids, 2, 'both receivers stand still'); return @pids; }
+sub freeze { my @pids = $cluster->receivers($primary); kill 'STOP', @pids; is(scalar @pids, 2, 'both receivers stand still'); return @pids; }
 
 # commit(): one that waits for copies: psql's handle.
 sub commit
@@ -179,7 +143,7 @@ sub code
 {
 	my ($id, $role, %parameters) = @_;
 
-	return connect_to($cluster->server($id), user => $role, database => 'postgres', %parameters)->{code} // 'welcome';
+	return connect_to($cluster->server($id), user => $role, database => 'postgres', %parameters)->error->{C} // 'welcome';
 }
 
 # ---- names ----
@@ -209,11 +173,11 @@ subtest 'only a member\'s own receiver may bear its name' => sub {
 		my ($name, $error, %parameters) = @$_;
 		my $client = member($one, %parameters);
 
-		is($client->{code}, '28000', $name);
-		like($client->{error} // '', $error, 'and why');
+		is($client->error->{C}, '28000', $name);
+		like($client->error->{M} // '', $error, 'and why');
 	}
 	is($cluster->sql($primary, 'SELECT logins_refused FROM pg_leader_fence'), $refused + @cases, 'they are counted');
-	is(member($one, application_name => $_, options => '')->{code}, undef, "\"$_\" is no member's") foreach "pg_leader_${one}_clone", 'pg_leader_7', "pg_leader_0$one", 'nobody';
+	is(member($one, application_name => $_, options => '')->error->{C}, undef, "\"$_\" is no member's") foreach "pg_leader_${one}_clone", 'pg_leader_7', "pg_leader_0$one", 'nobody';
 	command_checks_all([ 'pg_receivewal', '--no-loop', '-D', $PostgreSQL::Test::Utils::tmp_check, '-d', $server->connstr . " application_name=pg_leader_$one" ],
 		1, [qr/^$/], [qr/FATAL:  pg_leader: a connection from \S+ may not replicate as "pg_leader_$one"/], 'pg_receivewal');
 	is(code($primary, 'app', application_name => "pg_leader_$one"), 'welcome', 'a session that does not replicate');
@@ -223,8 +187,8 @@ subtest 'a server that does not lead serves no member' => sub {
 	my $began = time;
 	my $client = connect_to($cluster->server($one), user => $user, replication => 'true', application_name => "pg_leader_$other", options => "-c pg_leader.receiver=$other");
 
-	is($client->{code}, '57P03', 'it is refused');
-	like($client->{error}, qr/node $other is not served now/, 'and why');
+	is($client->error->{C}, '57P03', 'it is refused');
+	like($client->error->{M}, qr/node $other is not served now/, 'and why');
 	cmp_ok(time - $began, '>=', 1, 'after a second');
 };
 
@@ -237,14 +201,14 @@ subtest 'a member has one walsender: the newest' => sub {
 	my ($client, $genuine, @frozen);
 
 	like($before, qr/^\d+$/, 'there is one');
-	kill 'TERM', $cluster->titled($one, qr/\bwalreceiver\b/);
+	kill 'TERM', $cluster->receiver($one);
 	$cluster->wait_until('its receiver begins anew: there is another one', sub { rows() =~ /^\d+$/ && rows() ne $before });
 
 	# the older one is of a receiver that stands still
 	@frozen = freeze();
 	$genuine = rows();
 	$client = member($one);
-	is($client->{code}, undef, 'it connects once more');
+	is($client->error->{C}, undef, 'it connects once more');
 	stream($client, lsn());
 	$cluster->wait_until('that is the only one', sub { rows() =~ /^\d+$/ && rows() ne $genuine });
 	ok(PgLeaderCluster::are_gone($genuine), 'the older one has ended');
@@ -281,7 +245,7 @@ subtest 'names that are not quite a member\'s are not counted' => sub {
 		report($client, lsn());
 		is_not_answered("\"$name\"", $commit);
 		is($cluster->sql($primary, "SELECT sync_state FROM pg_stat_replication WHERE application_name = '$name'"), 'async', 'nor by PostgreSQL');
-		close $client->{socket};
+		$client->close;
 	}
 	thaw($commit, @frozen);
 };
@@ -293,8 +257,8 @@ subtest 'who takes a member\'s name later is not counted, and ends' => sub {
 	my $client = connect_to($server, user => $user, database => 'postgres', replication => 'database', application_name => 'nobody');
 
 	hold_role_worker(sub {
-		put($client, 'Q', "SET application_name = 'pg_leader_$one'\0");
-		is(take($client, qr/[EZ]/), 'Z', 'PostgreSQL lets it');
+		$client->query("SET application_name = 'pg_leader_$one'")->send->gets('EZ');
+		is(($client->all('EZ'))[0]{type}, 'Z', 'PostgreSQL lets it');
 		stream($client, lsn());
 		$cluster->wait_until('PostgreSQL believes it', sub { report($client, lsn()); commit_waits_for($commit) ne 'SyncRep' });
 		is_not_answered('it is not counted', $commit);
@@ -325,7 +289,7 @@ is($cluster->sql($primary, 'SELECT count(*), count(DISTINCT n) FROM told'), "$to
 # ---- who may log in ----
 
 subtest 'a primary whose fence is closed' => sub {
-	my @pids = map { $cluster->worker($_) } $primary, $one, $other;
+	my @pids = $cluster->workers;
 	my $began;
 
 	is(code($primary, $_), 'welcome', "open: \"$_\" logs in") foreach 'app', 'admin', $user;
@@ -355,7 +319,7 @@ subtest 'a standby that has not been compared with a leader' => sub {
 	$cluster->start($standby);
 	$cluster->wait_until('it answers, and has no leader', sub { ($cluster->role($standby)->{reason} // '') eq 'no_leader' });
 	is(code($standby, 'app'), '57P03', 'an ordinary role is refused');
-	like(connect_to($cluster->server($standby), user => 'app', database => 'postgres')->{error}, qr/its data have not been compared with the leader's since its start/, 'and is told why');
+	like(connect_to($cluster->server($standby), user => 'app', database => 'postgres')->error->{M}, qr/its data have not been compared with the leader's since its start/, 'and is told why');
 	is(code($standby, 'admin'), 'welcome', 'an exempt role is not');
 	kill 'CONT', @pids;
 	($primary) = $cluster->wait_for_roles;

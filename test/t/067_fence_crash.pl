@@ -26,10 +26,6 @@ sub begin
 	return;
 }
 
-sub workers { return map { $cluster->worker($_) } $cluster->ids; }
-
-sub receivers { return map { $cluster->titled($_, qr/\bwalreceiver\b/) } $cluster->others($primary); }
-
 sub senders { return map { $_->{values}[0] } $observer->do('SELECT pid FROM pg_stat_replication'); }
 
 # wait_for(SQL, NAME): a test; the only row of it is true.
@@ -58,7 +54,7 @@ sub commit
 # are not the primary's.  The number: are its rows there afterwards?
 my @points = (
 	[ 'before the commit, it waits for the fence', 0, sub {
-		my @stopped = workers();
+		my @stopped = $cluster->workers;
 		my $session = PgLeaderProtocol->new($cluster->server($primary));
 
 		kill 'STOP', @stopped;
@@ -76,7 +72,7 @@ my @points = (
 		return $session;
 	} ],
 	[ 'the copies have come, which the primary does not know', 1, sub {
-		my @stopped = receivers();
+		my @stopped = $cluster->receivers($primary);
 		my @senders = senders();
 		my ($session, $end);
 
@@ -96,8 +92,8 @@ my @points = (
 		return $session;
 	} ],
 	[ 'the copies have come, and the lease has ended: it waits for its answer', 1, sub {
-		my @receivers = receivers();
-		my @stopped = workers();
+		my @receivers = $cluster->receivers($primary);
+		my @stopped = $cluster->workers;
 
 		kill 'STOP', @receivers;
 		my $session = commit();

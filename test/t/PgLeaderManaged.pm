@@ -169,10 +169,15 @@ sub titled
 	return defined $self->postmaster($id) ? $self->SUPER::titled($id, $pattern) : undef;
 }
 
-# Its startup process, and the workers of the election and of the role.
+# Its startup process and WAL receiver, and the workers of the election and of the role.
 sub startup { my ($self, $id) = @_; return $self->titled($id, qr/\bstartup\b/); }
+sub receiver { my ($self, $id) = @_; return $self->titled($id, qr/\bwalreceiver\b/); }
 sub worker { my ($self, $id) = @_; return $self->titled($id, qr/\bpg_leader: (?!role|notify|recorder)/); }
 sub role_worker { my ($self, $id) = @_; return $self->titled($id, qr/\bpg_leader: role/); }
+
+# All election workers; and the receivers of those that follow: receivers(PRIMARY).
+sub workers { my $self = shift; return map { $self->worker($_) } $self->ids; }
+sub receivers { my ($self, $primary) = @_; return map { $self->receiver($_) // () } $self->others($primary); }
 
 # kill_server(ID): PostgreSQL alone, all of it at once.
 sub kill_server

@@ -28,19 +28,21 @@ use constant LIMIT => 60;
 #	user		default: whoever runs the test
 #	database	default: postgres
 #	host		an address; default: the socket in the file system
+#	from		the client's own address, with host
 #	options		as in PGOPTIONS
+#	parameters	of the startup packet, instead of all of these: for replication, say
 sub new
 {
 	my ($class, $server, %options) = @_;
 	my $self = bless { messages => [], input => '', output => '', ended => 0, asked => 1, to_ask => 0 }, $class;
-	my %parameters = (
+	my %parameters = $options{parameters} ? %{ $options{parameters} } : (
 		user => $options{user} // (getpwuid $<)[0],
 		database => $options{database} // 'postgres',
 		client_min_messages => 'notice',
 		defined $options{options} ? (options => $options{options}) : ());
 
 	$self->{socket} = defined $options{host}
-		? IO::Socket::INET->new(PeerAddr => $options{host}, PeerPort => $server->port, Proto => 'tcp')
+		? IO::Socket::INET->new(PeerAddr => $options{host}, PeerPort => $server->port, LocalAddr => $options{from}, Proto => 'tcp')
 		: IO::Socket::UNIX->new(Peer => $server->host . '/.s.PGSQL.' . $server->port);
 	croak "no connection: $!" unless defined $self->{socket};
 	$self->put('', pack('N', 196608) . join('', map { "$_\0$parameters{$_}\0" } sort keys %parameters) . "\0");
