@@ -18,6 +18,13 @@
 #define DEFAULT_STATE_DIRECTORY "pg_leader"
 #define DEFAULT_SECRET_FILE		""
 
+#define DEFAULT_REPLICATION_CONNINFO ""
+
+/* kB/s, as pg_basebackup takes it; 0: none. */
+#define DEFAULT_CLONE_MAX_RATE 0
+#define LEAST_CLONE_MAX_RATE   32
+#define MOST_CLONE_MAX_RATE	   1048576
+
 #define DEFAULT_MIN_TIMEOUT 200
 #define LEAST_MIN_TIMEOUT	5
 #define MOST_MIN_TIMEOUT	600000

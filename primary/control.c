@@ -49,5 +49,7 @@ control_check(const ControlMessage *message, size_t length)
 		return "there is no such node";
 	if (order->action != PRIMARY_RESTART && order->node == RAFT_NONE)
 		return "it does not say from which node";
+	if ((unsigned) message->remains > PRIMARY_REMAINS_LAST)
+		return "there are no such remains";
 	return NULL;
 }

@@ -41,10 +41,14 @@ typedef enum ControlType
 	/* To the supervisor: it really streams from its leader (watch_followed()). */
 	CONTROL_FOLLOWED,
 
+	/* To the supervisor: a rebuild is over, durably.  What was kept of the old data can go. */
+	CONTROL_REBUILT,
+
 	/*
 	 * To the supervisor: an order that primary_decide() has given and the supervisor obeys:
-	 * RESTART, REWIND or CLONE, with its text.  order, term, wrote_on.  It
-	 * may be sent again while it holds; one that is being obeyed is not begun anew.
+	 * RESTART, REWIND or CLONE, with its text.  order, term, wrote_on, remains.  It
+	 * may be sent again while it holds; one that is being obeyed is not begun anew.  The
+	 * marker of a rebuild is durable by then.
 	 */
 	CONTROL_ORDER,
 	CONTROL_TYPES
@@ -58,6 +62,7 @@ typedef struct ControlMessage
 	uint64_t	   term;
 	WatchDirectory directory;
 	uint32_t	   wrote_on;				/* PrimaryFacts.wrote_on */
+	PrimaryRemains remains;					/* PrimaryFacts.remains */
 	char		   text[CONTROL_TEXT_SIZE]; /* why, ends with a zero byte */
 } ControlMessage;
 

@@ -91,6 +91,11 @@ typedef enum PrimaryRemains
 	PRIMARY_REMAINS_WHOLE		/* the program has ended well, and all is on disk: may be started */
 } PrimaryRemains;
 
+#define PRIMARY_REMAINS_LAST PRIMARY_REMAINS_WHOLE
+
+/* PrimaryFacts.rebuild_pause of servers. */
+#define PRIMARY_REBUILD_PAUSE UINT64_C(30000000)
+
 /* A setting that managed mode refuses. */
 typedef enum PrimarySetting
 {

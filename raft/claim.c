@@ -422,13 +422,6 @@ raft_forgot(Raft *r, int32_t id)
 	return true;
 }
 
-void
-raft_counts_again(Raft *r, int32_t id)
-{
-	if (raft_is_member(r, id))
-		r->peers[id].forgotten = false;
-}
-
 /* ---- following and rebuilding ---- */
 
 /* Is the leader of this term known to be primary on a timeline that it claimed? */
@@ -456,7 +449,7 @@ bool
 raft_may_serve(const Raft *r, int32_t id)
 {
 	return r->saved.claim == 0 ||
-		   (r->role == RAFT_LEADER && raft_is_member(r, id) && r->peers[id].acked_claim != 0);
+		   (r->role == RAFT_LEADER && raft_is_member(r, id) && r->peers[id].acked_claim != 0 && !r->peers[id].forgotten);
 }
 
 bool

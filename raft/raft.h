@@ -571,8 +571,8 @@ extern uint64_t raft_peer_bound(const Raft *r, int32_t id);
 /*
  * A leader has ended the connections of a member whose data are gone, and does not
  * count what they had confirmed; the position that it set since is the floor.  That
- * holds until raft_counts_again(), which comes before a new connection of that member
- * is counted: it may lose its data once more, and the old floor is none for that.
+ * holds until the member has said that its data are not gone any more; before, it is not
+ * served (raft_may_serve()), so that nothing is confirmed that the floor does not know of.
  */
 extern bool raft_forgot(Raft *r, int32_t id);
 
@@ -581,7 +581,6 @@ extern bool raft_forgot(Raft *r, int32_t id);
  * that is promoted on its claim, whose position alone is a floor.
  */
 extern uint64_t raft_to_forget(const Raft *r);
-extern void		raft_counts_again(Raft *r, int32_t id);
 
 /*
  * The server is about to get WAL of these timelines from the leader, oldest first, the
@@ -595,7 +594,7 @@ extern bool raft_follow(Raft *r, const uint32_t *timelines, uint32_t n, RaftOutp
  * May the server send WAL to that member, once anything is claimed?  Only a leader's, since
  * others may hold other WAL by now than when they led; and not before the member has
  * acknowledged a claim in this term: while it knows of none, it tells whatever its term is
- * (see raft_may_acknowledge()).
+ * (see raft_may_acknowledge()).  Nor while its data are gone, once its floor was named.
  */
 extern bool raft_may_serve(const Raft *r, int32_t id);
 

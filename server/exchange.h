@@ -69,7 +69,9 @@ typedef enum ExchangeKind
 	EXCHANGE_PROMOTE,	/* -> the timeline, 0: no */
 	EXCHANGE_PROMOTED,	/* -> 1 */
 	EXCHANGE_FOLLOW,	/* timelines -> 1 once they are durable */
+	EXCHANGE_REBUILD,	/* how, held: the floor -> 1 once the marker is durable */
 	EXCHANGE_REBUILT,	/* -> 1 */
+	EXCHANGE_FORGOT,	/* node: its walsender has ended (raft_forgot()) -> 1 */
 	EXCHANGE_RESIGN,	/* text: why -> 1 */
 	EXCHANGE_REMEMBER,	/* held -> 1 */
 	EXCHANGE_EVENT		/* text, for pg_leader_events -> 1 */
@@ -83,6 +85,7 @@ typedef struct ExchangeQuestion
 	uint32_t	 n_timelines;
 	uint32_t	 timelines[RAFT_PATH];
 	RaftPosition held;
+	RaftRebuild	 how;
 	char		 text[EXCHANGE_TEXT_SIZE];
 } ExchangeQuestion;
 

@@ -58,8 +58,12 @@ obey(Member *member, ExchangeQuestion *question)
 			return 1;
 		case EXCHANGE_FOLLOW:
 			return member_follow(member, question->timelines, question->n_timelines);
+		case EXCHANGE_REBUILD:
+			return member_rebuild(member, question->how, question->held);
 		case EXCHANGE_REBUILT:
 			return member_rebuilt(member);
+		case EXCHANGE_FORGOT:
+			return raft_forgot(&member->raft, question->node);
 		case EXCHANGE_RESIGN:
 			question->text[sizeof(question->text) - 1] = '\0';
 			resign(member, question->text);

@@ -65,6 +65,7 @@ typedef struct Role
 	uint32_t	   asked;			 /* the claim that this process has asked to promote to */
 	uint64_t	   asked_claim_term; /* in which that was claimed: in another one it is worth nothing */
 	uint64_t	   asked_life;
+	PrimaryRemains remains; /* of the directory that the server runs on */
 	bool		   open;
 	int32_t		   loose_node;	   /* on whom the receiver was let loose, */
 	uint32_t	   loose_timeline; /* and on which timeline */

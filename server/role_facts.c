@@ -36,7 +36,6 @@
 
 #define STREAM_TIMEOUT UINT64CONST(2000000)
 #define PREFER_OPEN	   UINT64CONST(2000000)
-#define REBUILD_PAUSE  UINT64CONST(30000000)
 
 /* ---- how far WAL reaches ---- */
 
@@ -257,14 +256,20 @@ refused_setting(void)
 	return PRIMARY_SETTING_GOOD;
 }
 
-static PrimaryHealth
-health(void)
+/* Is there room for so many bytes of WAL, and two segments?  Also true if that cannot be found out. */
+static bool
+has_room(uint64 bytes)
 {
 	struct statvfs disk;
 
-	if (statvfs(XLOGDIR, &disk) == 0 && (uint64) disk.f_bavail * disk.f_frsize < 2 * (uint64) wal_segment_size)
-		return PRIMARY_HEALTH_NO_ROOM;
-	return PRIMARY_HEALTHY;
+	return statvfs(XLOGDIR, &disk) != 0 ||
+		   (uint64) disk.f_bavail * disk.f_frsize >= bytes + 2 * (uint64) wal_segment_size;
+}
+
+static PrimaryHealth
+health(void)
+{
+	return has_room(0) ? PRIMARY_HEALTHY : PRIMARY_HEALTH_NO_ROOM;
 }
 
 /* ---- this server ---- */
@@ -315,14 +320,27 @@ gather_own(PrimaryFacts *f)
 	f->health = health();
 }
 
+/* How much WAL a rewind brings, bytes. */
+static uint64
+rewind_copies(const PrimaryFacts *f)
+{
+	uint64 fork = f->lineage != NULL && f->leader.lineage != NULL ? lineage_fork(f->lineage, f->leader.lineage) : 0;
+
+	return f->leader.flush > fork ? f->leader.flush - fork : 0;
+}
+
 static void
 gather_rebuild(PrimaryFacts *f)
 {
 	watch_directory(&role.directory, f);
 
-	/* one that is not whole is not started */
-	f->remains = PRIMARY_REMAINS_WHOLE;
+	/* rules 15 and 22: what was gone is not used, also once the marker says that it is rebuilt */
+	if (raft_is_gone(&role.raft))
+		role.remains = PRIMARY_REMAINS_BROKEN;
+	f->remains = role.remains;
 	f->hints = DataChecksumsEnabled() || wal_log_hints;
+	f->common_wal = true; /* pg_rewind finds out: where it fails, the directory is cloned */
+	f->rewind_room = has_room(rewind_copies(f));
 	f->rebuild_wanted = role.following.rebuild_wanted;
 }
 
@@ -427,11 +445,11 @@ role_gather(void)
 	f->health_timeout = (uint64) settings.health_timeout * 1000;
 	f->stream_timeout = STREAM_TIMEOUT;
 	f->prefer_open = PREFER_OPEN;
-	f->rebuild_pause = REBUILD_PAUSE;
+	f->rebuild_pause = PRIMARY_REBUILD_PAUSE;
 	gather_own(f);
-	gather_rebuild(f);
 	f->check = role.following.check;
 	role_gather_leader();
+	gather_rebuild(f);
 	gather_leading(f);
 }
 

@@ -185,6 +185,24 @@ end_walsenders(void)
 				(errmsg("pg_leader: a walsender is ended: it has taken the name of a member")));
 }
 
+/*
+ * Members whose data are gone: nothing that they have confirmed is counted any more, and then
+ * where our WAL ends is their floor (rule 21).
+ */
+static void
+name_floors(void)
+{
+	ExchangeQuestion question = {.kind = EXCHANGE_FORGOT};
+	uint64_t		 members = raft_to_forget(&role.raft);
+	uint32_t		 ignored;
+
+	for (question.node = 0; question.node < RAFT_MAX_NODES; question.node++)
+	{
+		if ((members >> question.node & 1) != 0 && senders_end(question.node))
+			(void) exchange_ask(&question, &ignored);
+	}
+}
+
 void
 role_keep_fence(void)
 {
@@ -192,6 +210,7 @@ role_keep_fence(void)
 	fence_set_compared(fence_compared(fence_look().compared, role.order.action));
 	fence_set(role.open ? role.facts.term : 0, role.order.action == PRIMARY_DRAIN);
 	end_walsenders();
+	name_floors();
 	if (role.server == RAFT_SERVER_PRIMARY)
 		fence_end_waits();
 }
@@ -318,6 +337,7 @@ role_send(ControlType type)
 	message.term = role.facts.term;
 	message.directory = role.directory;
 	message.wrote_on = role.wrote_on;
+	message.remains = role.remains;
 	if (type == CONTROL_ORDER)
 		(void) primary_describe(&role.order, &role.facts, message.text, sizeof(message.text));
 	(void) send(role_channel(), &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -334,14 +354,44 @@ resign(void)
 	(void) exchange_ask(&question, &ignored);
 }
 
+/* ---- rebuilds ---- */
+
+static bool
+has_marker(RaftRebuild how)
+{
+	const RaftSaved *saved = &role.raft.saved;
+
+	return saved->rebuild == how && saved->rebuild_source == role.order.node && saved->rebuild_term == saved->term;
+}
+
+/* The marker first; the rest is the supervisor's, which stops this server for it. */
+static void
+rebuild(RaftRebuild how)
+{
+	ExchangeQuestion question = {.kind = EXCHANGE_REBUILD, .node = role.order.node, .how = how, .held = role.order.floor};
+	bool			 was_intact = role.raft.saved.rebuild == RAFT_INTACT;
+	uint32_t		 durable = has_marker(how);
+
+	if (!durable && exchange_ask(&question, &durable) && durable)
+	{
+		if (!was_intact || role.remains == PRIMARY_REMAINS_BROKEN)
+			role.remains = PRIMARY_REMAINS_BROKEN;
+		else
+			role.remains = how == RAFT_REWINDING ? PRIMARY_REMAINS_REPEATABLE : PRIMARY_REMAINS_UNTOUCHED;
+	}
+	if (durable)
+		role_send(CONTROL_ORDER);
+}
+
 static void
 rebuilt(void)
 {
-	uint32_t ignored;
+	uint32_t done;
 
 	if (role.order.node != RAFT_NONE)
 		follow();
-	(void) ask(EXCHANGE_REBUILT, &ignored);
+	if (ask(EXCHANGE_REBUILT, &done) && done)
+		role_send(CONTROL_REBUILT);
 }
 
 void
@@ -377,9 +427,13 @@ role_obey(void)
 			open_up();
 			break;
 		case PRIMARY_RESTART:
-		case PRIMARY_REWIND:
-		case PRIMARY_CLONE:
 			role_send(CONTROL_ORDER);
+			break;
+		case PRIMARY_REWIND:
+			rebuild(RAFT_REWINDING);
+			break;
+		case PRIMARY_CLONE:
+			rebuild(RAFT_CLONING);
 			break;
 		case PRIMARY_REBUILT:
 			rebuilt();

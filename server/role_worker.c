@@ -365,6 +365,9 @@ begin(void)
 	role.order_since = role.now = clock_now();
 	role.wrote_on = promotion_wrote_on();
 	role.system_id = GetSystemIdentifier();
+
+	/* what is not whole is not started */
+	role.remains = PRIMARY_REMAINS_WHOLE;
 	role_note_begin();
 	upstream_init(&role.upstream, settings.node_id, UPSTREAM_PATIENCE, role_stops);
 	exchange_role_worker_start();

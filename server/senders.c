@@ -166,13 +166,14 @@ senders_read(QuorumSender *senders)
 
 /* ---- ending ---- */
 
-void
+bool
 senders_end(int32_t member)
 {
 	pid_t pid = (pid_t) pg_atomic_read_u32(&registry->pid[member]);
 
 	if (pid != 0)
 		kill(pid, SIGTERM);
+	return pid == 0;
 }
 
 static bool

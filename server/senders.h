@@ -29,8 +29,8 @@ extern bool senders_register(int32_t member);
  */
 extern uint32_t senders_read(QuorumSender *senders);
 
-/* End that member's. */
-extern void senders_end(int32_t member);
+/* End that member's.  true: there is none. */
+extern bool senders_end(int32_t member);
 
 /*
  * End walsenders that bear a member's name and are not registered: they have changed their name

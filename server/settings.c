@@ -296,6 +296,16 @@ define_fence(void)
 							PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL, NULL, NULL);
 }
 
+/* What pg_basebackup refuses. */
+static bool
+check_clone_max_rate(int *value, void **extra, GucSource source)
+{
+	if (*value == 0 || *value >= LEAST_CLONE_MAX_RATE)
+		return true;
+	GUC_check_errdetail("It is 0, or %d kB a second at least.", LEAST_CLONE_MAX_RATE);
+	return false;
+}
+
 static void
 define_managed(void)
 {
@@ -309,8 +319,14 @@ define_managed(void)
 							   "Sets how a member connects to another one: user, passfile, sslmode and the like.",
 							   "Host, port, database and application name are filled in.",
 							   &settings.replication_conninfo,
-							   "",
+							   DEFAULT_REPLICATION_CONNINFO,
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_leader.clone_max_rate",
+							"Sets how many kB a second a clone of the leader's data may take, 0 for no limit.",
+							"As --max-rate of pg_basebackup.",
+							&settings.clone_max_rate,
+							DEFAULT_CLONE_MAX_RATE, 0, MOST_CLONE_MAX_RATE,
+							PGC_SIGHUP, 0, check_clone_max_rate, NULL, NULL);
 	DefineCustomIntVariable("pg_leader.open_timeout",
 							"Sets how long a leader may fail to open, while nothing moves, before another member gets its turn.",
 							NULL,

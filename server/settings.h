@@ -33,6 +33,7 @@ typedef struct Settings
 	/* Managed mode. */
 	bool  manage;
 	char *replication_conninfo;
+	int	  clone_max_rate; /* kB/s; 0: none.  The supervisor's */
 	int	  open_timeout;	  /* ms */
 	int	  health_timeout; /* ms */
 	bool  allow_timeline_gap;

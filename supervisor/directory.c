@@ -14,53 +14,48 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "catalog/pg_control.h"
 #include "port/pg_crc32c.h"
 
-#include "../node/store.h"
+#include "../node/clock.h"
 #include "directory.h"
+#include "files.h"
 #include "say.h"
 
-/* Held until this process ends. */
+/* How long what a killed supervisor has left may take to end, and how often that is looked at, us. */
+#define LEFTOVER_BOUND	  UINT64_C(10000000)
+#define LEFTOVER_INTERVAL 20000
+
+/* Held until this process ends, and its jobs. */
 static int lock_fd = -1;
 
-static bool
-fail_errno(Words *words, const char *hint, const char *doing, const char *path)
-{
-	return words_set(words, hint, "could not %s \"%s\": %s", doing, path, strerror(errno));
-}
-
-/* false: it would be too long, and is empty. */
-static bool
-path_in(char *path, const char *directory, const char *name)
-{
-	if (snprintf(path, STORE_PATH_SIZE, "%s/%s", directory, name) < STORE_PATH_SIZE)
-		return true;
-	path[0] = '\0';
-	return false;
-}
-
-/* What a small file holds, as text.  -1: errno says why not. */
-static ssize_t
-read_file(const char *path, char *text, size_t size)
-{
-	int		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t length;
-	int		failure;
-
-	if (fd < 0)
-		return -1;
-	length = read(fd, text, size - 1);
-	failure = errno;
-	(void) close(fd);
-	errno = failure;
-	text[length > 0 ? length : 0] = '\0';
-	return length;
-}
-
 /* ---- the lock ---- */
+
+/*
+ * What a supervisor that was killed has started has this lock, too, until the kernel has ended
+ * it: nobody else touches the directory before.
+ */
+static bool
+lock(int fd)
+{
+	uint64_t until = clock_now() + LEFTOVER_BOUND;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0)
+	{
+		int	 failure = errno;
+		char holder[32] = "";
+
+		if (failure != EWOULDBLOCK || pread(fd, holder, sizeof(holder) - 1, 0) <= 0 || kill(atoi(holder), 0) == 0 ||
+			clock_now() >= until)
+		{
+			errno = failure;
+			return false;
+		}
+		(void) usleep(LEFTOVER_INTERVAL);
+	}
+	return true;
+}
 
 bool
 directory_lock(const char *state_directory, int node_id, Words *words)
@@ -71,24 +66,24 @@ directory_lock(const char *state_directory, int node_id, Words *words)
 	int	 fd;
 
 	(void) snprintf(name, sizeof(name), "node-%d.supervisor", node_id);
-	if (!path_in(path, state_directory, name))
+	if (!files_join(path, state_directory, name))
 		return words_set(words, "Set pg_leader.state_directory to a shorter one.", "the path of the state directory is too long");
 	if (mkdir(state_directory, S_IRWXU) != 0 && errno != EEXIST)
-		return fail_errno(words, "Create its parent directory, owned by the user that runs the server.", "create the directory", state_directory);
+		return files_fail(words, "Create its parent directory, owned by the user that runs the server.", "create the directory", state_directory);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	if (fd < 0)
-		return fail_errno(words, "It has to belong to the user that runs the server.", "open the file", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+		return files_fail(words, "It has to belong to the user that runs the server.", "open the file", path);
+	if (!lock(fd))
 	{
 		int failure = errno;
 
-		(void) read_file(path, holder, sizeof(holder));
+		(void) files_read(path, holder, sizeof(holder));
 		(void) close(fd);
 		if (failure == EWOULDBLOCK)
 			return words_set(words, "A member has one supervisor. Stop the other one first.",
 							 "another supervisor runs for node %d (process %d)", node_id, atoi(holder));
 		errno = failure;
-		return fail_errno(words, "", "lock the file", path);
+		return files_fail(words, "", "lock the file", path);
 	}
 
 	/* for whoever is refused; nothing depends on it */
@@ -99,30 +94,60 @@ directory_lock(const char *state_directory, int node_id, Words *words)
 	return true;
 }
 
+void
+directory_share_lock(void)
+{
+	(void) fcntl(lock_fd, F_SETFD, 0);
+}
+
 /* ---- looking ---- */
 
 /*
  * Not by get_controlfile() of PostgreSQL, which ends the program if there is none.
  */
-uint64_t
-directory_system(const char *directory)
+static bool
+read_control(const char *directory, ControlFileData *control)
 {
-	char			path[STORE_PATH_SIZE];
-	ControlFileData control;
-	pg_crc32c		crc;
-	int				fd;
-	ssize_t			length;
+	char	  path[STORE_PATH_SIZE];
+	pg_crc32c crc;
+	int		  fd;
+	ssize_t	  length;
 
-	if (!path_in(path, directory, "global/pg_control") || (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-		return 0;
-	length = read(fd, &control, sizeof(control));
+	if (!files_join(path, directory, "global/pg_control") || (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		return false;
+	length = read(fd, control, sizeof(*control));
 	(void) close(fd);
-	if (length != (ssize_t) sizeof(control) || control.pg_control_version != PG_CONTROL_VERSION)
-		return 0;
+	if (length != (ssize_t) sizeof(*control) || control->pg_control_version != PG_CONTROL_VERSION)
+		return false;
 	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, &control, offsetof(ControlFileData, crc));
+	COMP_CRC32C(crc, control, offsetof(ControlFileData, crc));
 	FIN_CRC32C(crc);
-	return EQ_CRC32C(crc, control.crc) ? control.system_identifier : 0;
+	return EQ_CRC32C(crc, control->crc);
+}
+
+DirectoryControl
+directory_control(const char *directory)
+{
+	DirectoryControl known = {0};
+	ControlFileData	 control;
+	char			 label[STORE_PATH_SIZE];
+
+	if (!read_control(directory, &control))
+		return known;
+	known.system_id = control.system_identifier;
+	known.segment_size = control.xlog_seg_size;
+	known.timeline = Max(control.checkPointCopy.ThisTimeLineID, control.minRecoveryPointTLI);
+	known.is_one_timeline = control.minRecoveryPointTLI == 0 || control.minRecoveryPointTLI == control.checkPointCopy.ThisTimeLineID;
+	known.is_stopped_standby = control.state == DB_SHUTDOWNED_IN_RECOVERY;
+	known.is_archive_recovery = control.state == DB_IN_ARCHIVE_RECOVERY;
+	known.has_backup_label = files_join(label, directory, "backup_label") && files_exists(label);
+	return known;
+}
+
+uint32_t
+directory_major(void)
+{
+	return PG_VERSION_NUM / 10000;
 }
 
 bool
@@ -143,7 +168,7 @@ named_process(const char *directory, char *path)
 	char text[64];
 	int	 pid;
 
-	if (!path_in(path, directory, "postmaster.pid") || read_file(path, text, sizeof(text)) <= 0)
+	if (!files_join(path, directory, "postmaster.pid") || files_read(path, text, sizeof(text)) <= 0)
 		return 0;
 	pid = atoi(text);
 	if (pid < 0)
@@ -163,13 +188,9 @@ directory_postmaster(const char *directory)
 bool
 directory_has_room(const char *directory)
 {
-	char		   path[STORE_PATH_SIZE];
-	struct statvfs room;
-	uint64_t	   segment = DEFAULT_XLOG_SEG_SIZE;
+	char path[STORE_PATH_SIZE];
 
-	if (!path_in(path, directory, "pg_wal") || statvfs(path, &room) != 0)
-		return true;
-	return (uint64_t) room.f_bavail * room.f_frsize >= 2 * segment;
+	return !files_join(path, directory, "pg_wal") || files_room(path) >= 2 * (uint64_t) DEFAULT_XLOG_SEG_SIZE;
 }
 
 /* ---- preparing ---- */
@@ -190,20 +211,7 @@ remove_stale_pid(const char *directory, Words *words)
 		return words_set(words, "Stop it (pg_ctl stop); the supervisor starts the server itself.",
 						 "a server that this supervisor has not started runs in \"%s\" (process %d)", directory, (int) pid);
 	say_warning("", "removing \"%s\": process %d, which it names, is no server of this directory", path, (int) pid);
-	return unlink(path) == 0 || errno == ENOENT || fail_errno(words, "", "remove the file", path);
-}
-
-static bool
-sync_directory(const char *directory, Words *words)
-{
-	int	 fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool done = fd >= 0 && fsync(fd) == 0;
-
-	if (!done)
-		(void) fail_errno(words, "", "write the directory", directory);
-	if (fd >= 0)
-		(void) close(fd);
-	return done;
+	return unlink(path) == 0 || errno == ENOENT || files_fail(words, "", "remove the file", path);
 }
 
 bool
@@ -215,21 +223,21 @@ directory_prepare(const char *directory, Words *words)
 	words_clear(words);
 	if (!remove_stale_pid(directory, words))
 		return false;
-	if (!path_in(path, directory, "promote"))
+	if (!files_join(path, directory, "promote"))
 		return words_set(words, "", "the path of the data directory is too long");
 	if (unlink(path) == 0)
 		say_warning("Only the elected leader is promoted.", "removed \"%s\", which would have promoted the server", path);
 	else if (errno != ENOENT)
-		return fail_errno(words, "", "remove the file", path);
-	(void) path_in(path, directory, "standby.signal");
+		return files_fail(words, "", "remove the file", path);
+	(void) files_join(path, directory, "standby.signal");
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	if (fd < 0 || fsync(fd) != 0)
 	{
-		(void) fail_errno(words, "It has to belong to the user that runs the server.", "create the file", path);
+		(void) files_fail(words, "It has to belong to the user that runs the server.", "create the file", path);
 		if (fd >= 0)
 			(void) close(fd);
 		return false;
 	}
 	(void) close(fd);
-	return sync_directory(directory, words);
+	return files_sync_directory(directory, words);
 }

@@ -21,8 +21,25 @@
  */
 extern bool directory_lock(const char *state_directory, int node_id, Words *words);
 
-/* The system identifier in pg_control; 0: there is none that this major can use. */
-extern uint64_t directory_system(const char *directory);
+/* In a job's process before it is begun: it, and what it starts, hold the lock, too. */
+extern void directory_share_lock(void);
+
+/* What pg_control and backup_label say; all zero: there is no pg_control that this major can use. */
+typedef struct DirectoryControl
+{
+	uint64_t system_id;
+	uint32_t segment_size;
+	uint32_t timeline;			  /* the highest that it speaks of */
+	bool	 is_one_timeline;	  /* its checkpoint is of that one */
+	bool	 is_stopped_standby;  /* shut down in recovery */
+	bool	 is_archive_recovery; /* in archive recovery */
+	bool	 has_backup_label;
+} DirectoryControl;
+
+extern DirectoryControl directory_control(const char *directory);
+
+/* The major version of PostgreSQL that this program was built for. */
+extern uint32_t directory_major(void);
 
 /* Is it the working directory of that process, as of those of a server? */
 extern bool directory_has(const char *directory, pid_t pid);

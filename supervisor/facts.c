@@ -2,14 +2,15 @@
  * supervisor/facts.c
  *	  What is known of a server that does not run.
  *
- * See facts.h.  What has to be asked of the leader's server, or read from WAL, is left as
- * what it is when it is not known: that closes what depends on it.
+ * See facts.h.  What has to be read from WAL is left as what it is when it is not known: that
+ * closes what depends on it.
  */
 #include "facts.h"
 
 #include <string.h>
 
 #include "../node/clock.h"
+#include "directory.h"
 
 void
 facts_tell(Member *member, uint64_t system_id)
@@ -40,20 +41,5 @@ facts_gather(const Member *member, const Remembered *remembered, uint64_t system
 	facts->never_held = raft_never_held(raft);
 	facts->distrusted = raft_is_gone(raft) && system_id != 0;
 	facts->wrote_on = remembered->wrote_on;
-	facts->remains = PRIMARY_REMAINS_BROKEN;
-}
-
-bool
-facts_need_rebuild(const PrimaryOrder *order)
-{
-	switch (order->reason)
-	{
-		case PRIMARY_HALF_NO_SOURCE:
-		case PRIMARY_HALF_FAILS_AGAIN:
-		case PRIMARY_GONE_NO_SOURCE:
-		case PRIMARY_GONE_NO_FLOOR:
-			return true;
-		default:
-			return order->action == PRIMARY_REWIND || order->action == PRIMARY_CLONE;
-	}
+	facts->major = directory_major();
 }

@@ -2,8 +2,8 @@
  * supervisor/facts.h
  *	  What is known of a server that does not run: the facts that primary/ is asked about.
  *
- * The role worker gathers them while it runs.  Here, too, nothing is decided.  Called by
- * supervise.c.
+ * The role worker gathers them while it runs.  What a rebuild has to know comes from
+ * rebuilder.c.  Nothing is decided here.  Called by supervise.c.
  */
 #ifndef PG_LEADER_FACTS_H
 #define PG_LEADER_FACTS_H
@@ -22,8 +22,5 @@ typedef struct Remembered
 extern void facts_tell(Member *member, uint64_t system_id);
 
 extern void facts_gather(const Member *member, const Remembered *remembered, uint64_t system_id, PrimaryFacts *facts);
-
-/* Can only a rebuild bring that server back? */
-extern bool facts_need_rebuild(const PrimaryOrder *order);
 
 #endif /* PG_LEADER_FACTS_H */

@@ -24,10 +24,13 @@
 #include <unistd.h>
 
 #include "directory.h"
+#include "job.h"
 #include "leftover.h"
+#include "own_files.h"
 #include "say.h"
 #include "settings.h"
 #include "supervise.h"
+#include "work.h"
 
 #define PROGRAM_VERSION "1.0"
 
@@ -194,6 +197,8 @@ main(int argc, char **argv)
 	command.options = calloc((size_t) argc * 2 + 1, sizeof(char *));
 	if (command.options == NULL)
 		return usage_error("out of memory");
+	if (argc == 3 && strcmp(argv[1], JOB_OPTION) == 0)
+		return work(argv[2]);
 	status = read_arguments(argc, argv, &command, &directory);
 	if (status >= 0)
 		return status;
@@ -203,6 +208,7 @@ main(int argc, char **argv)
 		(void) words_set(&words, "Run it as the user who owns the data directory, for example with \"runuser -u postgres --\".",
 						 "root cannot run a PostgreSQL server");
 	else if (find_postgres(&command, &words) && find_directory(directory, &command, &words) &&
+			 own_files_put_back(command.directory, &words) &&
 			 supervisor_settings_read(&command, &settings, &words) &&
 			 directory_lock(settings.state_directory, settings.node_id, &words) && leftover_end(settings.data_directory, &words))
 		return supervise(&command, &settings) ? 0 : EXIT_FAILED;

@@ -145,6 +145,8 @@ static const char *const asked_for[] = {
 	"pg_leader.listen_address",
 	"pg_leader.state_directory",
 	"pg_leader.secret_file",
+	"pg_leader.replication_conninfo",
+	"pg_leader.clone_max_rate",
 	"pg_leader.max_clock_drift",
 	"pg_leader.min_timeout",
 	"pg_leader.max_timeout",
@@ -311,6 +313,19 @@ read_time(const Command *command, const char *name, int otherwise, int least, in
 	return true;
 }
 
+/* In kB/s, as pg_basebackup takes it. */
+static bool
+read_rate(const Command *command, int *rate, Words *words)
+{
+	Asked asked = ask(command, "pg_leader.clone_max_rate", words);
+
+	*rate = DEFAULT_CLONE_MAX_RATE;
+	if (asked == ASKED_FOUND && (!value_int(answer.text, rate) || *rate < 0 || *rate > MOST_CLONE_MAX_RATE ||
+								 (*rate > 0 && *rate < LEAST_CLONE_MAX_RATE)))
+		return bad_value("pg_leader.clone_max_rate", "It is 0, or 32 to 1048576 kB a second.", words);
+	return asked != ASKED_FAILED;
+}
+
 static bool
 read_timeouts(const Command *command, RaftTimeouts *timeouts, Words *words)
 {
@@ -451,7 +466,9 @@ read_all(const Command *command, SupervisorSettings *settings, Words *words)
 		!read_manage(command, words) || !read_member(command, settings, words) ||
 		!read_listen_address(command, settings, words) || !read_state_directory(command, settings, words) ||
 		!read_path(command, "pg_leader.secret_file", DEFAULT_SECRET_FILE, settings, settings->secret_file, words) ||
-		!read_timeouts(command, &settings->timeouts, words))
+		!read_text(command, "pg_leader.replication_conninfo", DEFAULT_REPLICATION_CONNINFO, settings->replication_conninfo,
+				   sizeof(settings->replication_conninfo), words) ||
+		!read_rate(command, &settings->clone_max_rate, words) || !read_timeouts(command, &settings->timeouts, words))
 		return false;
 	config = (RaftConfig){
 		.node_id = settings->node_id,

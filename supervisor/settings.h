@@ -13,7 +13,8 @@
 #include "../node/store.h"
 #include "command.h"
 
-#define LISTEN_ADDRESS_SIZE 64
+#define LISTEN_ADDRESS_SIZE		  64
+#define REPLICATION_CONNINFO_SIZE 1024
 
 typedef struct SupervisorSettings
 {
@@ -24,6 +25,8 @@ typedef struct SupervisorSettings
 	char		 listen_address[LISTEN_ADDRESS_SIZE]; /* empty: the member's entry in the list */
 	char		 state_directory[STORE_PATH_SIZE];	  /* absolute */
 	char		 secret_file[STORE_PATH_SIZE];		  /* absolute; empty: no authentication */
+	char		 replication_conninfo[REPLICATION_CONNINFO_SIZE];
+	int			 clone_max_rate; /* kB/s; 0: none */
 	RaftTimeouts timeouts;
 } SupervisorSettings;
 

@@ -35,6 +35,7 @@
 #include "directory.h"
 #include "facts.h"
 #include "host.h"
+#include "rebuilder.h"
 #include "say.h"
 #include "server.h"
 #include "tree.h"
@@ -52,9 +53,6 @@
 
 /* So many messages are read before others have their turn. */
 #define MESSAGES_AT_ONCE 64
-
-#define HINT_REBUILD "This version does not rebuild a data directory. Stop the supervisor, replace the directory by " \
-					 "a base backup of the leader (pg_basebackup), and start the supervisor again."
 
 typedef enum Phase
 {
@@ -99,6 +97,7 @@ static PrimaryReason said_reason;
 static char			 said_trouble[WORDS_SIZE];
 
 static void look(void);
+static void look_now(void);
 
 static void
 wind_timer(uint64_t wait)
@@ -285,6 +284,8 @@ on_child(evutil_socket_t number, short what, void *argument)
 	{
 		if (pid == server.pid)
 			postmaster_ended(status);
+		else
+			(void) rebuilder_reap(pid);
 	}
 }
 
@@ -304,12 +305,12 @@ take_order(const ControlMessage *message)
 		stop(STEP_IMMEDIATE);
 		return;
 	}
-	if (order->action == said_action && order->reason == said_reason)
-		return;
-	said_action = order->action;
-	said_reason = order->reason;
-	say_error(HINT_REBUILD, "the data directory \"%s\" needs a rebuild from node %d: %s", settings->data_directory,
-			  (int) order->node, message->text);
+	say("stopping the server for a %s from node %d: %s", order->action == PRIMARY_REWIND ? "rewind" : "clone",
+		(int) order->node, message->text);
+	rebuilder_is_ordered(message->remains);
+
+	/* pg_rewind wants a directory that was shut down cleanly */
+	stop(order->action == PRIMARY_REWIND ? STEP_FAST : STEP_IMMEDIATE);
 }
 
 static void
@@ -327,6 +328,10 @@ take_message(const ControlMessage *message)
 			break;
 		case CONTROL_FOLLOWED:
 			watch_followed(&remembered.watch);
+			break;
+		case CONTROL_REBUILT:
+			say("the server follows its leader, and the rebuild of its data is over");
+			rebuilder_clean();
 			break;
 		case CONTROL_ORDER:
 			take_order(message);
@@ -414,7 +419,7 @@ start(void)
 	bool	 are_old = now >= read_at + START_INTERVAL;
 	bool	 can;
 
-	if (stays_down || now < not_before)
+	if (stays_down || now < not_before || rebuilder_is_busy(host_member()))
 		return;
 	not_before = now + START_INTERVAL;
 	can = (!are_old || read_settings(&words)) && directory_prepare(settings->data_directory, &words);
@@ -436,14 +441,13 @@ say_order(const PrimaryFacts *facts, const PrimaryOrder *order)
 {
 	char why[CONTROL_TEXT_SIZE];
 
-	if (order->action == PRIMARY_RESTART || (order->action == said_action && order->reason == said_reason))
+	if (order->action == PRIMARY_RESTART || order->action == PRIMARY_REWIND || order->action == PRIMARY_CLONE ||
+		(order->action == said_action && order->reason == said_reason))
 		return;
 	said_action = order->action;
 	said_reason = order->reason;
 	(void) primary_describe(order, facts, why, sizeof(why));
-	if (facts_need_rebuild(order))
-		say_error(HINT_REBUILD, "the data directory \"%s\" needs a rebuild: %s", settings->data_directory, why);
-	else if (order->action == PRIMARY_REFUSE)
+	if (order->action == PRIMARY_REFUSE)
 		say_error("", "the server is not started: %s", why);
 	else
 		say("the server is not started: %s", why);
@@ -481,12 +485,29 @@ look(void)
 		return; /* it could not be saved; it is opened anew after a while */
 	host_wind();
 	facts_gather(host_member(), &remembered, usable, &facts);
+	rebuilder_gather(host_member(), &facts);
+	if (rebuilder_is_busy(host_member()))
+		return;
 	order = primary_decide(&facts);
 	say_order(&facts, &order);
 	if (order.action == PRIMARY_RESTART)
+	{
+		if (facts.rebuild == RAFT_INTACT)
+			rebuilder_clean();
 		start();
+	}
+	else if (!stays_down && (order.action == PRIMARY_REWIND || order.action == PRIMARY_CLONE))
+		rebuilder_obey(host_member(), &order, &remembered.watch);
 	else if (order.action == PRIMARY_RESIGN)
 		member_resign(host_member());
+}
+
+/* Something has changed in the directory. */
+static void
+look_now(void)
+{
+	if (phase == PHASE_DOWN)
+		wind_timer(0);
 }
 
 static void
@@ -499,7 +520,7 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 	{
 		case PHASE_DOWN:
 			wind_timer(LOOK_INTERVAL);
-			system_id = directory_system(settings->data_directory);
+			system_id = directory_control(settings->data_directory).system_id;
 			look();
 			break;
 		case PHASE_RUNS:
@@ -527,6 +548,7 @@ on_end(evutil_socket_t number, short what, void *argument)
 																			  "SIGTERM",
 		phase == PHASE_DOWN ? "ending" : "stopping the server");
 	leaving = true;
+	rebuilder_end();
 	if (phase == PHASE_DOWN)
 		(void) event_base_loopbreak(base);
 	else if (phase == PHASE_RUNS || (phase == PHASE_STOPS && step < first))
@@ -592,6 +614,7 @@ supervise(const Command *how, SupervisorSettings *known)
 		say_error("", "could not begin: %s", strerror(errno));
 		return false;
 	}
+	rebuilder_init(base, command, settings, look_now);
 	wind_timer(0);
 	(void) event_base_dispatch(base);
 	host_close();

@@ -632,10 +632,7 @@ forget(World *w, uint8_t choice)
 	uint64_t members = raft_to_forget(&w->member.raft);
 
 	CHECK((members & ~w->config.members) == 0, "members are to be forgotten");
-	if (choice >= 192)
-		raft_counts_again(&w->member.raft, id);
-	else
-		CHECK(raft_forgot(&w->member.raft, id) || !(members >> id & 1), "who is to be forgotten can be");
+	CHECK(raft_forgot(&w->member.raft, id) || !(members >> id & 1), "who is to be forgotten can be");
 }
 
 /* What the host of a managed member asks. */

@@ -230,10 +230,7 @@ at_login(void *context, int server, int standby, int host)
 		w->data[DATA_SECOND_SENDERS] += has_sender(&w->keepers->cluster, server, standby);
 	else
 		(void) end_senders(&w->keepers->cluster, server, standby, 0);
-	if (!may_serve(w, server, standby))
-		return false;
-	raft_counts_again(&w->node[server].member.raft, standby);
-	return true;
+	return may_serve(w, server, standby);
 }
 
 /* What its receiver has flushed is told to nobody but the leader of the member's own term. */

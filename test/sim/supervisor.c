@@ -5,6 +5,8 @@
  */
 #include "keeper_parts.h"
 
+#include "../../primary/rebuild.h"
+
 #include "checker.h"
 
 /* ---- starts and stops ---- */
@@ -173,6 +175,21 @@ swap(World *w, int i)
 	return true;
 }
 
+/* Of one that did not come to its end. */
+static PrimaryRemains
+look_at_remains(World *w, int i)
+{
+	Keeper		  *k = keeper_of(w, i);
+	const SimData *d = &server_of(w, i)->data;
+	RebuildFacts   facts = {.rebuild = k->rebuild_how,
+							.is_untouched = k->remains == PRIMARY_REMAINS_UNTOUCHED,
+							.is_stopped_standby = d->control.state == SIM_SHUT_DOWN_IN_RECOVERY,
+							.is_one_timeline = true,
+							.has_backup_label = d->backup_label};
+
+	return rebuild_remains(&facts);
+}
+
 void
 rebuild_gets_on(World *w, int i)
 {
@@ -183,7 +200,8 @@ rebuild_gets_on(World *w, int i)
 	if (!k->rebuilding || is_held(w, i, HOLD_REBUILD) ||
 		(s->rebuild.step != SIM_REBUILD_NONE && (s->disk_hangs || keeper_is_frozen(w, source))))
 		return;
-	if (s->rebuild.step != SIM_REBUILD_NONE && !reaches(w, i, source))
+	if (s->rebuild.step != SIM_REBUILD_NONE &&
+		(!reaches(w, i, source) || (w->node[i].up && !rebuild_goes_on(source, w->node[i].member.raft.leader_id))))
 		sim_rebuild_stop(&w->keepers->cluster, i);
 	else if (s->rebuild.step != SIM_REBUILD_NONE && (w->keepers->calm || chance(w, w->keepers->rebuild_ppm)))
 		(void) sim_rebuild_step(&w->keepers->cluster, i);
@@ -203,8 +221,6 @@ rebuild_gets_on(World *w, int i)
 	{
 		w->data[DATA_REBUILDS_STOPPED]++;
 		w->data[DATA_REWINDS_STOPPED] += k->rebuild_how == RAFT_REWINDING;
-		k->remains = k->rebuild_how == RAFT_REWINDING && s->data.control.state == SIM_SHUT_DOWN_IN_RECOVERY ?
-						 PRIMARY_REMAINS_REPEATABLE :
-						 PRIMARY_REMAINS_BROKEN;
+		k->remains = look_at_remains(w, i);
 	}
 }

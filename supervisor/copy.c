@@ -1,0 +1,337 @@
+/*
+ * supervisor/copy.c
+ *	  pg_rewind and pg_basebackup: making a data directory a copy of the leader's.
+ *
+ * See copy.h.  Both can end anywhere, and are begun again: what is done when is so ordered that
+ * what is found then tells how far it was (primary/rebuild.h).
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "copy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../node/clock.h"
+#include "../primary/rebuild.h"
+#include "aside.h"
+#include "directory.h"
+#include "diverged.h"
+#include "files.h"
+#include "own_files.h"
+#include "program.h"
+#include "tablespaces.h"
+
+#define SERVICE "pg_leader"
+
+/* How often progress is said, us. */
+#define PROGRESS_INTERVAL UINT64_C(10000000)
+
+/* What has to be free beside what is copied, bytes. */
+#define SPARE_ROOM (UINT64_C(32) << 20)
+
+#define MOST_TABLESPACES 64
+
+#define HINT_CLONE                                                                                     \
+	"The role of pg_leader.replication_conninfo needs REPLICATION, pg_hba.conf of all members has to " \
+	"let it in for \"replication\" and for the database \"postgres\", and max_wal_senders needs room for two more."
+#define HINT_REWIND                                                                              \
+	"The role of pg_leader.replication_conninfo has to be a superuser, or to have what the documentation of " \
+	"pg_rewind grants."
+
+/* ---- how the leader is reached ---- */
+
+/*
+ * By a service file, which has the password if there is one: arguments can be seen by everybody.
+ */
+static bool
+write_service(const JobOrder *order, Words *words)
+{
+	PQconninfoOption *options = PQconninfoParse(order->conninfo, NULL);
+	char			  text[4 * JOB_CONNINFO_SIZE] = "[" SERVICE "]\n";
+	char			  path[STORE_PATH_SIZE];
+	size_t			  length = strlen(text);
+
+	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL && length < sizeof(text); o++)
+	{
+		if (o->val != NULL)
+			length += (size_t) snprintf(text + length, sizeof(text) - length, "%s=%s\n", o->keyword, o->val);
+	}
+	PQconninfoFree(options);
+	if (options == NULL || length >= sizeof(text) || snprintf(path, sizeof(path), "%s/node-%d.service", order->state_directory, order->self) >= (int) sizeof(path))
+		return words_set(words, "", "pg_leader.replication_conninfo cannot be used");
+	return files_write(path, text, words) && (setenv("PGSERVICEFILE", path, 1) == 0 || words_set(words, "", "out of memory"));
+}
+
+/* ---- what is thrown away ---- */
+
+static void
+keep_diverged(const JobOrder *order, const DirectoryControl *control, CopySays says)
+{
+	char	 said[STORE_PATH_SIZE];
+	Diverged diverged = {.programs = order->programs,
+						 .data_directory = order->data_directory,
+						 .state_directory = order->state_directory,
+						 .node_id = order->self,
+						 .timeline = control->timeline,
+						 .segment_size = control->segment_size,
+						 .common = order->common};
+
+	if (control->system_id == 0 || order->common.index == 0)
+		return;
+	diverged_keep(&diverged, said, sizeof(said));
+	if (said[0] != '\0')
+		says(said);
+}
+
+static bool
+find_aside(const JobOrder *order, Aside *aside, Words *words)
+{
+	return aside_find(aside, order->data_directory, order->state_directory, order->self, words);
+}
+
+/* ---- pg_rewind ---- */
+
+static bool
+is_rewound(const DirectoryControl *control)
+{
+	RebuildFacts facts = {.rebuild = RAFT_REWINDING,
+						  .is_archive_recovery = control->is_archive_recovery,
+						  .has_backup_label = control->has_backup_label};
+
+	return rebuild_is_rewound(&facts);
+}
+
+/*
+ * --no-ensure-shutdown: it must never run postgres on the directory, which would write WAL
+ * of the leader's timeline there.
+ */
+static bool
+run_rewind(const JobOrder *order, Words *words)
+{
+	const char *const arguments[] = {"--target-pgdata", order->data_directory, "--source-server", "service=" SERVICE " dbname=postgres",
+									 "--no-ensure-shutdown", NULL};
+	Program			  program = {.directory = order->programs, .name = "pg_rewind", .arguments = arguments};
+	DirectoryControl  control;
+
+	if (!program_run(&program, words))
+	{
+		(void) snprintf(words->hint, sizeof(words->hint), "%s", HINT_REWIND);
+		return false;
+	}
+	control = directory_control(order->data_directory);
+	return is_rewound(&control) || words_set(words, "", "pg_rewind has found nothing to do, where WAL has diverged");
+}
+
+bool
+copy_rewind(const JobOrder *order, CopySays says, bool *has_tried, Words *words)
+{
+	DirectoryControl control = directory_control(order->data_directory);
+	Aside			 aside;
+
+	if (!find_aside(order, &aside, words) || !aside_forget(&aside, words) || !write_service(order, words))
+		return false;
+	if (!is_rewound(&control))
+	{
+		keep_diverged(order, &control, says);
+		*has_tried = true;
+		if (!own_files_keep(order->data_directory, words) || !run_rewind(order, words))
+			return false;
+	}
+	*has_tried = false;
+	return own_files_put_back(order->data_directory, words) && aside_sync(order->data_directory, words) &&
+		   aside_mark(&aside, order->data_directory, words);
+}
+
+/* ---- pg_basebackup ---- */
+
+/* Its arguments; what is made for them lives as long as this. */
+typedef struct Backup
+{
+	const char *arguments[2 * MOST_TABLESPACES + 24];
+	int			n;
+	char		mappings[MOST_TABLESPACES][2 * STORE_PATH_SIZE + 8];
+	char		wal[STORE_PATH_SIZE];
+	char		rate[32];
+	const char *clone;
+	CopySays	says;
+	uint64_t	said_at;
+	bool		is_checked; /* that there is room */
+	Words	   *words;
+} Backup;
+
+static void
+add(Backup *backup, const char *argument)
+{
+	backup->arguments[backup->n++] = argument;
+	backup->arguments[backup->n] = NULL;
+}
+
+/* '=' separates the two paths, and a backslash is before one that is part of a path. */
+static void
+append_path(char *text, size_t size, const char *path)
+{
+	size_t length = strlen(text);
+
+	for (; *path != '\0' && length + 2 < size; path++)
+	{
+		if (*path == '=')
+			text[length++] = '\\';
+		text[length++] = *path;
+	}
+	text[length] = '\0';
+}
+
+static bool
+map_tablespaces(const JobOrder *order, Backup *backup, Words *words)
+{
+	PGconn	 *connection = PQconnectdb("service=" SERVICE " dbname=postgres connect_timeout=10");
+	PGresult *result = PQexec(connection, "SELECT pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace WHERE pg_catalog.pg_tablespace_location(oid) <> ''");
+	bool	  good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= MOST_TABLESPACES;
+	char	  place[STORE_PATH_SIZE];
+
+	(void) order;
+	if (!good)
+		(void) words_set(words, HINT_CLONE, "could not ask the leader for its tablespaces: %.400s", PQerrorMessage(connection));
+	for (int i = 0; good && i < PQntuples(result); i++)
+	{
+		char *mapping = backup->mappings[i];
+
+		good = tablespaces_place(PQgetvalue(result, i, 0), place, words);
+		mapping[0] = '\0';
+		append_path(mapping, sizeof(backup->mappings[i]) - 1, PQgetvalue(result, i, 0));
+		(void) strcat(mapping, "=");
+		append_path(mapping, sizeof(backup->mappings[i]), place);
+		add(backup, "-T");
+		add(backup, mapping);
+	}
+	PQclear(result);
+	PQfinish(connection);
+	return good;
+}
+
+/* Where initdb or whoever made the old directory had put WAL elsewhere, so is the clone's. */
+static bool
+place_wal(const JobOrder *order, Backup *backup, Words *words)
+{
+	char		path[STORE_PATH_SIZE];
+	char		target[STORE_PATH_SIZE];
+	struct stat kind;
+	ssize_t		length;
+
+	if (!files_join(path, order->data_directory, "pg_wal") || lstat(path, &kind) != 0 || !S_ISLNK(kind.st_mode))
+		return true;
+	length = readlink(path, target, sizeof(target) - 1);
+	if (length < 0)
+		return files_fail(words, "", "read the link", path);
+	target[length] = '\0';
+	if (!tablespaces_place(target, backup->wal, words))
+		return false;
+	add(backup, "--waldir");
+	add(backup, backup->wal);
+	return true;
+}
+
+/* "1024/58881 kB (1%), 0/2 tablespaces": how much there is is known from the first of them on. */
+static bool
+take_progress(const char *line, void *context)
+{
+	Backup	*backup = context;
+	uint64_t done;
+	uint64_t all;
+	uint64_t now = clock_now();
+	char	 sentence[512];
+
+	if (sscanf(line, "%" SCNu64 "/%" SCNu64 " kB", &done, &all) != 2)
+		return true;
+	if (!backup->is_checked && all > 0)
+	{
+		uint64_t room = files_room(backup->clone);
+
+		backup->is_checked = true;
+		if (room - SPARE_ROOM < (all - done) * 1024 && room >= SPARE_ROOM)
+			return words_set(backup->words, "Make room there. The data directory stays as it is until a clone beside it is whole.",
+							 "there is no room for a clone of %" PRIu64 " MB in \"%s\": %" PRIu64 " MB are free", all / 1024, backup->clone, room >> 20);
+	}
+	if (backup->said_at != 0 && now < backup->said_at + PROGRESS_INTERVAL)
+		return true;
+	backup->said_at = now;
+	(void) snprintf(sentence, sizeof(sentence), "clone: %.400s", line + strspn(line, " "));
+	backup->says(sentence);
+	return true;
+}
+
+static bool
+run_backup(const JobOrder *order, const char *clone, CopySays says, Words *words)
+{
+	static Backup backup;
+	Program		  program = {.directory = order->programs, .name = "pg_basebackup", .line = take_progress, .context = &backup};
+
+	backup = (Backup){.clone = clone, .says = says, .words = words};
+	for (const char *const *a = (const char *const[]){"-D", clone, "-d", "service=" SERVICE, "-X", "stream", "-c", "fast", "-P", NULL}; *a != NULL; a++)
+		add(&backup, *a);
+	if (order->max_rate > 0)
+	{
+		(void) snprintf(backup.rate, sizeof(backup.rate), "--max-rate=%d", order->max_rate);
+		add(&backup, backup.rate);
+	}
+	if (!map_tablespaces(order, &backup, words) || !place_wal(order, &backup, words))
+		return false;
+	program.arguments = backup.arguments;
+	if (program_run(&program, words))
+		return true;
+	if (words->hint[0] == '\0')
+		(void) snprintf(words->hint, sizeof(words->hint), "%s", HINT_CLONE);
+	return false;
+}
+
+/* The leader's own leftovers, and what makes it what it is. */
+static bool
+remove_foreign(const char *directory, const char *name, void *context, Words *words)
+{
+	char path[STORE_PATH_SIZE];
+
+	(void) context;
+	return !aside_is_ours(name) || !files_join(path, directory, name) || files_remove_tree(path, words);
+}
+
+bool
+copy_clone(const JobOrder *order, CopySays says, Words *words)
+{
+	DirectoryControl control = directory_control(order->data_directory);
+	Aside			 aside;
+
+	if (!find_aside(order, &aside, words) || !own_files_put_back(order->data_directory, words) || !write_service(order, words))
+		return false;
+	keep_diverged(order, &control, says);
+	return aside_clean(&aside, words) && run_backup(order, aside.clone, says, words) &&
+		   files_each(aside.clone, remove_foreign, NULL, words) && own_files_copy(order->data_directory, aside.clone, words) &&
+		   aside_sync(aside.clone, words) && aside_mark(&aside, aside.clone, words) && aside_swap(&aside, words);
+}
+
+bool
+copy_finish(const JobOrder *order, Words *words)
+{
+	Aside aside;
+
+	return find_aside(order, &aside, words) && aside_swap(&aside, words);
+}
+
+bool
+copy_clean(const JobOrder *order, Words *words)
+{
+	char  service[STORE_PATH_SIZE];
+	Aside aside;
+
+	if (snprintf(service, sizeof(service), "%s/node-%d.service", order->state_directory, order->self) < (int) sizeof(service))
+		(void) unlink(service);
+	return find_aside(order, &aside, words) && aside_clean(&aside, words);
+}

@@ -1,0 +1,123 @@
+/*
+ * supervisor/tablespaces.c
+ *	  Where the tablespaces of a clone go, and its WAL if that lies elsewhere.
+ *
+ * See tablespaces.h.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "postgres_fe.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/relpath.h"
+
+#include "files.h"
+#include "tablespaces.h"
+
+#define MOST_PLACES 100
+
+static bool
+count(const char *directory, const char *name, void *n, Words *words)
+{
+	(void) directory;
+	(void) name;
+	(void) words;
+	++*(int *) n;
+	return true;
+}
+
+/* 1: it is there and empty, or was made; 0: it is in use; -1: words say what is wrong. */
+static int
+take_place(const char *path, Words *words)
+{
+	int n = 0;
+
+	if (mkdir(path, S_IRWXU) == 0)
+		return 1;
+	if (errno != EEXIST)
+		return files_fail(words, "Create its parent directory, which the user that runs the server can write.", "create the directory", path) - 1;
+	return files_each(path, count, &n, words) ? n == 0 : -1;
+}
+
+bool
+tablespaces_place(const char *wanted, char *place, Words *words)
+{
+	int taken = 0;
+
+	for (int i = 0; i < MOST_PLACES && taken == 0; i++)
+	{
+		int length = i == 0 ? snprintf(place, STORE_PATH_SIZE, "%s", wanted) : snprintf(place, STORE_PATH_SIZE, "%s.%d", wanted, i);
+
+		if (length >= STORE_PATH_SIZE)
+			return words_set(words, "", "the path \"%s\" is too long", wanted);
+		taken = take_place(place, words);
+	}
+	return taken > 0 || (taken < 0 ? false : words_set(words, "Remove the directories that are not used.", "there is no empty directory for \"%s\"", wanted));
+}
+
+typedef struct Search
+{
+	const char *target; /* a real path */
+	bool		found;
+} Search;
+
+/* Does that link lead to the target? */
+static bool
+compare_link(const char *directory, const char *name, void *context, Words *words)
+{
+	Search *search = context;
+	char	path[STORE_PATH_SIZE];
+	char	real[MAXPGPATH * 4];
+
+	(void) words;
+	if (files_join(path, directory, name) && realpath(path, real) != NULL)
+		search->found |= strcmp(real, search->target) == 0;
+	return true;
+}
+
+static bool
+is_used(const char *target, const char *directory)
+{
+	Search search = {.target = target};
+	char   tablespaces[STORE_PATH_SIZE];
+	Words  words;
+
+	if (!files_join(tablespaces, directory, "pg_tblspc"))
+		return true;
+	(void) compare_link(directory, "pg_wal", &search, &words);
+	return search.found || (files_exists(tablespaces) && (!files_each(tablespaces, compare_link, &search, &words) || search.found));
+}
+
+/* Of a tablespace only what is this major version's; whoever made the directory may keep it. */
+static bool
+remove_link(const char *directory, const char *name, void *other, Words *words)
+{
+	char		path[STORE_PATH_SIZE];
+	char		real[MAXPGPATH * 4];
+	char		ours[STORE_PATH_SIZE];
+	struct stat kind;
+
+	if (!files_join(path, directory, name) || lstat(path, &kind) != 0 || !S_ISLNK(kind.st_mode) || realpath(path, real) == NULL ||
+		is_used(real, other))
+		return true;
+	if (strcmp(name, "pg_wal") == 0)
+		return files_remove_tree(real, words);
+	if (!files_join(ours, real, TABLESPACE_VERSION_DIRECTORY) || !files_remove_tree(ours, words))
+		return false;
+	(void) rmdir(real);
+	return true;
+}
+
+bool
+tablespaces_remove_unused(const char *directory, const char *other, Words *words)
+{
+	char tablespaces[STORE_PATH_SIZE];
+
+	if (!files_join(tablespaces, directory, "pg_tblspc") || !files_exists(tablespaces))
+		return true;
+	return files_each(tablespaces, remove_link, (void *) other, words) && remove_link(directory, "pg_wal", (void *) other, words);
+}
