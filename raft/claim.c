@@ -109,8 +109,8 @@ settle_list(Raft *r, RaftOutput *out)
  * Its data become the member's own while nobody has claimed anything: then it was
  * created, or adopted.  Later only a rebuild brings them.
  */
-static void
-take_system_id(Raft *r, RaftOutput *out)
+void
+raft_take_system_id(Raft *r, RaftOutput *out)
 {
 	if (r->saved.system_id != 0 || r->data.system_id == 0 || r->saved.claim != 0 ||
 		r->saved.abstaining != RAFT_VOTING || r->saved.distrusted)
@@ -199,7 +199,7 @@ raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 	take_data(r, data, out);
 	if (r->role == RAFT_LEADER && r->data.promoted && !was_promoted)
 		r->heartbeat_at = 0; /* the others wait for that: tell them at once */
-	take_system_id(r, out);
+	raft_take_system_id(r, out);
 
 	/* Less than it held a moment ago, and nobody is rebuilding it: somebody put it there. */
 	if (r->data.known && raft_is_older(r->position, r->held))

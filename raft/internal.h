@@ -95,6 +95,7 @@ extern bool raft_is_waited_for(const Raft *r, uint64_t now, int32_t id);
 extern void raft_count_votes_claims(Raft *r, RaftOutput *out);
 extern void raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out);
 extern void raft_heed_follower(Raft *r, const RaftMessage *m);
+extern void raft_take_system_id(Raft *r, RaftOutput *out);
 extern void raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out);
 
 /* state.c */

@@ -41,7 +41,8 @@ static void
 print_help(void)
 {
 	printf("%s runs a PostgreSQL server as a member of a pg_leader cluster: it\n"
-		   "starts the server as a standby, and again when it has crashed.\n"
+		   "starts the server as a standby, again when it has crashed, and rewinds or clones its\n"
+		   "data where they do not go together with the leader's.\n"
 		   "\n"
 		   "Usage:\n"
 		   "  %s -D DATADIR [-c NAME=VALUE]... [-- POSTGRES OPTIONS]\n"
@@ -53,7 +54,9 @@ print_help(void)
 		   "  -?, -h, --help        print this help, then exit\n"
 		   "\n"
 		   "It runs in the foreground, as the user who owns the directory. Settings are the\n"
-		   "server's; pg_leader.manage has to be on.\n"
+		   "server's; pg_leader.manage has to be on. A directory that is empty or missing is\n"
+		   "cloned from the leader's; as long as it has no postgresql.conf, settings are those\n"
+		   "of the command line, which may name a config_file elsewhere.\n"
 		   "\n"
 		   "Signals:\n"
 		   "  SIGTERM, SIGINT  stop the server fast, then end\n"
@@ -175,8 +178,10 @@ find_directory(const char *given, Command *command, Words *words)
 	char		path[PATH_MAX];
 	struct stat kind;
 
+	if (mkdir(given, S_IRWXU) == 0)
+		say("created the data directory \"%s\", which will be cloned from the leader's", given);
 	if (realpath(given, path) == NULL || stat(path, &kind) != 0)
-		return words_set(words, "Create it with initdb or pg_basebackup, as the user who runs this program.",
+		return words_set(words, "Its parent directory has to exist, and to belong to the user who runs this program.",
 						 "could not open the data directory \"%s\": %s", given, strerror(errno));
 	if (!S_ISDIR(kind.st_mode))
 		return words_set(words, "", "\"%s\" is not a directory", given);

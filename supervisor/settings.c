@@ -30,6 +30,7 @@
 #include "../node/clock.h"
 #include "../node/defaults.h"
 #include "../node/value.h"
+#include "files.h"
 
 /* The longest value is a list of RAFT_MAX_NODES members. */
 #define VALUE_SIZE 32768
@@ -157,12 +158,30 @@ static const char *const asked_for[] = {
 
 static Inquiry inquiries[N_ASKED_FOR];
 
+/*
+ * Where there are no data yet, there is a configuration only if it lies elsewhere; else all settings
+ * are those of the command line.
+ */
+static bool
+has_configuration(const Command *command)
+{
+	char path[STORE_PATH_SIZE];
+
+	for (int i = 0; i < command->n_options; i++)
+	{
+		if (strstr(command->options[i], "config_file=") != NULL || strstr(command->options[i], "config-file=") != NULL)
+			return true;
+	}
+	return !files_join(path, command->directory, "postgresql.conf") || files_exists(path);
+}
+
 /* false: *words says what went wrong. */
 static bool
 begin_inquiry(Inquiry *inquiry, const Command *command, const char *name, Words *words)
 {
 	/* errors come with their SQLSTATE, and to us */
-	const char *const last[] = {"-C", name, "-c", "log_error_verbosity=verbose", "-c", "log_destination=stderr", NULL};
+	const char *const last[] = {"-C", name, "-c", "log_error_verbosity=verbose", "-c", "log_destination=stderr",
+								has_configuration(command) ? NULL : "-c", "config_file=/dev/null", NULL};
 	char			**arguments = command_arguments(command, last);
 	int				  out[2] = {-1, -1};
 	int				  err[2] = {-1, -1};

@@ -1065,6 +1065,28 @@ rule_21_a_floor_is_for_one_loss(void **state)
 
 /* ---- rule 22 ---- */
 
+/* A cluster that begins without state files: what a member was told of its data counts once it votes. */
+static void
+rule_12_data_are_its_own_once_it_votes(void **state)
+{
+	(void) state;
+	world_prepare(w, 3);
+	w->delay = 200;
+	for (int i = 0; i < 3; i++)
+	{
+		w->node[i].config.managed = true;
+		world_start(w, i);
+		data_is(i, i == 0 ? standby(1, 100) : (RaftData){0});
+	}
+	assert_int_equal(raft(0)->saved.abstaining, RAFT_ABSTAIN_NEW);
+	assert_int_equal(raft(0)->saved.system_id, 0);
+	world_run(w, MS(3000));
+	assert_int_equal(world_leader(w), 0);
+	assert_int_equal(disk(0)->system_id, SYSTEM);
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+	assert_false(raft_is_gone(raft(0)));
+}
+
 /* What is rebuilt while it abstains is not distrusted when it stops abstaining. */
 static void
 rule_22_no_rebuild_ends_while_it_abstains(void **state)
@@ -1581,6 +1603,7 @@ main(void)
 		cmocka_unit_test(rule_21_whom_a_leader_has_to_forget),
 		cmocka_unit_test(rule_12_first_claim_is_left_to_who_holds_most),
 		cmocka_unit_test(who_could_lead_instead),
+		cmocka_unit_test(rule_12_data_are_its_own_once_it_votes),
 		cmocka_unit_test(rule_22_no_rebuild_ends_while_it_abstains),
 		cmocka_unit_test(rule_22_below_its_floor_it_does_not_vote),
 		cmocka_unit_test(rule_22_peers_remember_what_it_held),
