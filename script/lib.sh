@@ -138,7 +138,7 @@ check_installed()
 	local library
 
 	library=$("$PG_BIN/pg_config" --pkglibdir)/pg_leader.so
-	if [[ -r $library && -x $PG_BIN/pg_leader_state ]]; then
+	if [[ -r $library && -x $PG_BIN/pg_leader_state && -x $PG_BIN/pg_leader_supervisor ]]; then
 		return
 	fi
 	# Where a package has put the scripts there are no sources beside them.
@@ -195,7 +195,7 @@ as_server()
 PGLD_CONFIG_NAMES="N_NODES IPv4_CLUSTER CLUSTER_NAME NETWORK MASK PGLD_UDP_PORT
 	NETNS_PREFIX VETH_PREFIX BRIDGE_NAME PGLD_DB_PATHNAME_PREFIX PGLD_STATE_DIRECTORY
 	PGLD_SOCKET_DIRECTORY PGLD_START_PORT PGLD_USER MIN_TIMEOUT MAX_TIMEOUT
-	HEARTBEAT_TIMEOUT ENABLE_LOG PGLD_SECRET_FILE"
+	HEARTBEAT_TIMEOUT ENABLE_LOG PGLD_SECRET_FILE PGLD_MANAGE PGLD_REPLICATION_CONNINFO"
 
 config_error()
 {
@@ -281,6 +281,13 @@ check_config()
 	[[ -z $CLUSTER_NAME || $CLUSTER_NAME =~ ^[A-Za-z0-9_.-]{1,40}$ ]] ||
 		config_error "CLUSTER_NAME must be 1 to 40 letters, digits, \"_\", \".\" or \"-\", not \"$CLUSTER_NAME\""
 	check_timeouts
+	case $PGLD_MANAGE in
+		on | true | yes | 1 | '') PGLD_MANAGE=on ;;
+		off | false | no | 0) PGLD_MANAGE=off ;;
+		*) config_error "PGLD_MANAGE must be on or off, not \"$PGLD_MANAGE\"" ;;
+	esac
+	[[ $PGLD_REPLICATION_CONNINFO != *[[:cntrl:]]* ]] ||
+		config_error "PGLD_REPLICATION_CONNINFO must not contain control characters"
 	case $ENABLE_LOG in
 		on | true | yes | 1) ENABLE_LOG=on ;;
 		off | false | no | 0 | '') ENABLE_LOG=off ;;
@@ -406,12 +413,48 @@ node_events_file()
 	printf '%s/node-%d.events' "$PGLD_STATE_DIRECTORY" "$1"
 }
 
+# ---- managed nodes ----
+
+# Does the elected leader become the primary?  Then each node runs under its supervisor.
+is_managed()
+{
+	[[ $PGLD_MANAGE == on ]]
+}
+
+# The configuration of a managed node is outside its data directory, which may be replaced as
+# a whole.
+node_conf()
+{
+	printf '%s%d.conf' "$PGLD_DB_PATHNAME_PREFIX" "$1"
+}
+
+# The password of the role with which members connect to each other.
+passfile()
+{
+	printf '%s/passfile' "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
+}
+
+# Holds the supervisor's process id, and is locked as long as that or what it has started runs.
+node_supervisor_file()
+{
+	printf '%s/node-%d.supervisor' "$PGLD_STATE_DIRECTORY" "$1"
+}
+
+node_is_supervised()
+{
+	as_server test -e "$(node_supervisor_file "$1")" &&
+		! as_server flock --nonblock --shared "$(node_supervisor_file "$1")" true
+}
+
 # remove_node ID: all files that nodelaunch.sh and the server have made; it does not
 # run.  Events that could not be used are put aside as ".bad", ".bad.1" to ".bad.9".
 remove_node()
 {
-	as_server rm -rf -- "$(node_directory "$1")" "$(node_directory "$1").initdb"
-	as_server rm -f -- "$(node_log "$1")" "$(node_state_file "$1")" "$(node_events_file "$1")"{,.bad{,.{1..9}}}
+	local state=$PGLD_STATE_DIRECTORY/node-$1
+
+	as_server rm -rf -- "$(node_directory "$1")"{,.initdb,.pg_leader_{clone,old,old.partial,own,own.new}} "$state.diverged"
+	as_server rm -f -- "$(node_log "$1")" "$(node_conf "$1")" "$(node_state_file "$1")" "$(node_events_file "$1")"{,.bad{,.{1..9}}} \
+		"$state".{supervisor,held,copy,service}
 }
 
 node_port()
@@ -475,16 +518,31 @@ write_first_states()
 	done
 }
 
+# Has its member never had data, nor heard of a claim?  Only beside such a state file may a
+# cluster be created: a member that has lost its data gets them from the leader.
+node_is_blank()
+{
+	as_server "$PG_BIN/pg_leader_state" "$(node_state_file "$1")" 2>/dev/null | awk -F': ' '
+		$1 == "system identifier" { system_id = $2 }
+		$1 == "highest claimed timeline" { claim = $2 }
+		$1 == "verdict" { verdict = $2 }
+		END { exit !(verdict == "good" && system_id !~ /^[1-9]/ && claim !~ /^[1-9]/) }'
+}
+
 # Is there a database cluster?  (Its directory can be closed to the caller.)
 node_exists()
 {
 	as_server test -e "$(node_directory "$1")/PG_VERSION"
 }
 
-# Does its server run?  pg_ctl would take for it what a killed one leaves: a
+# Does it run?  Of a managed one that is its supervisor.  pg_ctl would take for it what a killed one leaves: a
 # process that has not been reaped yet, or another one that got its number.
 node_running()
 {
+	if is_managed; then
+		node_is_supervised "$1"
+		return
+	fi
 	# shellcheck disable=SC2016
 	as_server sh -c 'read -r pid <"$1/postmaster.pid" && [ "/proc/$pid/cwd" -ef "$1" ]' \
 		sh "$(node_directory "$1")" 2>/dev/null

@@ -20,11 +20,19 @@ SYNOPSIS
     nodelaunch.sh [-c CONFIG] [--foreground] [--new] NODE_ID
 
 DESCRIPTION
-    Creates the node's database cluster if there is none, writes the settings
-    of the configuration into its pg_leader.conf, which postgresql.conf
-    includes, starts the server, waits until it answers, and creates the
-    extension in database "postgres" if this server can write.  On a node that
-    runs already it applies the settings that can be applied and is done.
+    Starts the node's supervisor, which runs its PostgreSQL server: as the
+    primary if its member is elected, else as a standby of whoever is.  Writes
+    the settings of the configuration into a file beside the data directory
+    (node0.conf), which reads the data directory's postgresql.conf first.  Of a
+    new cluster, the node with the lowest id creates the database cluster; the
+    others begin with nothing, and get a copy of it once all members have been
+    launched.  On a node that runs already it applies the settings that can be
+    applied and is done.
+
+    With PGLD_MANAGE=off in the configuration the elected leader is nothing but
+    that: each node is a server of its own, which this script starts.  Its
+    settings are in pg_leader.conf of its data directory, which postgresql.conf
+    includes.
 
     A changed configuration takes effect at the next launch.  Settings of your
     own belong into postgresql.conf; they are kept.
@@ -35,8 +43,8 @@ DESCRIPTION
 
 OPTIONS
     -c CONFIG     the configuration, $PGLD_DEFAULT_CONFIG by default
-    --foreground  become the server, with its log on standard error, for use
-                  under a supervisor; creates no extension
+    --foreground  become the supervisor (with PGLD_MANAGE=off: the server), with
+                  the log on standard error, for use under a service manager
     --new         also write a first state file.  For a member that has never
                   run, of a cluster that is created now, and for nothing else: a
                   member that ran and forgot its votes, or several that join a
@@ -52,11 +60,60 @@ EXIT STATUS
 TEXT
 }
 
+# The first node of a managed cluster makes up a password, with which all members connect to
+# each other.
+ensure_passfile()
+{
+	local file
+
+	file=$(passfile)
+	if [[ -n $PGLD_REPLICATION_CONNINFO ]] || as_server test -e "$file"; then
+		return
+	fi
+	is_first || fail "node $id: there is no $file, with which members connect to each other" \
+		"copy it from where node ${NODE_IDS[0]} was launched, to user $SERVER_USER and mode 0600, or set PGLD_REPLICATION_CONNINFO"
+	# shellcheck disable=SC2016
+	as_server sh -c 'umask 077
+		password=$(od -An -N24 -tx1 /dev/urandom | tr -d " \n") &&
+		printf "*:*:*:postgres:%s\n" "$password" >"$1.new" && mv -T -- "$1.new" "$1"' sh "$file"
+}
+
+# From which hosts members connect; initdb lets in those of this machine.
+print_hba()
+{
+	local host mask
+
+	for host in $(printf '%s\n' "${NODE_HOST[@]}" | sort -u); do
+		mask=
+		case $host in
+			127.* | localhost | ::1) continue ;;
+			*:*) mask=/128 ;;
+			*[!0-9.]*) ;;
+			*) mask=/32 ;;
+		esac
+		printf 'host\t%s\tpostgres\t%s\tscram-sha-256\n' all "$host$mask" replication "$host$mask"
+	done
+}
+
+# What the first node of a managed cluster has more than another database cluster.
+prepare_cluster()
+{
+	local data=$1 output
+
+	print_hba | as_server tee -a -- "$data/pg_hba.conf" >/dev/null
+	output=$(printf 'CREATE EXTENSION pg_leader\n' |
+		as_server "$PG_BIN/postgres" --single -D "$data" -c shared_preload_libraries=pg_leader postgres 2>&1) || true
+	if [[ $output == *ERROR:* || $output == *FATAL:* ]]; then
+		fail "CREATE EXTENSION pg_leader failed: $output"
+	fi
+}
+
 # initdb beside its place and a rename: a half-made cluster is never taken for
 # a whole one.
 create_cluster()
 {
 	local data=$1 output
+	local -a more=()
 
 	if as_server test -e "$data" && ! as_server rmdir -- "$data" 2>/dev/null; then
 		fail "$data is there, but it is no database cluster" \
@@ -64,9 +121,21 @@ create_cluster()
 	fi
 	as_server rm -rf -- "$data.initdb"
 	say "node $id: creating a database cluster in $data"
+	if is_managed; then
+		more=(--data-checksums)
+		if [[ -z $PGLD_REPLICATION_CONNINFO ]]; then
+			# shellcheck disable=SC2016
+			as_server cut -d: -f5 -- "$(passfile)" | as_server sh -c 'umask 077; cat >"$1"' sh "$(passfile).initdb"
+			more+=("--pwfile=$(passfile).initdb")
+		fi
+	fi
 	output=$(as_server "$PG_BIN/initdb" -D "$data.initdb" -U postgres --no-locale \
-		--encoding=UTF8 --auth-local=trust --auth-host=scram-sha-256 2>&1) ||
+		--encoding=UTF8 --auth-local=trust --auth-host=scram-sha-256 "${more[@]}" 2>&1) ||
 		fail "initdb failed: $output"
+	as_server rm -f -- "$(passfile).initdb"
+	if is_managed; then
+		prepare_cluster "$data.initdb"
+	fi
 	as_server mv -T -- "$data.initdb" "$data"
 }
 
@@ -84,13 +153,31 @@ time_line()
 	fi
 }
 
+# What a managed node has more.
+print_managed_settings()
+{
+	set_line pg_leader.manage on
+	set_line pg_leader.replication_conninfo "${PGLD_REPLICATION_CONNINFO:-user=postgres passfile=$(passfile)}"
+	set_line max_wal_senders "$((2 * 10#$N_NODES + 8))"
+	set_line wal_keep_size 512MB
+}
+
 print_settings()
 {
-	cat <<TEXT
+	if is_managed; then
+		cat <<TEXT
+# Written by nodelaunch.sh from its configuration at each launch: do not edit.
+# Your own settings belong into the file that is included here.
+TEXT
+		set_line include_if_exists "$(node_directory "$id")/postgresql.conf"
+		print_managed_settings
+	else
+		cat <<TEXT
 # Written by nodelaunch.sh from its configuration at each launch: do not edit.
 # Your own settings belong into postgresql.conf, above the line that includes
 # this file.
 TEXT
+	fi
 	set_line shared_preload_libraries pg_leader
 	set_line listen_addresses "${NODE_HOST[id]}"
 	set_line port "$(node_port "$id")"
@@ -115,26 +202,37 @@ TEXT
 # Sets "changed" when the file was not like this before.
 write_settings()
 {
-	local data=$1 text before
+	local data=$1 file=$1/pg_leader.conf text before
 
-	# Not made up here: a server with another one than its own is another server.
-	as_server test -r "$data/postgresql.conf" ||
-		fail "node $id: there is no $data/postgresql.conf that can be read" \
-			"put it back; nodelaunch.sh only adds a line to it"
+	if is_managed; then
+		file=$(node_conf "$id")
+	else
+		check_own_settings "$data"
+	fi
 	text=$(print_settings)
-	before=$(as_server cat -- "$data/pg_leader.conf" 2>/dev/null || true)
+	before=$(as_server cat -- "$file" 2>/dev/null || true)
 	changed=no
 	if [[ $text != "$before" ]]; then
 		changed=yes
 		# shellcheck disable=SC2016
 		printf '%s\n' "$text" |
-			as_server sh -c 'umask 077; cat >"$1.new" && mv -T -- "$1.new" "$1"' sh "$data/pg_leader.conf"
+			as_server sh -c 'umask 077; cat >"$1.new" && mv -T -- "$1.new" "$1"' sh "$file"
 	fi
-	if ! as_server grep -q "^include 'pg_leader.conf'" "$data/postgresql.conf"; then
+	if ! is_managed && ! as_server grep -q "^include 'pg_leader.conf'" "$data/postgresql.conf"; then
 		# shellcheck disable=SC2016
 		as_server sh -c 'printf "\n%s\n" "$2" >>"$1"' sh "$data/postgresql.conf" \
 			"include 'pg_leader.conf'		# written by nodelaunch.sh; keep it last"
 	fi
+}
+
+check_own_settings()
+{
+	local data=$1
+
+	# Not made up here: a server with another one than its own is another server.
+	as_server test -r "$data/postgresql.conf" ||
+		fail "node $id: there is no $data/postgresql.conf that can be read" \
+			"put it back; nodelaunch.sh only adds a line to it"
 }
 
 start_node()
@@ -155,6 +253,49 @@ start_node()
 	say "node $id: runs, port $(node_port "$id"), log $log"
 }
 
+supervisor_command()
+{
+	printf '%s\0' "$PG_BIN/pg_leader_supervisor" -D "$1" -c "config_file=$(node_conf "$id")"
+}
+
+# What it has said last since then, without the date.
+last_words()
+{
+	as_server tail -c "+$(($1 + 1))" -- "$(node_log "$id")" 2>/dev/null |
+		sed -nE 's/^.* pg_leader_supervisor: (LOG|WARNING|ERROR|HINT):  //p' | tail -n 1
+}
+
+# Until the server answers, or the supervisor says what it waits for.
+start_managed()
+{
+	local data=$1 log size words tries
+	local -a command
+
+	log=$(node_log "$id")
+	size=$(as_server stat -c %s -- "$log" 2>/dev/null || echo 0)
+	mapfile -d '' -t command < <(supervisor_command "$data")
+	# shellcheck disable=SC2016
+	as_server setsid sh -c 'log=$1; shift; exec "$@" </dev/null >>"$log" 2>&1 &' sh "$log" "${command[@]}"
+	for (( tries = 0; tries < 300; tries++ )); do
+		words=$(last_words "$size")
+		if node_is_supervised "$id"; then
+			if node_psql "$id" -c 'SELECT 1' >/dev/null 2>&1; then
+				say "node $id: runs, port $(node_port "$id"), log $log"
+				return
+			elif [[ -n $words && $words != created* ]] && ! node_exists "$id"; then
+				say "node $id: begins without data, log $log; its supervisor says: $words"
+				return
+			fi
+		elif [[ -n $words && $words != created* ]]; then
+			error "node $id did not start; its log, $log, says:"
+			as_server tail -c "+$((size + 1))" -- "$log" | tail -n 12 >&2
+			exit 1
+		fi
+		sleep 0.1
+	done
+	fail "node $id does not answer; its supervisor says: $words" "its log is $log"
+}
+
 # A standby gets the extension from its primary.
 create_extension()
 {
@@ -170,6 +311,10 @@ create_extension()
 check_participation()
 {
 	local state
+
+	if is_managed && ! node_psql "$id" -c 'SELECT 1' >/dev/null 2>&1; then
+		return
+	fi
 
 	state=$(node_state "$id")
 	if [[ -n $state && $state != "taking part" ]]; then
@@ -195,6 +340,21 @@ report_abstaining()
 		say "pg_leader_status shows how that goes on.  If it waits for a member that is stopped for"
 		say "good, or for pg_leader_admit(), see there: SELECT pg_leader_admit() on node $id."
 	fi
+}
+
+reload_node()
+{
+	if is_managed; then
+		as_server kill -HUP "$(as_server cat -- "$(node_supervisor_file "$id")")"
+	else
+		as_server "$PG_BIN/pg_ctl" -D "$1" -s reload
+	fi
+}
+
+# Is it the one that creates a managed cluster?
+is_first()
+{
+	[[ $id -eq ${NODE_IDS[0]} ]]
 }
 
 config=$PGLD_DEFAULT_CONFIG
@@ -229,11 +389,11 @@ if [[ $new == yes ]] && node_has_run "$id"; then
 	fail "node $id has been launched before: it has a database cluster, a state file or events" \
 		"--new is for a member that has never run; launch it without --new"
 fi
-if node_exists "$id" && node_running "$id"; then
+if { is_managed || node_exists "$id"; } && node_running "$id"; then
 	write_settings "$data"
 	say "node $id: runs already, port $(node_port "$id")"
 	if [[ $changed == yes ]]; then
-		as_server "$PG_BIN/pg_ctl" -D "$data" -s reload
+		reload_node "$data"
 		say "node $id: its settings have changed; what needs a restart waits for the next launch"
 	fi
 	check_participation
@@ -241,7 +401,7 @@ if node_exists "$id" && node_running "$id"; then
 fi
 # A server that was killed a moment ago is not gone yet; what stays is for
 # PostgreSQL to judge.
-if node_exists "$id"; then
+if ! is_managed && node_exists "$id"; then
 	wait_while node_has_children "$id" || true
 	wait_while node_is_zombie "$id" ||
 		warn "node $id: the process of its killed server is a zombie: its parent has not reaped it"
@@ -257,16 +417,27 @@ if [[ $new == yes ]]; then
 elif [[ $has_state == no ]]; then
 	warn "node $id has no state file and was not launched with --new: it abstains until every other member has answered it, or until SELECT pg_leader_admit()"
 fi
-if ! node_exists "$id"; then
+if is_managed; then
+	ensure_passfile
+fi
+if ! node_exists "$id" && { ! is_managed || { is_first && node_is_blank "$id"; }; }; then
 	create_cluster "$data"
 fi
 write_settings "$data"
 
 if [[ $foreground == yes ]]; then
+	if is_managed; then
+		mapfile -d '' -t command < <(supervisor_command "$data")
+		exec_as_server "${command[@]}"
+	fi
 	exec_as_server "$PG_BIN/postgres" -D "$data"
 fi
-start_node "$data"
-create_extension
+if is_managed; then
+	start_managed "$data"
+else
+	start_node "$data"
+	create_extension
+fi
 check_participation
 if [[ $has_state == yes ]]; then
 	report_abstaining

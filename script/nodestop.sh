@@ -19,13 +19,14 @@ SYNOPSIS
     nodestop.sh [-c CONFIG] [-m MODE] NODE_ID... | ALL
 
 DESCRIPTION
-    Stops the servers of these nodes, or of all nodes that this machine has.  A
-    leader hands over before it stops, except in mode "immediate".  A node that
-    does not run is left alone.
+    Stops these nodes, or all nodes that this machine has: the supervisor of a
+    managed one, with its server.  A leader hands over before it stops, except in
+    mode "immediate".  A node that does not run is left alone.
 
 OPTIONS
     -c CONFIG  the configuration, $PGLD_DEFAULT_CONFIG by default
-    -m MODE    as pg_ctl's: smart, fast (the default) or immediate
+    -m MODE    as pg_ctl's: fast (the default) or immediate; where PGLD_MANAGE is
+               off, smart as well
     --help     this text
 
 EXIT STATUS
@@ -33,9 +34,37 @@ EXIT STATUS
 TEXT
 }
 
+# The supervisor bounds how long that takes.
+stop_managed()
+{
+	local signal=TERM pid tries
+
+	if ! node_is_supervised "$1"; then
+		say "node $1: does not run"
+		return
+	fi
+	[[ $mode != immediate ]] || signal=QUIT
+	pid=$(as_server cat -- "$(node_supervisor_file "$1")")
+	as_server kill "-$signal" "$pid" 2>/dev/null || true
+	for (( tries = 0; tries < 900; tries++ )); do
+		if ! node_is_supervised "$1"; then
+			say "node $1: stopped"
+			return
+		fi
+		sleep 0.1
+	done
+	error "node $1 could not be stopped; its supervisor is process $pid, its log $(node_log "$1")"
+	status=1
+}
+
 stop_node()
 {
 	local output
+
+	if is_managed; then
+		stop_managed "$1"
+		return
+	fi
 
 	if ! node_exists "$1"; then
 		if port_taken tcp "${NODE_HOST[$1]}" "$(node_port "$1")"; then
@@ -79,6 +108,8 @@ done
 (( ${#ids[@]} > 0 )) || usage_error "which node?  NODE_ID is missing; ALL stops all of them"
 
 read_config "$config"
+[[ $mode != smart ]] || ! is_managed ||
+	usage_error "a managed node is not stopped smart: that would wait for its clients" "the modes are fast and immediate"
 if [[ ${ids[*]} =~ ^(ALL|all)$ ]]; then
 	ids=("${NODE_IDS[@]}")
 fi

@@ -14,7 +14,8 @@ usage()
 {
 	cat <<TEXT
 NAME
-    quickstart.sh - three servers on this machine that elect a leader
+    quickstart.sh - a primary and two standbys on this machine that look after
+    themselves
 
 SYNOPSIS
     quickstart.sh [-c CONFIG]
@@ -22,9 +23,10 @@ SYNOPSIS
 
 DESCRIPTION
     Installs what is missing from Debian's packages, builds and installs
-    pg_leader, launches the nodes of the configuration, waits until they have a
-    leader, and prints what each of them knows.  Run again, it does only what
-    is left to do.
+    pg_leader, launches the nodes of the configuration, waits until one of them is
+    the primary and the others follow it, and prints what each of them is.  Run
+    again, it does only what is left to do.  With PGLD_MANAGE=off in the
+    configuration they elect a leader, and nothing follows from that.
 
     As root, the servers run as PGLD_USER of the configuration; an ordinary
     user runs them under that account, and sudo asks where root is needed: for
@@ -131,7 +133,7 @@ source_digest()
 		cd "$PGLD_ROOT"
 		"$PG_BIN/pg_config" --version --bindir
 		cat Makefile ./*.control ./*.sql
-		find pg_leader.c raft node server tools -name '*.[ch]' -print0 | sort -z | xargs -0 cat
+		find pg_leader.c raft node primary server supervisor tools -name '*.[ch]' -print0 | sort -z | xargs -0 cat
 	) 2>/dev/null | sha256sum | cut -d' ' -f1
 }
 
@@ -172,7 +174,8 @@ installed_files()
 
 	library=$("$PG_BIN/pg_config" --pkglibdir)
 	extension=$("$PG_BIN/pg_config" --sharedir)/extension
-	printf '%s\n' "pg_leader.so|$library/pg_leader.so" "pg_leader_state|$PG_BIN/pg_leader_state"
+	printf '%s\n' "pg_leader.so|$library/pg_leader.so" "pg_leader_state|$PG_BIN/pg_leader_state" \
+		"pg_leader_supervisor|$PG_BIN/pg_leader_supervisor"
 	for file in "$PGLD_ROOT"/pg_leader.control "$PGLD_ROOT"/pg_leader--*.sql; do
 		printf '%s\n' "${file##*/}|$extension/${file##*/}"
 	done
@@ -261,7 +264,7 @@ any_running()
 	local id
 
 	for id in "${NODE_IDS[@]}"; do
-		if node_exists "$id" && node_running "$id"; then
+		if { is_managed || node_exists "$id"; } && node_running "$id"; then
 			return 0
 		fi
 	done
@@ -307,10 +310,54 @@ wait_for_leader()
 	exit 1
 }
 
+# Until one of them is an open primary and all others stream from it: 60 s at most.
+wait_for_primary()
+{
+	local until=$((SECONDS + 60)) id
+
+	say "waiting for a primary and $((10#$N_NODES - 1)) standbys"
+	while (( SECONDS < until )); do
+		for id in "${NODE_IDS[@]}"; do
+			if [[ $(node_psql "$id" -c "SELECT is_open AND (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name ~ '^pg_leader_[0-9]+\$') = $((10#$N_NODES - 1)) FROM pg_leader_server" 2>/dev/null) == t ]]; then
+				return
+			fi
+		done
+		sleep 0.2
+	done
+	error "there is no primary that all others follow after 60 s; this is what they are:"
+	print_status >&2
+	say "their logs are ${PGLD_DB_PATHNAME_PREFIX}*.log" >&2
+	exit 1
+}
+
+print_managed_status()
+{
+	local id output row='%-5s %-10s %-9s %-5s %-9s %-6s %s\n'
+
+	# shellcheck disable=SC2059
+	{
+		printf "$row" node role state term timeline port why
+		for id in "${NODE_IDS[@]}"; do
+			if ! output=$(node_psql "$id" -F '|' -c "SELECT CASE WHEN s.server = 'primary' THEN 'primary' ELSE 'standby' END,
+					CASE WHEN s.is_open THEN 'open' WHEN s.server = 'primary' THEN 'closed' ELSE lower(s.\"order\") END,
+					e.term, s.timeline, s.reason_text FROM pg_leader_server s, pg_leader_status e" 2>&1); then
+				printf '%-5s not reachable: %s\n' "$id" "${output%%$'\n'*}"
+			else
+				IFS='|' read -r -a output <<<"$output"
+				printf "$row" "$id" "${output[@]:0:4}" "$(node_port "$id")" "${output[4]}"
+			fi
+		done
+	}
+}
+
 print_status()
 {
 	local id output row='%-5s %-14s %-5s %-7s %-9s %-6s %s\n'
 
+	if is_managed; then
+		print_managed_status
+		return
+	fi
 	# shellcheck disable=SC2059
 	{
 		printf "$row" node role term leader lease port address
@@ -330,9 +377,49 @@ print_status()
 	}
 }
 
+# For clients: all nodes, of which libpq takes the one that takes commits.
+connection_string()
+{
+	local id hosts='' ports=''
+
+	for id in "${NODE_IDS[@]}"; do
+		hosts+=${hosts:+,}${NODE_HOST[id]}
+		ports+=${ports:+,}$(node_port "$id")
+	done
+	printf 'host=%s port=%s user=postgres passfile=%s target_session_attrs=read-write' "$hosts" "$ports" "$(passfile)"
+}
+
+print_managed_next_steps()
+{
+	local option directory user=''
+
+	printf -v option -- '-c %q' "$CONFIG_FILE"
+	printf -v directory '%q' "$here"
+	if is_root; then
+		user="runuser -u $SERVER_USER -- "
+	fi
+	cat <<TEXT
+
+For clients, of whichever node is the primary:
+    $user$PG_BIN/psql "$(connection_string)"
+Kill the primary with everything that it runs, and see another one:
+    $user${PG_BIN}/psql -h $PGLD_SOCKET_DIRECTORY -p PORT -U postgres -c 'SELECT * FROM pg_leader_server'
+Stop a node, and bring it back:
+    $directory/nodestop.sh $option NODE_ID
+    $directory/nodelaunch.sh $option NODE_ID
+Take it all down:
+    $directory/quickstart.sh${given_config:+ $option} --down
+TEXT
+}
+
 print_next_steps()
 {
 	local first=${NODE_IDS[0]} option directory
+
+	if is_managed; then
+		print_managed_next_steps
+		return
+	fi
 
 	# As a shell wants to read them.
 	printf -v option -- '-c %q' "$CONFIG_FILE"
@@ -366,7 +453,11 @@ up()
 	fi
 	build_and_install
 	launch
-	wait_for_leader
+	if is_managed; then
+		wait_for_primary
+	else
+		wait_for_leader
+	fi
 	say ""
 	print_status
 	print_next_steps
@@ -455,7 +546,7 @@ remove_files()
 		as_server rm -f -- "$PGLD_SOCKET_DIRECTORY/.s.PGSQL.$(node_port "$id")" \
 			"$PGLD_SOCKET_DIRECTORY/.s.PGSQL.$(node_port "$id").lock"
 	done
-	as_server rm -f -- "$(note_file)"
+	as_server rm -f -- "$(note_file)" "$(passfile)"
 	# The outer directory last, and it only if it can be nobody else's.
 	directories=("$PGLD_STATE_DIRECTORY" "$PGLD_SOCKET_DIRECTORY" "$base")
 	if [[ ${base%/*} == */pg_leader_nodes ]]; then
