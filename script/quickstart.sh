@@ -311,6 +311,7 @@ wait_for_leader()
 }
 
 # Until one of them is an open primary and all others stream from it: 60 s at most.
+# Sets "primary".
 wait_for_primary()
 {
 	local until=$((SECONDS + 60)) id
@@ -319,6 +320,7 @@ wait_for_primary()
 	while (( SECONDS < until )); do
 		for id in "${NODE_IDS[@]}"; do
 			if [[ $(node_psql "$id" -c "SELECT is_open AND (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name ~ '^pg_leader_[0-9]+\$') = $((10#$N_NODES - 1)) FROM pg_leader_server" 2>/dev/null) == t ]]; then
+				primary=$id
 				return
 			fi
 		done
@@ -391,7 +393,7 @@ connection_string()
 
 print_managed_next_steps()
 {
-	local option directory user=''
+	local option directory user='' primary=$1
 
 	printf -v option -- '-c %q' "$CONFIG_FILE"
 	printf -v directory '%q' "$here"
@@ -402,8 +404,8 @@ print_managed_next_steps()
 
 For clients, of whichever node is the primary:
     $user$PG_BIN/psql "$(connection_string)"
-Kill the primary with everything that it runs, and see another one:
-    $user${PG_BIN}/psql -h $PGLD_SOCKET_DIRECTORY -p PORT -U postgres -c 'SELECT * FROM pg_leader_server'
+Kill the primary, and see with this script again that another one has taken its place:
+    ${user}kill -9 \$(${user}head -n 1 $(node_directory "$primary")/postmaster.pid)
 Stop a node, and bring it back:
     $directory/nodestop.sh $option NODE_ID
     $directory/nodelaunch.sh $option NODE_ID
@@ -417,7 +419,7 @@ print_next_steps()
 	local first=${NODE_IDS[0]} option directory
 
 	if is_managed; then
-		print_managed_next_steps
+		print_managed_next_steps "$primary"
 		return
 	fi
 

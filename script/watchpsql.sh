@@ -1,7 +1,7 @@
 #!/bin/bash
 #
 # script/watchpsql.sh
-#	  Watch what one node knows: its id, role, term, leader and lease.
+#	  Watch what one node knows: its id, role, term, leader and lease, and what its server is.
 #
 # For people, and with --once for scripts.  Only reads, through psql.
 
@@ -21,7 +21,8 @@ SYNOPSIS
 DESCRIPTION
     Prints the node's id, role, term, the leader that it knows, and how long
     its lease still runs ("-": it has none), again and again until it is
-    interrupted.  On a terminal a line is refreshed in place, and a new one is
+    interrupted.  Of a managed node also what its server is, whether it takes commits
+    (open), on which timeline it is and where its WAL ends.  On a terminal a line is refreshed in place, and a new one is
     begun when role, term or leader change; elsewhere every reading is a line.
     A node that goes down is waited for, and of a member that does not take
     part in elections the reason is printed.
@@ -40,12 +41,13 @@ EXIT STATUS
 TEXT
 }
 
-query="SELECT node_id, role, term, coalesce(leader_id::text, '-'),
+query="SELECT pg_leader_status.node_id, role, term, coalesce(leader_id::text, '-'),
 	coalesce((extract(epoch FROM lease_remaining) * 1000)::int || ' ms', '-'),
 	CASE WHEN abstaining THEN 'abstains: ' || coalesce(abstain_reason, 'yes') ELSE '' END,
-	CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE '' END,
+	coalesce(server || CASE WHEN is_open THEN ' open' WHEN server = 'primary' THEN ' closed' ELSE ' ' || lower(\"order\") END
+		|| '  timeline ' || timeline || '  WAL ' || wal_end, CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE '' END),
 	CASE WHEN state = 'taking part' THEN '' ELSE state END
-	FROM pg_leader_status"
+	FROM pg_leader_status LEFT JOIN pg_leader_server ON true"
 
 # Turns what psql said into one line.
 explain_failure()

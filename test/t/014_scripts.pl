@@ -1,6 +1,7 @@
 # test/t/014_scripts.pl
 #	  The scripts refuse a configuration that cannot work, and say so when a
-#	  server runs whose member does not take part.
+#	  server runs whose member does not take part.  The election alone; with managed nodes
+#	  it is 073_managed_nodes.pl.
 
 use strict;
 use warnings;
@@ -24,6 +25,7 @@ my %good = (
 	PGLD_SOCKET_DIRECTORY => "$dir/s",
 	PGLD_START_PORT => $tcp,
 	PGLD_USER => 'postgres',
+	PGLD_MANAGE => 'off',
 	MIN_TIMEOUT => 200,
 	MAX_TIMEOUT => 400,
 	HEARTBEAT_TIMEOUT => 50,
@@ -74,6 +76,7 @@ refused('the address Host:1 is there twice', '', N_NODES => 2, IPv4_CLUSTER => '
 refused('all entries have an id, or none', '', N_NODES => 2, IPv4_CLUSTER => '0=a:1, b:1');
 refused('node id 1 is there twice', '', N_NODES => 2, IPv4_CLUSTER => '1=a:1, 1=b:1');
 refused('N_NODES is 2, but', '', N_NODES => 2);
+refused('PGLD_MANAGE must be on or off', '', PGLD_MANAGE => 'maybe');
 is_deeply([ glob "$dir/node* $dir/stat*" ], [], 'nothing was made');
 
 # a place that is not ours: found out before anything is built
