@@ -9,8 +9,8 @@
 
 typedef struct Program
 {
-	const char *directory; /* where it is */
-	const char *name;
+	const char		  *directory; /* where it is */
+	const char		  *name;
 	const char *const *arguments; /* up to NULL, without the program's name */
 
 	/* Called for each line of what it writes to standard error; false: kill it. */
