@@ -19,6 +19,7 @@
 #include "directory.h"
 #include "job.h"
 #include "say.h"
+#include "service.h"
 
 /* How often the leader's server is asked, while its answer is needed, us. */
 #define ASK_INTERVAL UINT64_C(500000)
@@ -84,6 +85,8 @@ on_message(const JobMessage *message)
 	{
 		case JOB_SAYS:
 			say("%s", message->words.error);
+			if (kind == JOB_REWIND || kind == JOB_CLONE)
+				service_status("%s", message->words.error);
 			return;
 		case JOB_LEADER_IS:
 			leader = message->identity;
@@ -243,6 +246,7 @@ rebuilder_obey(Member *member, const PrimaryOrder *order, WatchDirectory *watch)
 	}
 	watch_rebuilds(watch, clock_now(), order->node, member->raft.saved.term);
 	said_trouble[0] = '\0';
+	service_status("%s the data directory from node %d", how == RAFT_REWINDING ? "rewinding" : "cloning", (int) order->node);
 	say("%s the data directory \"%s\" from node %d", how == RAFT_REWINDING ? "rewinding" : "cloning", settings->data_directory, (int) order->node);
 	(void) start_job(how == RAFT_REWINDING ? JOB_REWIND : JOB_CLONE, conninfo, order->node, order->floor);
 }

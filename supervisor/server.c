@@ -26,8 +26,6 @@
 bool
 server_prepare(void)
 {
-	/* Debian's postgres would tell systemd that it is ready, from a process that systemd does not know */
-	(void) unsetenv("NOTIFY_SOCKET");
 	return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
 }
 

@@ -19,10 +19,7 @@ typedef struct Server
 	ino_t their_end; /* the inode of the other one */
 } Server;
 
-/*
- * Become the parent of all that servers leave behind, and reset what the caller's service
- * manager means for this process only.  false: errno says why.
- */
+/* Become the parent of all that servers leave behind.  false: errno says why. */
 extern bool server_prepare(void);
 
 /*

@@ -38,6 +38,7 @@
 #include "rebuilder.h"
 #include "say.h"
 #include "server.h"
+#include "service.h"
 #include "tree.h"
 
 /* Microseconds. */
@@ -111,6 +112,7 @@ wind_timer(uint64_t wait)
 static void
 say_trouble(const char *what, const Words *words)
 {
+	service_status("%s: %s", what, words->error);
 	if (strcmp(said_trouble, words->error) == 0)
 		return;
 	(void) snprintf(said_trouble, sizeof(said_trouble), "%s", words->error);
@@ -187,6 +189,7 @@ stop(Step first)
 	asked = true;
 	phase = PHASE_STOPS;
 	step = first;
+	service_status("the server is being stopped");
 	take_step();
 }
 
@@ -267,6 +270,7 @@ postmaster_ended(int status)
 		return;
 	}
 	phase = PHASE_ORPHANS;
+	service_status("the postmaster has ended, and the other processes of the server are waited for");
 	wind_timer(step == STEP_KILL ? KILL_INTERVAL : ORPHANS_BOUND);
 }
 
@@ -403,6 +407,7 @@ begin_server(Words *words)
 	said_trouble[0] = '\0';
 	(void) event_del(timer);
 	say("started the server as a standby, process %d", (int) server.pid);
+	service_status("the server runs, and was started as a standby, process %d", (int) server.pid);
 	return true;
 }
 
@@ -440,13 +445,17 @@ static void
 say_order(const PrimaryFacts *facts, const PrimaryOrder *order)
 {
 	char why[CONTROL_TEXT_SIZE];
+	bool is_obeyed = order->action == PRIMARY_RESTART || order->action == PRIMARY_REWIND || order->action == PRIMARY_CLONE;
 
-	if (order->action == PRIMARY_RESTART || order->action == PRIMARY_REWIND || order->action == PRIMARY_CLONE ||
-		(order->action == said_action && order->reason == said_reason))
+	(void) primary_describe(order, facts, why, sizeof(why));
+	if (stays_down)
+		service_status("somebody has stopped the server, and it stays down");
+	else if (!is_obeyed)
+		service_status("the server is not started: %s", why);
+	if (is_obeyed || (order->action == said_action && order->reason == said_reason))
 		return;
 	said_action = order->action;
 	said_reason = order->reason;
-	(void) primary_describe(order, facts, why, sizeof(why));
 	if (order->action == PRIMARY_REFUSE)
 		say_error("", "the server is not started: %s", why);
 	else
@@ -549,6 +558,7 @@ on_end(evutil_socket_t number, short what, void *argument)
 		phase == PHASE_DOWN ? "ending" : "stopping the server");
 	leaving = true;
 	rebuilder_end();
+	service_stops();
 	if (phase == PHASE_DOWN)
 		(void) event_base_loopbreak(base);
 	else if (phase == PHASE_RUNS || (phase == PHASE_STOPS && step < first))
@@ -565,6 +575,7 @@ on_reload(evutil_socket_t number, short what, void *argument)
 	(void) number;
 	(void) what;
 	(void) argument;
+	service_reloads();
 	if (read_settings(&words))
 	{
 		take_settings();
@@ -573,6 +584,7 @@ on_reload(evutil_socket_t number, short what, void *argument)
 	else
 		say_error(words.hint, "received SIGHUP, and the settings stay as they were: %s", words.error);
 	signal_postmaster(SIGHUP);
+	service_ready();
 	if (phase == PHASE_DOWN)
 		wind_timer(0);
 }
@@ -609,12 +621,13 @@ supervise(const Command *how, SupervisorSettings *known)
 	said_action = PRIMARY_ACTIONS;
 	base = event_base_new();
 	timer = base != NULL ? evtimer_new(base, on_timer, NULL) : NULL;
-	if (timer == NULL || !catch_signals() || !host_init(base, look) || !server_prepare())
+	if (timer == NULL || !catch_signals() || !host_init(base, look) || !server_prepare() || !service_begin(base))
 	{
 		say_error("", "could not begin: %s", strerror(errno));
 		return false;
 	}
 	rebuilder_init(base, command, settings, look_now);
+	service_ready();
 	wind_timer(0);
 	(void) event_base_dispatch(base);
 	host_close();

@@ -22,7 +22,6 @@ use Time::HiRes qw(usleep);
 my $work = PostgreSQL::Test::Utils::tempdir('channel');
 my $server = PostgreSQL::Test::Cluster->new('talker');
 my $log = "$work/log";
-my $list = join ', ', map { '127.0.0.1:' . free_port() } 0 .. 2;
 my ($supervisor, $offset);
 
 chomp(my $bin = `pg_config --bindir`);
@@ -125,16 +124,7 @@ sub restarts
 
 # ---- a server that talks ----
 
-$server->init(allows_streaming => 1);
-$server->append_conf('postgresql.conf', qq(
-max_connections = 100
-log_line_prefix = '%m [%p] '
-pg_leader.manage = on
-pg_leader.cluster = '$list'
-pg_leader.node_id = 0
-pg_leader.state_directory = '$work/state'
-));
-system_or_bail('pg_leader_state', '--new', "$work/state/node-0.state", '--node-id', 0, '--cluster', $list);
+make_member("$work/state");
 $supervisor = start_and_wait('the first start');
 is(length message('STOPS'), 512, 'a message is as long as in this test');
 wait_until('it is told of its directory', sub { () = heard() });

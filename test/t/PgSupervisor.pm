@@ -19,7 +19,7 @@ use Time::HiRes qw(time usleep);
 
 use constant LIMIT => 60;
 
-our @EXPORT = qw(supervised free_port parent_of children_of are_gone postmaster processes titled
+our @EXPORT = qw(supervised make_member free_port parent_of children_of are_gone postmaster processes titled
   wait_until answers log_from wait_for_log start start_and_wait exit_of);
 
 my ($server, $log, $program, @supervisors);
@@ -30,6 +30,25 @@ sub supervised
 {
 	($server, $log, $program) = @_;
 	$program //= 'pg_leader_supervisor';
+	return;
+}
+
+# make_member(STATE): initdb; it is node 0 of three, and this its state directory.
+sub make_member
+{
+	my $state = shift;
+	my $list = join ', ', map { '127.0.0.1:' . free_port() } 0 .. 2;
+
+	$server->init(allows_streaming => 1);
+	$server->append_conf('postgresql.conf', qq(
+max_connections = 100
+log_line_prefix = '%m [%p] '
+pg_leader.manage = on
+pg_leader.cluster = '$list'
+pg_leader.node_id = 0
+pg_leader.state_directory = '$state'
+));
+	system_or_bail('pg_leader_state', '--new', "$state/node-0.state", '--node-id', 0, '--cluster', $list);
 	return;
 }
 
