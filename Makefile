@@ -2,7 +2,7 @@
 #
 #	make                 the module and the programs pg_leader_state and
 #	                     pg_leader_supervisor
-#	make install         all of these, and the extension's files
+#	make install         all of these, the extension's files, and a manual page
 #	make check-sql       the SQL interface, on a private server (after install);
 #	                     make installcheck is the same
 #	make clean           leaves nothing behind
@@ -88,17 +88,20 @@ pg_leader_supervisor: $(supervisor_objects)
 		$(filter -lcrypto,$(LIBS)) $(event_libs) -lanl -lm
 
 programs = pg_leader_state pg_leader_supervisor
+manual_pages = supervisor/pg_leader_supervisor.1
 all: $(programs)
 install: install-programs
 uninstall: uninstall-programs
 
 .PHONY: install-programs uninstall-programs check-sql installcheck
 install-programs: $(programs) installdirs
-	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1'
 	$(INSTALL_PROGRAM) $(programs) '$(DESTDIR)$(bindir)/'
+	$(INSTALL_DATA) $(manual_pages) '$(DESTDIR)$(mandir)/man1/'
 
 uninstall-programs:
-	rm -f $(patsubst %,'$(DESTDIR)$(bindir)/%',$(programs))
+	rm -f $(patsubst %,'$(DESTDIR)$(bindir)/%',$(programs)) \
+		$(patsubst %,'$(DESTDIR)$(mandir)/man1/%',$(notdir $(manual_pages)))
 
 # ---- tests ----
 

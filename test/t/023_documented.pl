@@ -5,6 +5,7 @@
 #	  measures, and the names in the scripts' configurations.  The server is asked
 #	  what there is.  Each SQL object also has a COMMENT.  Orders and reasons of
 #	  managed servers are in doc/managed.md, in the words of primary/, and so are those of the fence.
+#	  The options and signals of pg_leader_supervisor are the same in its --help and its manual page.
 
 use strict;
 use warnings;
@@ -213,6 +214,27 @@ is_deeply([ grep { rows('`pg_leader_fence`')->{reason}[2] !~ /`$_`/ } @closed ],
 delete @refusals{ grep { !$is_refused{$_} } keys %refusals };
 names_agree('settings that are refused', [ values %refusals ],
 	[ map { $_->[1] } values %{ rows('Settings that it refuses', $managed) } ]);
+
+# ---- the supervisor: --help, the manual page, and the reference ----
+
+sub options_in { my %all = map { $_ => 1 } shift =~ /(?<![\w-])(--?\w[\w-]*|-\?)/g; return [ sort keys %all ]; }
+sub signals_in { my %all = map { $_ => 1 } shift =~ /\b(SIG\w+)/g; return [ sort keys %all ]; }
+
+my $program = 'pg_leader_supervisor';
+my ($help) = run_command([ $program, '--help' ]);
+my ($version) = run_command([ $program, '--version' ]);
+my ($help_options, $help_signals) = $help =~ /^Options:\n(.*?)\n\n.*^Signals:\n(.*?)\n\n/ms;
+my $page = source("supervisor/$program.1") =~ s/\\-/-/gr;
+my %part = $page =~ /^\.SH ([A-Z ]+)\n(.*?)(?=^\.SH |\z)/msg;
+my $described = section($program);
+chomp(my $mandir = `pg_config --mandir`);
+
+cmp_ok(scalar @{ options_in($help_options // '') }, '>=', 7, 'the options of --help are found');
+is_deeply(options_in($part{OPTIONS} // ''), options_in($help_options), "$program: the manual page has the options of --help");
+is_deeply(options_in(join "\n", $described =~ /^\| (`-.*?) \|/mg), options_in($help_options), "$program: so has the reference");
+is_deeply(signals_in(($part{SIGNALS} // '') =~ s/^\.PP.*//msr), signals_in($help_signals), "$program: the manual page has the signals of --help");
+like($page, qr/^\.TH \S+ 1 "" "pg_leader @{[ $version =~ m{ (\S+)$} ]}"/m, "$program: the manual page has its version");
+ok(-f "$mandir/man1/$program.1", "$program: the manual page is installed");
 
 # ---- the scripts' configurations ----
 
