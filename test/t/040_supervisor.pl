@@ -121,7 +121,13 @@ starts_again('kill -9 of a child', qr/ended with exit status 1, and is started a
 
 # Orphans that do not end by themselves: one stands still.
 starts_again('kill -9 of the postmaster, and a process that hangs', qr/killed \d+ processes of the server/,
-	sub { kill 'STOP', titled(qr/background writer/); kill 'KILL', postmaster() });
+	sub {
+		my $hangs = titled(qr/background writer/);
+
+		kill 'STOP', $hangs;
+		kill 'KILL', postmaster();
+		wait_until('kill -9 of the postmaster, and a process that hangs: that is its child then', sub { parent_of($hangs) == $supervisor });
+	});
 
 # A configuration that cannot be read: the member stays where it is until it can be.
 sub boot_counter { return (run_command([ 'pg_leader_state', "$state/node-0.state" ]))[0] =~ /^boot counter: (\d+)$/m ? $1 : -1; }
@@ -194,6 +200,20 @@ kill 'HUP', $supervisor;
 wait_for_log('SIGHUP: what is wrong is said', qr/the settings stay as they were: invalid value for "pg_leader\.max_clock_drift"/, $offset);
 $server->append_conf('postgresql.conf', "pg_leader.max_clock_drift = 0.1\n");
 
+# A fast stop that takes too long for somebody.
+@before = processes();
+$offset = -s $log;
+kill 'STOP', titled(qr/background writer/);
+kill 'TERM', $supervisor;
+wait_for_log('SIGTERM, and a process hangs: a fast stop', qr/received fast shutdown request/, $offset);
+usleep(500_000);
+is(kill(0, $supervisor), 1, 'SIGTERM, and a process hangs: it is waited for');
+kill 'QUIT', $supervisor;
+is(exit_of($supervisor), 0, 'and SIGQUIT: exit status 0');
+ok(are_gone(@before), 'and SIGQUIT: nothing is left of the server');
+like(log_from($offset), qr/received immediate shutdown request/, 'and SIGQUIT: an immediate stop');
+$supervisor = start_and_wait('and again');
+
 # A postmaster that stands still obeys no signal.
 @before = processes();
 $offset = -s $log;
@@ -205,7 +225,7 @@ like(log_from($offset), qr/killed \d+ processes of the server/, 'SIGQUIT, and th
 
 # ---- somebody stops the server ----
 
-foreach my $mode ('fast', 'immediate')
+foreach my $mode ('smart', 'fast', 'immediate')
 {
 	$supervisor = start_and_wait("before pg_ctl stop -m $mode");
 	$offset = -s $log;

@@ -112,7 +112,7 @@ subtest 'pg_ctl restart of a follower: it cannot be put outside its supervisor' 
 	# whatever pg_ctl makes of that: from 17 on, a recovery target that was reached
 	system 'pg_ctl', '-s', '-w', '-D', $data, '-m', 'fast', '-l', "$data/../outside.log", 'restart';
 	is($cluster->postmaster($down), undef, 'it fails');
-	like(slurp_file("$data/../outside.log"), qr/FATAL:  pg_leader\.manage is on, and this server was not started by pg_leader_supervisor/, 'and says why');
+	like(slurp_file("$data/../outside.log"), qr/FATAL:  pg_leader\.manage is on, and this server was not started by pg_leader_supervisor\n.*HINT:  Start it with pg_leader_supervisor/, 'and says why, and what to do');
 	stays_down($down, $offset);
 	commit_one();
 	is($cluster->stop($down), 0, 'its supervisor is stopped');
