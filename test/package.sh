@@ -25,8 +25,9 @@ DESCRIPTION
     In a clean Debian in a directory (bookworm if no suite is named) it builds
     the packages with dpkg-buildpackage, looks at them with lintian and runs
     the SQL tests against them.  In a second one, without a compiler, it
-    installs them, runs the quick start and a cluster of servers that Debian's
-    own tools manage, as doc/debian.md says, and purges them again.  All that
+    installs them, runs the quick start, a cluster of servers that Debian's own
+    tools manage, and one in managed mode, as doc/debian.md says, and purges
+    them again.  All that
     is removed afterwards, also when interrupted.
 
     Needs root, debootstrap, and about $((2 * ROOT_SIZE / 1000)) GB in TMPDIR for a while; takes about
@@ -83,6 +84,13 @@ run_checks()
 		apt-get -q -y install ./postgresql-*-pg-leader_*.deb
 		cd pg_leader
 		debian/tests/installcheck' || true
+	# shellcheck disable=SC2016
+	check "systemd finds nothing wrong with the unit" "$build" 600 net bash -euc '
+		apt-get -q -y install systemd /srv/pg-leader-common_*.deb
+		major=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -printf "%f\n")
+		said=$(systemd-analyze verify --man=no "pg_leader@$major-main.service" 2>&1) || true
+		echo "$said"
+		[ -z "$said" ]' || true
 
 	mkdir "$clean/srv/packages"
 	cp "$build"/srv/*.deb "$clean/srv/packages"
@@ -101,6 +109,8 @@ run_checks()
 		/srv/package_installed.sh quickstart || true
 	check "servers of Debian's tools elect, hand over, and vote on after an upgrade" "$clean" 300 no-net \
 		/srv/package_installed.sh clusters || true
+	check "the unit's command runs one of them, which Debian's tools then leave alone" "$clean" 300 no-net \
+		/srv/package_installed.sh service || true
 	check "purging leaves nothing behind" "$clean" 300 no-net \
 		/srv/package_installed.sh purge || true
 }
@@ -125,5 +135,5 @@ run_checks()
 	make_scratch pg_leader_package 2
 
 	run_checks || true
-	finish 10
+	finish 12
 }

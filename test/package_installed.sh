@@ -3,7 +3,7 @@
 # test/package_installed.sh
 #	  What package.sh tries out where the packages are installed.
 #
-# usage: package_installed.sh documents | quickstart | clusters | purge
+# usage: package_installed.sh documents | quickstart | clusters | service | purge
 #
 # Runs inside a root, as root, and knows nothing of the sources.
 
@@ -106,11 +106,53 @@ try_clusters()
 	rm -r /var/lib/postgresql/pg_leader
 }
 
+# lists CLUSTER STATUS: does pg_lsclusters say so?
+lists()
+{
+	pg_lsclusters -h | grep -qE "^$major +$1 +[0-9]+ +$2 "
+}
+
+# What systemd would run; there is none here.
+try_service()
+{
+	local command i name=$major-managed pid
+
+	install -d -o postgres -g postgres -m 700 /var/lib/postgresql/pg_leader
+	pg_createcluster -p 5432 "$major" managed
+	{ settings 0; echo "pg_leader.manage = on"; } |
+		runuser -u postgres -- tee "/etc/postgresql/$major/managed/conf.d/pg_leader.conf" >/dev/null
+	runuser -u postgres -- "/usr/lib/postgresql/$major/bin/pg_leader_state" \
+		--new /var/lib/postgresql/pg_leader/node-0.state --node-id 0 \
+		--cluster '127.0.0.1:3500, 127.0.0.1:3501, 127.0.0.1:3502'
+	echo disabled >"/etc/postgresql/$major/managed/start.conf"
+
+	command=$(sed -n 's/^ExecStart=//p' "$(dpkg -L pg-leader-common | grep '/pg_leader@\.service$')")
+	command=${command//%i/$name}
+	command=${command//%%/%}
+	command=${command//\$\$/\$}
+	setpriv --reuid postgres --regid postgres --init-groups sh -c "exec $command" &
+	pid=$!
+	for (( i = 0; i < 300; i++ )); do
+		! lists managed online,recovery || break
+		sleep 0.1
+	done
+	must "the server runs" lists managed online,recovery
+	must "its supervisor is what systemd would have started" grep -q pg_leader_supervisor "/proc/$pid/cmdline"
+	must "pg_ctlcluster does not restart it" grep -q 'Cluster is disabled' \
+		<<<"$(pg_ctlcluster --skip-systemctl-redirect "$major" managed restart 2>&1)"
+	must "it still runs" lists managed online,recovery
+	kill -TERM "$pid"
+	must "its supervisor ends" wait "$pid"
+	must "with the server" lists managed down,recovery
+	pg_dropcluster "$major" managed
+	rm -rf "/etc/postgresql/$major/managed" /var/lib/postgresql/pg_leader
+}
+
 try_purge()
 {
 	local left
 
-	dpkg --purge pg-leader-tools "postgresql-$major-pg-leader"
+	dpkg --purge pg-leader-tools pg-leader-common "postgresql-$major-pg-leader"
 	left=$(find /etc /usr /var -xdev \( -iname '*pg_leader*' -o -iname '*pg-leader*' \) \
 		! -path '/var/lib/apt/*' ! -path '/var/cache/*')
 	must "no file is left: $left" test -z "$left"
@@ -118,6 +160,6 @@ try_purge()
 }
 
 case ${1:-} in
-	documents | quickstart | clusters | purge) "try_$1" ;;
+	documents | quickstart | clusters | service | purge) "try_$1" ;;
 	*) sed -n '3,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
