@@ -71,12 +71,13 @@ start_when_allowed(WalReceiverConn *connection, const WalRcvStreamOptions *optio
 	return (theirs->walrcv_startstreaming)(connection, options);
 }
 
+/* The workers of subscriptions report by the same function, and what they do is none of the receiver's. */
 static void
 send_if_allowed(WalReceiverConn *connection, const char *message, int length)
 {
 	uint64 flush;
 
-	if (length >= STATUS_FLUSH_END && message[0] == STATUS_UPDATE)
+	if (MyBackendType == B_WAL_RECEIVER && length >= STATUS_FLUSH_END && message[0] == STATUS_UPDATE)
 	{
 		memcpy(&flush, message + STATUS_FLUSH_AT, sizeof(flush));
 		if (!exchange_may_report(pg_ntoh64(flush)))
