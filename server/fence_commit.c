@@ -9,6 +9,11 @@
  *
  * Commands whose refusal at their end would leave something behind are refused at their
  * beginning.
+ *
+ * A logical replication worker tells its publisher that something is safe once it is flushed
+ * here.  It finishes prepared transactions past all hooks, and after a restart it counts as flushed
+ * what its predecessor has applied.  So each transaction of such a worker waits at its end, also
+ * one without an xid, until enough members hold all WAL up to there.
  */
 #include "postgres.h"
 #include "server/port.h"
@@ -20,6 +25,7 @@
 #include "libpq/libpq.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "replication/logicalworker.h"
 #include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -113,13 +119,19 @@ may_be_local(void)
 	return settings.allow_local_commit && synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH;
 }
 
-/* For this transaction only: undone at its end. */
+/*
+ * For this transaction only: undone at its end.  In a logical replication worker as its subscription's
+ * own setting is made, so that the COMMIT PREPARED that comes next waits as well.
+ */
 static void
 raise_synchronous_commit(void)
 {
 	if (synchronous_commit >= SYNCHRONOUS_COMMIT_REMOTE_FLUSH || may_be_local())
 		return;
-	(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	if (IsLogicalWorker())
+		SetConfigOption("synchronous_commit", "on", PGC_BACKEND, PGC_S_OVERRIDE);
+	else
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 static void
@@ -140,7 +152,7 @@ is_fenced_read(void)
 static void
 before_commit(bool is_prepare)
 {
-	has_written = is_prepare || XactLastRecEnd != 0;
+	has_written = is_prepare || XactLastRecEnd != 0 || IsLogicalWorker();
 	if (proc_exit_inprogress)
 		synchronous_commit = SYNCHRONOUS_COMMIT_LOCAL_FLUSH;
 	if (is_outside())
@@ -150,6 +162,8 @@ before_commit(bool is_prepare)
 		wait_until_open(FENCE_COMMITS_REFUSED, "nothing of this transaction was committed");
 		begin_commit();
 	}
+	else if (IsLogicalWorker())
+		begin_commit();
 	else if (is_fenced_read())
 		wait_until_open(FENCE_READS_REFUSED, "what this transaction has read may be out of date");
 }
@@ -203,10 +217,14 @@ withhold(void)
 	InterruptPending = true;
 }
 
-/* Wait until the commit that ends there may be answered; or withhold the answer. */
+/*
+ * Wait until the commit that ends there may be answered; or withhold the answer.  A logical
+ * replication worker has no client, and is not to begin again and again while the fence is closed.
+ */
 static void
 answer(XLogRecPtr end)
 {
+	uint64_t	 limit = IsLogicalWorker() ? PG_UINT64_MAX : fence_wait_limit();
 	FenceVerdict verdict;
 	uint64		 closed_since = 0;
 	bool		 answers;
@@ -221,7 +239,7 @@ answer(XLogRecPtr end)
 		else if (closed_since == 0)
 			closed_since = look.now;
 		verdict = fence_answer(answers, look.is_open, shield_has_term(),
-							   closed_since != 0 ? look.now - closed_since : 0, fence_wait_limit());
+							   closed_since != 0 ? look.now - closed_since : 0, limit);
 		if (verdict != FENCE_WAIT)
 			break;
 		fence_set_step(FENCE_STEP_ANSWERS);
@@ -246,12 +264,23 @@ end_commit(void)
 }
 
 /*
- * The xid is asked for again: NOTIFY gets one after PRE_COMMIT.  At PREPARE PostgreSQL has
- * forgotten where the record ends, which is flushed.
+ * Where the WAL ends that has to be held before this transaction is answered; 0: there is none.  The
+ * xid is asked for again: NOTIFY gets one after PRE_COMMIT.
  */
+static XLogRecPtr
+end_of_commit(void)
+{
+	if (finishes_prepared || TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return XactLastCommitEnd;
+	return IsLogicalWorker() ? GetFlushRecPtr(NULL) : InvalidXLogRecPtr;
+}
+
+/* At PREPARE PostgreSQL has forgotten where the record ends, which is flushed. */
 static void
 at_transaction(XactEvent event, void *argument)
 {
+	XLogRecPtr end;
+
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
@@ -259,10 +288,11 @@ at_transaction(XactEvent event, void *argument)
 			before_commit(event == XACT_EVENT_PRE_PREPARE);
 			break;
 		case XACT_EVENT_COMMIT:
-			if (!finishes_prepared && !TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			end = end_of_commit();
+			if (XLogRecPtrIsInvalid(end))
 				break;
 			if (!is_outside())
-				answer(XactLastCommitEnd);
+				answer(end);
 			end_commit();
 			break;
 		case XACT_EVENT_PREPARE:
