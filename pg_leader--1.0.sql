@@ -112,7 +112,9 @@ CREATE FUNCTION pg_leader_get_peers(
     OUT list_matches bool,
     OUT version_mismatch bool,
     OUT key_id int4,
-    OUT problem text)
+    OUT problem text,
+    OUT server text,
+    OUT port int4)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE ROWS 5;

@@ -85,6 +85,11 @@ typedef struct SharedPeer
 	bool	 other_version;
 	uint8_t	 key_id; /* of the last datagram from it, of ours for this member; 0: none */
 
+	/* What it says of its PostgreSQL (managed). */
+	bool	   managed;
+	RaftServer server;
+	uint16_t   port; /* that it last named; 0: none yet */
+
 	char problem[SHARED_PROBLEM_SIZE]; /* in what it differs; empty: in nothing */
 } SharedPeer;
 

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "postmaster/postmaster.h"
 #include "utils/timestamp.h"
 
 #include "node/clock.h"
@@ -321,6 +322,20 @@ show_addresses(const Addresses *addresses)
 	}
 }
 
+/* Of a peer what it told; a port is remembered while no server runs. */
+static void
+show_server(const Raft *raft, SharedPeer *shown)
+{
+	bool			is_self = shown->node_id == raft->config.node_id;
+	const RaftTold *told = &raft->peers[shown->node_id].told;
+	uint16_t		port = is_self ? (uint16_t) PostPortNumber : told->port;
+
+	shown->managed = is_self ? raft->config.managed : told->managed;
+	shown->server = is_self ? raft->data.server : told->server;
+	if (port != 0)
+		shown->port = port;
+}
+
 void
 show_detail(const Raft *raft, const Transport *transport)
 {
@@ -347,6 +362,7 @@ show_detail(const Raft *raft, const Transport *transport)
 			shown->key_id = secret_key_id(transport->secret);
 		else
 			shown->key_id = transport->key_ids[shown->node_id];
+		show_server(raft, shown);
 		problem_describe(raft, shown->node_id, shown->problem, sizeof(shown->problem));
 	}
 	shared_publish_detail(&detail);

@@ -318,6 +318,23 @@ add_key(Row *row, uint8_t key_id)
 		add(row, Int32GetDatum(key_id));
 }
 
+/* What it says of its PostgreSQL: what that is, and its port. */
+static void
+add_server(Row *row, const SharedPeer *peer)
+{
+	static const char *const names[RAFT_SERVERS] = {
+		[RAFT_SERVER_NONE] = "none",
+		[RAFT_SERVER_RECOVERY] = "standby",
+		[RAFT_SERVER_PRIMARY] = "primary",
+	};
+
+	add_text_or_null(row, peer->managed && peer->server < RAFT_SERVERS ? names[peer->server] : NULL);
+	if (peer->port != 0)
+		add(row, Int32GetDatum(peer->port));
+	else
+		add_null(row);
+}
+
 static void
 add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t now)
 {
@@ -341,6 +358,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 		add(row, BoolGetDatum(false));
 		add_key(row, peer->key_id);
 		add_text_or_null(row, peer->problem);
+		add_server(row, peer);
 		return;
 	}
 	add_age(row, peer->heard_at, now);
@@ -365,6 +383,7 @@ add_peer(Row *row, const SharedPeer *peer, const SharedStatus *status, uint64_t 
 	add(row, BoolGetDatum(peer->other_version));
 	add_key(row, peer->key_id);
 	add_text_or_null(row, peer->problem);
+	add_server(row, peer);
 }
 
 Datum

@@ -29,7 +29,7 @@ SELECT count(*) AS rows, bool_and(f IS NULL) AS nulls FROM pg_leader_fence f;
 -- Peers: only this member
 SELECT node_id, address = resolved AS resolved, is_self, is_leader, last_heard, round_trip,
        term = pg_leader_term() AS term, reachable, abstaining, may_lead, list_matches,
-       version_mismatch, key_id, problem
+       version_mismatch, key_id, problem, server, port = current_setting('port')::int AS port
 FROM pg_leader_peers;
 
 -- Events: it started and won, and the lease began with that.
