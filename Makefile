@@ -1,7 +1,7 @@
 # pg_leader: leader election inside PostgreSQL.
 #
-#	make                 the module and the programs pg_leader_state and
-#	                     pg_leader_supervisor
+#	make                 the module and the programs pg_leader_state,
+#	                     pg_leader_supervisor and pg_leaderctl
 #	make install         all of these, the extension's files, and a manual page
 #	make check-sql       the SQL interface, on a private server (after install);
 #	                     make installcheck is the same
@@ -20,7 +20,8 @@ node_sources := $(sort $(wildcard node/*.c))
 primary_sources := $(sort $(wildcard primary/*.c))
 server_sources := pg_leader.c $(sort $(wildcard server/*.c))
 supervisor_sources := $(sort $(wildcard supervisor/*.c))
-headers := $(wildcard raft/*.h node/*.h primary/*.h server/*.h supervisor/*.h)
+ctl_sources := tools/pg_leaderctl.c $(sort $(wildcard tools/ctl_*.c))
+headers := $(wildcard raft/*.h node/*.h primary/*.h server/*.h supervisor/*.h tools/*.h)
 
 server_objects := $(server_sources:.c=.o)
 OBJS := $(server_objects) $(node_sources:.c=.o) $(primary_sources:.c=.o) $(raft_sources:.c=.o)
@@ -32,11 +33,12 @@ frontend_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) tools/pg_l
 		node/upstream.c node/value.c,$(node_sources)))
 supervisor_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) $(node_sources) $(primary_sources) \
 	$(supervisor_sources))
+ctl_objects := $(patsubst %.c,build/frontend/%.o,node/cluster.c node/words.c $(ctl_sources))
 
 # PGXS would run these against whatever server is there; see check-sql.
 REGRESS = interface privileges settings
 NO_INSTALLCHECK = 1
-EXTRA_CLEAN = build pg_leader_state pg_leader_supervisor results regression.diffs regression.out
+EXTRA_CLEAN = build pg_leader_state pg_leader_supervisor pg_leaderctl results regression.diffs regression.out
 
 PG_CPPFLAGS = -I$(srcdir) -I$(includedir)
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter
@@ -87,7 +89,10 @@ pg_leader_supervisor: $(supervisor_objects)
 	$(CC) $(frontend_cflags) -o $@ $^ $(LDFLAGS) -L$(pkglibdir) -L$(libdir) -lpq -lpgcommon -lpgport \
 		$(filter -lcrypto,$(LIBS)) $(event_libs) -lanl -lm
 
-programs = pg_leader_state pg_leader_supervisor
+pg_leaderctl: $(ctl_objects)
+	$(CC) $(frontend_cflags) -o $@ $^ $(LDFLAGS) -L$(libdir) -lpq
+
+programs = pg_leader_state pg_leader_supervisor pg_leaderctl
 manual_pages = supervisor/pg_leader_supervisor.1
 all: $(programs)
 install: install-programs

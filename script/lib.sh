@@ -19,7 +19,8 @@ PGLD_DEFAULT_CONFIG=$PGLD_ROOT/config/pg_leader.config
 
 # For tar: what a build or a run has left in the tree, and git.
 NOT_SOURCES=(--exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=./build
-	--exclude=./pg_leader_state --exclude=./pg_leader_supervisor --exclude=tmp_check --exclude=./results --exclude='*~' --exclude='*.swp')
+	--exclude=./pg_leader_state --exclude=./pg_leader_supervisor --exclude=./pg_leaderctl \
+	--exclude=tmp_check --exclude=./results --exclude='*~' --exclude='*.swp')
 
 # One language for what is parsed; nothing from the caller's surroundings may
 # send psql or initdb somewhere else.

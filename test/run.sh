@@ -531,6 +531,7 @@ part_build()
 	check "a second make has nothing to do" as_tester make -q WERROR=1
 	check "pg_leader_state is installed" test -x "$PG_BIN/pg_leader_state"
 	check "pg_leader_supervisor is installed" test -x "$PG_BIN/pg_leader_supervisor"
+	check "pg_leaderctl is installed" test -x "$PG_BIN/pg_leaderctl"
 	checked
 }
 

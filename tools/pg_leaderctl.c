@@ -1,0 +1,495 @@
+/*
+ * tools/pg_leaderctl.c
+ *	  What a cluster is doing: its members, and what has happened to them.
+ *
+ *	  pg_leaderctl [OPTION]... list [CONNECTION]
+ *	  pg_leaderctl [OPTION]... events [CONNECTION]
+ *	  pg_leaderctl [OPTION]... watch [CONNECTION]
+ *
+ * For DBAs, and by its exit status for scripts.  It connects to the servers as psql does, reads the
+ * views of the extension, and changes nothing.
+ *
+ *	  ctl_options.c		with which parameters it connects, and to whom first
+ *	  ctl_ask.c			asks all members at the same time; ctl_query.c: in SQL
+ *	  ctl_view.c		what is made of the answers, in words
+ *	  ctl_events.c		their events, merged
+ *	  ctl_table.c		how tables and JSON are printed
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl_ask.h"
+#include "ctl_events.h"
+#include "ctl_table.h"
+#include "ctl_view.h"
+
+#define PROGRAM_VERSION "1.0"
+
+#define EXIT_TROUBLE 1
+#define EXIT_USAGE	 2
+
+#define EVENTS_OF_EVENTS 30
+#define EVENTS_OF_WATCH	 10
+#define EVENTS_MAX		 100000
+
+typedef struct Options
+{
+	CtlOptions	ask;
+	const char *verb;
+	double		interval; /* s; 0: not given */
+	bool		json;
+} Options;
+
+/* What was asked last; large, and so not on the stack. */
+static CtlRound round_of_answers;
+static CtlView	view;
+
+static void
+print_help(void)
+{
+	printf("%s shows what a cluster of pg_leader is doing.  It changes nothing.\n"
+		   "\n"
+		   "Usage:\n"
+		   "  %s [OPTION]... COMMAND [CONNECTION]\n"
+		   "\n"
+		   "Commands:\n"
+		   "  list      the members: who is the primary, who follows it and how far behind,\n"
+		   "            and what is not as it should be\n"
+		   "  events    what has happened, on all members, newest last\n"
+		   "  watch     the list and the last events, again and again until it is interrupted\n"
+		   "\n"
+		   "CONNECTION is one server of the cluster, as for psql: a connection string, a URI\n"
+		   "or the name of a database.  The other members are found from there.  Several hosts,\n"
+		   "separated by commas, are asked at the same time, so that one of them may be down.\n"
+		   "\n"
+		   "Options:\n"
+		   "  -d, --dbname=CONNECTION  the same\n"
+		   "  -h, --host=HOST          host name, address, or directory of the Unix socket\n"
+		   "  -p, --port=PORT          port\n"
+		   "  -U, --username=NAME      role to connect as, on all members; to show all it needs\n"
+		   "                           the privileges of pg_monitor\n"
+		   "  -w, --no-password        accepted for psql's sake: no password is ever asked for;\n"
+		   "                           put it into ~/.pgpass\n"
+		   "  -t, --timeout=SECONDS    how long each server may take to answer (default 2)\n"
+		   "  -i, --interval=SECONDS   watch: time between two looks (default 2)\n"
+		   "  -n, --events=N           how many events (default %d, of watch %d)\n"
+		   "      --format=FORMAT      list, events: table, or json: one object a line\n"
+		   "  -V, --version            print the version, then exit\n"
+		   "  -?, --help               print this help, then exit\n"
+		   "\n"
+		   "The database is \"postgres\" if nothing else is said; the extension has to be there.\n"
+		   "\n"
+		   "Exit status of list: 0 if one primary is open for commits (without managed mode: one\n"
+		   "member leads) and nothing is wrong, else 1.  Of events: 0 if all members answer, else 1.\n"
+		   "2 if called wrongly.\n",
+		   CTL_PROGRAM, CTL_PROGRAM, EVENTS_OF_EVENTS, EVENTS_OF_WATCH);
+}
+
+/* Always EXIT_USAGE.  hint may be empty. */
+static int
+complain(const char *hint, const char *error)
+{
+	fprintf(stderr, "%s: error: %s\n", CTL_PROGRAM, error);
+	if (hint[0] != '\0')
+		fprintf(stderr, "%s: hint: %s\n", CTL_PROGRAM, hint);
+	return EXIT_USAGE;
+}
+
+/* ---- list ---- */
+
+/* "512 B", "13 kB", "1.5 GB" */
+static const char *
+write_bytes(int64_t bytes, char *text, size_t size)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	double					 value = (double) bytes;
+	size_t					 unit = 0;
+
+	while (value >= 1024 && unit + 1 < sizeof(units) / sizeof(units[0]))
+	{
+		value /= 1024;
+		unit++;
+	}
+	(void) snprintf(text, size, unit == 0 || value >= 10 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+	return text;
+}
+
+static const char *
+or_dash(const char *text)
+{
+	return text[0] != '\0' ? text : "-";
+}
+
+static void
+add_member(CtlTable *table, const CtlMember *member)
+{
+	char bytes[32];
+
+	ctl_table_add(table, "%d", (int) member->node_id);
+	ctl_table_add(table, "%s", member->host);
+	ctl_table_add(table, "%s", or_dash(member->role));
+	ctl_table_add(table, "%s", or_dash(member->state));
+	if (member->timeline >= 0)
+		ctl_table_add(table, "%" PRId64, member->timeline);
+	else
+		ctl_table_add(table, "-");
+	if (member->lag < 0)
+		ctl_table_add(table, "-");
+	else if (member->lag > 0 && member->lag_s[0] != '\0')
+		ctl_table_add(table, "%s, %s s", write_bytes(member->lag, bytes, sizeof(bytes)), member->lag_s);
+	else
+		ctl_table_add(table, "%s", write_bytes(member->lag, bytes, sizeof(bytes)));
+	ctl_table_add(table, "%s", or_dash(member->sync));
+	if (member->lease >= 0)
+		ctl_table_add(table, "%" PRId64 " ms", member->lease);
+	else
+		ctl_table_add(table, "-");
+}
+
+/* A server that has failed, and that is not known to be a member. */
+static void
+print_failed(FILE *to, const char *prefix, const CtlServer *server)
+{
+	const char *host = server->at.host[0] != '\0' ? server->at.host : server->at.address;
+
+	fprintf(to, "%s%s%s%s: %s\n", prefix, host[0] != '\0' ? host : "local server",
+			server->at.port[0] != '\0' ? ", port " : "", server->at.port, server->error);
+}
+
+static void
+print_list(void)
+{
+	static const char *const titles[] = {"node", "host", "role", "state", "timeline", "lag", "sync", "lease"};
+	static const bool		 right[] = {true, false, false, false, true, true, false, true};
+	CtlTable				 table = {.n_columns = 8, .titles = titles, .right = right};
+
+	puts(view.title);
+	for (int i = 0; i < view.n_members; i++)
+		add_member(&table, &view.members[i]);
+	ctl_table_print(&table);
+	for (int i = 0; i < view.n_members; i++)
+	{
+		for (int j = 0; j < view.members[i].n_notes; j++)
+			printf("node %d: %s\n", (int) view.members[i].node_id, view.members[i].notes[j].text);
+	}
+	for (int i = 0; i < round_of_answers.n_servers && !view.is_fine; i++)
+	{
+		if (round_of_answers.servers[i].node_id == RAFT_NONE)
+			print_failed(stdout, "", &round_of_answers.servers[i]);
+	}
+}
+
+static void
+print_json_text(const char *name, const char *text)
+{
+	ctl_json_name(name, false);
+	ctl_json_text(text[0] != '\0' ? text : NULL);
+}
+
+static void
+print_json(void)
+{
+	for (int i = 0; i < view.n_members; i++)
+	{
+		const CtlMember *member = &view.members[i];
+		bool			 is_open = member->answered && ctl_is_open(member->server);
+
+		printf("{\"node\": %d", (int) member->node_id);
+		print_json_text("host", member->host);
+		printf(", \"answers\": %s, \"open\": %s", member->answered ? "true" : "false", is_open ? "true" : "false");
+		print_json_text("role", member->answered ? member->role : "");
+		print_json_text("state", member->state);
+		ctl_json_number("timeline", member->timeline);
+		ctl_json_number("lag_bytes", member->lag);
+		printf(", \"lag_seconds\": %s", member->lag > 0 && member->lag_s[0] != '\0' ? member->lag_s : "null");
+		print_json_text("sync", member->sync);
+		ctl_json_number("lease_ms", member->lease);
+		fputs(", \"problems\": [", stdout);
+		for (int j = 0; j < member->n_notes; j++)
+		{
+			fputs(j > 0 ? ", " : "", stdout);
+			ctl_json_text(member->notes[j].text);
+		}
+		puts("]}");
+	}
+}
+
+/* Nobody has answered, so there is no list. */
+static void
+print_silence(FILE *to)
+{
+	const char *hint = "Name a server that runs, with -h and -p, or several: -h HOST,HOST,... -p PORT,PORT,...";
+
+	fprintf(to, "%s: error: no member of the cluster answers\n", CTL_PROGRAM);
+	for (int i = 0; i < round_of_answers.n_servers; i++)
+	{
+		const CtlServer *server = &round_of_answers.servers[i];
+
+		print_failed(to, CTL_PROGRAM ": ", server);
+		if (server->hint[0] != '\0')
+			hint = server->hint;
+	}
+	fprintf(to, "%s: hint: %s\n", CTL_PROGRAM, hint);
+}
+
+static int
+ask(const Options *options)
+{
+	ctl_ask(&round_of_answers, &options->ask);
+	if (round_of_answers.first == NULL)
+		return EXIT_TROUBLE;
+	ctl_view(&round_of_answers, &view);
+	return view.is_fine ? EXIT_SUCCESS : EXIT_TROUBLE;
+}
+
+static int
+list(const Options *options)
+{
+	int status = ask(options);
+
+	if (round_of_answers.first == NULL)
+		print_silence(stderr);
+	else if (options->json)
+		print_json();
+	else
+		print_list();
+	return status;
+}
+
+/* ---- events ---- */
+
+static int
+events(const Options *options)
+{
+	int status = EXIT_SUCCESS;
+
+	(void) ask(options);
+	if (round_of_answers.first == NULL)
+	{
+		print_silence(stderr);
+		return EXIT_TROUBLE;
+	}
+	ctl_events_print(&round_of_answers, options->ask.events, options->json);
+	fflush(stdout);
+	for (int i = 0; i < view.n_members; i++)
+	{
+		const CtlMember *member = &view.members[i];
+
+		if (member->answered)
+			continue;
+		fprintf(stderr, "%s: warning: events of node %d are missing: %s\n", CTL_PROGRAM, (int) member->node_id,
+				member->notes[0].text);
+		status = EXIT_TROUBLE;
+	}
+	return status;
+}
+
+/* ---- watch ---- */
+
+static void
+print_now(double interval)
+{
+	time_t	  now = time(NULL);
+	struct tm parts;
+	char	  text[40] = "?";
+
+	if (localtime_r(&now, &parts) != NULL)
+		(void) strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts);
+	printf("%s, every %g s\n\n", text, interval);
+}
+
+/* Until it is interrupted, or nobody reads it any more. */
+static int
+watch(const Options *options)
+{
+	double			interval = options->interval > 0 ? options->interval : 2;
+	struct timespec pause = {.tv_sec = (time_t) interval};
+	bool			is_terminal = isatty(STDOUT_FILENO) == 1;
+
+	pause.tv_nsec = (long) ((interval - (double) pause.tv_sec) * 1e9);
+	for (;;)
+	{
+		(void) ask(options);
+		if (is_terminal)
+			fputs("\033[H\033[2J", stdout);
+		print_now(interval);
+		if (round_of_answers.first == NULL)
+			print_silence(stdout);
+		else
+		{
+			print_list();
+			putchar('\n');
+			ctl_events_print(&round_of_answers, options->ask.events, false);
+		}
+		if (!is_terminal)
+			putchar('\n');
+		if (fflush(stdout) != 0)
+			return EXIT_TROUBLE;
+		(void) nanosleep(&pause, NULL);
+	}
+}
+
+/* ---- arguments ---- */
+
+static const char try_help[] = "Try \"" CTL_PROGRAM " --help\".";
+
+/* Seconds, 0.1 to an hour; 0: no such number. */
+static double
+read_seconds(const char *text)
+{
+	char  *end;
+	double value = strtod(text, &end);
+
+	return end > text && *end == '\0' && value >= 0.1 && value <= 3600 ? value : 0;
+}
+
+/* false: the value is wrong, and that was said. */
+static bool
+take_option(Options *options, int option)
+{
+	char *end;
+
+	switch (option)
+	{
+		case 'd':
+			options->ask.conninfo = optarg;
+			return true;
+		case 'h':
+			options->ask.host = optarg;
+			return true;
+		case 'p':
+			options->ask.port = optarg;
+			return true;
+		case 'U':
+			options->ask.user = optarg;
+			return true;
+		case 't':
+			options->ask.timeout = (uint64_t) (read_seconds(optarg) * 1e6);
+			if (options->ask.timeout == 0)
+				(void) complain(try_help, "--timeout is a number of seconds, 0.1 to 3600");
+			return options->ask.timeout != 0;
+		case 'i':
+			options->interval = read_seconds(optarg);
+			if (options->interval == 0)
+				(void) complain(try_help, "--interval is a number of seconds, 0.1 to 3600");
+			return options->interval != 0;
+		case 'n':
+			options->ask.events = strtol(optarg, &end, 10);
+			if (*end == '\0' && options->ask.events >= 1 && options->ask.events <= EVENTS_MAX)
+				return true;
+			(void) complain(try_help, "--events is a number of events, 1 to 100000");
+			return false;
+		case 'F':
+			options->json = strcmp(optarg, "json") == 0;
+			if (!options->json && strcmp(optarg, "table") != 0)
+				(void) complain("It is table or json.", "there is no such format");
+			return options->json || strcmp(optarg, "table") == 0;
+		default:
+			return true; /* -w */
+	}
+}
+
+/* What is left of the arguments: the command, and perhaps a connection. */
+static int
+take_arguments(Options *options, int argc, char **argv)
+{
+	static const char *const commands = "The commands are list, events and watch.";
+	bool					 is_list;
+	bool					 is_events;
+
+	if (optind == argc)
+		return complain(commands, "no command given");
+	options->verb = argv[optind++];
+	is_list = strcmp(options->verb, "list") == 0;
+	is_events = strcmp(options->verb, "events") == 0;
+	if (!is_list && !is_events && strcmp(options->verb, "watch") != 0)
+		return complain(commands, "there is no such command");
+	if (optind < argc && options->ask.conninfo[0] != '\0')
+		return complain("Name it with -d, or after the command.", "two connections given");
+	if (optind < argc)
+		options->ask.conninfo = argv[optind++];
+	if (optind < argc)
+		return complain("Put a connection string into quotes. Several hosts are one: 'host=a,b,c'.", "too many arguments");
+	if (options->interval > 0 && (is_list || is_events))
+		return complain("Try watch.", "--interval goes with watch");
+	if (options->json && !is_list && !is_events)
+		return complain("Call list again and again.", "watch has no --format");
+	if (options->ask.events != 0 && is_list)
+		return complain("Try events, or watch.", "list shows no events");
+	if (options->ask.events == 0 && !is_list)
+		options->ask.events = is_events ? EVENTS_OF_EVENTS : EVENTS_OF_WATCH;
+	return EXIT_SUCCESS;
+}
+
+static int
+run(const Options *options)
+{
+	Words words;
+	int	  status;
+
+	if (!ctl_options_read(&options->ask, &words))
+		return complain(words.hint, words.error);
+	if (strcmp(options->verb, "watch") == 0)
+		return watch(options);
+	status = strcmp(options->verb, "list") == 0 ? list(options) : events(options);
+	if (fflush(stdout) == 0)
+		return status;
+	(void) complain("", "could not write to standard output");
+	return EXIT_TROUBLE;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{"dbname", required_argument, NULL, 'd'},
+		{"host", required_argument, NULL, 'h'},
+		{"port", required_argument, NULL, 'p'},
+		{"username", required_argument, NULL, 'U'},
+		{"no-password", no_argument, NULL, 'w'},
+		{"timeout", required_argument, NULL, 't'},
+		{"interval", required_argument, NULL, 'i'},
+		{"events", required_argument, NULL, 'n'},
+		{"format", required_argument, NULL, 'F'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'H'},
+		{NULL, 0, NULL, 0}};
+	Options options = {.ask = {.conninfo = "", .host = "", .port = "", .user = "", .timeout = 2000000}};
+	int		option;
+	char	error[256];
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":d:h:p:U:wt:i:n:V", long_options, NULL)) != -1)
+	{
+		switch (option)
+		{
+			case 'V':
+				printf("%s (pg_leader) %s\n", CTL_PROGRAM, PROGRAM_VERSION);
+				return EXIT_SUCCESS;
+			case 'H':
+				print_help();
+				return EXIT_SUCCESS;
+			case ':':
+				(void) snprintf(error, sizeof(error), "option \"%s\" needs a value", argv[optind - 1]);
+				return complain(try_help, error);
+			case '?':
+				if (optopt == '?')
+				{
+					print_help();
+					return EXIT_SUCCESS;
+				}
+				(void) snprintf(error, sizeof(error), "unknown option \"%s\"", argv[optind - 1]);
+				return complain(try_help, error);
+			default:
+				if (!take_option(&options, option))
+					return EXIT_USAGE;
+		}
+	}
+	option = take_arguments(&options, argc, argv);
+	return option == EXIT_SUCCESS ? run(&options) : option;
+}
