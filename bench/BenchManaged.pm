@@ -34,7 +34,7 @@ use constant PATIENCE => 120;
 sub new
 {
 	my ($class, %options) = @_;
-	my $self = bless { n => $options{nodes} // 3, owner => $$, supervisors => {}, rebuilds => 0 }, $class;
+	my $self = bless { n => $options{nodes} // 3, owner => $$, supervisors => {} }, $class;
 
 	$self->{dir} = tempdir("pg_leader_${FindBin::Script}_XXXXXX", defined $options{tmp} ? (DIR => $options{tmp}) : (TMPDIR => 1));
 	chmod 0755, $self->{dir};
@@ -299,29 +299,11 @@ sub wait_for_first_primary
 	return $first->[0];
 }
 
-# A killed primary may have WAL that nobody else has; then its directory has to be replaced.
-sub rebuild_some
+# How often a supervisor has rebuilt its server's data directory.
+sub rebuilds
 {
 	my ($self) = @_;
-	my $primary = $self->open_primary // return;
-
-	foreach my $id (grep { $_ != $primary } $self->ids)
-	{
-		my $from = $self->{looked}{$id} // 0;
-		my $conf = Chaos::slurp("$self->{dir}/node$id/postgresql.conf");
-
-		next unless grep { /needs a rebuild/ } map { $_->[1] } $self->log_lines($id, $from);
-		$self->stop($id);
-		remove_tree("$self->{dir}/node$id");
-		$self->run_as_owner("$self->{bin}/pg_basebackup", '-c', 'fast', '-D', "$self->{dir}/node$id", '-d', $self->conninfo($primary));
-		open(my $file, '>', "$self->{dir}/node$id/postgresql.conf") or die "postgresql.conf: $!\n";
-		print $file $conf;
-		close $file;
-		$self->{looked}{$id} = $self->log_size($id);
-		$self->{rebuilds}++;
-		$self->start($id);
-	}
-	return;
+	return scalar grep { $_->[1] =~ /^stopping the server for a (rewind|clone)/ } map { $self->log_lines($_, 0) } $self->ids;
 }
 
 sub wait_until_calm
@@ -332,7 +314,6 @@ sub wait_until_calm
 	Chaos::eventually(PATIENCE, sub {
 			$primary = $self->calm_primary;
 			return 1 if defined $primary;
-			$self->rebuild_some;
 			sleep(0.1);
 			return 0;
 		}) or die "no open primary that the others stream from within @{[ PATIENCE ]} s\n" . $self->describe;

@@ -59,7 +59,4 @@ sub calm_primary
 	return ($answer // '') eq $self->{n} - 1 ? 0 : undef;
 }
 
-# Nothing here needs one.
-sub rebuild_some { return; }
-
 1;

@@ -244,7 +244,8 @@ foreach my $mode ('smart', 'fast', 'immediate')
 rename "$data/global/pg_control", "$work/pg_control" or die;
 $offset = -s $log;
 $supervisor = start();
-wait_for_log('without pg_control: it needs a rebuild', qr/ERROR:  the data directory "$data" needs a rebuild: .*HINT:  This version does not rebuild/s, $offset);
+wait_for_log('without pg_control: nobody leads from whom it could be cloned',
+	qr/the server is not started: it has no data that may be used, and no promoted leader can be reached to clone from/, $offset);
 ok(!-e "$data/postmaster.pid", 'without pg_control: no server is started');
 rename "$work/pg_control", "$data/global/pg_control" or die;
 wait_until('with pg_control again: it is started', \&answers);

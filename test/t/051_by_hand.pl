@@ -37,6 +37,20 @@ sub promote
 # learn_roles(): who is the primary, and who are the others.
 sub learn_roles { ($primary, $one, $other) = $cluster->wait_for_roles; return; }
 
+# is_cloned(ID, OFFSET, PRIMARY): tests; it was, since then, because what it had was foreign, and
+# was not open before.
+sub is_cloned
+{
+	my ($id, $offset, $from) = @_;
+	my $log = $cluster->log_of($id, $offset);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	like($log, qr/stopping the server for a clone from node $from: it holds WAL of a timeline that nobody has authorised/, 'what it has written is foreign');
+	like($log, qr/is a copy of the leader's: cloned/, 'it is cloned');
+	ok(!$cluster->was_opened($id, $offset), 'it was never open');
+	return;
+}
+
 # goes_on(TERM): tests that the primary has been that, all the time since.
 sub goes_on
 {
@@ -215,28 +229,17 @@ subtest 'without a supervisor' => sub {
 
 	$offset = $cluster->log_size($one);
 	$cluster->start($one);
-	$cluster->wait_for_log($one, qr/the data directory "\Q$data\E" needs a rebuild from node $primary: /, $offset);
-	$cluster->wait_until('what it has written is foreign', sub { ($cluster->role($one)->{reason} // '') eq 'foreign' });
-	ok(!$cluster->was_opened($one, $offset), 'it was never open');
-	$cluster->stays('nobody receives it, and it receives nothing', 2, sub {
-		$cluster->sql($primary, q(SELECT string_agg(application_name, ' ') FROM pg_stat_replication WHERE state = 'streaming')) eq "pg_leader_$other";
-	});
+	$cluster->wait_for_followers('managed again, it follows', $primary);
+	is_cloned($one, $offset, $primary);
+	is($cluster->sql($one, q(SELECT to_regclass('wrong') IS NULL)), 't', 'without what it has written');
 	goes_on('after that', $term);
-
-	# as the hint says
-	$cluster->stop($one);
-	$cluster->rebuild($one, $primary);
-	$cluster->start($one);
-	$cluster->wait_for_followers('from a base backup it follows', $primary);
 	@by_hand = grep { $_->[0] != $one || $_->[1] < 3 } @by_hand;
 };
 
 # ---- where redo has not begun ----
 
-subtest 'by hand where redo has not begun: foreign, never open, and needs a rebuild' => sub {
-	my $data = $cluster->server($primary)->data_dir;
-	my $claim = $cluster->role($primary)->{timeline};
-	my ($offset, $foreign);
+subtest 'by hand where redo has not begun: foreign, never open, and cloned' => sub {
+	my ($offset, $foreign, $new);
 
 	$cluster->stop($_) foreach $one, $other, $primary;
 	$offset = $cluster->log_size($primary);
@@ -251,11 +254,11 @@ subtest 'by hand where redo has not begun: foreign, never open, and needs a rebu
 
 	$cluster->start($one, $other);
 	$cluster->wait_until('another one is the open primary', sub { my $id = $cluster->open_primary; defined $id && $id != $primary });
-	$cluster->wait_for_log($primary, qr/the data directory "\Q$data\E" needs a rebuild from node \d+: /, $offset);
-	$cluster->wait_until('what it has written is foreign', sub { ($cluster->role($primary)->{reason} // '') eq 'foreign' });
-	ok(!$cluster->was_opened($primary, $offset), 'it was never open');
-	isnt($cluster->role($cluster->open_primary)->{timeline}, $foreign, 'the other one is on another timeline');
-	is($cluster->sql($cluster->open_primary, 'INSERT INTO told VALUES (2)'), '', 'which takes commits');
+	$new = $cluster->open_primary;
+	$cluster->comes_back($primary, $new);
+	is_cloned($primary, $offset, $new);
+	isnt($cluster->role($new)->{timeline}, $foreign, 'the other one is on another timeline');
+	is($cluster->sql($new, 'INSERT INTO told VALUES (2)'), '', 'which takes commits');
 };
 
 $cluster->check_timelines(@by_hand);

@@ -53,10 +53,8 @@ sub stays_down
 sub start_again
 {
 	my $id = shift;
-	my $offset = $cluster->log_size($id);
 
 	$cluster->start($id);
-	$cluster->comes_back($id, $primary, $offset);
 	learn_roles();
 	return;
 }
@@ -78,16 +76,11 @@ subtest 'pg_ctl stop of a follower: it stays down, the others go on' => sub {
 
 	# its member is at home in the supervisor, and votes
 	my $old = $primary;
-	my $old_offset = $cluster->log_size($old);
 	$cluster->kill_server($old);
 	$cluster->wait_until('with its vote there is another leader', sub { grep { $_ != $old } $cluster->leads($cluster->others($down)) or defined $cluster->open_primary });
 	is($cluster->stop($down), 0, 'its supervisor is stopped');
 
-	# where the killed one has diverged, that is the second copy which opening takes
-	my $offset_again = $cluster->log_size($down);
 	$cluster->start($down);
-	$primary = $cluster->wait_for_primary('there is an open primary');
-	$cluster->comes_back($_->[0], $primary, $_->[1]) for grep { $_->[0] != $primary } [ $down, $offset_again ], [ $old, $old_offset ];
 	learn_roles();
 	commit_one();
 };
@@ -153,7 +146,6 @@ subtest 'the postmaster of the primary is killed, and leaves a process that hang
 	$cluster->wait_for_log($old, qr/started the server as a standby/, $offset);
 	like($cluster->log_of($old, $offset), qr/killed \d+ processes of the server.*started the server as a standby/s, 'what hung was killed before the next start');
 	ok(PgLeaderCluster::are_gone(@before), 'nothing is left of the server before');
-	$cluster->comes_back($old, $primary, $offset);
 	learn_roles();
 	commit_one();
 };

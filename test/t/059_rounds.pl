@@ -10,8 +10,8 @@
 #	BUSY_ROUNDS		clients write all the time; 3 by default
 #	ROUNDS_SEED		repeats the choices of an earlier run
 #
-# A killed primary may have flushed what no standby has.  Then it needs a rebuild, which is
-# counted, and done here by pg_basebackup as a DBA would.
+# A killed primary may have flushed what no standby has.  Then its supervisor rebuilds it, which
+# is counted.
 
 use strict;
 use warnings;
@@ -19,7 +19,6 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use File::Path qw(remove_tree);
 use List::Util qw(max sum0);
 use PgLeaderManaged;
 use PostgreSQL::Test::Utils;
@@ -41,9 +40,7 @@ my $cluster = PgLeaderManaged->new('rounds', 3, settings => { min_timeout => '30
 	conf => "max_connections = 20\n");
 my %told;	# word => 1: acknowledged
 my %killed; # what => times
-my %seen;	# node => bytes of its log that were looked through
-my %rebuilt; # why => times
-my %is_copy; # node => 1: was rebuilt
+my %rebuilt; # how and why => times
 my @took;
 
 # ---- commits ----
@@ -136,42 +133,6 @@ sub kill_some
 
 # ---- until all is well ----
 
-sub rebuild
-{
-	my ($id, $primary) = @_;
-	my $directory = $cluster->server($id)->data_dir;
-	my $conf = slurp_file("$directory/postgresql.conf");
-
-	$cluster->signal($id, 'TERM');
-	usleep(LOOK_INTERVAL) while $cluster->is_running($id);
-	remove_tree($directory, { keep_root => 1 });
-	PostgreSQL::Test::Utils::system_or_bail('pg_basebackup', '-D', $directory, '-c', 'fast', '-d', $cluster->server($primary)->connstr('postgres'));
-	open my $file, '>', "$directory/postgresql.conf" or die "$directory/postgresql.conf: $!";
-	print $file $conf;
-	close $file;
-	$cluster->start($id);
-	return;
-}
-
-# Those that say that they need one are rebuilt, once somebody is open.
-sub rebuild_some
-{
-	my ($primary) = @_;
-
-	foreach my $id ($cluster->others($primary))
-	{
-		my $log = $cluster->log_of($id, $seen{$id} // 0);
-
-		next if $log !~ /needs a rebuild[^:]*: (.*)/;
-		note("node $id needs a rebuild: $1");
-		$rebuilt{$1}++;
-		$is_copy{$id} = 1;
-		rebuild($id, $primary);
-		$seen{$id} = $cluster->log_size($id);
-	}
-	return;
-}
-
 sub follows
 {
 	my ($id, $primary, $timeline) = @_;
@@ -191,7 +152,6 @@ sub wait_for_all
 		my $timeline = defined $primary ? $cluster->role($primary)->{timeline} : undef;
 
 		return $primary if defined $timeline && !grep { !follows($_, $primary, $timeline) } $cluster->others($primary);
-		rebuild_some($primary) if defined $primary;
 		usleep(LOOK_INTERVAL);
 	}
 	return undef;
@@ -205,7 +165,6 @@ sub round
 	my @writers = $is_busy ? start_writers($primary, $round) : ();
 
 	usleep(rand($is_busy ? 1.5e6 : 0.2e6));
-	$seen{$_} = $cluster->log_size($_) foreach $cluster->ids;
 	$began = PgLeaderCluster::clock_now();
 	kill_some($primary);
 	end_writers(@writers);
@@ -218,40 +177,13 @@ sub round
 
 # ---- what must be true at the end ----
 
-# A base backup has the newest one only; a promotion there fills the places of the others.
-sub histories
+sub count_rebuilds
 {
-	my $id = shift;
-	my $directory = $cluster->server($id)->data_dir . '/pg_wal';
-
-	my %text = map { m{([^/]+)$} ? ($1 => slurp_file($_)) : () } glob "$directory/*.history";
-
-	delete @text{ grep { $text{$_} =~ /^# not used/ } keys %text } if $is_copy{$id};
-	return \%text;
-}
-
-sub check_timelines
-{
-	my %made;
-	my %text;
-	my @differ;
-
-	foreach my $id ($cluster->ids)
+	foreach my $log (map { $cluster->log_of($_) } $cluster->ids)
 	{
-		my $log = $cluster->log_of($id);
-		my $files = histories($id);
-
-		push @{ $made{$1} }, $id while $log =~ /selected new timeline ID: (\d+)/g;
-		foreach my $name (sort keys %$files)
-		{
-			# a copy has but the newest one, and as leader passes over what it lacks
-			next if $files->{$name} !~ /^\d/m;
-			push @differ, "$name of node $id" if ($text{$name} //= $files->{$name}) ne $files->{$name};
-		}
+		$rebuilt{"$1: $2"}++ while $log =~ /stopping the server for a (\w+) from node \d+: (.*)/g;
 	}
-	is(join(', ', grep { @{ $made{$_} } > 1 } sort keys %made), '', 'each timeline was created once');
-	is(join(', ', @differ), '', 'history files are the same on all nodes');
-	return scalar keys %made;
+	return;
 }
 
 sub check_contents
@@ -271,7 +203,7 @@ sub check_contents
 
 # ---- the test ----
 
-my ($primary, $timelines);
+my ($primary, @timelines);
 
 note("seed $seed");
 $cluster->start_all;
@@ -280,11 +212,13 @@ ok(defined $primary, 'three servers begin') or BAIL_OUT($cluster->describe);
 is($cluster->sql($primary, 'CREATE TABLE told (word text)'), '', 'it takes commits');
 $primary = round($primary, $_, $_ > $quiet) foreach 1 .. $quiet + $busy;
 pass($quiet + $busy . ' rounds');
-$timelines = check_timelines();
 check_contents($primary);
+$cluster->check_timelines;
 $cluster->check_history;
+count_rebuilds();
+@timelines = map { $cluster->made($_) } $cluster->ids;
 diag(sprintf '%d quiet and %d busy rounds: %d timelines, %d acknowledged rows, median %.1f s and at most %.1f s a round; killed: %s',
-	$quiet, $busy, $timelines, scalar keys %told, (sort { $a <=> $b } @took)[ @took / 2 ], max(@took),
+	$quiet, $busy, scalar @timelines, scalar keys %told, (sort { $a <=> $b } @took)[ @took / 2 ], max(@took),
 	join ', ', map { "$_ $killed{$_}" } sort keys %killed);
 diag(sum0(values %rebuilt) . ' rebuilds', map { "; $rebuilt{$_}: $_" } sort keys %rebuilt);
 $cluster->stop_all;

@@ -195,12 +195,12 @@ sub commit
 # resume(): the lease can be had again, by whomever.
 sub resume
 {
-	my ($before, $offset) = ($primary, $cluster->log_size($primary));
+	my $before = $primary;
 	my $next;
 
 	kill 'CONT', $cluster->workers;
 	$next = $cluster->wait_for_primary('the fence of one is open again');
-	$cluster->comes_back($before, $next, $offset) if $next != $before;
+	$cluster->comes_back($before, $next) if $next != $before;
 	return begin();
 }
 

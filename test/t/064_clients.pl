@@ -306,9 +306,8 @@ subtest 'the primary is killed: pgbench in four protocols, PgBouncer, node-postg
 	goes_on($_) foreach @pools;
 	end_pool($_) foreach @pools;
 	is_deeply([ grep { $_ != $cluster->server($primary)->port } bouncer_servers() ], [], 'PgBouncer has no connection to the old primary');
-	my $offset = $cluster->log_size($old);
 	$cluster->signal($old, 'CONT');
-	$cluster->comes_back($old, $primary, $offset);
+	$cluster->comes_back($old, $primary);
 };
 
 subtest 'the fence of the primary is closed, and another one is open' => sub {
@@ -361,9 +360,8 @@ subtest 'the fence of the primary is closed, and another one is open' => sub {
 	end_pool($_) foreach @pools;
 	is(end_of($idle), 0, 'it ends');
 
-	my $offset = $cluster->log_size($closed);
 	kill 'CONT', $worker;
-	$cluster->comes_back($closed, $primary, $offset);
+	$cluster->comes_back($closed, $primary);
 	is($cluster->sql($primary, q(SELECT count(*) FROM told WHERE name = 'refused')), 0, 'what was refused is not there');
 	is($cluster->sql($primary, q(SELECT name, n FROM told WHERE name IN ('idle', 'session', 'transaction') ORDER BY name, n)),
 		"idle|1\nidle|2\nsession|1\nsession|2\ntransaction|1\ntransaction|2", 'what was acknowledged is');
@@ -401,10 +399,9 @@ subtest 'a commit whose fate is not known' => sub {
 	}
 
 	# both are on a standby, so whoever leads has them
-	my @offsets = map { $cluster->log_size($_) } $cluster->ids;
 	kill 'CONT', @workers;
 	$primary = $cluster->wait_for_primary('one is open again');
-	$cluster->comes_back($_, $primary, $offsets[$_]) foreach $cluster->others($primary);
+	$cluster->comes_back($_, $primary) foreach $cluster->others($primary);
 	is($cluster->sql($primary, q(SELECT name FROM told WHERE name IN ('cut', 'withheld') ORDER BY name)), "cut\nwithheld", 'both are committed');
 };
 

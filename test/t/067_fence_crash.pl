@@ -116,7 +116,8 @@ my @points = (
 sub crash
 {
 	my ($where, $is_there, $hold) = @_;
-	my ($killed, $offset, $next, $rows, $session, @stopped) = ($primary, $cluster->log_size($primary));
+	my $killed = $primary;
+	my ($next, $rows, $session, @stopped);
 
 	$round++;
 	$observer->do("INSERT INTO told VALUES ('$round answered')");
@@ -132,7 +133,7 @@ sub crash
 	is($session->is_answered ? 1 : 0, $where eq 'it is answered' ? 1 : 0, 'its client gets nothing more');
 	$cluster->wait_until('another one is the open primary', sub { $next = $cluster->open_primary; defined $next && $next != $killed });
 	$cluster->signal($killed, 'CONT');
-	$cluster->comes_back($killed, $next, $offset);
+	$cluster->comes_back($killed, $next);
 	begin();
 
 	$rows = $observer->value("SELECT count(*) FROM told WHERE word LIKE '$round row %'");

@@ -137,20 +137,6 @@ sub stop_all
 	return;
 }
 
-# rebuild(ID, FROM): its directory becomes a base backup of that server.  It does not run.
-sub rebuild
-{
-	my ($self, $id, $from) = @_;
-	my $data = $self->server($id)->data_dir;
-	my $settings = PostgreSQL::Test::Utils::slurp_file("$data/postgresql.conf");
-
-	system_or_bail('rm', '-rf', $data);
-	system_or_bail('pg_basebackup', '-D', $data, '-c', 'fast', '-d', $self->server($from)->connstr);
-	unlink "$data/postgresql.conf";
-	append_to_file("$data/postgresql.conf", $settings);
-	return;
-}
-
 sub postmaster { my ($self, $id) = @_; return PgLeaderCluster::postmaster_of($self->server($id)); }
 
 # processes(ID): those of PostgreSQL, the postmaster first.
@@ -269,21 +255,13 @@ sub follows
 	return ($self->sql($primary, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'pg_leader_$id'") // 0) > 0;
 }
 
-# comes_back(ID, PRIMARY, OFFSET): tests; it follows, if need be from a base backup: what the
-# last primary has written alone is in nobody's past.  OFFSET: of its log, before its start.
+# comes_back(ID, PRIMARY): a test; it follows, whatever its supervisor has to do for that.
 sub comes_back
 {
-	my ($self, $id, $primary, $offset) = @_;
+	my ($self, $id, $primary) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$self->wait_until("node $id follows, or says that its WAL has diverged", sub {
-		$self->follows($id, $primary) || $self->log_of($id, $offset) =~ /needs a rebuild from node \d+: its WAL (has diverged|reaches beyond)/;
-	});
-	return if $self->follows($id, $primary);
-	$self->stop($id);
-	$self->rebuild($id, $primary);
-	$self->start($id);
-	$self->wait_until("node $id follows from a base backup", sub { $self->follows($id, $primary) });
+	$self->wait_until("node $id follows again", sub { $self->follows($id, $primary) });
 	return;
 }
 
