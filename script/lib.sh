@@ -139,7 +139,7 @@ check_installed()
 	local library
 
 	library=$("$PG_BIN/pg_config" --pkglibdir)/pg_leader.so
-	if [[ -r $library && -x $PG_BIN/pg_leader_state && -x $PG_BIN/pg_leader_supervisor ]]; then
+	if [[ -r $library && -x $PG_BIN/pg_leader_state && -x $PG_BIN/pg_leader_supervisor && -x $PG_BIN/pg_leaderctl ]]; then
 		return
 	fi
 	# Where a package has put the scripts there are no sources beside them.

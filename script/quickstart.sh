@@ -175,7 +175,7 @@ installed_files()
 	library=$("$PG_BIN/pg_config" --pkglibdir)
 	extension=$("$PG_BIN/pg_config" --sharedir)/extension
 	printf '%s\n' "pg_leader.so|$library/pg_leader.so" "pg_leader_state|$PG_BIN/pg_leader_state" \
-		"pg_leader_supervisor|$PG_BIN/pg_leader_supervisor"
+		"pg_leader_supervisor|$PG_BIN/pg_leader_supervisor" "pg_leaderctl|$PG_BIN/pg_leaderctl"
 	for file in "$PGLD_ROOT"/pg_leader.control "$PGLD_ROOT"/pg_leader--*.sql; do
 		printf '%s\n' "${file##*/}|$extension/${file##*/}"
 	done
@@ -332,24 +332,22 @@ wait_for_primary()
 	exit 1
 }
 
+# All nodes; clients add target_session_attrs, with which libpq takes the one that takes commits.
+connection_string()
+{
+	local id hosts='' ports=''
+
+	for id in "${NODE_IDS[@]}"; do
+		hosts+=${hosts:+,}${NODE_HOST[id]}
+		ports+=${ports:+,}$(node_port "$id")
+	done
+	printf 'host=%s port=%s user=postgres passfile=%s' "$hosts" "$ports" "$(passfile)"
+}
+
+# Its exit status says whether all is well, which the caller knows.
 print_managed_status()
 {
-	local id output row='%-5s %-10s %-9s %-5s %-9s %-6s %s\n'
-
-	# shellcheck disable=SC2059
-	{
-		printf "$row" node role state term timeline port why
-		for id in "${NODE_IDS[@]}"; do
-			if ! output=$(node_psql "$id" -F '|' -c "SELECT CASE WHEN s.server = 'primary' THEN 'primary' ELSE 'standby' END,
-					CASE WHEN s.is_open THEN 'open' WHEN s.server = 'primary' THEN 'closed' ELSE lower(s.\"order\") END,
-					e.term, s.timeline, s.reason_text FROM pg_leader_server s, pg_leader_status e" 2>&1); then
-				printf '%-5s not reachable: %s\n' "$id" "${output%%$'\n'*}"
-			else
-				IFS='|' read -r -a output <<<"$output"
-				printf "$row" "$id" "${output[@]:0:4}" "$(node_port "$id")" "${output[4]}"
-			fi
-		done
-	}
+	as_server "$PG_BIN/pg_leaderctl" list "$(connection_string)" || true
 }
 
 print_status()
@@ -379,18 +377,6 @@ print_status()
 	}
 }
 
-# For clients: all nodes, of which libpq takes the one that takes commits.
-connection_string()
-{
-	local id hosts='' ports=''
-
-	for id in "${NODE_IDS[@]}"; do
-		hosts+=${hosts:+,}${NODE_HOST[id]}
-		ports+=${ports:+,}$(node_port "$id")
-	done
-	printf 'host=%s port=%s user=postgres passfile=%s target_session_attrs=read-write' "$hosts" "$ports" "$(passfile)"
-}
-
 print_managed_next_steps()
 {
 	local option directory user='' primary=$1
@@ -403,8 +389,11 @@ print_managed_next_steps()
 	cat <<TEXT
 
 For clients, of whichever node is the primary:
-    $user$PG_BIN/psql "$(connection_string)"
-Kill the primary, and see with this script again that another one has taken its place:
+    $user$PG_BIN/psql "$(connection_string) target_session_attrs=read-write"
+See what they are, and what has happened:
+    $user$PG_BIN/pg_leaderctl list "$(connection_string)"
+    $user$PG_BIN/pg_leaderctl events "$(connection_string)"
+Kill the primary, and look again: another one has taken its place, and it comes back:
     ${user}kill -9 \$(${user}head -n 1 $(node_directory "$primary")/postmaster.pid)
 Stop a node, and bring it back:
     $directory/nodestop.sh $option NODE_ID

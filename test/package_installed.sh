@@ -47,8 +47,8 @@ try_quickstart()
 	output=$("$tools/script/quickstart.sh")
 	echo "$output"
 	must "it says that nothing has to be built" grep -q "pg_leader is installed in" <<<"$output"
-	must "one of three is the primary" test "$(grep -cE '^[0-2] +primary +open ' <<<"$output")" = 1
-	must "two of three follow" test "$(grep -cE '^[0-2] +standby +follow ' <<<"$output")" = 2
+	must "one of three is the primary" test "$(grep -cE '^ +[0-2] .* primary .* open for commits ' <<<"$output")" = 1
+	must "two of three follow" test "$(grep -cE '^ +[0-2] .* standby .* streaming from node ' <<<"$output")" = 2
 	"$tools/script/watchpsql.sh" -c "$tools/config/loopback.config" --once 0
 	"$tools/script/quickstart.sh" --down
 	must "it leaves nothing" test ! -e /var/lib/postgresql/pg_leader_nodes

@@ -91,7 +91,7 @@ sub on
 
 system('mkdir', "$dir/packaged") == 0 && system('cp', '-r', $scripts, "$dir/packaged/script") == 0 or die;
 
-quickstart('from nothing', qr/\Apg_leader is installed.*\nnode 0: wrote.*\n(?:.*\n)*node 0: creating a database cluster.*\n(?:.*\n)*node 2: begins without data.*\nwaiting for a primary and 2 standbys\n\n(?:.*\n)*[012] +primary +open /);
+quickstart('from nothing', qr/\Apg_leader is installed.*\nnode 0: wrote.*\n(?:.*\n)*node 0: creating a database cluster.*\n(?:.*\n)*node 2: begins without data.*\nwaiting for a primary and 2 standbys\n\n(?:.*\n)* +[012] \| \S+ +\| primary \| open for commits /);
 is(sql('CREATE TABLE told (n int); INSERT INTO told VALUES (1); SELECT count(*) FROM told'), 1, 'it takes commits');
 quickstart('once more: there is nothing to do', qr/\A(?:pg_leader is installed.*\n)(?:node \d: runs already, port \d+\n){3}waiting for a primary/);
 is(scalar(grep { on($_, 'SELECT system_identifier FROM pg_control_system()') eq on(0, 'SELECT system_identifier FROM pg_control_system()') } 0 .. 2), 3, 'they are one system');
