@@ -192,6 +192,27 @@ sub kill_server
 	return;
 }
 
+# The same, with its supervisor: nothing of that machine is left.
+sub kill_all
+{
+	my ($self, $id) = @_;
+	my $pid = delete $self->{supervisors}{$id};
+	my @pids = $self->pids($id);
+
+	kill 'STOP', $pid, @pids;
+	kill 'KILL', $pid, @pids, $self->pids($id);
+	waitpid($pid, 0);
+	return;
+}
+
+# Does it stream, as an open primary sees it?
+sub follows
+{
+	my ($self, $id) = @_;
+
+	return grep { ($self->query($_, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'pg_leader_$id'") // '') eq '1' } $self->ids;
+}
+
 sub pids
 {
 	my ($self, $id) = @_;

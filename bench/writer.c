@@ -1,0 +1,72 @@
+/*
+ * bench/writer.c
+ *	  A client that commits as fast as it can, on whichever server takes commits.
+ *
+ * Called by bench/writable:
+ *
+ *		writer CONNINFO
+ *
+ * CONNINFO names all servers, with target_session_attrs=read-write.  Inserts 1, 2, 3 ... into
+ * "told", each number in a transaction of its own, and prints for each that was acknowledged:
+ * the number, when that was by CLOCK_REALTIME in us, and the server's port.  A number whose
+ * answer did not come is not tried again: nobody knows what became of it.  Ends with SIGTERM.
+ */
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAUSE 500 /* us, between two attempts to connect */
+
+static long long
+now_us(void)
+{
+	struct timespec now;
+
+	(void) clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+}
+
+static int
+is_committed(PGconn *connection, long long number)
+{
+	char	  text[32];
+	char	 *values[] = {text};
+	PGresult *result;
+	int		  done;
+
+	(void) snprintf(text, sizeof(text), "%lld", number);
+	result = PQexecParams(connection, "INSERT INTO told VALUES ($1::int8)", 1, NULL, (const char *const *) values, NULL, NULL, 0);
+	done = PQresultStatus(result) == PGRES_COMMAND_OK;
+	PQclear(result);
+	return done;
+}
+
+int
+main(int argc, char **argv)
+{
+	PGconn *connection = NULL;
+
+	if (argc != 2)
+	{
+		fprintf(stderr, "usage: writer CONNINFO\n");
+		return 2;
+	}
+	(void) setvbuf(stdout, NULL, _IOLBF, 0);
+	for (long long number = 1;;)
+	{
+		if (PQstatus(connection) != CONNECTION_OK)
+		{
+			PQfinish(connection);
+			connection = PQconnectdb(argv[1]);
+		}
+		if (PQstatus(connection) != CONNECTION_OK)
+		{
+			(void) usleep(PAUSE);
+			continue;
+		}
+		if (is_committed(connection, number))
+			printf("%lld %lld %s\n", number, now_us(), PQport(connection));
+		number++;
+	}
+}
