@@ -548,9 +548,10 @@ raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
 
 	/*
 	 * The floor of data that are gone: until the leader has ended the connections of
-	 * this member, it counts what they had confirmed.
+	 * this member, it counts what they had confirmed.  Not while it abstains: when it stops
+	 * that, its data are distrusted (rule 22), and a copy would be made for nothing.
 	 */
-	if (m->told.forgotten && raft_is_gone(r))
+	if (m->told.forgotten && raft_is_gone(r) && r->saved.abstaining == RAFT_VOTING)
 		start_rebuild(r, RAFT_CLONING, m->position, m->told.claim, out);
 	if (raft_is_behind(r) && r->catch_up_term != r->saved.term)
 	{

@@ -254,8 +254,14 @@ rebuilder_obey(Member *member, const PrimaryOrder *order, WatchDirectory *watch)
 void
 rebuilder_is_ordered(PrimaryRemains remains)
 {
+	Words words;
+
 	is_untouched = remains == PRIMARY_REMAINS_UNTOUCHED;
 	has_failed = false;
+
+	/* a copy that was whole, and does not fit, is none */
+	if (!aside_forget(&aside, &words))
+		say_error(words.hint, "%s", words.error);
 }
 
 bool

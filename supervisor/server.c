@@ -29,12 +29,14 @@ server_prepare(void)
 	return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
 }
 
-/* Does not return. */
+/*
+ * Does not return.  Signals are blocked, until the postmaster has handlers for them and unblocks
+ * them: one that comes before must neither be lost nor reach the handlers of this program.
+ */
 static void
 become_postgres(char *const *arguments, int channel, pid_t parent)
 {
 	static const char failed[] = PROGRAM ": could not run postgres\n";
-	sigset_t		  none;
 
 	/*
 	 * When the supervisor is killed, its server is stopped, too: nobody else would.  It is
@@ -47,8 +49,6 @@ become_postgres(char *const *arguments, int channel, pid_t parent)
 	/* signals of the terminal are the supervisor's */
 	(void) setsid();
 	(void) signal(SIGPIPE, SIG_DFL);
-	(void) sigemptyset(&none);
-	(void) sigprocmask(SIG_SETMASK, &none, NULL);
 	if (fcntl(channel, F_SETFD, 0) == 0)
 		(void) execv(arguments[0], arguments);
 	if (write(STDERR_FILENO, failed, sizeof(failed) - 1) < 0)
@@ -66,6 +66,8 @@ server_start(Server *server, const Command *command, const ControlMessage *first
 	char					 number[16];
 	struct stat				 end;
 	pid_t					 self = getpid();
+	sigset_t				 all;
+	sigset_t				 before;
 
 	if (arguments == NULL)
 		return words_set(words, "", "out of memory");
@@ -78,10 +80,13 @@ server_start(Server *server, const Command *command, const ControlMessage *first
 	(void) setenv(CONTROL_VARIABLE, number, 1);
 	server->their_end = fstat(theirs, &end) == 0 ? end.st_ino : 0;
 	server->pid = -1;
+	(void) sigfillset(&all);
+	(void) sigprocmask(SIG_BLOCK, &all, &before);
 	if (channel_send(server->channel, CONTROL_DIRECTORY, first))
 		server->pid = fork();
 	if (server->pid == 0)
 		become_postgres(arguments, theirs, self);
+	(void) sigprocmask(SIG_SETMASK, &before, NULL);
 	free(arguments);
 	(void) close(theirs);
 	(void) unsetenv(CONTROL_VARIABLE);

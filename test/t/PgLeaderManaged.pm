@@ -57,6 +57,7 @@ max_connections = 30
 max_wal_senders = 10
 max_worker_processes = 16
 log_checkpoints = off
+wal_keep_size = 64MB
 ));
 	return $server;
 }

@@ -1087,6 +1087,30 @@ rule_12_data_are_its_own_once_it_votes(void **state)
 	assert_false(raft_is_gone(raft(0)));
 }
 
+/* It would be distrusted once it votes again, and be made once more. */
+static void
+rule_21_no_copy_is_begun_while_it_abstains(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	world_crash(w, 2);
+	world_wipe(w, 2);
+	world_crash(w, 1); /* it waits for everybody's answer */
+	world_start(w, 2);
+	data_is(2, (RaftData){0});
+	world_run(w, MS(100));
+	assert_true(raft_forgot(raft(0), 2));
+	world_run(w, MS(100));
+	assert_int_equal(disk(2)->rebuild, RAFT_INTACT);
+	world_start(w, 1);
+	data_is(1, standby(2, 110));
+	world_run(w, MS(3000));
+	assert_int_equal(disk(2)->abstaining, RAFT_VOTING);
+	assert_true(raft_forgot(raft(0), 2) || raft(0)->peers[2].forgotten || disk(2)->rebuild == RAFT_CLONING);
+	world_run(w, MS(200));
+	assert_int_equal(disk(2)->rebuild, RAFT_CLONING);
+}
+
 /* What is rebuilt while it abstains is not distrusted when it stops abstaining. */
 static void
 rule_22_no_rebuild_ends_while_it_abstains(void **state)
@@ -1604,6 +1628,7 @@ main(void)
 		cmocka_unit_test(rule_12_first_claim_is_left_to_who_holds_most),
 		cmocka_unit_test(who_could_lead_instead),
 		cmocka_unit_test(rule_12_data_are_its_own_once_it_votes),
+		cmocka_unit_test(rule_21_no_copy_is_begun_while_it_abstains),
 		cmocka_unit_test(rule_22_no_rebuild_ends_while_it_abstains),
 		cmocka_unit_test(rule_22_below_its_floor_it_does_not_vote),
 		cmocka_unit_test(rule_22_peers_remember_what_it_held),
