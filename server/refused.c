@@ -47,6 +47,7 @@ static Known known[] = {
 	{.name = "pg_leader.notify_timeout"},
 	{.name = "pg_leader.manage", .needs_restart = true},
 	{.name = "pg_leader.replication_conninfo"},
+	{.name = "pg_leader.clone_max_rate"},
 	{.name = "pg_leader.open_timeout"},
 	{.name = "pg_leader.health_timeout"},
 	{.name = "pg_leader.allow_timeline_gap"},
