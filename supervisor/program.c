@@ -30,19 +30,30 @@
 typedef struct Lines
 {
 	char text[LINE_SIZE];
-	char last[LINE_SIZE]; /* that was not empty */
+	char last[LINE_SIZE]; /* that was not empty, or the first that is an error */
+	bool has_error;
 	bool (*take)(const char *line, void *context);
 	size_t length;
 } Lines;
 
+/* The ends of what a program writes, and what its guard knows of its end. */
+typedef struct Pipes
+{
+	int out[2];
+	int err[2];
+	int status[2];
+	int life[2]; /* at its end, this process has ended */
+} Pipes;
+
 /* Does not return. */
 static void
-become_program(const Program *program, int out, int err, pid_t parent)
+become_program(const Program *program, const Pipes *pipes, pid_t parent)
 {
 	const char *arguments[MOST_ARGUMENTS + 2];
 	char		path[STORE_PATH_SIZE];
 	int			null = open("/dev/null", O_RDWR);
 	int			n = 0;
+	sigset_t	none;
 
 	arguments[n++] = program->name;
 	while (program->arguments[n - 1] != NULL && n < MOST_ARGUMENTS)
@@ -52,10 +63,60 @@ become_program(const Program *program, int out, int err, pid_t parent)
 	}
 	arguments[n] = NULL;
 	(void) snprintf(path, sizeof(path), "%s/%s", program->directory, program->name);
+	(void) sigemptyset(&none);
+	(void) sigprocmask(SIG_SETMASK, &none, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent && null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
-		dup2(program->output != NULL ? out : null, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0)
+		dup2(program->output != NULL ? pipes->out[1] : null, STDOUT_FILENO) >= 0 && dup2(pipes->err[1], STDERR_FILENO) >= 0)
 		(void) execv(path, (char *const *) arguments);
 	_exit(COMMAND_NOT_RUN);
+}
+
+static void
+on_child(int number)
+{
+	(void) number;
+}
+
+/*
+ * The program's parent, in a process group that both have for themselves: all of it ends when the program
+ * does, or this process's parent.  pg_basebackup has a second process, which would go on for
+ * ever if only the first were killed.  Does not return.
+ */
+static void
+guard_program(const Program *program, const Pipes *pipes)
+{
+	struct pollfd life = {.fd = pipes->life[0], .events = POLLIN};
+	sigset_t	  held;
+	sigset_t	  before;
+	int			  status = 0;
+	pid_t		  pid;
+	pid_t		  self = getpid();
+
+	(void) setpgid(0, 0);
+	(void) close(pipes->life[1]);
+	(void) sigemptyset(&held);
+	(void) sigaddset(&held, SIGCHLD);
+	(void) sigprocmask(SIG_BLOCK, &held, &before);
+	(void) signal(SIGCHLD, on_child);
+	pid = fork();
+	if (pid == 0)
+		become_program(program, pipes, self);
+	while (pid > 0 && life.revents == 0 && waitpid(pid, &status, WNOHANG) != pid)
+		(void) ppoll(&life, 1, NULL, &before);
+	if (pid > 0 && life.revents == 0 && write(pipes->status[1], &status, sizeof(status)) < 0)
+		_exit(COMMAND_NOT_RUN);
+	(void) kill(0, SIGKILL);
+	_exit(COMMAND_NOT_RUN);
+}
+
+/* Behind the error may come what is done about it, as that what was made is removed. */
+static void
+remember_line(Lines *lines, const char *line)
+{
+	if (*line == '\0' || lines->has_error)
+		return;
+	lines->has_error = strstr(line, ": error: ") != NULL;
+	(void) snprintf(lines->last, sizeof(lines->last), "%s", line);
 }
 
 /* The lines that are complete; what shows progress ends them with a carriage return.  false: kill it. */
@@ -69,8 +130,7 @@ take_lines(Lines *lines, void *context)
 	while (goes_on && (end = strpbrk(line, "\r\n")) != NULL)
 	{
 		*end = '\0';
-		if (*line != '\0')
-			(void) snprintf(lines->last, sizeof(lines->last), "%s", line);
+		remember_line(lines, line);
 		if (*line != '\0' && lines->take != NULL)
 			goes_on = lines->take(line, context);
 		line = end + 1;
@@ -99,7 +159,7 @@ read_lines(int fd, Lines *lines, void *context, bool *stops)
 
 /* What it writes, until it ends. */
 static void
-listen_to(const Program *program, pid_t pid, int out, int err, Lines *errors)
+listen_to(const Program *program, pid_t guard, int out, int err, Lines *errors)
 {
 	Lines		  output = {.take = program->output};
 	struct pollfd fds[2] = {{.fd = err, .events = POLLIN}, {.fd = out, .events = POLLIN}};
@@ -116,7 +176,7 @@ listen_to(const Program *program, pid_t pid, int out, int err, Lines *errors)
 				fds[i].fd = -1;
 		}
 		if (stops)
-			(void) kill(pid, SIGKILL);
+			(void) kill(-guard, SIGKILL);
 	}
 }
 
@@ -135,32 +195,62 @@ say_end(const Program *program, int status, const Lines *errors, Words *words)
 	return words_set(words, "", "%s has failed: %.800s", program->name, errors->last);
 }
 
+static bool
+open_pipes(Pipes *pipes)
+{
+	memset(pipes, -1, sizeof(*pipes));
+	return pipe2(pipes->out, O_CLOEXEC) == 0 && pipe2(pipes->err, O_CLOEXEC) == 0 && pipe2(pipes->status, O_CLOEXEC) == 0 &&
+		   pipe2(pipes->life, O_CLOEXEC) == 0;
+}
+
+/* -1: not open, or closed. */
+static void
+close_end(int *end)
+{
+	if (*end >= 0)
+		(void) close(*end);
+	*end = -1;
+}
+
+static void
+close_pipes(Pipes *pipes)
+{
+	int *pairs[] = {pipes->out, pipes->err, pipes->status, pipes->life};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+	{
+		close_end(&pairs[i][0]);
+		close_end(&pairs[i][1]);
+	}
+}
+
 bool
 program_run(const Program *program, Words *words)
 {
 	Lines errors = {.take = program->line};
-	int	  out[2] = {-1, -1};
-	int	  err[2] = {-1, -1};
-	int	  status = 0;
-	pid_t self = getpid();
-	pid_t pid = -1;
+	Pipes pipes;
+	int	  status = SIGKILL; /* as waitpid() says it of what was killed */
+	pid_t guard = -1;
 
 	words_clear(words);
-	if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0)
-		pid = fork();
-	if (pid == 0)
-		become_program(program, out[1], err[1], self);
-	if (pid < 0)
+	if (open_pipes(&pipes))
+		guard = fork();
+	if (guard == 0)
+		guard_program(program, &pipes);
+	if (guard < 0)
 		(void) words_set(words, "", "could not start a process: %s", strerror(errno));
-	(void) close(out[1]);
-	(void) close(err[1]);
-	if (pid > 0)
+	else
 	{
-		listen_to(program, pid, out[0], err[0], &errors);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		(void) setpgid(guard, guard);
+		close_end(&pipes.out[1]);
+		close_end(&pipes.err[1]);
+		close_end(&pipes.status[1]);
+		listen_to(program, guard, pipes.out[0], pipes.err[0], &errors);
+		if (read(pipes.status[0], &status, sizeof(status)) != (ssize_t) sizeof(status))
+			status = SIGKILL;
+		while (waitpid(guard, NULL, 0) < 0 && errno == EINTR)
 			continue;
 	}
-	(void) close(out[0]);
-	(void) close(err[0]);
-	return pid > 0 && say_end(program, status, &errors, words);
+	close_pipes(&pipes);
+	return guard > 0 && say_end(program, status, &errors, words);
 }

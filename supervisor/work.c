@@ -11,6 +11,7 @@
 #include "postgres_fe.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +41,22 @@ tell_sentence(const char *sentence)
 	memset(&message, 0, sizeof(message));
 	(void) snprintf(message.words.error, sizeof(message.words.error), "%s", sentence);
 	tell(JOB_SAYS, &message);
+}
+
+/*
+ * What a job that was killed has started has this lock, too, until it has ended.  Only then another
+ * one changes anything.
+ */
+static bool
+wait_for_last_job(const JobOrder *order, Words *words)
+{
+	char path[STORE_PATH_SIZE];
+	int	 fd;
+
+	if (snprintf(path, sizeof(path), "%s/node-%d.job", order->state_directory, order->self) >= (int) sizeof(path))
+		return words_set(words, "", "the path of the state directory is too long");
+	fd = open(path, O_RDWR | O_CREAT, S_IRUSR | S_IWUSR); /* inherited by programs */
+	return (fd >= 0 && flock(fd, LOCK_EX) == 0) || words_set(words, "", "could not lock \"%s\": %s", path, strerror(errno));
 }
 
 /* ---- asking the leader ---- */
@@ -120,7 +137,7 @@ work(const char *socket)
 	}
 	pg_logging_init(PROGRAM);
 	memset(&message, 0, sizeof(message));
-	done = obey(&order, &message);
+	done = (order.kind == JOB_ASK || wait_for_last_job(&order, &message.words)) && obey(&order, &message);
 	tell(done ? JOB_DONE : JOB_FAILED, &message);
 	return done ? 0 : 1;
 }
