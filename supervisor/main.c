@@ -215,6 +215,8 @@ main(int argc, char **argv)
 	else if (find_postgres(&command, &words) && find_directory(directory, &command, &words) &&
 			 own_files_put_back(command.directory, &words) &&
 			 supervisor_settings_read(&command, &settings, &words) &&
+			 (strcmp(settings.data_directory, command.directory) == 0 ||
+			  (own_files_put_back(settings.data_directory, &words) && supervisor_settings_read(&command, &settings, &words))) &&
 			 directory_lock(settings.state_directory, settings.node_id, &words) && leftover_end(settings.data_directory, &words))
 		return supervise(&command, &settings) ? 0 : EXIT_FAILED;
 	say_error(words.hint, "%s", words.error);

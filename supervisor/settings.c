@@ -475,13 +475,27 @@ read_state_directory(const Command *command, SupervisorSettings *settings, Words
 	return true;
 }
 
+/* Without links: a rebuild puts another directory in its place, not in that of a link. */
+static bool
+read_data_directory(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	char path[PATH_MAX];
+
+	if (!read_text(command, "data_directory", "", settings->data_directory, sizeof(settings->data_directory), words))
+		return false;
+	if (realpath(settings->data_directory, path) == NULL)
+		return true;
+	return snprintf(settings->data_directory, sizeof(settings->data_directory), "%s", path) < (int) sizeof(settings->data_directory) ||
+		   words_set(words, "", "the path of the data directory is too long");
+}
+
 static bool
 read_all(const Command *command, SupervisorSettings *settings, Words *words)
 {
 	RaftConfig	config;
 	const char *wrong;
 
-	if (!read_text(command, "data_directory", "", settings->data_directory, sizeof(settings->data_directory), words) ||
+	if (!read_data_directory(command, settings, words) ||
 		!read_manage(command, words) || !read_member(command, settings, words) ||
 		!read_listen_address(command, settings, words) || !read_state_directory(command, settings, words) ||
 		!read_path(command, "pg_leader.secret_file", DEFAULT_SECRET_FILE, settings, settings->secret_file, words) ||
