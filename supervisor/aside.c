@@ -57,7 +57,8 @@ aside_find(Aside *aside, const char *data_directory, const char *state_directory
 		snprintf(aside->clone, STORE_PATH_SIZE, "%s%s" CLONE, data_directory, between) >= size ||
 		snprintf(aside->old, STORE_PATH_SIZE, "%s%s" OLD, data_directory, between) >= size ||
 		snprintf(aside->partial, STORE_PATH_SIZE, "%s%s" PARTIAL, data_directory, between) >= size ||
-		snprintf(aside->mark, STORE_PATH_SIZE, "%s/node-%d.copy", state_directory, node_id) >= size)
+		snprintf(aside->mark, STORE_PATH_SIZE, "%s/node-%d.copy", state_directory, node_id) >= size ||
+		snprintf(aside->places, STORE_PATH_SIZE, "%s/node-%d.tablespaces", state_directory, node_id) >= size)
 		return words_set(words, "", "the path of the data directory is too long");
 	return true;
 }
@@ -125,7 +126,9 @@ move(const char *from, const char *to, const char *name, Words *words)
 static bool
 move_away(const char *directory, const char *name, void *to, Words *words)
 {
-	return own_files_is(name) && !files_is_directory(directory, name) ? true : aside_is_ours(name) || move(directory, to, name, words);
+	if (aside_is_ours(name) || strcmp(name, "lost+found") == 0 || (own_files_is(name) && !files_is_directory(directory, name)))
+		return true;
+	return move(directory, to, name, words);
 }
 
 static bool
@@ -177,7 +180,8 @@ aside_swap(const Aside *aside, Words *words)
 bool
 aside_has_leftovers(const Aside *aside)
 {
-	return files_exists(aside->clone) || files_exists(aside->old) || files_exists(aside->partial) || files_exists(aside->mark);
+	return files_exists(aside->clone) || files_exists(aside->old) || files_exists(aside->partial) || files_exists(aside->mark) ||
+		   files_exists(aside->places);
 }
 
 static bool
@@ -190,7 +194,8 @@ bool
 aside_clean(const Aside *aside, Words *words)
 {
 	return aside_forget(aside, words) && remove_one(aside, aside->clone, words) &&
-		   remove_one(aside, aside->old, words) && remove_one(aside, aside->partial, words);
+		   remove_one(aside, aside->old, words) && remove_one(aside, aside->partial, words) &&
+		   tablespaces_remove_listed(aside->places, aside->directory, words);
 }
 
 static bool

@@ -24,6 +24,7 @@ typedef struct Aside
 	char old[STORE_PATH_SIZE];	   /* what was moved out of the way entry by entry: all of it, */
 	char partial[STORE_PATH_SIZE]; /* or a part */
 	char mark[STORE_PATH_SIZE];
+	char places[STORE_PATH_SIZE]; /* a list of where the clone's tablespaces are */
 } Aside;
 
 typedef enum AsideState

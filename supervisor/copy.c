@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@
 #define HINT_CLONE                                                                                     \
 	"The role of pg_leader.replication_conninfo needs REPLICATION, pg_hba.conf of all members has to " \
 	"let it in for \"replication\" and for the database \"postgres\", and max_wal_senders needs room for two more."
-#define HINT_REWIND                                                                              \
+#define HINT_REWIND                                                                                           \
 	"The role of pg_leader.replication_conninfo has to be a superuser, or to have what the documentation of " \
 	"pg_rewind grants."
 
@@ -69,6 +70,23 @@ write_service(const JobOrder *order, Words *words)
 	if (options == NULL || length >= sizeof(text) || snprintf(path, sizeof(path), "%s/node-%d.service", order->state_directory, order->self) >= (int) sizeof(path))
 		return words_set(words, "", "pg_leader.replication_conninfo cannot be used");
 	return files_write(path, text, words) && (setenv("PGSERVICEFILE", path, 1) == 0 || words_set(words, "", "out of memory"));
+}
+
+/* The leader's tablespaces: their ids and where they are.  NULL: words. */
+static PGresult *
+ask_tablespaces(Words *words)
+{
+	PGconn	 *connection = PQconnectdb("service=" SERVICE " dbname=postgres connect_timeout=10");
+	PGresult *result = PQexec(connection, "SELECT oid, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace WHERE pg_catalog.pg_tablespace_location(oid) LIKE '/%'");
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) > MOST_TABLESPACES)
+	{
+		(void) words_set(words, HINT_CLONE, "could not ask the leader for its tablespaces: %.*s", (int) strcspn(PQerrorMessage(connection), "\n"), PQerrorMessage(connection));
+		PQclear(result);
+		result = NULL;
+	}
+	PQfinish(connection);
+	return result;
 }
 
 /* ---- what is thrown away ---- */
@@ -110,6 +128,25 @@ is_rewound(const DirectoryControl *control)
 	return rebuild_is_rewound(&facts);
 }
 
+/* For one that is missing, pg_rewind would make a link to the leader's own place: on one machine that is the leader's data. */
+static bool
+has_all_tablespaces(const JobOrder *order, Words *words)
+{
+	PGresult *result = ask_tablespaces(words);
+	bool	  good = result != NULL;
+	char	  tablespaces[STORE_PATH_SIZE];
+	char	  link[STORE_PATH_SIZE];
+
+	for (int i = 0; good && i < PQntuples(result); i++)
+	{
+		if (!files_join(tablespaces, order->data_directory, "pg_tblspc") || !files_join(link, tablespaces, PQgetvalue(result, i, 0)) ||
+			!files_exists(link))
+			good = words_set(words, "", "the leader has a tablespace in \"%s\" that this directory does not have", PQgetvalue(result, i, 1));
+	}
+	PQclear(result);
+	return good;
+}
+
 /*
  * --no-ensure-shutdown: it must never run postgres on the directory, which would write WAL
  * of the leader's timeline there.
@@ -122,6 +159,8 @@ run_rewind(const JobOrder *order, Words *words)
 	Program			  program = {.directory = order->programs, .name = "pg_rewind", .arguments = arguments};
 	DirectoryControl  control;
 
+	if (!has_all_tablespaces(order, words))
+		return false;
 	if (!program_run(&program, words))
 	{
 		(void) snprintf(words->hint, sizeof(words->hint), "%s", HINT_REWIND);
@@ -129,6 +168,16 @@ run_rewind(const JobOrder *order, Words *words)
 	}
 	control = directory_control(order->data_directory);
 	return is_rewound(&control) || words_set(words, "", "pg_rewind has found nothing to do, where WAL has diverged");
+}
+
+/* What rebuilds have left in the leader's directory, or here. */
+static bool
+remove_foreign(const char *directory, const char *name, void *context, Words *words)
+{
+	char path[STORE_PATH_SIZE];
+
+	(void) context;
+	return !aside_is_ours(name) || !files_join(path, directory, name) || files_remove_tree(path, words);
 }
 
 bool
@@ -147,8 +196,8 @@ copy_rewind(const JobOrder *order, CopySays says, bool *has_tried, Words *words)
 			return false;
 	}
 	*has_tried = false;
-	return own_files_put_back(order->data_directory, words) && aside_sync(order->data_directory, words) &&
-		   aside_mark(&aside, order->data_directory, words);
+	return files_each(order->data_directory, remove_foreign, NULL, words) && own_files_put_back(order->data_directory, words) &&
+		   aside_sync(order->data_directory, words) && aside_mark(&aside, order->data_directory, words);
 }
 
 /* ---- pg_basebackup ---- */
@@ -160,11 +209,12 @@ typedef struct Backup
 	int			n;
 	char		mappings[MOST_TABLESPACES][2 * STORE_PATH_SIZE + 8];
 	char		wal[STORE_PATH_SIZE];
+	char		list[MOST_TABLESPACES * STORE_PATH_SIZE]; /* of the tablespaces' places */
 	char		rate[32];
 	const char *clone;
 	CopySays	says;
 	uint64_t	said_at;
-	bool		is_checked; /* that there is room */
+	bool		is_checked; /* that there is room, where all is on one disk */
 	Words	   *words;
 } Backup;
 
@@ -190,32 +240,29 @@ append_path(char *text, size_t size, const char *path)
 	text[length] = '\0';
 }
 
+/* What is made for them can be found again if this ends anywhere. */
 static bool
-map_tablespaces(const JobOrder *order, Backup *backup, Words *words)
+map_tablespaces(const Aside *aside, Backup *backup, Words *words)
 {
-	PGconn	 *connection = PQconnectdb("service=" SERVICE " dbname=postgres connect_timeout=10");
-	PGresult *result = PQexec(connection, "SELECT pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace WHERE pg_catalog.pg_tablespace_location(oid) <> ''");
-	bool	  good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) <= MOST_TABLESPACES;
+	PGresult *result = ask_tablespaces(words);
+	bool	  good = result != NULL;
 	char	  place[STORE_PATH_SIZE];
 
-	(void) order;
-	if (!good)
-		(void) words_set(words, HINT_CLONE, "could not ask the leader for its tablespaces: %.400s", PQerrorMessage(connection));
 	for (int i = 0; good && i < PQntuples(result); i++)
 	{
 		char *mapping = backup->mappings[i];
 
-		good = tablespaces_place(PQgetvalue(result, i, 0), place, words);
+		good = tablespaces_place(PQgetvalue(result, i, 1), place, words);
 		mapping[0] = '\0';
-		append_path(mapping, sizeof(backup->mappings[i]) - 1, PQgetvalue(result, i, 0));
+		append_path(mapping, sizeof(backup->mappings[i]) - 1, PQgetvalue(result, i, 1));
 		(void) strcat(mapping, "=");
 		append_path(mapping, sizeof(backup->mappings[i]), place);
+		(void) strcat(strcat(backup->list, place), "\n");
 		add(backup, "-T");
 		add(backup, mapping);
 	}
 	PQclear(result);
-	PQfinish(connection);
-	return good;
+	return good && (backup->list[0] == '\0' || files_write(aside->places, backup->list, words));
 }
 
 /* Where initdb or whoever made the old directory had put WAL elsewhere, so is the clone's. */
@@ -223,16 +270,15 @@ static bool
 place_wal(const JobOrder *order, Backup *backup, Words *words)
 {
 	char		path[STORE_PATH_SIZE];
-	char		target[STORE_PATH_SIZE];
+	char		target[PATH_MAX];
 	struct stat kind;
-	ssize_t		length;
 
 	if (!files_join(path, order->data_directory, "pg_wal") || lstat(path, &kind) != 0 || !S_ISLNK(kind.st_mode))
 		return true;
-	length = readlink(path, target, sizeof(target) - 1);
-	if (length < 0)
+
+	/* where it leads is missing: it is taken as it would be */
+	if (realpath(path, target) == NULL && errno != ENOENT)
 		return files_fail(words, "", "read the link", path);
-	target[length] = '\0';
 	if (!tablespaces_place(target, backup->wal, words))
 		return false;
 	add(backup, "--waldir");
@@ -257,7 +303,7 @@ take_progress(const char *line, void *context)
 		uint64_t room = files_room(backup->clone);
 
 		backup->is_checked = true;
-		if (room - SPARE_ROOM < (all - done) * 1024 && room >= SPARE_ROOM)
+		if (backup->list[0] == '\0' && room < (all - done) * 1024 + SPARE_ROOM)
 			return words_set(backup->words, "Make room there. The data directory stays as it is until a clone beside it is whole.",
 							 "there is no room for a clone of %" PRIu64 " MB in \"%s\": %" PRIu64 " MB are free", all / 1024, backup->clone, room >> 20);
 	}
@@ -270,20 +316,20 @@ take_progress(const char *line, void *context)
 }
 
 static bool
-run_backup(const JobOrder *order, const char *clone, CopySays says, Words *words)
+run_backup(const JobOrder *order, const Aside *aside, CopySays says, Words *words)
 {
 	static Backup backup;
 	Program		  program = {.directory = order->programs, .name = "pg_basebackup", .line = take_progress, .context = &backup};
 
-	backup = (Backup){.clone = clone, .says = says, .words = words};
-	for (const char *const *a = (const char *const[]){"-D", clone, "-d", "service=" SERVICE, "-X", "stream", "-c", "fast", "-P", NULL}; *a != NULL; a++)
+	backup = (Backup){.clone = aside->clone, .says = says, .words = words};
+	for (const char *const *a = (const char *const[]){"-D", aside->clone, "-d", "service=" SERVICE, "-X", "stream", "-c", "fast", "-P", NULL}; *a != NULL; a++)
 		add(&backup, *a);
 	if (order->max_rate > 0)
 	{
 		(void) snprintf(backup.rate, sizeof(backup.rate), "--max-rate=%d", order->max_rate);
 		add(&backup, backup.rate);
 	}
-	if (!map_tablespaces(order, &backup, words) || !place_wal(order, &backup, words))
+	if (!map_tablespaces(aside, &backup, words) || !place_wal(order, &backup, words))
 		return false;
 	program.arguments = backup.arguments;
 	if (program_run(&program, words))
@@ -291,16 +337,6 @@ run_backup(const JobOrder *order, const char *clone, CopySays says, Words *words
 	if (words->hint[0] == '\0')
 		(void) snprintf(words->hint, sizeof(words->hint), "%s", HINT_CLONE);
 	return false;
-}
-
-/* The leader's own leftovers, and what makes it what it is. */
-static bool
-remove_foreign(const char *directory, const char *name, void *context, Words *words)
-{
-	char path[STORE_PATH_SIZE];
-
-	(void) context;
-	return !aside_is_ours(name) || !files_join(path, directory, name) || files_remove_tree(path, words);
 }
 
 bool
@@ -312,7 +348,7 @@ copy_clone(const JobOrder *order, CopySays says, Words *words)
 	if (!find_aside(order, &aside, words) || !own_files_put_back(order->data_directory, words) || !write_service(order, words))
 		return false;
 	keep_diverged(order, &control, says);
-	return aside_clean(&aside, words) && run_backup(order, aside.clone, says, words) &&
+	return aside_clean(&aside, words) && run_backup(order, &aside, says, words) &&
 		   files_each(aside.clone, remove_foreign, NULL, words) && own_files_copy(order->data_directory, aside.clone, words) &&
 		   aside_sync(aside.clone, words) && aside_mark(&aside, aside.clone, words) && aside_swap(&aside, words);
 }
@@ -333,5 +369,5 @@ copy_clean(const JobOrder *order, Words *words)
 
 	if (snprintf(service, sizeof(service), "%s/node-%d.service", order->state_directory, order->self) < (int) sizeof(service))
 		(void) unlink(service);
-	return find_aside(order, &aside, words) && aside_clean(&aside, words);
+	return find_aside(order, &aside, words) && aside_clean(&aside, words) && own_files_clean(order->data_directory, words);
 }

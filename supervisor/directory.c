@@ -151,6 +151,19 @@ directory_major(void)
 }
 
 bool
+directory_is_ours(const char *directory, Words *words)
+{
+	char path[STORE_PATH_SIZE];
+	char text[16];
+
+	if (!files_join(path, directory, "PG_VERSION") || files_read(path, text, sizeof(text)) <= 0 || atoi(text) == PG_VERSION_NUM / 10000)
+		return true;
+	return words_set(words, "Run the programs of that version, or move the directory away and create an empty one with this server's configuration.",
+					 "the data directory \"%s\" is of PostgreSQL %d, and this program is of PostgreSQL %d", directory, atoi(text),
+					 PG_VERSION_NUM / 10000);
+}
+
+bool
 directory_has(const char *directory, pid_t pid)
 {
 	char		cwd[64];
@@ -221,7 +234,7 @@ directory_prepare(const char *directory, Words *words)
 	int	 fd;
 
 	words_clear(words);
-	if (!remove_stale_pid(directory, words))
+	if (!directory_is_ours(directory, words) || !remove_stale_pid(directory, words))
 		return false;
 	if (!files_join(path, directory, "promote"))
 		return words_set(words, "", "the path of the data directory is too long");

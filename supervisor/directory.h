@@ -38,6 +38,9 @@ typedef struct DirectoryControl
 
 extern DirectoryControl directory_control(const char *directory);
 
+/* false: it has data of another major version of PostgreSQL than this program's, which are nobody's to replace. */
+extern bool directory_is_ours(const char *directory, Words *words);
+
 /* The major version of PostgreSQL that this program was built for. */
 extern uint32_t directory_major(void);
 

@@ -143,7 +143,9 @@ own_files_keep(const char *data_directory, Words *words)
 		return files_fail(words, "", "create the directory", made);
 	if (!own_files_copy(data_directory, made, words))
 		return false;
-	return files_rename(made, kept, words) && lock_kept(kept, words);
+
+	/* locked before anybody finds it, else another supervisor could put it back at once */
+	return lock_kept(made, words) && files_rename(made, kept, words);
 }
 
 bool
@@ -163,4 +165,23 @@ own_files_put_back(const char *data_directory, Words *words)
 	good = files_remove_tree(made, words) && files_rename(kept, made, words) && files_remove_tree(made, words);
 	unlock_kept();
 	return good;
+}
+
+bool
+own_files_are_left(const char *data_directory)
+{
+	char  kept[STORE_PATH_SIZE];
+	char  made[STORE_PATH_SIZE];
+	Words words;
+
+	return find_kept(data_directory, kept, made, &words) && files_exists(made);
+}
+
+bool
+own_files_clean(const char *data_directory, Words *words)
+{
+	char kept[STORE_PATH_SIZE];
+	char made[STORE_PATH_SIZE];
+
+	return find_kept(data_directory, kept, made, words) && files_remove_tree(made, words);
 }

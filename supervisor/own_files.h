@@ -30,4 +30,8 @@ extern bool own_files_keep(const char *data_directory, Words *words);
 /* Put back what is kept, if anything is, and keep it no longer. */
 extern bool own_files_put_back(const char *data_directory, Words *words);
 
+/* What was interrupted may have left a part of such a directory, which nobody uses: is it there?  Remove it. */
+extern bool own_files_are_left(const char *data_directory);
+extern bool own_files_clean(const char *data_directory, Words *words);
+
 #endif /* PG_LEADER_OWN_FILES_H */

@@ -18,11 +18,15 @@
 #include "aside.h"
 #include "directory.h"
 #include "job.h"
+#include "own_files.h"
 #include "say.h"
 #include "service.h"
 
 /* How often the leader's server is asked, while its answer is needed, us. */
 #define ASK_INTERVAL UINT64_C(500000)
+
+/* Between two attempts to put a clone in the directory's place, us. */
+#define FINISH_INTERVAL UINT64_C(1000000)
 
 static const Command			*command;
 static const SupervisorSettings *settings;
@@ -37,9 +41,11 @@ static int32_t			asked_id;
 static uint64_t			asked_term;
 static uint64_t			asked_at;
 
-static bool	 is_untouched; /* RebuildFacts */
-static bool	 has_failed;
-static Aside aside;
+static bool		is_untouched; /* RebuildFacts */
+static bool		has_failed;
+static bool		is_over; /* what is left of a rebuild is to go, once there is no other job */
+static uint64_t finish_at;
+static Aside	aside;
 
 static char said_trouble[WORDS_SIZE];
 
@@ -72,7 +78,7 @@ static void
 on_done(JobKind kind)
 {
 	said_trouble[0] = '\0';
-	if (kind == JOB_REWIND || kind == JOB_CLONE)
+	if (kind == JOB_REWIND || kind == JOB_CLONE || kind == JOB_FINISH)
 		say("the data directory \"%s\" is a copy of the leader's: %s", settings->data_directory, kind == JOB_REWIND ? "rewound" : "cloned");
 }
 
@@ -231,6 +237,13 @@ rebuilder_obey(Member *member, const PrimaryOrder *order, WatchDirectory *watch)
 			job_kill();
 		return;
 	}
+	is_over = false;
+	words_clear(&words);
+	if (!directory_is_ours(settings->data_directory, &words))
+	{
+		say_trouble("the data directory is not replaced", &words);
+		return;
+	}
 	if (!has_marker(member, how, order->node))
 	{
 		if (!member_rebuild(member, how, order->floor))
@@ -238,7 +251,6 @@ rebuilder_obey(Member *member, const PrimaryOrder *order, WatchDirectory *watch)
 		is_untouched = was_intact ? directory_control(settings->data_directory).system_id != 0 : is_untouched;
 		has_failed = false;
 	}
-	words_clear(&words);
 	if (!conninfo_of(member, order->node, "clone", conninfo, &words))
 	{
 		say_trouble(job_name(JOB_CLONE), &words);
@@ -257,9 +269,9 @@ rebuilder_is_ordered(PrimaryRemains remains)
 	Words words;
 
 	is_untouched = remains == PRIMARY_REMAINS_UNTOUCHED;
-	has_failed = false;
+	has_failed = is_over = false;
 
-	/* a copy that was whole, and does not fit, is none */
+	/* a copy that was whole, and does not fit or was made before, is none */
 	if (!aside_forget(&aside, &words))
 		say_error(words.hint, "%s", words.error);
 }
@@ -277,15 +289,19 @@ rebuilder_is_busy(const Member *member)
 	}
 	if (aside_state(&aside) != ASIDE_WHOLE)
 		return false;
-	if (kind == 0)
+	if (kind == 0 && clock_now() >= finish_at)
+	{
+		finish_at = clock_now() + FINISH_INTERVAL;
 		(void) start_job(JOB_FINISH, "", RAFT_NONE, (RaftPosition){0, 0});
+	}
 	return true;
 }
 
 void
 rebuilder_clean(void)
 {
-	if (job_kind() == 0 && aside_has_leftovers(&aside))
+	is_over = job_kind() != 0;
+	if (!is_over && (aside_has_leftovers(&aside) || own_files_are_left(settings->data_directory)))
 		(void) start_job(JOB_CLEAN, "", RAFT_NONE, (RaftPosition){0, 0});
 }
 
@@ -294,6 +310,8 @@ rebuilder_reap(pid_t pid)
 {
 	if (!job_ended(pid))
 		return false;
+	if (is_over)
+		rebuilder_clean();
 	changed();
 	return true;
 }

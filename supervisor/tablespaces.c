@@ -20,6 +20,11 @@
 
 #define MOST_PLACES 100
 
+/* Between a path and the number of a place beside it. */
+#define BESIDE ".pg_leader_"
+
+#define LIST_SIZE 65536
+
 static bool
 count(const char *directory, const char *name, void *n, Words *words)
 {
@@ -43,14 +48,26 @@ take_place(const char *path, Words *words)
 	return files_each(path, count, &n, words) ? n == 0 : -1;
 }
 
+/* Of that path without what an earlier clone has added, so that it does not grow with each. */
+static int
+length_of_wanted(const char *wanted)
+{
+	int			length = (int) strlen(wanted);
+	const char *beside = strstr(wanted, BESIDE);
+
+	return beside != NULL && beside[strlen(BESIDE) + strspn(beside + strlen(BESIDE), "0123456789")] == '\0' ? (int) (beside - wanted) : length;
+}
+
 bool
 tablespaces_place(const char *wanted, char *place, Words *words)
 {
 	int taken = 0;
+	int wanted_length = length_of_wanted(wanted);
 
 	for (int i = 0; i < MOST_PLACES && taken == 0; i++)
 	{
-		int length = i == 0 ? snprintf(place, STORE_PATH_SIZE, "%s", wanted) : snprintf(place, STORE_PATH_SIZE, "%s.%d", wanted, i);
+		int length = i == 0 ? snprintf(place, STORE_PATH_SIZE, "%.*s", wanted_length, wanted) :
+							  snprintf(place, STORE_PATH_SIZE, "%.*s" BESIDE "%d", wanted_length, wanted, i);
 
 		if (length >= STORE_PATH_SIZE)
 			return words_set(words, "", "the path \"%s\" is too long", wanted);
@@ -92,24 +109,29 @@ is_used(const char *target, const char *directory)
 	return search.found || (files_exists(tablespaces) && (!files_each(tablespaces, compare_link, &search, &words) || search.found));
 }
 
-/* Of a tablespace only what is this major version's; whoever made the directory may keep it. */
+/* Only what is this major version's; whoever made the directory may keep it. */
+static bool
+remove_tablespace(const char *path, Words *words)
+{
+	char ours[STORE_PATH_SIZE];
+
+	if (!files_join(ours, path, TABLESPACE_VERSION_DIRECTORY) || !files_remove_tree(ours, words))
+		return false;
+	(void) rmdir(path);
+	return true;
+}
+
 static bool
 remove_link(const char *directory, const char *name, void *other, Words *words)
 {
 	char		path[STORE_PATH_SIZE];
 	char		real[MAXPGPATH * 4];
-	char		ours[STORE_PATH_SIZE];
 	struct stat kind;
 
 	if (!files_join(path, directory, name) || lstat(path, &kind) != 0 || !S_ISLNK(kind.st_mode) || realpath(path, real) == NULL ||
 		is_used(real, other))
 		return true;
-	if (strcmp(name, "pg_wal") == 0)
-		return files_remove_tree(real, words);
-	if (!files_join(ours, real, TABLESPACE_VERSION_DIRECTORY) || !files_remove_tree(ours, words))
-		return false;
-	(void) rmdir(real);
-	return true;
+	return strcmp(name, "pg_wal") == 0 ? files_remove_tree(real, words) : remove_tablespace(real, words);
 }
 
 bool
@@ -120,4 +142,21 @@ tablespaces_remove_unused(const char *directory, const char *other, Words *words
 	if (!files_join(tablespaces, directory, "pg_tblspc") || !files_exists(tablespaces))
 		return true;
 	return files_each(tablespaces, remove_link, (void *) other, words) && remove_link(directory, "pg_wal", (void *) other, words);
+}
+
+bool
+tablespaces_remove_listed(const char *list, const char *other, Words *words)
+{
+	char  text[LIST_SIZE];
+	char  real[MAXPGPATH * 4];
+	char *next = NULL;
+
+	if (files_read(list, text, sizeof(text)) < 0)
+		return errno == ENOENT || files_fail(words, "", "read the file", list);
+	for (char *path = strtok_r(text, "\n", &next); path != NULL; path = strtok_r(NULL, "\n", &next))
+	{
+		if (realpath(path, real) != NULL && !is_used(real, other) && !remove_tablespace(real, words))
+			return false;
+	}
+	return unlink(list) == 0 || files_fail(words, "", "remove the file", list);
 }
