@@ -48,6 +48,22 @@
 	"The role of pg_leader.replication_conninfo has to be a superuser, or to have what the documentation of " \
 	"pg_rewind grants."
 
+#define HINT_ROOM "Make room there. The data directory stays as it is until a clone beside it is whole."
+
+/* Of a program that has failed: what it may not do, unless something else was wrong. */
+static void
+add_hint(Words *words, const char *rights)
+{
+	const char *hint = "";
+
+	if (strstr(words->error, "No space left on device") != NULL)
+		hint = HINT_ROOM;
+	else if (strstr(words->error, "FATAL: ") != NULL || strstr(words->error, "permission denied") != NULL || strstr(words->error, "must be ") != NULL)
+		hint = rights;
+	if (words->hint[0] == '\0')
+		(void) snprintf(words->hint, sizeof(words->hint), "%s", hint);
+}
+
 /* ---- how the leader is reached ---- */
 
 /*
@@ -163,7 +179,7 @@ run_rewind(const JobOrder *order, Words *words)
 		return false;
 	if (!program_run(&program, words))
 	{
-		(void) snprintf(words->hint, sizeof(words->hint), "%s", HINT_REWIND);
+		add_hint(words, HINT_REWIND);
 		return false;
 	}
 	control = directory_control(order->data_directory);
@@ -304,7 +320,7 @@ take_progress(const char *line, void *context)
 
 		backup->is_checked = true;
 		if (backup->list[0] == '\0' && room < (all - done) * 1024 + SPARE_ROOM)
-			return words_set(backup->words, "Make room there. The data directory stays as it is until a clone beside it is whole.",
+			return words_set(backup->words, HINT_ROOM,
 							 "there is no room for a clone of %" PRIu64 " MB in \"%s\": %" PRIu64 " MB are free", all / 1024, backup->clone, room >> 20);
 	}
 	if (backup->said_at != 0 && now < backup->said_at + PROGRESS_INTERVAL)
@@ -334,8 +350,7 @@ run_backup(const JobOrder *order, const Aside *aside, CopySays says, Words *word
 	program.arguments = backup.arguments;
 	if (program_run(&program, words))
 		return true;
-	if (words->hint[0] == '\0')
-		(void) snprintf(words->hint, sizeof(words->hint), "%s", HINT_CLONE);
+	add_hint(words, HINT_CLONE);
 	return false;
 }
 

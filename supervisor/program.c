@@ -65,6 +65,7 @@ become_program(const Program *program, const Pipes *pipes, pid_t parent)
 	(void) snprintf(path, sizeof(path), "%s/%s", program->directory, program->name);
 	(void) sigemptyset(&none);
 	(void) sigprocmask(SIG_SETMASK, &none, NULL);
+	(void) setenv("LC_ALL", "C", 1); /* what it says is read */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent && null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
 		dup2(program->output != NULL ? pipes->out[1] : null, STDOUT_FILENO) >= 0 && dup2(pipes->err[1], STDERR_FILENO) >= 0)
 		(void) execv(path, (char *const *) arguments);
