@@ -196,7 +196,7 @@ subtest 'a state file that was lost, with the data kept: they are not used' => s
 	$primary = $cluster->wait_for_primary('with a member that votes there is an open primary');
 	isnt($primary, $lost, 'which is another one');
 	learn_roles();
-	like($cluster->log_of($lost, $offset), qr/is a copy of the leader's: cloned/, 'the one without was cloned');
+	$cluster->wait_for_log($lost, qr/is a copy of the leader's: cloned.*the rebuild of its data is over/s, $offset);
 	all_is_there();
 
 	# its own vote is needed now
