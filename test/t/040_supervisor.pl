@@ -46,11 +46,11 @@ command_checks_all([$program], 2, [qr/^$/], [qr/no data directory was given \(-D
 command_checks_all([ $program, '-D', $data, '-c', 'port' ], 2, [qr/^$/], [qr/-c needs a setting, NAME=VALUE/], 'no setting');
 command_checks_all([ $program, '-D', $data, 'port' ], 2, [qr/^$/], [qr/options of postgres come behind "--"/], 'an option of nobody');
 
-refused('a directory that is not there', qr/ERROR:  could not open the data directory "$work\/none".*HINT:  Create it with initdb/s,
-	'-D', "$work/none");
-mkdir "$work/empty" or die;
-refused('an empty directory', qr/ERROR:  could not read the settings of "$work\/empty": .*HINT:  Correct the configuration/s,
-	'-D', "$work/empty");
+# Without a postgresql.conf, settings are those of the command line alone.
+refused('a directory whose parent is not there',
+	qr/ERROR:  could not open the data directory "$work\/none\/data".*HINT:  Its parent directory has to exist/s, '-D', "$work/none/data");
+refused('a directory that is not there', qr/LOG:  created the data directory "$work\/none".*ERROR:  pg_leader\.manage is off/s, '-D', "$work/none");
+refused('an empty directory', qr/^[^\n]*ERROR:  pg_leader\.manage is off.*HINT:  Set pg_leader\.manage = on/s, '-D', "$work/none");
 
 $server->init(allows_streaming => 1);
 configure(qq(
