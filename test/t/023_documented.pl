@@ -158,6 +158,8 @@ SQL
 
 cmp_ok(scalar @settings, '>=', 14, 'there are settings');
 names_agree('settings', [ map { $_->[0] } @settings ], [ keys %$settings ]);
+is_deeply([ sort(source('server/refused.c') =~ /\{\.name = "([^"]+)"/g) ], [ sort map { $_->[0] } @settings ],
+	'settings: server/refused.c knows all, else a member with one that is set takes no part');
 foreach (grep { $settings->{ $_->[0] } } @settings)
 {
 	my ($name, $value, $unit, $type, $min, $max, $context) = @$_;
