@@ -87,6 +87,7 @@ typedef struct SharedPeer
 
 	/* What it says of its PostgreSQL (managed). */
 	bool	   managed;
+	bool	   rebuilding;
 	RaftServer server;
 	uint16_t   port; /* that it last named; 0: none yet */
 

@@ -331,6 +331,7 @@ show_server(const Raft *raft, SharedPeer *shown)
 	uint16_t		port = is_self ? (uint16_t) PostPortNumber : told->port;
 
 	shown->managed = is_self ? raft->config.managed : told->managed;
+	shown->rebuilding = is_self ? raft->saved.rebuild != RAFT_INTACT : told->rebuilding;
 	shown->server = is_self ? raft->data.server : told->server;
 	if (port != 0)
 		shown->port = port;

@@ -328,7 +328,10 @@ add_server(Row *row, const SharedPeer *peer)
 		[RAFT_SERVER_PRIMARY] = "primary",
 	};
 
-	add_text_or_null(row, peer->managed && peer->server < RAFT_SERVERS ? names[peer->server] : NULL);
+	if (!peer->managed || peer->server >= RAFT_SERVERS)
+		add_null(row);
+	else
+		add_text(row, peer->rebuilding && peer->server == RAFT_SERVER_NONE ? "rebuilding" : names[peer->server]);
 	if (peer->port != 0)
 		add(row, Int32GetDatum(peer->port));
 	else

@@ -88,6 +88,13 @@ heard_of(const CtlView *view, int32_t node_id)
 	return heard;
 }
 
+/* Does it run, as far as the others know? */
+static bool
+runs(const Heard *heard)
+{
+	return heard->server != NULL && !is(heard->server, "none") && !is(heard->server, "rebuilding");
+}
+
 static void
 describe_heard(const Heard *heard, bool says_no, char *text, size_t size)
 {
@@ -95,7 +102,7 @@ describe_heard(const Heard *heard, bool says_no, char *text, size_t size)
 		(void) snprintf(text, size, "no other member has heard it");
 	else
 		(void) snprintf(text, size, "node %" PRId64 " heard it %.1f s ago%s", heard->by, (double) heard->ms / 1000,
-						!says_no && heard->reachable && is(heard->server, "none") ? ", without a PostgreSQL that runs" : "");
+						!says_no && heard->reachable && heard->server != NULL && !runs(heard) ? ", without a PostgreSQL that runs" : "");
 }
 
 static void
@@ -108,7 +115,7 @@ judge_silent(const CtlView *view, CtlMember *member)
 	const char		*state = "no connection";
 
 	describe_heard(&heard, server != NULL && server->refused, others, sizeof(others));
-	if (heard.reachable && heard.server != NULL && !is(heard.server, "none"))
+	if (heard.reachable && runs(&heard))
 		(void) snprintf(member->role, sizeof(member->role), "%s?", heard.server);
 	if (server == NULL || server->is_guessed)
 	{
@@ -122,6 +129,8 @@ judge_silent(const CtlView *view, CtlMember *member)
 		state = "refuses connections";
 	else if (!heard.reachable)
 		state = "down or cut off";
+	else if (is(heard.server, "rebuilding"))
+		state = "being rebuilt";
 	else if (is(heard.server, "none"))
 		state = "server is down";
 	else if (server->timed_out)

@@ -151,6 +151,14 @@ $cluster->stop($other);
 $cluster->start($other);
 $cluster->wait_for_followers('it is back', $primary);
 
+# slow enough to be seen
+$cluster->set($other, clone_max_rate => '4096');
+$cluster->stop($other);
+system_or_bail('sh', '-c', "cd '" . $cluster->server($other)->data_dir . "' && rm -rf base global pg_wal pg_xact PG_VERSION");
+$cluster->start($other);
+$cluster->wait_until('a member without data is seen being rebuilt', sub { (member($other, @from_standby)->{state} // '') eq 'being rebuilt' });
+$cluster->wait_for_followers('it is back again', $primary);
+
 # ---- watch: told of the primary alone, it goes on without it ----
 
 my $screen = '';
