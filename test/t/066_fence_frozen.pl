@@ -1,6 +1,9 @@
 # test/t/066_fence_frozen.pl
-#	  A primary that is frozen under load, long enough for another one to be elected, and then
-#	  goes on: it answers no commit any more, and what it had answered is not lost.
+#	  A primary that loses the leadership under load: it answers no commit any more, and what
+#	  it had answered is not lost (scenario 71).
+#
+# It is frozen, long enough for another one to be elected, and then goes on; it hands the
+# leadership over; its supervisor is stopped.
 #
 # Clients of pgbench insert (client, n), n = 1, 2, ...; its log has a line for each transaction
 # that was answered, so a client with k lines was told of its rows 1 to k.  Half of the
@@ -49,6 +52,17 @@ sub start_load
 	return $load;
 }
 
+# start_loss(ID, NAME): tests; load that lasts until the server ends its sessions.
+sub start_loss
+{
+	my ($id, $name) = @_;
+	my $load = start_load($id, $name, 600);
+
+	$cluster->wait_until('the clients write', sub { ($cluster->sql($id, 'SELECT count(*) > 1000 FROM told') // '') eq 't' });
+	usleep(BEFORE * 1e6);
+	return $load;
+}
+
 # end_load(LOAD): what was answered, { client => [time of each] }; its clients have ended.
 sub end_load
 {
@@ -76,6 +90,23 @@ sub lost
 	my %has = map { $_ => 1 } split /\n/, $cluster->sql($id, 'SELECT client, n FROM told') // '';
 
 	return grep { !$has{$_} } map { my $client = $_; map { "$client|$_" } 1 .. @{ $load->{answered}{$client} } } sort keys %{ $load->{answered} };
+}
+
+# check_loss(LOAD): tests; it has ended, another one is the primary, and lacks nothing.  Its id.
+sub check_loss
+{
+	my $load = shift;
+	my ($next, @lost);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	isnt($load->{status}, 0, 'the clients have lost their sessions');
+	is(keys %{ $load->{answered} }, CLIENTS, 'each of them was answered before');
+	$next = $cluster->wait_for_primary('there is an open primary');
+	isnt($next, $load->{id}, 'which is another one');
+	@lost = lost($load, $next);
+	is(join(' ', @lost), '', 'it has all that was answered');
+	diag(sprintf '%s: %d acknowledged, %d withheld, %d lost', $load->{name}, $load->{acknowledged}, $load->{withheld}, scalar @lost);
+	return $next;
 }
 
 # freeze(ID): all of its processes.  Its sessions are the first to stand still, and the first to
@@ -110,26 +141,38 @@ my ($old) = $cluster->wait_for_roles;
 is($cluster->sql($old, 'CREATE TABLE told (client int, n int); CREATE ROLE app LOGIN; GRANT ALL ON told TO app'), '', 'a table');
 
 subtest 'the primary is frozen for twice its lease' => sub {
-	my $load = start_load($old, 'frozen', 600);
-	my ($next, $continued, $answered, @late, @lost, @frozen);
+	my $load = start_loss($old, 'frozen');
+	my ($continued, @late, @frozen);
 
-	$cluster->wait_until('the clients write', sub { ($cluster->sql($old, 'SELECT count(*) > 1000 FROM told') // '') eq 't' });
-	usleep(BEFORE * 1e6);
 	@frozen = freeze($old);
 	usleep(2 * LEASE * 1e6);
 	$continued = time;
 	go_on(@frozen);
-	$answered = end_load($load);
-	isnt($load->{status}, 0, 'the clients have lost their sessions');
-	is(keys %$answered, CLIENTS, 'each of them was answered before');
-	@late = grep { $_ > $continued } map { @$_ } values %$answered;
+	@late = grep { $_ > $continued } map { @$_ } values %{ end_load($load) };
 	is(scalar @late, 0, 'nothing is answered once it goes on');
-	$next = $cluster->wait_for_primary('there is an open primary');
-	isnt($next, $old, 'which is another one');
-	@lost = lost($load, $next);
-	is(join(' ', @lost), '', 'it has all that was answered');
-	diag(sprintf '%d acknowledged, %d withheld, %d lost', $load->{acknowledged}, $load->{withheld}, scalar @lost);
-	$cluster->comes_back($old, $next);
+	$cluster->comes_back($old, check_loss($load));
+};
+
+subtest 'the leadership is handed over' => sub {
+	my ($primary, $target) = $cluster->wait_for_roles;
+	my $load = start_loss($primary, 'transfer');
+
+	# refused as long as the target has not told that it has the last commit; the server may be stopped before it answers
+	$cluster->wait_until('to a member that is named', sub { $cluster->sql($primary, "SELECT pg_leader_transfer($target)"); return !$cluster->leads($primary) });
+	end_load($load);
+	$cluster->comes_back($primary, check_loss($load));
+};
+
+subtest 'the supervisor is stopped' => sub {
+	my ($primary) = $cluster->wait_for_roles;
+	my $load = start_loss($primary, 'stop');
+	my $next;
+
+	is($cluster->stop($primary), 0, 'its exit status');
+	end_load($load);
+	$next = check_loss($load);
+	$cluster->start($primary);
+	$cluster->comes_back($primary, $next);
 };
 
 subtest 'in calm' => sub {
