@@ -23,7 +23,6 @@
 #include "node/clock.h"
 #include "server/change.h"
 #include "server/compat.h"
-#include "server/exchange.h"
 #include "server/fence.h"
 #include "server/senders.h"
 #include "server/settings.h"
@@ -356,105 +355,9 @@ fence_read_shown(FenceShown *shown)
 	int i;
 
 	shown->open_term = pg_atomic_read_u64(&fence->open_term);
+	shown->drains = pg_atomic_read_u32(&fence->drains) != 0;
 	shown->changed_at = pg_atomic_read_u64(&fence->changed_at);
 	shown->waiting = 0;
 	for (i = 0; i < MaxBackends; i++)
 		shown->waiting += pg_atomic_read_u32(&fence->steps[i]) != FENCE_STEP_NONE;
-}
-
-/* ---- in words ---- */
-
-static FenceReason
-find_reason(const SharedStatus *status, const ExchangeShown *shown)
-{
-	QuorumView view;
-	FenceState state;
-
-	read_lease(&view);
-	state = (FenceState){
-		.takes_part = status->state == SHARED_TAKING_PART,
-		.has_role_worker = shown->server != RAFT_SERVER_NONE,
-		.refuses = shown->refusal[0] != '\0',
-		.in_recovery = RecoveryInProgress(),
-		.drains = pg_atomic_read_u32(&fence->drains) != 0,
-		.self = settings.node_id,
-		.leader_id = status->leader_id,
-		.open_term = view.open_term,
-		.term = view.term,
-		.lease_until = view.lease_until,
-		.now = view.now};
-	return fence_reason(&state);
-}
-
-const char *
-fence_describe(FenceReason *its, char text[FENCE_TEXT_SIZE])
-{
-	SharedStatus  status;
-	ExchangeShown shown;
-	FenceReason	  reason = FENCE_NO_MEMBER;
-
-	if (!exchange_read_shown(&shown))
-		shown = (ExchangeShown){.server = RAFT_SERVER_NONE};
-	if (shared_peek_status(&status))
-		reason = find_reason(&status, &shown);
-	else
-		status = (SharedStatus){.leader_id = RAFT_NONE};
-	if (its != NULL)
-		*its = reason;
-	switch (reason)
-	{
-		case FENCE_OPEN:
-			text[0] = '\0';
-			break;
-		case FENCE_NO_MEMBER:
-			/* this is for everyone, and where files are is not: see status_reason() */
-			snprintf(text, FENCE_TEXT_SIZE, "this server takes no part in the election%s%s",
-					 status.why[0] != '\0' ? ": " : "",
-					 strchr(status.why, '/') != NULL ? "the reason names a file, and is in the log" : status.why);
-			break;
-		case FENCE_NO_ROLE:
-			snprintf(text, FENCE_TEXT_SIZE, "its role worker is not running");
-			break;
-		case FENCE_REFUSED:
-			snprintf(text, FENCE_TEXT_SIZE, "%s", shown.refusal);
-			break;
-		case FENCE_STANDBY:
-		case FENCE_OTHER_LEADS:
-			snprintf(text, FENCE_TEXT_SIZE, "node %d leads", status.leader_id);
-			break;
-		case FENCE_NO_LEADER:
-			snprintf(text, FENCE_TEXT_SIZE, "no leader is known");
-			break;
-		case FENCE_NO_LEASE:
-			snprintf(text, FENCE_TEXT_SIZE, "its lease has run out: it does not hear from enough members");
-			break;
-		case FENCE_DRAINS:
-			snprintf(text, FENCE_TEXT_SIZE, "the leadership is being handed over");
-			break;
-		case FENCE_NOT_OPENED:
-			snprintf(text, FENCE_TEXT_SIZE, "it leads and is not open yet: %s", shown.why);
-			break;
-	}
-	return text;
-}
-
-const char *
-fence_describe_leader(char text[FENCE_TEXT_SIZE])
-{
-	Raft				*raft = palloc(sizeof(Raft));
-	const ClusterMember *member = NULL;
-	uint16_t			 port = 0;
-
-	if (exchange_read_core(raft) && raft->leader_id >= 0 && raft->leader_id != raft->config.node_id)
-	{
-		member = cluster_member(settings_cluster(), raft->leader_id);
-		port = raft->peers[raft->leader_id].told.port;
-	}
-	text[0] = '\0';
-	if (member != NULL && port != 0)
-		snprintf(text, FENCE_TEXT_SIZE, "Connect to the leader: node %d, host %s, port %u.", raft->leader_id, member->host, port);
-	else if (member != NULL)
-		snprintf(text, FENCE_TEXT_SIZE, "Connect to the leader: node %d, host %s.", raft->leader_id, member->host);
-	pfree(raft);
-	return text;
 }

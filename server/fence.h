@@ -10,7 +10,7 @@
  *	  shield.c			signals that have to wait until a commit is answered
  *	  senders.c			which walsender is which member's
  *	  login.c			who may log in
- *	  fence_view.c		the view pg_leader_fence
+ *	  fence_view.c		the fence in words, and the view pg_leader_fence
  *
  * Closed in fresh shared memory.  A commit takes no lightweight lock here.  Managed mode only.
  */
@@ -104,19 +104,22 @@ typedef enum FenceCount
 extern void	  fence_count(FenceCount count);
 extern uint64 fence_counted(FenceCount count);
 
-/* Why it is closed, as one sentence without a full stop; reason may be NULL.  Returns text. */
-extern const char *fence_describe(FenceReason *reason, char text[FENCE_TEXT_SIZE]);
-
-/* For a hint: whom to connect to instead; '' if nobody is known. */
-extern const char *fence_describe_leader(char text[FENCE_TEXT_SIZE]);
-
 typedef struct FenceShown
 {
 	uint64_t open_term;
+	bool	 drains;
 	uint64_t changed_at; /* when the role worker has opened or closed it, or else the server was started */
 	uint32_t waiting;
 } FenceShown;
 
 extern void fence_read_shown(FenceShown *shown);
+
+/* ---- in words (fence_view.c) ---- */
+
+/* Why it is closed, as one sentence without a full stop; reason may be NULL.  Returns text. */
+extern const char *fence_describe(FenceReason *reason, char text[FENCE_TEXT_SIZE]);
+
+/* For a hint: whom to connect to instead; '' if nobody is known. */
+extern const char *fence_describe_leader(char text[FENCE_TEXT_SIZE]);
 
 #endif /* PG_LEADER_FENCE_H */
