@@ -200,7 +200,7 @@ bool
 copy_rewind(const JobOrder *order, CopySays says, bool *has_tried, Words *words)
 {
 	DirectoryControl control = directory_control(order->data_directory);
-	Aside			 aside;
+	Aside			 aside = {.directory = ""};
 
 	if (!find_aside(order, &aside, words) || !aside_forget(&aside, words) || !write_service(order, words))
 		return false;
@@ -358,7 +358,7 @@ bool
 copy_clone(const JobOrder *order, CopySays says, Words *words)
 {
 	DirectoryControl control = directory_control(order->data_directory);
-	Aside			 aside;
+	Aside			 aside = {.directory = ""};
 
 	if (!find_aside(order, &aside, words) || !own_files_put_back(order->data_directory, words) || !write_service(order, words))
 		return false;
@@ -371,7 +371,7 @@ copy_clone(const JobOrder *order, CopySays says, Words *words)
 bool
 copy_finish(const JobOrder *order, Words *words)
 {
-	Aside aside;
+	Aside aside = {.directory = ""};
 
 	return find_aside(order, &aside, words) && aside_swap(&aside, words);
 }
@@ -380,7 +380,7 @@ bool
 copy_clean(const JobOrder *order, Words *words)
 {
 	char  service[STORE_PATH_SIZE];
-	Aside aside;
+	Aside aside = {.directory = ""};
 
 	if (snprintf(service, sizeof(service), "%s/node-%d.service", order->state_directory, order->self) < (int) sizeof(service))
 		(void) unlink(service);

@@ -332,6 +332,7 @@ rebuilder_init(struct event_base *base, const Command *how, const SupervisorSett
 	changed = callback;
 	leader_id = asked_id = RAFT_NONE;
 	job_init(base, on_message);
+	words_clear(&words);
 	if (!aside_find(&aside, settings->data_directory, settings->state_directory, settings->node_id, &words))
 		say_error(words.hint, "%s", words.error);
 }

@@ -1,7 +1,7 @@
 # test/t/014_scripts.pl
 #	  The scripts refuse a configuration that cannot work, and say so when a
 #	  server runs whose member does not take part.  The election alone; with managed nodes
-#	  it is 073_managed_nodes.pl.
+#	  it is 076_managed_nodes.pl.
 
 use strict;
 use warnings;

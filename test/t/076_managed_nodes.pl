@@ -1,4 +1,4 @@
-# test/t/073_managed_nodes.pl
+# test/t/076_managed_nodes.pl
 #	  The scripts with managed nodes: from nothing to a primary and two standbys, a primary
 #	  that is killed, a node that has lost everything, one that was never there, and back.
 
