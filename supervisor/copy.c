@@ -43,7 +43,7 @@
 
 #define HINT_CLONE                                                                                     \
 	"The role of pg_leader.replication_conninfo needs REPLICATION, pg_hba.conf of all members has to " \
-	"let it in for \"replication\" and for the database \"postgres\", and max_wal_senders needs room for two more."
+	"let it in for \"replication\" and for the database \"postgres\", and max_wal_senders needs room for three more."
 #define HINT_REWIND                                                                                           \
 	"The role of pg_leader.replication_conninfo has to be a superuser, or to have what the documentation of " \
 	"pg_rewind grants."
@@ -103,6 +103,30 @@ ask_tablespaces(Words *words)
 	}
 	PQfinish(connection);
 	return result;
+}
+
+/*
+ * What the leader writes meanwhile the server needs when it starts.  The leader keeps it as long as this
+ * process lives, if it has a replication slot to spare.
+ */
+static void
+hold_wal(const JobOrder *order, CopySays says)
+{
+	static PGconn *connection; /* not closed */
+	PGresult	  *result;
+	char		   text[512];
+
+	connection = PQconnectdb("service=" SERVICE " replication=true connect_timeout=10");
+	if (PQstatus(connection) != CONNECTION_OK)
+		return; /* then nothing that follows can go well, and that is said */
+	(void) snprintf(text, sizeof(text), "CREATE_REPLICATION_SLOT pg_leader_%d_%d TEMPORARY PHYSICAL RESERVE_WAL", (int) order->self, (int) getpid());
+	result = PQexec(connection, text);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+	{
+		(void) snprintf(text, sizeof(text), "the leader may remove WAL that it writes meanwhile: %.*s", (int) strcspn(PQerrorMessage(connection), "\n"), PQerrorMessage(connection));
+		says(text);
+	}
+	PQclear(result);
 }
 
 /* ---- what is thrown away ---- */
@@ -208,6 +232,7 @@ copy_rewind(const JobOrder *order, CopySays says, bool *has_tried, Words *words)
 	{
 		keep_diverged(order, &control, says);
 		*has_tried = true;
+		hold_wal(order, says);
 		if (!own_files_keep(order->data_directory, words) || !run_rewind(order, words))
 			return false;
 	}
@@ -363,6 +388,7 @@ copy_clone(const JobOrder *order, CopySays says, Words *words)
 	if (!find_aside(order, &aside, words) || !own_files_put_back(order->data_directory, words) || !write_service(order, words))
 		return false;
 	keep_diverged(order, &control, says);
+	hold_wal(order, says);
 	return aside_clean(&aside, words) && run_backup(order, &aside, says, words) &&
 		   files_each(aside.clone, remove_foreign, NULL, words) && own_files_copy(order->data_directory, aside.clone, words) &&
 		   aside_sync(aside.clone, words) && aside_mark(&aside, aside.clone, words) && aside_swap(&aside, words);

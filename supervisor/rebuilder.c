@@ -45,6 +45,7 @@ static bool		is_untouched; /* RebuildFacts */
 static bool		has_failed;
 static bool		is_over; /* what is left of a rebuild is to go, once there is no other job */
 static uint64_t finish_at;
+static uint64_t ordered_at; /* by the role worker, which knew a leader */
 static Aside	aside;
 
 static char said_trouble[WORDS_SIZE];
@@ -198,6 +199,10 @@ rebuilder_gather(const Member *member, PrimaryFacts *facts)
 		is_untouched = found.is_untouched = false;
 	facts->remains = rebuild_remains(&found);
 	facts->rebuild_pause = PRIMARY_REBUILD_PAUSE;
+
+	/* an untouched directory is not started again at once: the member gets to know that leader in a moment */
+	if (facts->failed_at < ordered_at)
+		facts->failed_at = ordered_at;
 	if (!has_leader || facts->leader.server != RAFT_SERVER_PRIMARY || (!is_gone && facts->rebuild == RAFT_INTACT))
 		return;
 	if (leader_id != facts->leader_id || leader_term != facts->term)
@@ -270,6 +275,7 @@ rebuilder_is_ordered(PrimaryRemains remains)
 
 	is_untouched = remains == PRIMARY_REMAINS_UNTOUCHED;
 	has_failed = is_over = false;
+	ordered_at = clock_now();
 
 	/* a copy that was whole, and does not fit or was made before, is none */
 	if (!aside_forget(&aside, &words))
