@@ -1,0 +1,156 @@
+# test/t/074_rebuild_elsewhere.pl
+#	  Rebuilds where the leader lets nobody in, where two timelines have the same number, and
+#	  where tablespaces and WAL lie outside the data directory.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PgLeaderRebuilt;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $cluster = PgLeaderRebuilt->rebuilt('elsewhere');
+my ($primary, @others);
+my $told = 0;
+
+sub learn_roles { ($primary, @others) = $cluster->wait_for_roles; return; }
+
+sub commit_one
+{
+	$told++;
+	is($cluster->sql($primary, "INSERT INTO told VALUES ($told)"), '', "commit $told");
+	return;
+}
+
+# ends_well(ID): tests; all follow, and have what was answered and nothing else.
+sub ends_well
+{
+	my $id = shift;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	learn_roles();
+	commit_one();
+	$cluster->wait_until('all have what was answered, and nothing else', sub {
+		my %said = map { ($cluster->sql($_, q(SELECT string_agg(n::text, ',' ORDER BY n) FROM told)) // '' => 1) } $cluster->ids;
+
+		return join(' | ', keys %said) eq join ',', 1 .. $told;
+	});
+	$cluster->wait_until_clean($id);
+	return;
+}
+
+learn_roles();
+is($cluster->sql($primary, q(CREATE TABLE told (n int); CREATE TABLE big AS SELECT repeat(md5(g::text), 30) AS filler FROM generate_series(1, 40000) g)), '', 'tables');
+commit_one();
+$cluster->set_now($_, clone_max_rate => 16_000) foreach $cluster->ids;
+
+# set_hba(LINES): before all others, of the primary.
+my $hba;
+sub set_hba
+{
+	my $lines = shift;
+	my $file = $cluster->directory($primary) . '/pg_hba.conf';
+
+	$hba //= slurp_file($file);
+	append_to_file("$file.new", "$lines$hba");
+	rename "$file.new", $file or die;
+	$cluster->sql($primary, 'SELECT pg_reload_conf()');
+	return;
+}
+
+subtest 'the leader lets nobody in' => sub {
+	my ($id) = @others;
+	my $offset;
+
+	$cluster->lose($id);
+	set_hba("host postgres all all reject\n");
+	$offset = $cluster->log_size($id);
+	$cluster->start($id);
+	$cluster->wait_for_line('for the database', $id, $offset, qr/ERROR: +the leader's server cannot be asked: .*pg_hba\.conf rejects/);
+	set_hba("host replication all all reject\n");
+	$cluster->wait_for_line('for replication', $id, $offset, qr/ERROR: +the clone has failed: pg_basebackup has failed: .*pg_hba\.conf rejects replication.*\n.*HINT: .*pg_hba\.conf of all members/);
+	set_hba('');
+	ends_well($id);
+};
+
+# Both have made a timeline of the same number: PostgreSQL itself would stream.
+subtest 'promoted by hand, while another one is promoted to the same timeline' => sub {
+	my ($id) = @others;
+	my $old = $primary;
+	my $offset;
+
+	$cluster->promote_by_hand($id, 'INSERT INTO told VALUES (-1)');
+	$cluster->kill_server($old);
+	learn_roles();
+	is(join(' ', sort { $a <=> $b } keys %{ $cluster->histories($id) }), join(' ', sort { $a <=> $b } keys %{ $cluster->histories($primary) }), 'the timelines have the same numbers');
+	$offset = $cluster->log_size($id);
+	$cluster->start($id);
+	ends_well($id);
+	like($cluster->log_of($id, $offset), qr/stopping the server for a clone .*is a copy of the leader's: cloned/s, 'it was cloned');
+	unlike($cluster->log_of($id, $offset) =~ s/is a copy of the leader's.*//sr, qr/started streaming WAL/, 'and received nothing before');
+};
+
+subtest 'WAL elsewhere' => sub {
+	my ($id) = @others;
+	my $place = PostgreSQL::Test::Utils::tempdir('wal');
+
+	$cluster->stop($id);
+	system_or_bail('sh', '-c', "mv '@{[ $cluster->directory($id) ]}/pg_wal' '$place/of_$id' && ln -s '$place/of_$id' '@{[ $cluster->directory($id) ]}/pg_wal'");
+	$cluster->start($id);
+	ends_well($id);
+	foreach my $wal ("of_$id.pg_leader_1", "of_$id")
+	{
+		my $offset;
+
+		$cluster->promote_by_hand($id, 'INSERT INTO told VALUES (-1)');
+		$offset = $cluster->log_size($id);
+		$cluster->start($id);
+		$cluster->wait_for_line('it is cloned', $id, $offset, qr/is a copy of the leader's: cloned/);
+		ends_well($id);
+		is(join(' ', map { s{.*/}{}r } glob "$place/*"), $wal, 'WAL is beside where it was, and nowhere else');
+		ok(-l $cluster->directory($id) . '/pg_wal', 'by a link');
+	}
+};
+
+# On one machine all have the same path, so no standby can replay the creation.
+subtest 'tablespaces' => sub {
+	my $place = PostgreSQL::Test::Utils::tempdir('spaces');
+	my ($id) = @others;
+	my $offset;
+
+	foreach my $other (@others)
+	{
+		$offset = $cluster->log_size($other);
+		system_or_bail('pg_ctl', '-D', $cluster->directory($other), '-w', '-m', 'fast', 'stop');
+		$cluster->wait_for_line("node $other stays down", $other, $offset, qr/it stays down/);
+	}
+	mkdir "$place/space" or die;
+	{
+		local $ENV{PGOPTIONS} = '-c synchronous_commit=local';
+
+		is($cluster->sql($primary, "CREATE TABLESPACE space LOCATION '$place/space'"), '', 'a tablespace');
+		is($cluster->sql($primary, 'CREATE TABLE in_space TABLESPACE space AS SELECT * FROM big'), '', 'a table in it');
+	}
+
+	# one after the other: those that have lost their data do not vote
+	foreach my $other (@others)
+	{
+		$cluster->lose($other);
+		$offset = $cluster->log_size($other);
+		$cluster->start($other);
+		$cluster->wait_until('the tablespace is on its way', sub { glob "$place/space.pg_leader_*/PG_*/*" }) if $other == $id;
+		$cluster->kill_member($other) if $other == $id;
+		$cluster->start($other) if $other == $id;
+		$cluster->wait_until('it streams', sub { $cluster->follows($other, $primary) });
+	}
+	ends_well($id);
+	is(join(' ', map { s{.*/}{}r } glob "$place/*"), 'space space.pg_leader_1 space.pg_leader_2', 'each has one directory for it, and what was interrupted is gone');
+	is($cluster->sql($_, 'SELECT count(*) FROM in_space'), '40000', "node $_: all rows are there") foreach $cluster->ids;
+};
+
+$cluster->check_history;
+$cluster->stop_all;
+done_testing();
