@@ -2,21 +2,21 @@
  * bench/writer.c
  *	  A client that commits as fast as it can, on whichever server takes commits.
  *
- * Called by bench/writable:
+ * Called by bench/writable, and by bench/promote for each server:
  *
- *		writer CONNINFO
+ *		writer CONNINFO INTERVAL
  *
- * CONNINFO names all servers, with target_session_attrs=read-write.  Inserts 1, 2, 3 ... into
- * "told", each number in a transaction of its own, and prints for each that was acknowledged:
- * the number, when that was by CLOCK_REALTIME in us, and the server's port.  A number whose
- * answer did not come is not tried again: nobody knows what became of it.  Ends with SIGTERM.
+ * Inserts 1, 2, 3 ... into "told", each number in a transaction of its own, and prints for each
+ * that was acknowledged: the number, when that was by CLOCK_REALTIME in us, and the server's
+ * port.  A number whose answer did not come is not tried again: nobody knows what became of it.
+ * Keeps its connection as long as that is good, and pauses for INTERVAL us after each failure.
+ * Ends with SIGTERM.
  */
 #include <libpq-fe.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-
-#define PAUSE 500 /* us, between two attempts to connect */
 
 static long long
 now_us(void)
@@ -45,28 +45,26 @@ is_committed(PGconn *connection, long long number)
 int
 main(int argc, char **argv)
 {
-	PGconn *connection = NULL;
+	PGconn	  *connection = NULL;
+	useconds_t interval;
 
-	if (argc != 2)
+	if (argc != 3)
 	{
-		fprintf(stderr, "usage: writer CONNINFO\n");
+		fprintf(stderr, "usage: writer CONNINFO INTERVAL\n");
 		return 2;
 	}
+	interval = (useconds_t) atoi(argv[2]);
 	(void) setvbuf(stdout, NULL, _IOLBF, 0);
-	for (long long number = 1;;)
+	for (long long number = 1;; number++)
 	{
 		if (PQstatus(connection) != CONNECTION_OK)
 		{
 			PQfinish(connection);
 			connection = PQconnectdb(argv[1]);
 		}
-		if (PQstatus(connection) != CONNECTION_OK)
-		{
-			(void) usleep(PAUSE);
-			continue;
-		}
-		if (is_committed(connection, number))
+		if (PQstatus(connection) == CONNECTION_OK && is_committed(connection, number))
 			printf("%lld %lld %s\n", number, now_us(), PQport(connection));
-		number++;
+		else
+			(void) usleep(interval);
 	}
 }
