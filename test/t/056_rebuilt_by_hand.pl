@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $cluster = PgLeaderManaged->new('by_hand', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' },
-	conf => PgLeaderManaged::QUIET);
+	conf => PgLeaderManaged::QUIET . "wal_keep_size = 0\n");
 my ($primary, $odd, $offset);
 
 # does(ID, ORDER): the reason, if that is its order.
