@@ -32,8 +32,16 @@ $server->safe_psql('postgres', q{
 	CREATE ROLE operator LOGIN;
 	GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval), pg_leader_admit(), pg_stat_pg_leader_reset() TO operator;
 	GRANT ALTER SYSTEM ON PARAMETER pg_leader.notify_command, pg_leader.log_messages TO operator;
-	CREATE ROLE super LOGIN SUPERUSER});
+	CREATE ROLE super LOGIN SUPERUSER;
+	CREATE ROLE replicator LOGIN REPLICATION});
+$server->safe_psql('postgres', $_) foreach rewind_grants();
 $server->safe_psql('postgres', 'CREATE DATABASE other');
+
+# rewind_grants(): as security.md says.
+sub rewind_grants
+{
+	return slurp_file("$top/doc/security.md") =~ /^    (GRANT EXECUTE ON FUNCTION pg_catalog\.pg_ls_dir.*? TO replicator;)$/ms;
+}
 
 # What is tried: [role, query, a pattern for what it answers or is refused with].
 my $denied = qr/^ERROR:  permission denied/;
@@ -77,6 +85,9 @@ my @key = (
 	[ 'plain', $read_key, qr/^ERROR:  permission denied|^ERROR:  must be superuser/ ],
 	[ 'monitor', $read_key, qr/^ERROR:  permission denied|^ERROR:  must be superuser/ ],
 	[ 'files', $read_key, qr/^1 0123/ ], [ 'super', $read_key, qr/^1 0123/ ]);
+my @rewind = map { my $query = $_; ([ 'plain', $query, $denied ], map { [ $_, $query, qr/^\d+$/ ] } qw(replicator super)) }
+	"SELECT count(*) FROM pg_ls_dir('.', true, false)", "SELECT size FROM pg_stat_file('PG_VERSION', true)",
+	"SELECT length(pg_read_binary_file('PG_VERSION'))", "SELECT length(pg_read_binary_file('PG_VERSION', 0, 2, true))";
 my @create = (
 	[ 'plain', "\\c other\nCREATE EXTENSION pg_leader", $denied ],
 	[ 'super', 'CREATE EXTENSION IF NOT EXISTS pg_leader', qr/^$/ ]);
@@ -109,6 +120,9 @@ my @claims = (
 	[ 'security.md', '| who was granted ALTER SYSTEM on `pg_leader.notify_command` |', @notify ],
 	[ 'security.md', '| `pg_read_server_files` | read every file', @key ],
 	[ 'security.md', '| superusers | everything: read the key', @key, @change, @notify ],
+	[ 'security.md', 'and in the database `postgres`, if the role is no superuser,', @rewind ],
+	[ 'security.md', 'Superuser is more than it needs.', @rewind ],
+	[ 'managed.md', '- a role in `pg_leader.replication_conninfo` that is a superuser,', @rewind ],
 	[ 'notify.md', 'The setting is readable by everyone:', [ 'plain', 'SHOW pg_leader.notify_command', qr/^$/ ] ],
 	[ 'operations.md', 'Any role that may log in will do.', @everyone ],
 	[ 'operations.md', 'Create one for it, because by default it connects as the superuser `postgres`.' ],
