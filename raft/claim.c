@@ -259,6 +259,16 @@ raft_is_waited_for(const Raft *r, uint64_t now, int32_t id)
 }
 
 /*
+ * Before the first claim two may have been primaries.  The higher timeline is no sign of whose
+ * data are wanted: a standby that was promoted by mistake has it.  So a person decides.
+ */
+static bool
+is_diverged(const Raft *r, const RaftPeer *peer)
+{
+	return peer->told.system_id != 0 && !peer->told.gone && peer->position.epoch != r->position.epoch;
+}
+
+/*
  * While no claim is stored anywhere, a primary that is not managed may still run beside
  * this one: everybody has to have said that it does not, or pg_leader_admit().  That is for
  * the dead, whatever they held, and for data that are gone: a member that lives and does not
@@ -275,6 +285,8 @@ check_first_claim(const Raft *r, uint64_t now)
 			continue;
 		if (!is_accounted_for(r, peer) && !(r->first_admitted && peer->told.gone))
 			return RAFT_CLAIM_NEEDS_ALL;
+		if (is_diverged(r, peer))
+			return RAFT_CLAIM_DIVERGED;
 		if (raft_is_older(r->position, peer->position))
 			return RAFT_CLAIM_BEHIND;
 	}

@@ -104,6 +104,8 @@ raft_describe_claim(RaftClaimResult result)
 			return "nothing was ever claimed, and not every member has said what it holds";
 		case RAFT_CLAIM_BEHIND:
 			return "nothing was ever claimed, and another member holds more WAL";
+		case RAFT_CLAIM_DIVERGED:
+			return "nothing was ever claimed, and the data of another member are on another timeline";
 		case RAFT_CLAIM_EXHAUSTED:
 			return "no timeline is left to claim";
 	}

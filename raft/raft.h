@@ -542,6 +542,7 @@ typedef enum RaftClaimResult
 	RAFT_CLAIM_NO_DATA,	  /* not in recovery, or its position is not known, or not its own */
 	RAFT_CLAIM_NEEDS_ALL, /* the first claim: not every member has said what it holds */
 	RAFT_CLAIM_BEHIND,	  /* the first claim: another member holds more, see raft_newest_peer() */
+	RAFT_CLAIM_DIVERGED,  /* the first claim: another member's data are on another timeline */
 	RAFT_CLAIM_EXHAUSTED  /* no timeline is left below RAFT_MAX_TIMELINE */
 } RaftClaimResult;
 

@@ -38,7 +38,9 @@
 /* How long after the mark a checkpoint is waited for until this server is open, us. */
 #define CHECKPOINT_AFTER UINT64CONST(500000)
 
-static uint64 write_failed_at; /* logged; see once_a_minute.h */
+/* What was logged when; see once_a_minute.h. */
+static uint64 write_failed_at;
+static uint64 diverged_at;
 
 static bool
 ask(ExchangeKind kind, uint32_t *answer)
@@ -231,7 +233,13 @@ claim(void)
 		transfer.node = raft_newest_peer(&role.raft, role.now);
 		(void) exchange_ask(&transfer, &ignored);
 	}
-	else if (result != RAFT_CLAIM_MADE && role.order.again_at == 0)
+	if (result == RAFT_CLAIM_DIVERGED && once_a_minute(&diverged_at, role.now))
+		ereport(WARNING,
+				(errmsg("pg_leader: no primary yet: %s", raft_describe_claim(result)),
+				 errhint("\"pg_leaderctl adopt\" shows which. Stop the supervisor of the member whose data are not wanted, "
+						 "and put a base backup of the primary there, or call pg_leader_admit() on the leader; "
+						 "then start it again.")));
+	if (result != RAFT_CLAIM_MADE && result != RAFT_CLAIM_BEHIND && role.order.again_at == 0)
 		role.order.again_at = role.now + 50000;
 }
 

@@ -250,6 +250,29 @@ rule_12_first_claim_not_beside_another_system(void **state)
 	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_NEEDS_ALL);
 }
 
+/* One that was promoted by hand has the higher timeline, and may lack what the primary wrote since. */
+static void
+rule_12_first_claim_not_beside_another_timeline(void **state)
+{
+	(void) state;
+	managed(3);
+	data_is(0, standby(2, 90));
+	data_is(1, standby(1, 100));
+	data_is(2, standby(1, 100));
+	world_elect(w, 0);
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_DIVERGED);
+
+	/* the operator's word is for the dead */
+	assert_true(world_admit(w, 0));
+	data_is(1, standby(2, 90));
+	world_run(w, MS(200));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_DIVERGED);
+	world_crash(w, 2);
+	world_run(w, MS(5000));
+	assert_int_equal(member_claim(&w->node[0].member), RAFT_CLAIM_MADE);
+}
+
 /* It says nothing of its data, as one that never held any: but its server may be the primary. */
 static void
 rule_12_first_claim_not_beside_one_that_only_elects(void **state)
@@ -428,7 +451,7 @@ rule_12_claim_is_above_the_votes_that_elected(void **state)
 static void
 rule_12_claim_is_above_all_that_is_known(void **state)
 {
-	RaftData data = standby(3, 100);
+	RaftData data = standby(1, 100);
 
 	(void) state;
 	lead(3);
@@ -1587,6 +1610,7 @@ main(void)
 		cmocka_unit_test(rule_12_first_claim_hears_the_dead_only_by_the_operator),
 		cmocka_unit_test(rule_12_first_claim_does_without_members_that_never_held_data),
 		cmocka_unit_test(rule_12_first_claim_not_beside_another_system),
+		cmocka_unit_test(rule_12_first_claim_not_beside_another_timeline),
 		cmocka_unit_test(rule_12_first_claim_not_beside_one_that_only_elects),
 		cmocka_unit_test(rule_12_first_claim_not_before_everyone_has_looked),
 		cmocka_unit_test(rule_12_claim_is_stored_before_it_counts),

@@ -388,6 +388,7 @@ words_say_what_came_of_a_claim(void **state)
 		[RAFT_CLAIM_NO_DATA] = "its server is not in recovery, or the end of its own WAL is not known",
 		[RAFT_CLAIM_NEEDS_ALL] = "nothing was ever claimed, and not every member has said what it holds",
 		[RAFT_CLAIM_BEHIND] = "nothing was ever claimed, and another member holds more WAL",
+		[RAFT_CLAIM_DIVERGED] = "nothing was ever claimed, and the data of another member are on another timeline",
 		[RAFT_CLAIM_EXHAUSTED] = "no timeline is left to claim",
 		[RAFT_CLAIM_EXHAUSTED + 1] = "unknown",
 	};
