@@ -5,6 +5,7 @@
  *	  pg_leaderctl [OPTION]... list [CONNECTION]
  *	  pg_leaderctl [OPTION]... events [CONNECTION]
  *	  pg_leaderctl [OPTION]... watch [CONNECTION]
+ *	  pg_leaderctl [OPTION]... adopt [CONNECTION]
  *
  * For DBAs, and by its exit status for scripts.  It connects to the servers as psql does, reads the
  * views of the extension, and changes nothing.
@@ -13,6 +14,7 @@
  *	  ctl_ask.c			asks all members at the same time; ctl_query.c: in SQL
  *	  ctl_view.c		what is made of the answers, in words
  *	  ctl_events.c		their events, merged
+ *	  ctl_adopt.c		the way to managed mode; ctl_inquire.c: what it asks besides
  *	  ctl_table.c		how tables and JSON are printed
  */
 #include <getopt.h>
@@ -23,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctl_adopt.h"
 #include "ctl_ask.h"
 #include "ctl_events.h"
 #include "ctl_table.h"
@@ -62,6 +65,8 @@ print_help(void)
 		   "            and what is not as it should be\n"
 		   "  events    what has happened, on all members, newest last\n"
 		   "  watch     the list and the last events, again and again until it is interrupted\n"
+		   "  adopt     a running primary and its standbys: what has to be corrected before they\n"
+		   "            are managed, which steps are done, and the commands of the next one\n"
 		   "\n"
 		   "CONNECTION is one server of the cluster, as for psql: a connection string, a URI\n"
 		   "or the name of a database.  The other members are found from there.  Several hosts,\n"
@@ -86,6 +91,7 @@ print_help(void)
 		   "\n"
 		   "Exit status of list: 0 if one primary is open for commits (without managed mode: one\n"
 		   "member leads) and nothing is wrong, else 1.  Of events: 0 if all members answer, else 1.\n"
+		   "Of adopt: 0 if the next step can be taken, or none is left; 1 if something has to be corrected.\n"
 		   "2 if called wrongly.\n",
 		   CTL_PROGRAM, CTL_PROGRAM, EVENTS_OF_EVENTS, EVENTS_OF_WATCH);
 }
@@ -289,6 +295,20 @@ events(const Options *options)
 	return status;
 }
 
+/* ---- adopt ---- */
+
+static int
+adopt(const Options *options)
+{
+	(void) ask(options);
+	if (round_of_answers.first == NULL)
+	{
+		print_silence(stderr);
+		return EXIT_TROUBLE;
+	}
+	return ctl_adopt(&view, &options->ask) ? EXIT_SUCCESS : EXIT_TROUBLE;
+}
+
 /* ---- watch ---- */
 
 static void
@@ -398,16 +418,18 @@ take_option(Options *options, int option)
 static int
 take_arguments(Options *options, int argc, char **argv)
 {
-	static const char *const commands = "The commands are list, events and watch.";
+	static const char *const commands = "The commands are list, events, watch and adopt.";
 	bool					 is_list;
 	bool					 is_events;
+	bool					 is_adopt;
 
 	if (optind == argc)
 		return complain(commands, "no command given");
 	options->verb = argv[optind++];
 	is_list = strcmp(options->verb, "list") == 0;
 	is_events = strcmp(options->verb, "events") == 0;
-	if (!is_list && !is_events && strcmp(options->verb, "watch") != 0)
+	is_adopt = strcmp(options->verb, "adopt") == 0;
+	if (!is_list && !is_events && !is_adopt && strcmp(options->verb, "watch") != 0)
 		return complain(commands, "there is no such command");
 	if (optind < argc && options->ask.conninfo[0] != '\0')
 		return complain("Name it with -d, or after the command.", "two connections given");
@@ -415,13 +437,15 @@ take_arguments(Options *options, int argc, char **argv)
 		options->ask.conninfo = argv[optind++];
 	if (optind < argc)
 		return complain("Put a connection string into quotes. Several hosts are one: 'host=a,b,c'.", "too many arguments");
+	if (is_adopt && (options->interval > 0 || options->json || options->ask.events != 0))
+		return complain("Its options are those of the connection, and --timeout.", "adopt has no --interval, --format or --events");
 	if (options->interval > 0 && (is_list || is_events))
 		return complain("Try watch.", "--interval goes with watch");
 	if (options->json && !is_list && !is_events)
 		return complain("Call list again and again.", "watch has no --format");
 	if (options->ask.events != 0 && is_list)
 		return complain("Try events, or watch.", "list shows no events");
-	if (options->ask.events == 0 && !is_list)
+	if (options->ask.events == 0 && !is_list && !is_adopt)
 		options->ask.events = is_events ? EVENTS_OF_EVENTS : EVENTS_OF_WATCH;
 	return EXIT_SUCCESS;
 }
@@ -436,7 +460,10 @@ run(const Options *options)
 		return complain(words.hint, words.error);
 	if (strcmp(options->verb, "watch") == 0)
 		return watch(options);
-	status = strcmp(options->verb, "list") == 0 ? list(options) : events(options);
+	if (strcmp(options->verb, "adopt") == 0)
+		status = adopt(options);
+	else
+		status = strcmp(options->verb, "list") == 0 ? list(options) : events(options);
 	if (fflush(stdout) == 0)
 		return status;
 	(void) complain("", "could not write to standard output");

@@ -56,7 +56,7 @@ sub refused
 
 # ---- called wrongly ----
 
-refused(qr/no command given\n.*hint: The commands are list, events and watch/s, 'no command');
+refused(qr/no command given\n.*hint: The commands are list, events, watch and adopt/s, 'no command');
 refused(qr/no such command/, 'another command', 'switchover');
 refused(qr/too many arguments\n.*hint: Put a connection string into quotes/s, 'a connection string without quotes', 'list', 'host=a', 'port=1');
 refused(qr/two connections/, 'two connections', 'list', '-d', 'host=a', 'host=b');
@@ -68,6 +68,7 @@ refused(qr/--interval goes with watch/, 'an interval without watch', 'list', '-i
 refused(qr/list shows no events/, 'a list of events', 'list', '-n', 3);
 refused(qr/--events is a number/, 'no events', 'events', '-n', 0);
 refused(qr/watch has no --format/, 'watch in JSON', 'watch', '--format', 'json');
+refused(qr/adopt has no --interval, --format or --events/, 'adopt in JSON', 'adopt', '--format', 'json');
 refused(qr/there is no such format/, 'another format', 'list', '--format', 'yaml');
 command_checks_all([ 'pg_leaderctl', 'list', 'service=none' ], 1, [qr/^$/],
 	[qr/definition of service "none" not found/], 'a service that is not there');

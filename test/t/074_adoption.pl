@@ -155,6 +155,30 @@ sub nothing_is_claimed
 	return;
 }
 
+# adopt(): (exit status, output) of pg_leaderctl, which is told where all of them are.
+sub adopt
+{
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ 'pg_leaderctl', 'adopt', '-h', join(',', map { '127.0.0.1' } $cluster->ids), '-p', join(',', map { $cluster->server($_)->port } $cluster->ids), @_ ],
+		'>', \$out, '2>', \$err);
+	note($out, $err);
+	return ($? >> 8, $out . $err);
+}
+
+sub next_is
+{
+	my ($step, $id, $name) = @_;
+	my $directory = $cluster->server($id)->data_dir;
+	my ($status, $out) = adopt();
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is($status, 0, "$name: exit status 0");
+	like($out, qr/^Next is step $step, on the machine of node $id .*\n +psql -p \d+ -c 'ALTER SYSTEM SET pg_leader\.manage = on'\n +pg_ctl -D \Q$directory\E -m fast -w stop\n +pg_leader_supervisor -D \Q$directory\E\n/m, $name);
+	is(scalar(() = $out =~ /^  \[x\] \d\. /mg), $step - 1, "$name: those before it are done");
+	return;
+}
+
 # ---- a primary and two standbys ----
 
 begin('adopted', 1, 2);
@@ -163,19 +187,24 @@ my $writer = start_writer($ledger);
 my ($told, $outage, $primary);
 
 $cluster->wait_until('a client writes', sub { -s $ledger });
+next_is(3, 1, 'the first step that is left');
 foreach my $id (1, 2)
 {
 	take_over($id);
 	$cluster->wait_until("node $id is managed, and follows as before", sub { is_left($id) });
 	wait_for_streams(2);
+	next_is($id == 1 ? (4, 2) : (5, 0), "then, when node $id is managed");
 }
 $cluster->stays('it stays so', 3, sub { is_left(1) && is_left(2) });
 nothing_is_claimed('nothing is claimed while the primary is not managed');
 
-take_over(0);
+pg_ctl(0, '-m', 'fast', 'stop');
+like((adopt())[1], qr/^Next is step 5, on the machine of node 0 .*\n    # its server is down: set .*\n    pg_leader_supervisor -D DATADIR\n/m, 'between the commands of the last step');
+$cluster->set(0, manage => 'on');
+$cluster->start(0);
 $primary = $cluster->wait_for_primary('there is an open primary');
 $cluster->wait_for_followers('both others follow it', $primary);
-sleep 1;
+$cluster->wait_until('nothing is left to do', sub { my ($status, $out) = adopt(); return $status == 0 && $out =~ /Nothing is left to do/; });
 ($told, $outage) = stop_writer($writer, $ledger);
 note(sprintf 'node %d is the primary; %d commits; longest time without one: %.2f s', $primary, scalar keys %$told, $outage);
 cmp_ok($outage, '<', 30, 'the outage is short');
@@ -184,10 +213,73 @@ $cluster->check_timelines;
 $cluster->check_history;
 $cluster->stop_all;
 
+# ---- what adopt finds ----
+
+begin('findings', 1, 2);
+$cluster->sql(0, 'CREATE ROLE replicator LOGIN; CREATE ROLE app LOGIN');
+$cluster->server(0)->append_conf('postgresql.conf', "restore_command = 'false'\nsynchronous_standby_names = '*'");
+$cluster->set(0, replication_conninfo => 'user=replicator');
+$cluster->set(1, replication_conninfo => 'user=nobody_there');
+$cluster->set(2, replication_conninfo => '');
+$cluster->server(2)->append_conf('postgresql.conf', 'wal_log_hints = off');
+pg_ctl(2, 'restart');
+system_or_bail('pg_ctl', '-s', '-D', $cluster->server($_)->data_dir, 'reload') foreach 0, 1;
+my ($found, $what);
+
+$cluster->wait_until('a role that may not replicate', sub { ($found, $what) = adopt(); $what =~ /node 0: role "replicator" of pg_leader\.replication_conninfo has no REPLICATION/ });
+is($found, 1, 'exit status 1');
+like($what, qr/^To be corrected first:\n  node 0: remove restore_command: .*\n/m, 'a restore_command');
+like($what, qr/^  node 1: there is no role "nobody_there" of /m, 'a role that is not there');
+like($what, qr/^  node 2: set pg_leader\.replication_conninfo, with a user/m, 'no role');
+like($what, qr/^Worth a look:\n(?:.*\n)*  node 0: synchronous_standby_names is set, and pg_leader replaces it/m, 'synchronous_standby_names');
+like($what, qr/^  node 2: neither checksums nor wal_log_hints/m, 'what a rewind needs');
+like($what, qr/^  \[ \] 2\. .*(?:\n.*)*Correct what is listed above, and call this again\.\Z/m, 'there is no next step');
+
+# lines of pg_hba.conf: one is missing, one is met by an earlier one that rejects
+my $user = (getpwuid $<)[0];
+
+rename $cluster->server(0)->data_dir . '/pg_hba.conf', $cluster->server(0)->data_dir . '/pg_hba.conf.old';
+append_to_file($cluster->server(0)->data_dir . '/pg_hba.conf', <<"TEXT");
+local all all trust
+host replication $user 127.0.0.0/8 trust
+host all $user 127.0.0.1 255.255.255.255 trust
+host replication replicator,$user 10.0.0.0/8 trust
+host all +pg_monitor all reject
+host all all 127.0.0.1/32 trust
+TEXT
+$cluster->sql(0, 'ALTER ROLE replicator REPLICATION; GRANT pg_monitor TO replicator');
+($found, $what) = adopt();
+foreach my $id (1, 2)
+{
+	like($what, qr/^  node 0: pg_hba\.conf does not let node $id in as "replicator", database "replication"$/m, "node $id: no line");
+	like($what, qr/^  node 0: pg_hba\.conf does not let node $id in as "replicator", database "postgres": an earlier line rejects it$/m, "node $id: rejected");
+}
+like($what, qr{^Lines to add to pg_hba\.conf,.*\n  node 0:  host  replication  replicator  127\.0\.0\.1/32  scram-sha-256\n  node 0:  host  postgres     replicator  127\.0\.0\.1/32  scram-sha-256\n\n}m, 'with the lines to add');
+like($what, qr/node 0: role "replicator" has not the rights that pg_rewind needs/, 'what a rewind needs');
+$cluster->sql(0, 'REVOKE pg_monitor FROM replicator');
+($found, $what) = adopt();
+unlike($what, qr/does not let node \d in as "replicator", database "postgres"/, 'a line for a group of which it is no member');
+
+# who may not see everything is told so; a standby that does not stream, and one that is down
+rename $cluster->server(0)->data_dir . '/pg_hba.conf.old', $cluster->server(0)->data_dir . '/pg_hba.conf';
+system_or_bail('pg_ctl', '-s', '-D', $cluster->server(0)->data_dir, 'reload');
+$cluster->wait_until('a role that may see less', sub { ($found, $what) = adopt('-U', 'app'); $what =~ /node 0: pg_leader\.replication_conninfo and pg_hba\.conf are not visible: connect as a superuser/ });
+$cluster->sql(2, q(ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'; SELECT pg_reload_conf()));
+pg_ctl(1, '-m', 'fast', 'stop');
+$cluster->wait_until('one that does not stream', sub { ($found, $what) = adopt(); $what =~ /^  node 2: it does not stream/m });
+like($what, qr/^  node 1: it does not answer: /m, 'one that is down');
+pg_ctl($_, '-m', 'immediate', 'stop') foreach 0, 2;
+
 # ---- in the wrong order, and with one that was promoted by hand ----
 
 begin('disorder', 1, 2);
 pg_ctl(2, 'promote');
+{
+	my ($status, $out) = adopt();
+
+	is($status, 1, 'two primaries: exit status 1');
+	like($out, qr/^To be corrected first:\n(?:.*\n)*  2 servers are primaries: only one of them has the data that count/m, 'and what is wrong');
+}
 $cluster->sql(2, 'CREATE TABLE mine AS SELECT generate_series(1, 1000)');
 $cluster->sql(0, 'INSERT INTO told SELECT generate_series(101, 200)');
 take_over(1);
@@ -200,6 +292,8 @@ $cluster->wait_until('all are managed standbys', sub { 3 == grep { ($cluster->ro
 $cluster->stays('nobody is open while their data are on different timelines', 5, sub { !defined $cluster->open_primary });
 nothing_is_claimed('and still nothing is claimed');
 like(join('', map { $cluster->log_of($_) } 0 .. 2), qr/WARNING:  pg_leader: no primary yet: .* another timeline\n.*HINT:  "pg_leaderctl adopt" shows which/, 'the log says why');
+
+like((adopt())[1], qr/^  node 2: it is on timeline 2, and node 0 on 1: one of them was promoted by hand/m, 'and so does adopt');
 
 # the operator gives up what it holds
 $cluster->stop(2);
