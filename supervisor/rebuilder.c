@@ -278,6 +278,7 @@ rebuilder_is_ordered(PrimaryRemains remains)
 	ordered_at = clock_now();
 
 	/* a copy that was whole, and does not fit or was made before, is none */
+	words_clear(&words);
 	if (!aside_forget(&aside, &words))
 		say_error(words.hint, "%s", words.error);
 }
