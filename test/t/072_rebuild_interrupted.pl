@@ -151,7 +151,7 @@ subtest 'a clone' => sub {
 	push @table, sprintf 'a clone takes %.2f s', $seconds;
 	foreach my $what ('supervisor', 'job', 'program')
 	{
-		foreach my $moment ($what eq 'supervisor' ? moments($seconds) : (moments($seconds))[0, $moments / 2])
+		foreach my $moment ($what eq 'supervisor' ? moments($seconds) : (moments($seconds))[$moments / 2])
 		{
 			my $whole;
 
