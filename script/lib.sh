@@ -455,7 +455,7 @@ remove_node()
 
 	as_server rm -rf -- "$(node_directory "$1")"{,.initdb,.pg_leader_{clone,old,old.partial,own,own.new}} "$state.diverged"
 	as_server rm -f -- "$(node_log "$1")" "$(node_conf "$1")" "$(node_state_file "$1")" "$(node_events_file "$1")"{,.bad{,.{1..9}}} \
-		"$state".{supervisor,held,copy,service,job}
+		"$state".{supervisor,held,copy,service,job,tablespaces}
 }
 
 node_port()
