@@ -21,21 +21,27 @@
 
 #define DESCRIPTION "README"
 
-/* What pg_waldump has found. */
-typedef struct Found
+/* The WAL of one timeline that is thrown away, and what pg_waldump has found in it. */
+typedef struct Part
 {
-	uint64_t last; /* where the last record begins; 0: there is none */
-	uint32_t commits;
-	char	 first_time[48];
-	char	 last_time[48];
-} Found;
+	const Diverged *d;
+	const char	   *wal;  /* the directory that it is in */
+	const char	   *kept; /* and that of all that is kept */
+	uint32_t		timeline;
+	uint64_t		from;
+	uint64_t		last; /* where the last record begins; 0: there is none */
+	uint32_t		commits;
+	char			first_time[48];
+	char			last_time[48];
+	char			what[512]; /* all that, as a clause */
+} Part;
 
 /* "... lsn: 0/1528B00, ... desc: COMMIT 2026-11-28 12:00:00.123 UTC; ..." */
 static bool
 take_record(const char *line, void *context)
 {
 	static const char commit[] = "desc: COMMIT ";
-	Found			 *found = context;
+	Part			 *part = context;
 	const char		 *lsn = strstr(line, "lsn: ");
 	const char		 *desc = strstr(line, commit);
 	unsigned		  high;
@@ -43,13 +49,13 @@ take_record(const char *line, void *context)
 
 	if (lsn == NULL || sscanf(lsn, "lsn: %X/%X", &high, &low) != 2)
 		return true;
-	found->last = (uint64_t) high << 32 | low;
+	part->last = (uint64_t) high << 32 | low;
 	if (desc == NULL)
 		return true;
 	desc += strlen(commit);
-	(void) snprintf(found->last_time, sizeof(found->last_time), "%.*s", (int) strcspn(desc, ";"), desc);
-	if (found->commits++ == 0)
-		(void) snprintf(found->first_time, sizeof(found->first_time), "%s", found->last_time);
+	(void) snprintf(part->last_time, sizeof(part->last_time), "%.*s", (int) strcspn(desc, ";"), desc);
+	if (part->commits++ == 0)
+		(void) snprintf(part->first_time, sizeof(part->first_time), "%s", part->last_time);
 	return true;
 }
 
@@ -69,44 +75,44 @@ first_segment(const char *wal, uint32_t timeline, uint64_t from, uint32_t size)
 	return 0;
 }
 
-/* What there is of one timeline, from there on. */
+/* What there is of its timeline, from there on. */
 static bool
-read_timeline(const Diverged *d, const char *wal, uint32_t timeline, uint64_t *from, Found *found)
+read_part(Part *part)
 {
 	char			  begin[32];
 	char			  number[16];
-	const char *const arguments[] = {"-p", wal, "-t", number, "-s", begin, NULL};
-	Program			  program = {.directory = d->programs, .name = "pg_waldump", .arguments = arguments, .output = take_record, .context = found};
-	uint64_t		  segment = first_segment(wal, timeline, *from, d->segment_size);
+	const char *const arguments[] = {"-p", part->wal, "-t", number, "-s", begin, NULL};
+	Program			  program = {.directory = part->d->programs, .name = "pg_waldump", .arguments = arguments, .output = take_record, .context = part};
+	uint64_t		  segment = first_segment(part->wal, part->timeline, part->from, part->d->segment_size);
 	Words			  words;
 
 	if (segment == 0)
 		return false;
-	if (segment * d->segment_size > *from)
-		*from = segment * d->segment_size;
-	(void) snprintf(begin, sizeof(begin), "%X/%X", (unsigned) (*from >> 32), (unsigned) *from);
-	(void) snprintf(number, sizeof(number), "%" PRIu32, timeline);
+	if (segment * part->d->segment_size > part->from)
+		part->from = segment * part->d->segment_size;
+	(void) snprintf(begin, sizeof(begin), "%X/%X", (unsigned) (part->from >> 32), (unsigned) part->from);
+	(void) snprintf(number, sizeof(number), "%" PRIu32, part->timeline);
 
 	/* it ends with an error where the WAL does */
 	(void) program_run(&program, &words);
-	return found->last >= *from;
+	return part->last >= part->from;
 }
 
 static bool
-copy_segments(const Diverged *d, const char *wal, const char *to, uint32_t timeline, uint64_t from, uint64_t last, Words *words)
+copy_segments(const Part *part, const char *to, Words *words)
 {
-	char name[MAXFNAMELEN];
-	char source[STORE_PATH_SIZE];
-	char target[STORE_PATH_SIZE];
+	uint32_t size = part->d->segment_size;
+	uint64_t last = part->last - part->from > DIVERGED_MOST ? part->from + DIVERGED_MOST : part->last;
+	char	 name[MAXFNAMELEN];
+	char	 source[STORE_PATH_SIZE];
+	char	 target[STORE_PATH_SIZE];
 
-	if (last - from > DIVERGED_MOST)
-		last = from + DIVERGED_MOST;
-	if (files_room(to) < (last / d->segment_size - from / d->segment_size + 3) * d->segment_size)
+	if (files_room(to) < (last / size - part->from / size + 3) * size)
 		return words_set(words, "", "there is no room for it in \"%s\"", to);
-	for (uint64_t segment = from / d->segment_size; segment <= last / d->segment_size; segment++)
+	for (uint64_t segment = part->from / size; segment <= last / size; segment++)
 	{
-		XLogFileName(name, timeline, segment, (int) d->segment_size);
-		if (!files_join(source, wal, name) || !files_join(target, to, name) || !files_copy(source, target, 0, words))
+		XLogFileName(name, part->timeline, segment, (int) size);
+		if (!files_join(source, part->wal, name) || !files_join(target, to, name) || !files_copy(source, target, 0, words))
 			return false;
 	}
 	return true;
@@ -151,49 +157,48 @@ remove_oldest(const char *directory, Words *words)
 }
 
 static void
-describe(uint32_t timeline, uint64_t from, const Found *found, char *said, size_t size)
+describe(Part *part)
 {
-	if (found->commits == 0)
-		(void) snprintf(said, size, "WAL of timeline %" PRIu32 " from %X/%X to the record at %X/%X, without a commit",
-						timeline, (unsigned) (from >> 32), (unsigned) from, (unsigned) (found->last >> 32), (unsigned) found->last);
+	int length = snprintf(part->what, sizeof(part->what), "WAL of timeline %" PRIu32 " from %X/%X to the record at %X/%X", part->timeline,
+						  (unsigned) (part->from >> 32), (unsigned) part->from, (unsigned) (part->last >> 32), (unsigned) part->last);
+
+	if (part->commits == 0)
+		(void) snprintf(part->what + length, sizeof(part->what) - (size_t) length, ", without a commit");
 	else
-		(void) snprintf(said, size, "WAL of timeline %" PRIu32 " from %X/%X to the record at %X/%X, with %" PRIu32 " commits from %s to %s",
-						timeline, (unsigned) (from >> 32), (unsigned) from, (unsigned) (found->last >> 32), (unsigned) found->last,
-						found->commits, found->first_time, found->last_time);
+		(void) snprintf(part->what + length, sizeof(part->what) - (size_t) length, ", with %" PRIu32 " %s from %s to %s", part->commits,
+						part->commits == 1 ? "commit" : "commits", part->first_time, part->last_time);
 }
 
+/* Whole or not at all, at *place. */
 static bool
-keep_timeline(const Diverged *d, const char *wal, const char *kept, uint32_t timeline, uint64_t from, const Found *found,
-			  const char *what, char *place, Words *words)
+keep_part(const Part *part, char *place, Words *words)
 {
 	char new[STORE_PATH_SIZE];
 	char text[1024];
 	char path[STORE_PATH_SIZE];
 
-	if (snprintf(place, STORE_PATH_SIZE, "%s/%" PRIu32 "-%X-%X", kept, timeline, (unsigned) (from >> 32), (unsigned) from) >= STORE_PATH_SIZE ||
+	if (snprintf(place, STORE_PATH_SIZE, "%s/%" PRIu32 "-%X-%X", part->kept, part->timeline, (unsigned) (part->from >> 32), (unsigned) part->from) >= STORE_PATH_SIZE ||
 		snprintf(new, sizeof(new), "%s.new", place) >= (int) sizeof(new))
 		return words_set(words, "", "the path of the state directory is too long");
 	if (files_exists(place))
 		return true;
-	if (!files_remove_tree(new, words) || !remove_oldest(kept, words))
+	if (!files_remove_tree(new, words) || !remove_oldest(part->kept, words))
 		return false;
 	if (mkdir(new, S_IRWXU) != 0)
 		return files_fail(words, "", "create the directory", new);
 	(void) snprintf(text, sizeof(text), "Node %d: %s.\nThe leader's WAL goes on another way from there.  Read it with pg_waldump -p . -t %" PRIu32 " -s %X/%X\n",
-					d->node_id, what, timeline, (unsigned) (from >> 32), (unsigned) from);
-	return copy_segments(d, wal, new, timeline, from, found->last, words) && files_join(path, new, DESCRIPTION) &&
-		   files_write(path, text, words) && files_rename(new, place, words);
+					part->d->node_id, part->what, part->timeline, (unsigned) (part->from >> 32), (unsigned) part->from);
+	return copy_segments(part, new, words) && files_join(path, new, DESCRIPTION) && files_write(path, text, words) &&
+		   files_rename(new, place, words);
 }
 
 void
 diverged_keep(const Diverged *d, char *said, size_t size)
 {
-	char	 wal[STORE_PATH_SIZE];
-	char	 kept[STORE_PATH_SIZE];
-	char	 place[STORE_PATH_SIZE];
-	char	 what[512];
-	uint32_t timeline = d->timeline;
-	Words	 words;
+	char  wal[STORE_PATH_SIZE];
+	char  kept[STORE_PATH_SIZE];
+	char  place[STORE_PATH_SIZE];
+	Words words;
 
 	said[0] = '\0';
 	words_clear(&words);
@@ -201,17 +206,16 @@ diverged_keep(const Diverged *d, char *said, size_t size)
 		snprintf(kept, sizeof(kept), "%s/node-%d.diverged", d->state_directory, d->node_id) >= (int) sizeof(kept) ||
 		(mkdir(kept, S_IRWXU) != 0 && errno != EEXIST))
 		return;
-	for (; timeline >= d->common.epoch && timeline > 0; timeline--)
+	for (uint32_t timeline = d->timeline; timeline >= d->common.epoch && timeline > 0; timeline--)
 	{
-		Found	 found = {.last = 0};
-		uint64_t from = d->common.index;
+		Part part = {.d = d, .wal = wal, .kept = kept, .timeline = timeline, .from = d->common.index};
 
-		if (!read_timeline(d, wal, timeline, &from, &found))
+		if (!read_part(&part))
 			continue;
-		describe(timeline, from, &found, what, sizeof(what));
-		if (keep_timeline(d, wal, kept, timeline, from, &found, what, place, &words))
-			(void) snprintf(said, size, "what is thrown away is kept in \"%s\": %s", place, what);
+		describe(&part);
+		if (keep_part(&part, place, &words))
+			(void) snprintf(said, size, "what is thrown away is kept in \"%s\": %s", place, part.what);
 		else
-			(void) snprintf(said, size, "%s, is thrown away and could not be kept: %s", what, words.error);
+			(void) snprintf(said, size, "%s, is thrown away and could not be kept: %s", part.what, words.error);
 	}
 }

@@ -73,7 +73,7 @@ subtest 'a killed primary that has more than the others: rewound' => sub {
 	$cluster->start($old);
 	$cluster->wait_until('it streams again', sub { $cluster->follows($old, $primary) });
 	like($cluster->log_of($old, $offset), qr/rewinding the data directory.*is a copy of the leader's: rewound/s, 'by a rewind');
-	like($cluster->log_of($old, $offset), qr/what is thrown away is kept in ".*": WAL of timeline \d+ from .* with 1 commits from /, 'what it had alone is kept and described');
+	like($cluster->log_of($old, $offset), qr/what is thrown away is kept in ".*": WAL of timeline \d+ from .* with 1 commit from /, 'what it had alone is kept and described');
 	is(slurp_file(directory($old) . '/postgresql.conf'), $conf, 'its configuration is its own');
 	$cluster->wait_until('nothing lies beside its directory', sub { leftovers($old) eq '' });
 	learn_roles();
