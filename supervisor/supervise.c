@@ -334,7 +334,7 @@ take_message(const ControlMessage *message)
 			watch_followed(&remembered.watch);
 			break;
 		case CONTROL_REBUILT:
-			say("the server follows its leader, and the rebuild of its data is over");
+			say("the server has what it needs, and the rebuild of its data is over");
 			rebuilder_clean();
 			break;
 		case CONTROL_ORDER:
