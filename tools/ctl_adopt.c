@@ -27,6 +27,9 @@
 /* Of max_worker_processes: four of pg_leader, and PostgreSQL's for logical replication. */
 #define WORKERS_AT_LEAST 5
 
+/* What pg_rewind calls, as the documentation of PostgreSQL has it. */
+#define REWIND_FUNCTIONS "pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text), pg_read_binary_file(text, bigint, bigint, boolean)"
+
 /* One of the members. */
 typedef struct Member
 {
@@ -336,8 +339,9 @@ check_role(const Member *member)
 			PQgetvalue(inquiry->role, 0, ROLE_STATE));
 	else
 	{
-		if (PQgetvalue(inquiry->role, 0, ROLE_REWINDS)[0] != 't')
-			add(&adoption.doubts, member, "role \"%s\" has not the rights that pg_rewind needs: without them a server that has diverged is cloned whole", inquiry->user);
+		if (PQgetvalue(inquiry->role, 0, ROLE_REWINDS)[0] != 't' && !ctl_own_is(member->view->server, OWN_IN_RECOVERY))
+			add(&adoption.doubts, member, "role \"%s\" has not the rights that pg_rewind needs: a server that has diverged is then cloned whole. GRANT EXECUTE ON FUNCTION " REWIND_FUNCTIONS " TO \"%s\"",
+				inquiry->user, inquiry->user);
 		check_rules(member);
 	}
 }

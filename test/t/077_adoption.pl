@@ -1,4 +1,4 @@
-# test/t/074_adoption.pl
+# test/t/077_adoption.pl
 #	  A primary with two standbys that nobody manages is taken over while clients write: the
 #	  standbys first, which go on following it, and then itself.  Nothing is claimed before all
 #	  members are managed, and nothing is lost.
@@ -287,6 +287,15 @@ take_over(0);
 $cluster->wait_until('the primary is a managed standby now', sub { ($cluster->role(0)->{server} // '') eq 'standby' });
 $cluster->stays('nobody is open while a second primary runs that is not managed', 3, sub { !defined $cluster->open_primary });
 nothing_is_claimed('and nothing is claimed');
+
+# and back: as before, with a standby that is managed
+$cluster->stop(0);
+$cluster->set(0, manage => 'off');
+unlink $cluster->server(0)->data_dir . '/standby.signal' or die;
+start_by_hand(0);
+wait_for_streams(1);
+is($cluster->sql(0, 'DELETE FROM told WHERE n = 200'), '', 'it is the primary as before');
+take_over(0);
 take_over(2);
 $cluster->wait_until('all are managed standbys', sub { 3 == grep { ($cluster->role($_)->{server} // '') eq 'standby' } 0 .. 2 });
 $cluster->stays('nobody is open while their data are on different timelines', 5, sub { !defined $cluster->open_primary });
@@ -301,7 +310,7 @@ $cluster->stop(2);
 $cluster->sql($primary, 'SELECT pg_leader_admit()');
 $primary = $cluster->wait_for_primary('there is an open primary');
 isnt($primary, 2, 'not the one that was promoted by hand');
-is($cluster->sql($primary, 'SELECT count(*) FROM told'), 200, 'with what the primary had');
+is($cluster->sql($primary, 'SELECT count(*) FROM told'), 199, 'with what the primary had');
 $cluster->start(2);
 $cluster->comes_back(2, $primary);
 is($cluster->sql(2, q(SELECT to_regclass('mine') IS NULL)), 't', 'whose data are as those of the others again');
