@@ -74,12 +74,12 @@ static void add(Findings *findings, const Member *member, const char *format, ..
 static void
 add(Findings *findings, const Member *member, const char *format, ...)
 {
-	Finding *finding = &findings->found[findings->n];
+	Finding *finding;
 	va_list	 args;
 
 	if (findings->n == MAX_FINDINGS)
 		return;
-	findings->n++;
+	finding = &findings->found[findings->n++];
 	finding->node_id = member != NULL ? member->node_id : RAFT_NONE;
 	va_start(args, format);
 	(void) vsnprintf(finding->text, sizeof(finding->text), format, args);
@@ -282,10 +282,11 @@ check_settings(const Member *member)
 static void
 add_line(const Member *member, const char *database, const char *address)
 {
-	char *line = adoption.lines[adoption.n_lines];
+	char *line;
 
 	if (adoption.n_lines == MAX_LINES)
 		return;
+	line = adoption.lines[adoption.n_lines];
 	(void) snprintf(line, CTL_ERROR_SIZE, "node %d:  host  %-11s  %s  %s/%d  scram-sha-256", (int) member->node_id, database,
 					member->inquiry.user, address, strchr(address, ':') != NULL ? 128 : 32);
 	for (int i = 0; i < adoption.n_lines; i++)
