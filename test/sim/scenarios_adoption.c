@@ -234,6 +234,46 @@ admitted_first_claim_waits_for_the_living(World *w)
 	(void) settle_data(w);
 }
 
+/* The same of a standby, whose server was promoted by hand and is stopped. */
+static void
+promote_alone(World *w, int i)
+{
+	SimCluster	*c = cluster(w);
+	SimServer	*s = server(w, i);
+	SimAuthorise authorise = c->authorise;
+
+	c->authorise = NULL;
+	s->data.standby_signal = true;
+	EXPECT(w, sim_start(c, i));
+	while (s->life != SIM_STANDBY)
+		EXPECT(w, sim_startup_step(c, i) != SIM_DIED);
+	EXPECT(w, sim_promote(c, i));
+	while (s->life != SIM_PRIMARY)
+		EXPECT(w, sim_startup_step(c, i) != SIM_DIED);
+	EXPECT(w, sim_stop_fast(c, i) && sim_stop_finish(c, i));
+	c->authorise = authorise;
+}
+
+/*
+ * One was promoted by hand before anything was claimed, and is a standby again.  Its timeline is
+ * the higher one, and nobody knows whose data are wanted, until the operator says it.
+ */
+static void
+first_claim_not_beside_another_timeline(World *w)
+{
+	begin_unclaimed(w);
+	promote_alone(w, 2);
+	world_start_all(w);
+	EXPECT(w, !run_until(w, SECONDS(10), somebody_is_open, 0));
+	EXPECT(w, server(w, 2)->life == SIM_STANDBY && server(w, 2)->timeline > server(w, 0)->timeline);
+	for (int i = 0; i < 3; i++)
+		EXPECT(w, !has_claim(w, i));
+	lose_power(w, 2);
+	EXPECT(w, !run_until(w, SECONDS(5), somebody_is_open, 0));
+	node_admit(w, world_lease(w));
+	EXPECT(w, run_until(w, SECONDS(20), somebody_is_open, 0));
+}
+
 /* Clients write for five seconds, as fast as in random runs; then it is stopped. */
 static SimCluster *
 cluster_of_three(World *w, bool has_member, uint64_t standbys)
@@ -281,5 +321,6 @@ const Scenario scenarios_adoption[] = {
 	{"promoted_by_hand_before_it_hears_of_the_first_claim", promoted_by_hand_before_it_hears_of_the_first_claim, NULL},
 	{"first_claim_without_who_held_most", first_claim_without_who_held_most, NULL},
 	{"admitted_first_claim_waits_for_the_living", admitted_first_claim_waits_for_the_living, NULL},
+	{"first_claim_not_beside_another_timeline", first_claim_not_beside_another_timeline, NULL},
 	{"existing_primary_is_adopted", existing_primary_is_adopted, NULL},
 	{NULL, NULL, NULL}};
