@@ -113,6 +113,8 @@ my @claims = (
 	[ 'reference.md', '`CREATE EXTENSION pg_leader` needs a superuser.', @create ],
 	[ 'reference.md', '| `sync` | `sync_state` of the primary\'s `pg_stat_replication`:' ], # tried in 070_leaderctl.pl
 	[ 'operations.md', 'Connect as a role with the privileges of `pg_monitor`,' ], # the same
+	[ 'managed.md', 'Name all servers, for their ports are not known to each other yet,' ], # tried in 077_adoption.pl
+	[ 'reference.md', '| `adopt` | for [a running primary and its standbys]' ], # the same
 	[ 'security.md', '| everyone | see who leads,', @everyone, @settings_paths, @transfer, @admit, @reset, @change, @notify ],
 	[ 'security.md', '| `pg_read_all_settings` (so `pg_monitor`) | also see the paths', @state_file, @settings_paths ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_transfer()` |', @transfer ],
