@@ -177,10 +177,15 @@ is($status, 0, 'promote measures') || diag($output);
 ok(@promotions == 4 && (all { $_->{commit} > 0 && $_->{commit} < 60e6 && ($_->{promote} eq '-' || $_->{promote} <= $_->{open}) } @promotions),
 	'what it found is possible') || diag($output);
 
-($status, $output) = run("$bench/fence", '--pairs', 2, '--seconds', 1, '--scale', 1, '--output', "$scratch/tpcb.tsv");
+($status, $output) = run("$bench/writable", '--rounds', 2, '--output', "$scratch/writable.tsv");
+my @rounds = rows("$scratch/writable.tsv");
+is($status, 0, 'writable measures, and nothing is lost') || diag($output);
+ok(@rounds == 2 && (all { $_->{gap} > 0 && $_->{gap} < 60e3 && $_->{how} =~ /^(?:followed|rewound|cloned)$/ } @rounds), 'what it found is possible') || diag($output);
+
+($status, $output) = run("$bench/fence", '--starts', 2, '--pairs', 2, '--seconds', 1, '--scale', 1, '--output', "$scratch/tpcb.tsv");
 my @pairs = rows("$scratch/tpcb.tsv");
 is($status, 0, 'fence measures TPC-B') || diag($output);
-ok(@pairs == 2 && (all { $_->{fence} > 0 && $_->{stock} > 0 && $_->{ratio} > 0 } @pairs), 'what it found is possible') || diag($output);
+ok(@pairs == 4 && (all { $_->{fence} > 0 && $_->{stock} > 0 && $_->{ratio} > 0 } @pairs), 'what it found is possible') || diag($output);
 
 ($status, $output) = run("$bench/fence", '--time', '--starts', 2, '--rounds', 1, '--output', "$scratch/time.tsv");
 my @times = rows("$scratch/time.tsv");
@@ -194,5 +199,5 @@ is($status, 0, 'all commits pass the fence while nothing is wrong') || diag($out
 ok(@calm == 3 && (all { $_->{answered} > 0 && $_->{rows} == $_->{answered} && $_->{withheld} == 0 } @calm) && $calm[2]{closed} > 0 && $calm[2]{closed} == $calm[2]{stops},
 	'none is withheld, also where the fence was closed for a while') || diag($output);
 
-is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos,promote,fence}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
+is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos,promote,writable,fence}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
 done_testing();
