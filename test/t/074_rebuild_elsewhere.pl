@@ -14,16 +14,9 @@ use Test::More;
 
 my $cluster = PgLeaderRebuilt->rebuilt('elsewhere');
 my ($primary, @others);
-my $told = 0;
 
 sub learn_roles { ($primary, @others) = $cluster->wait_for_roles; return; }
-
-sub commit_one
-{
-	$told++;
-	is($cluster->sql($primary, "INSERT INTO told VALUES ($told)"), '', "commit $told");
-	return;
-}
+sub commit_one { $cluster->commit_one($primary); return; }
 
 # ends_well(ID): tests; all follow, and have what was answered and nothing else.
 sub ends_well
@@ -32,13 +25,7 @@ sub ends_well
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	learn_roles();
-	commit_one();
-	$cluster->wait_until('all have what was answered, and nothing else', sub {
-		my %said = map { ($cluster->sql($_, q(SELECT string_agg(n::text, ',' ORDER BY n) FROM told)) // '' => 1) } $cluster->ids;
-
-		return join(' | ', keys %said) eq join ',', 1 .. $told;
-	});
-	$cluster->wait_until_clean($id);
+	$cluster->ends_well($id, $primary);
 	return;
 }
 

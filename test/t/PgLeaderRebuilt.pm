@@ -26,6 +26,34 @@ sub rebuilt
 	return $self;
 }
 
+# commit_one(PRIMARY): a test; one more row of the table "told".
+sub commit_one
+{
+	my ($self, $primary) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 2;
+	$self->{told}++;
+	is($self->sql($primary, "INSERT INTO told VALUES ($self->{told})"), '', "commit $self->{told}");
+	return;
+}
+
+# ends_well(ID, PRIMARY): tests; all have what was answered and nothing else, and of the rebuild of
+# that one nothing is left.
+sub ends_well
+{
+	my ($self, $id, $primary) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->commit_one($primary);
+	$self->wait_until('all have what was answered, and nothing else', sub {
+		my %said = map { ($self->sql($_, q(SELECT string_agg(n::text, ',' ORDER BY n) FROM told)) // '' => 1) } $self->ids;
+
+		return join(' | ', keys %said) eq join ',', 1 .. $self->{told};
+	});
+	$self->wait_until_clean($id);
+	return;
+}
+
 sub directory { my ($self, $id) = @_; return $self->server($id)->data_dir; }
 
 # beside(ID, WHAT): a file of the member's beside its state file.
