@@ -34,7 +34,6 @@ typedef struct JobOrder
 {
 	JobKind		 kind;
 	int32_t		 self;
-	int32_t		 source;
 	RaftPosition common;					/* the last point in common with the source; index 0: not known */
 	int			 max_rate;					/* of a clone, kB/s; 0: none */
 	char		 programs[STORE_PATH_SIZE]; /* the directory of PostgreSQL's */

@@ -112,7 +112,7 @@ on_message(const JobMessage *message)
 }
 
 static bool
-start_job(JobKind kind, const char *conninfo, int32_t source, RaftPosition common)
+start_job(JobKind kind, const char *conninfo, RaftPosition common)
 {
 	static JobOrder order;
 	Words			words;
@@ -121,7 +121,6 @@ start_job(JobKind kind, const char *conninfo, int32_t source, RaftPosition commo
 	memset(&order, 0, sizeof(order));
 	order.kind = kind;
 	order.self = settings->node_id;
-	order.source = source;
 	order.common = common;
 	order.max_rate = settings->clone_max_rate;
 	(void) snprintf(order.programs, sizeof(order.programs), "%.*s", (int) (slash - command->program), command->program);
@@ -185,19 +184,25 @@ ask(const Member *member, const PrimaryFacts *facts)
 	if (!conninfo_of(member, facts->leader_id, "check", conninfo, &words))
 		say_trouble(job_name(JOB_ASK), &words);
 	else
-		(void) start_job(JOB_ASK, conninfo, facts->leader_id, facts->floor);
+		(void) start_job(JOB_ASK, conninfo, facts->floor);
 }
 
 void
 rebuilder_gather(const Member *member, PrimaryFacts *facts)
 {
-	RebuildFacts found = look(member);
+	RebuildFacts found;
 	bool		 is_gone = facts->system_id == 0 || facts->distrusted;
 	bool		 has_leader = facts->leader_id >= 0 && facts->leader_id != facts->self;
 
 	if (raft_is_gone(&member->raft))
-		is_untouched = found.is_untouched = false;
-	facts->remains = rebuild_remains(&found);
+		is_untouched = false;
+
+	/* asked at each turn of the member: the directory is looked at only where something may be left */
+	if (facts->rebuild != RAFT_INTACT)
+	{
+		found = look(member);
+		facts->remains = rebuild_remains(&found);
+	}
 	facts->rebuild_pause = PRIMARY_REBUILD_PAUSE;
 
 	/* an untouched directory is not started again at once: the member gets to know that leader in a moment */
@@ -265,7 +270,7 @@ rebuilder_obey(Member *member, const PrimaryOrder *order, WatchDirectory *watch)
 	said_trouble[0] = '\0';
 	service_status("%s the data directory from node %d", how == RAFT_REWINDING ? "rewinding" : "cloning", (int) order->node);
 	say("%s the data directory \"%s\" from node %d", how == RAFT_REWINDING ? "rewinding" : "cloning", settings->data_directory, (int) order->node);
-	(void) start_job(how == RAFT_REWINDING ? JOB_REWIND : JOB_CLONE, conninfo, order->node, order->floor);
+	(void) start_job(how == RAFT_REWINDING ? JOB_REWIND : JOB_CLONE, conninfo, order->floor);
 }
 
 void
@@ -299,7 +304,7 @@ rebuilder_is_busy(const Member *member)
 	if (kind == 0 && clock_now() >= finish_at)
 	{
 		finish_at = clock_now() + FINISH_INTERVAL;
-		(void) start_job(JOB_FINISH, "", RAFT_NONE, (RaftPosition){0, 0});
+		(void) start_job(JOB_FINISH, "", (RaftPosition){0, 0});
 	}
 	return true;
 }
@@ -309,7 +314,7 @@ rebuilder_clean(void)
 {
 	is_over = job_kind() != 0;
 	if (!is_over && (aside_has_leftovers(&aside) || own_files_are_left(settings->data_directory)))
-		(void) start_job(JOB_CLEAN, "", RAFT_NONE, (RaftPosition){0, 0});
+		(void) start_job(JOB_CLEAN, "", (RaftPosition){0, 0});
 }
 
 bool
