@@ -213,7 +213,8 @@ has_other_sessions(void)
 
 /*
  * Who is let go shows its row, so the others have to be told to end before.  They are told at the
- * same time as this process; who needs longer to end shows nobody anything.
+ * same time as this process; who needs longer to end shows nobody anything.  On a standby nobody
+ * waits, and the longer it takes to stop, the longer its member is without a vote.
  */
 void
 fence_let_go(void)
@@ -222,7 +223,7 @@ fence_let_go(void)
 
 	if (!is_stopping())
 		return;
-	for (i = 0; i < LET_GO_AFTER / SLEEP && has_other_sessions(); i++)
+	for (i = 0; i < LET_GO_AFTER / SLEEP && !RecoveryInProgress() && has_other_sessions(); i++)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, SLEEP, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
