@@ -108,6 +108,7 @@ sub common_settings
 port = @{[ $self->{tcp} + $id ]}
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '$self->{dir}'
+recovery_init_sync_method = syncfs
 wal_log_hints = on
 autovacuum = off
 checkpoint_timeout = 1h

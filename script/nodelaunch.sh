@@ -160,6 +160,7 @@ print_managed_settings()
 	set_line pg_leader.replication_conninfo "${PGLD_REPLICATION_CONNINFO:-user=postgres passfile=$(passfile)}"
 	set_line max_wal_senders "$((2 * 10#$N_NODES + 8))"
 	set_line wal_keep_size 512MB
+	set_line recovery_init_sync_method syncfs
 }
 
 print_settings()
