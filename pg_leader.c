@@ -16,9 +16,9 @@
 #include "server/fence.h"
 #include "server/library.h"
 #include "server/login.h"
+#include "server/parent.h"
 #include "server/promotion.h"
 #include "server/receiver.h"
-#include "server/role_worker.h"
 #include "server/settings.h"
 #include "server/shared.h"
 
@@ -50,8 +50,8 @@ init_memory(void)
 		previous_shmem_startup_hook();
 
 	/* not in _PG_init, which "postgres -C" also calls, to tell settings while the server is down */
-	if (settings.manage && IsPostmasterEnvironment && !IsBinaryUpgrade)
-		role_worker_take_channel();
+	if (IsPostmasterEnvironment && !IsBinaryUpgrade)
+		parent_take();
 	shared_init_memory();
 	if (settings.manage)
 	{

@@ -224,7 +224,7 @@ sub pids
 sub worker
 {
 	my ($self, $id) = @_;
-	my ($pid) = grep { Chaos::slurp("/proc/$_/cmdline") =~ /\bpg_leader: (?!role|notify|recorder)/ } $self->pids($id);
+	my ($pid) = grep { Chaos::slurp("/proc/$_/cmdline") =~ /\bpg_leader: (?!role|recorder)/ } $self->pids($id);
 
 	return $pid // die "node $id has no election worker\n" . $self->describe;
 }

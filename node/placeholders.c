@@ -22,9 +22,9 @@ placeholders_check(const char *command, Words *words)
 			continue;
 		c++;
 		if (*c == '\0')
-			return words_set(words, hint, "the command ends in a single \"%%\"");
+			return words_set(words, hint, "it ends in a single \"%%\"");
 		if (strchr("etlan%", *c) == NULL)
-			return words_set(words, hint, "the command has an unknown placeholder \"%%%c\"", *c > 0x20 && *c < 0x7f ? *c : '?');
+			return words_set(words, hint, "it has an unknown placeholder \"%%%c\"", *c > 0x20 && *c < 0x7f ? *c : '?');
 	}
 	return true;
 }

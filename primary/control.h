@@ -1,11 +1,12 @@
 /*
  * primary/control.h
- *	  What a server's role worker and its supervisor say to each other.
+ *	  What a server's workers and its supervisor say to each other.
  *
  * Over a socket of type SOCK_SEQPACKET that the supervisor makes before each start and
  * postgres inherits; its number is in the environment variable CONTROL_VARIABLE.  Of
- * postgres only the role worker reads and writes there.  End of file for the supervisor:
- * no process of that server is left.  One message is one packet, and one record below;
+ * postgres only the role worker reads there; it writes, and so does the election worker
+ * (CONTROL_SHOWN, CONTROL_RELOADED).  End of file for the supervisor: no process of that
+ * server is left.  One message is one packet, and one record below;
  * both ends are of one machine, so it is sent as it is in memory.
  *
  * Included by server/ and supervisor/.  Pure C11: no input or output, no clock, no
@@ -19,7 +20,7 @@
 #define CONTROL_VARIABLE "PG_LEADER_CONTROL"
 
 /* Changes with whatever is below: a supervisor and a library of two versions do not talk. */
-#define CONTROL_MAGIC UINT32_C(0x50474C01)
+#define CONTROL_MAGIC UINT32_C(0x50474C02)
 
 #define CONTROL_TEXT_SIZE 400
 
@@ -51,6 +52,13 @@ typedef enum ControlType
 	 * marker of a rebuild is durable by then.
 	 */
 	CONTROL_ORDER,
+
+	/*
+	 * To the supervisor, from the election worker: there is news on the board (node/board.h);
+	 * pg_leader.notify_command or notify_timeout is another one, and is to be read.
+	 */
+	CONTROL_SHOWN,
+	CONTROL_RELOADED,
 	CONTROL_TYPES
 } ControlType;
 

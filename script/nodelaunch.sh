@@ -32,7 +32,7 @@ DESCRIPTION
     With PGLD_MANAGE=off in the configuration the elected leader is nothing but
     that: each node is a server of its own, which this script starts.  Its
     settings are in pg_leader.conf of its data directory, which postgresql.conf
-    includes.
+    includes.  For pg_leader.notify_command it needs a supervisor: --foreground.
 
     A changed configuration takes effect at the next launch.  Settings of your
     own belong into postgresql.conf; they are kept.
@@ -43,8 +43,8 @@ DESCRIPTION
 
 OPTIONS
     -c CONFIG     the configuration, $PGLD_DEFAULT_CONFIG by default
-    --foreground  become the supervisor (with PGLD_MANAGE=off: the server), with
-                  the log on standard error, for use under a service manager
+    --foreground  become the supervisor, also with PGLD_MANAGE=off, with the log on
+                  standard error, for use under a service manager
     --new         also write a first state file.  For a member that has never
                   run, of a cluster that is created now, and for nothing else: a
                   member that ran and forgot its votes, or several that join a
@@ -256,7 +256,10 @@ start_node()
 
 supervisor_command()
 {
-	printf '%s\0' "$PG_BIN/pg_leader_supervisor" -D "$1" -c "config_file=$(node_conf "$id")"
+	printf '%s\0' "$PG_BIN/pg_leader_supervisor" -D "$1"
+	if is_managed; then
+		printf '%s\0' -c "config_file=$(node_conf "$id")"
+	fi
 }
 
 # What it has said last since then, without the date.
@@ -427,11 +430,8 @@ fi
 write_settings "$data"
 
 if [[ $foreground == yes ]]; then
-	if is_managed; then
-		mapfile -d '' -t command < <(supervisor_command "$data")
-		exec_as_server "${command[@]}"
-	fi
-	exec_as_server "$PG_BIN/postgres" -D "$data"
+	mapfile -d '' -t command < <(supervisor_command "$data")
+	exec_as_server "${command[@]}"
 fi
 if is_managed; then
 	start_managed "$data"

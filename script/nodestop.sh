@@ -19,14 +19,14 @@ SYNOPSIS
     nodestop.sh [-c CONFIG] [-m MODE] NODE_ID... | ALL
 
 DESCRIPTION
-    Stops these nodes, or all nodes that this machine has: the supervisor of a
-    managed one, with its server.  A leader hands over before it stops, except in
+    Stops these nodes, or all nodes that this machine has: the supervisor, where
+    there is one, with its server.  A leader hands over before it stops, except in
     mode "immediate".  A node that does not run is left alone.
 
 OPTIONS
     -c CONFIG  the configuration, $PGLD_DEFAULT_CONFIG by default
-    -m MODE    as pg_ctl's: fast (the default) or immediate; where PGLD_MANAGE is
-               off, smart as well
+    -m MODE    as pg_ctl's: fast (the default) or immediate; smart as well, where
+               there is no supervisor
     --help     this text
 
 EXIT STATUS
@@ -35,12 +35,17 @@ TEXT
 }
 
 # The supervisor bounds how long that takes.
-stop_managed()
+stop_supervised()
 {
 	local signal=TERM pid tries
 
 	if ! node_is_supervised "$1"; then
 		say "node $1: does not run"
+		return
+	fi
+	if [[ $mode == smart ]]; then
+		error "node $1 has a supervisor, which does not stop it smart" "the modes are fast and immediate"
+		status=1
 		return
 	fi
 	[[ $mode != immediate ]] || signal=QUIT
@@ -61,8 +66,9 @@ stop_node()
 {
 	local output
 
-	if is_managed; then
-		stop_managed "$1"
+	# Without PGLD_MANAGE it has a supervisor if it was launched by --foreground.
+	if is_managed || node_is_supervised "$1"; then
+		stop_supervised "$1"
 		return
 	fi
 

@@ -28,7 +28,6 @@ static const struct
 } workers[] = {
 	{ELECTION_WORKER, "pg_leader_worker_main"},
 	{"pg_leader recorder", "pg_leader_recorder_main"},
-	{"pg_leader notify", "pg_leader_notify_main"},
 	{"pg_leader role", "pg_leader_role_main"}, /* last: in managed mode only */
 };
 

@@ -141,8 +141,7 @@ extern void role_keep_fence(void);
 /* In each turn: the receiver's gate is shut and none runs, unless the order lets one. */
 extern void role_stop_receiver(void);
 
-/* The channel to the supervisor, and what is said there. */
-extern int	role_channel(void);
+/* What is said to the supervisor. */
 extern void role_send(ControlType type);
 
 #endif /* PG_LEADER_ROLE_H */

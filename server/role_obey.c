@@ -21,6 +21,7 @@
 #include "server/compat.h"
 #include "server/fence.h"
 #include "server/once_a_minute.h"
+#include "server/parent.h"
 #include "server/promotion.h"
 #include "server/receiver.h"
 #include "server/role.h"
@@ -348,7 +349,7 @@ role_send(ControlType type)
 	message.remains = role.remains;
 	if (type == CONTROL_ORDER)
 		(void) primary_describe(&role.order, &role.facts, message.text, sizeof(message.text));
-	(void) send(role_channel(), &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void) send(parent_channel(), &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void

@@ -14,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -38,6 +37,7 @@
 #include "server/fence.h"
 #include "server/library.h"
 #include "server/once_a_minute.h"
+#include "server/parent.h"
 #include "server/promotion.h"
 #include "server/role.h"
 #include "server/role_worker.h"
@@ -59,8 +59,6 @@
 #define UPSTREAM_PATIENCE UINT64CONST(1000000)
 
 Role role;
-
-static int channel = -1; /* to the supervisor; -1: it is gone */
 
 static volatile sig_atomic_t leave_requested = false;
 
@@ -89,28 +87,7 @@ role_say_failed(int level, uint64_t *last, const char *what, const Words *words)
 				 words->hint[0] != '\0' ? errhint("%s", words->hint) : 0));
 }
 
-int
-role_channel(void)
-{
-	return channel;
-}
-
 /* ---- the channel ---- */
-
-void
-role_worker_take_channel(void)
-{
-	const char *text = getenv(CONTROL_VARIABLE);
-	char	   *end = NULL;
-	long		number = text != NULL ? strtol(text, &end, 10) : -1;
-
-	if (text == NULL || *text == '\0' || *end != '\0' || number < 0 || number > INT_MAX || fcntl((int) number, F_SETFD, FD_CLOEXEC) != 0)
-		ereport(FATAL,
-				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("pg_leader.manage is on, and this server was not started by pg_leader_supervisor"),
-				 errhint("Start it with pg_leader_supervisor, or set pg_leader.manage to off.")));
-	channel = (int) number;
-}
 
 static void
 read_channel(void)
@@ -119,12 +96,12 @@ read_channel(void)
 	ssize_t		   length;
 	const char	  *wrong;
 
-	while (channel >= 0 && (length = recv(channel, &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC)) >= 0)
+	while (parent_channel() >= 0 && (length = recv(parent_channel(), &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC)) >= 0)
 	{
 		if (length == 0)
 		{
 			ereport(WARNING, (errmsg("pg_leader: the supervisor is gone")));
-			channel = -1;
+			parent_is_gone();
 			return;
 		}
 		wrong = control_check(&message, (size_t) length);

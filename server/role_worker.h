@@ -9,10 +9,4 @@
 
 extern PGDLLEXPORT void pg_leader_role_main(Datum argument);
 
-/*
- * _PG_init, managed mode: the channel that the supervisor has left for this server.
- * FATAL without it.
- */
-extern void role_worker_take_channel(void);
-
 #endif /* PG_LEADER_ROLE_WORKER_H */

@@ -16,8 +16,8 @@
 #include "utils/varlena.h"
 
 #include "node/defaults.h"
+#include "node/placeholders.h"
 #include "server/compat.h"
-#include "server/notify.h"
 #include "server/refused.h"
 #include "server/settings.h"
 
@@ -155,6 +155,21 @@ check_roles(char **newval, void **extra, GucSource source)
 	return good;
 }
 
+/*
+ * pg_leader.notify_command: placeholders that there are.
+ */
+static bool
+check_notify_command(char **newval, void **extra, GucSource source)
+{
+	Words words;
+
+	if (*newval == NULL || placeholders_check(*newval, &words))
+		return true;
+	GUC_check_errdetail("Invalid command: %s.", words.error);
+	GUC_check_errhint("%s", words.hint);
+	return false;
+}
+
 static void
 define_membership(void)
 {
@@ -251,13 +266,13 @@ define_notification(void)
 							   "Sets the shell command that is run when this member gains or loses the lease, or learns of another leader.",
 							   "Empty means none.",
 							   &settings.notify_command,
-							   "",
-							   PGC_SIGHUP, 0, notify_check_command, NULL, NULL);
+							   DEFAULT_NOTIFY_COMMAND,
+							   PGC_SIGHUP, 0, check_notify_command, NULL, NULL);
 	DefineCustomIntVariable("pg_leader.notify_timeout",
 							"Sets how long pg_leader.notify_command may run before it is terminated.",
 							NULL,
 							&settings.notify_timeout,
-							10000, 100, 600000,
+							DEFAULT_NOTIFY_TIMEOUT, LEAST_NOTIFY_TIMEOUT, MOST_NOTIFY_TIMEOUT,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 

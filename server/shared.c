@@ -5,7 +5,8 @@
  * See shared.h.  The segment is made by the postmaster, and made anew after a
  * crash of the server: no lease survives that.  The lease is kept apart from
  * the rest because it is asked for in every transaction of some applications:
- * its reader takes no lock and copies three words.
+ * its reader takes no lock and copies three words.  The supervisor sees lease and leader, too,
+ * on its board (node/board.h).
  *
  * No function here may be called by the worker between "saved" and "sent" that
  * could wait or raise an error; the publishing ones do neither.
@@ -25,6 +26,7 @@
 #include "node/clock.h"
 #include "server/change.h"
 #include "server/compat.h"
+#include "server/parent.h"
 #include "server/shared.h"
 
 #define SHARED_NAME "pg_leader"
@@ -68,9 +70,6 @@ typedef struct Shared
 
 	/* Sessions that wait for an answer, or for another leader. */
 	ConditionVariable waiters;
-
-	/* Who wants to know that leader, term or lease have changed; NULL: nobody. */
-	Latch *notify_latch;
 
 	/* Who writes events, what it needs to know for that, and what it has found. */
 	Latch			*recorder_latch;
@@ -123,6 +122,8 @@ shared_init_memory(void)
 		shared->status.node_id = -1;
 		shared->status.leader_id = RAFT_NONE;
 		shared->status.voted_for = RAFT_NONE;
+		board_end_lease(parent_board());
+		parent_tell(CONTROL_SHOWN);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -172,10 +173,24 @@ wake(Latch *latch)
 void
 shared_end_lease(void)
 {
+	/* the board never says more than this memory: what is lost goes first there, what is won comes last */
+	board_end_lease(parent_board());
 	write_lease(0, 0);
 
 	/* no datagram may leave while a reader could still see the old lease */
 	pg_memory_barrier();
+}
+
+/* What the supervisor sees, once it is in this memory. */
+static void
+show_board(uint64_t lease_until)
+{
+	BoardShown shown = {.lease_until = lease_until,
+						.lease_term = lease_until != 0 ? shared->status.term : 0,
+						.term = shared->status.term,
+						.leader_id = shared->status.leader_id};
+
+	board_show(parent_board(), &shown);
 }
 
 /*
@@ -206,6 +221,7 @@ reset_status(SharedState state, int32_t node_id)
 	shared->status.leader_id = RAFT_NONE;
 	shared->status.voted_for = RAFT_NONE;
 	change_end(&shared->status_change);
+	show_board(0);
 }
 
 void
@@ -235,7 +251,7 @@ shared_worker_stop(void)
 	reset_status(SHARED_NOT_RUNNING, shared->status.node_id);
 	shared->worker_latch = NULL;
 	shared_refuse_requests();
-	wake(shared->notify_latch);
+	parent_tell(CONTROL_SHOWN);
 	has_news = true;
 	shared_wake_waiters();
 }
@@ -259,6 +275,7 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	if (lease_until != 0)
 		write_lease(lease_until, status->term);
 	pg_memory_barrier();
+	show_board(lease_until);
 
 	/*
 	 * A lease that was none, or had run out before anyone could see this one: the
@@ -267,7 +284,7 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	if (is_news || (lease_until != 0 && clock_now() >= before))
 	{
 		has_news = true;
-		wake(shared->notify_latch);
+		parent_tell(CONTROL_SHOWN);
 	}
 }
 
@@ -440,21 +457,6 @@ bool
 shared_peek_status(SharedStatus *status)
 {
 	return change_copy(&shared->status_change, status, &shared->status, sizeof(*status));
-}
-
-void
-shared_notify_start(void)
-{
-	shared->notify_latch = MyLatch;
-
-	/* known before anything is looked at, or a change in between wakes nobody */
-	pg_memory_barrier();
-}
-
-void
-shared_notify_stop(void)
-{
-	shared->notify_latch = NULL;
 }
 
 void

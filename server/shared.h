@@ -5,8 +5,8 @@
  * One writer, the worker; any number of readers, the SQL functions.  The worker
  * never waits for a reader: each part has a change counter that is odd while it
  * is being written, and a reader takes its copy again if the counter moved.
- * Only the slot for requests (transfer, admit, reset), the latches of the other two
- * processes, and what the recorder says of the state file flow the other way.
+ * Only the slot for requests (transfer, admit, reset), the recorder's latch, and what the
+ * recorder says of the state file flow the other way.
  *
  * Nothing here decides anything.  Times named *_at or *_until are microseconds
  * of the election's clock, 0 for never.
@@ -239,12 +239,6 @@ extern void shared_request(SharedRequestKind kind, int32_t target,
  */
 extern void shared_wait(uint64_t until);
 extern void shared_wait_end(void);
-
-/* ---- the process that runs pg_leader.notify_command ---- */
-
-/* Wake this process whenever leader, term or lease change, or no longer. */
-extern void shared_notify_start(void);
-extern void shared_notify_stop(void);
 
 /* ---- the recorder, which writes the journal and looks after files ---- */
 

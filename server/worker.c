@@ -49,6 +49,7 @@
 #include "server/refused.h"
 #include "server/log.h"
 #include "server/managed.h"
+#include "server/parent.h"
 #include "server/settings.h"
 #include "server/shared.h"
 #include "server/show.h"
@@ -345,6 +346,7 @@ wait_until_ready(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			refused_look();
+			parent_check_command();
 		}
 		MemoryContextReset(turn_context);
 	}
@@ -478,6 +480,7 @@ reload_settings(void)
 
 	ProcessConfigFile(PGC_SIGHUP);
 	look_for_refused();
+	parent_check_command();
 
 	settings_timeouts(&wanted.timeouts);
 	wrong = raft_check_config(&wanted);
@@ -641,6 +644,7 @@ pg_leader_worker_main(Datum argument)
 
 	/* an earlier worker may have forgiven what the postmaster still holds against us */
 	refused_look();
+	parent_check_command();
 	wait_until_ready();
 	start_election();
 	for (;;)

@@ -212,8 +212,8 @@ directory_has_room(const char *directory)
  * After a restart of the machine or a container, the number in postmaster.pid may be that
  * of some other process: PostgreSQL would refuse to start for as long as that lives.
  */
-static bool
-remove_stale_pid(const char *directory, Words *words)
+bool
+directory_remove_stale_pid(const char *directory, Words *words)
 {
 	char  path[STORE_PATH_SIZE];
 	pid_t pid = named_process(directory, path);
@@ -234,7 +234,7 @@ directory_prepare(const char *directory, Words *words)
 	int	 fd;
 
 	words_clear(words);
-	if (!directory_is_ours(directory, words) || !remove_stale_pid(directory, words))
+	if (!directory_is_ours(directory, words) || !directory_remove_stale_pid(directory, words))
 		return false;
 	if (!files_join(path, directory, "promote"))
 		return words_set(words, "", "the path of the data directory is too long");

@@ -50,9 +50,11 @@ extern bool directory_has(const char *directory, pid_t pid);
 /* The process that runs as postmaster there, by its postmaster.pid; 0: none. */
 extern pid_t directory_postmaster(const char *directory);
 
+/* A postmaster.pid that names an innocent process is removed. */
+extern bool directory_remove_stale_pid(const char *directory, Words *words);
+
 /*
- * Make it start as a standby: standby.signal is there, a "promote" file is not, and a
- * postmaster.pid that names an innocent process is removed.
+ * That, and make it start as a standby: standby.signal is there, and a "promote" file is not.
  */
 extern bool directory_prepare(const char *directory, Words *words);
 

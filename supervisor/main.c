@@ -1,7 +1,7 @@
 /*
  * supervisor/main.c
- *	  pg_leader_supervisor: the parent of a server that is the primary when its member
- *	  leads.
+ *	  pg_leader_supervisor: the parent of a server that is a member; of one that is the
+ *	  primary when it leads, if pg_leader.manage is on.
  *
  *	  pg_leader_supervisor -D DATADIR [-c NAME=VALUE...] [-- POSTGRES OPTIONS]
  *
@@ -42,7 +42,9 @@ print_help(void)
 {
 	printf("%s runs a PostgreSQL server as a member of a pg_leader cluster: it\n"
 		   "starts the server as a standby, again when it has crashed, and rewinds or clones its\n"
-		   "data where they do not go together with the leader's.\n"
+		   "data where they do not go together with the leader's. It runs pg_leader.notify_command.\n"
+		   "With pg_leader.manage = off, the server is started as it is, and its data stay as they\n"
+		   "are.\n"
 		   "\n"
 		   "Usage:\n"
 		   "  %s -D DATADIR [-c NAME=VALUE]... [-- POSTGRES OPTIONS]\n"
@@ -54,7 +56,7 @@ print_help(void)
 		   "  -?, -h, --help        print this help, then exit\n"
 		   "\n"
 		   "It runs in the foreground, as the user who owns the directory. Settings are the\n"
-		   "server's; pg_leader.manage has to be on. A directory that is empty or missing is\n"
+		   "server's. With pg_leader.manage = on, a directory that is empty or missing is\n"
 		   "cloned from the leader's; as long as it has no postgresql.conf, settings are those\n"
 		   "of the command line, which may name a config_file elsewhere.\n"
 		   "\n"

@@ -39,18 +39,19 @@ write_line(const char *level, const char *text)
 	}
 }
 
-static void write_both(const char *level, const char *hint, const char *format, va_list arguments)
-	__attribute__((format(printf, 3, 0)));
+static void write_both(const char *level, const char *second, const char *more, const char *format, va_list arguments)
+	__attribute__((format(printf, 4, 0)));
 
+/* "more" is on a line of its own, of that second level; empty: there is none. */
 static void
-write_both(const char *level, const char *hint, const char *format, va_list arguments)
+write_both(const char *level, const char *second, const char *more, const char *format, va_list arguments)
 {
 	char text[LINE_SIZE - 128];
 
 	(void) vsnprintf(text, sizeof(text), format, arguments);
 	write_line(level, text);
-	if (hint[0] != '\0')
-		write_line("HINT", hint);
+	if (more[0] != '\0')
+		write_line(second, more);
 }
 
 void
@@ -59,7 +60,17 @@ say(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	write_both("LOG", "", format, arguments);
+	write_both("LOG", "", "", format, arguments);
+	va_end(arguments);
+}
+
+void
+say_detail(const char *detail, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_both("LOG", "DETAIL", detail, format, arguments);
 	va_end(arguments);
 }
 
@@ -69,7 +80,7 @@ say_warning(const char *hint, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	write_both("WARNING", hint, format, arguments);
+	write_both("WARNING", "HINT", hint, format, arguments);
 	va_end(arguments);
 }
 
@@ -79,6 +90,6 @@ say_error(const char *hint, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	write_both("ERROR", hint, format, arguments);
+	write_both("ERROR", "HINT", hint, format, arguments);
 	va_end(arguments);
 }

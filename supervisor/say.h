@@ -11,6 +11,7 @@
 #define PROGRAM "pg_leader_supervisor"
 
 extern void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+extern void say_detail(const char *detail, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* hint: what to do about it; empty: none. */
 extern void say_warning(const char *hint, const char *format, ...) __attribute__((format(printf, 2, 3)));

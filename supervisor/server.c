@@ -34,7 +34,7 @@ server_prepare(void)
  * them: one that comes before must neither be lost nor reach the handlers of this program.
  */
 static void
-become_postgres(char *const *arguments, int channel, pid_t parent)
+become_postgres(char *const *arguments, int channel, int board, pid_t parent)
 {
 	static const char failed[] = PROGRAM ": could not run postgres\n";
 
@@ -49,52 +49,83 @@ become_postgres(char *const *arguments, int channel, pid_t parent)
 	/* signals of the terminal are the supervisor's */
 	(void) setsid();
 	(void) signal(SIGPIPE, SIG_DFL);
-	if (fcntl(channel, F_SETFD, 0) == 0)
+	if (fcntl(channel, F_SETFD, 0) == 0 && fcntl(board, F_SETFD, 0) == 0)
 		(void) execv(arguments[0], arguments);
 	if (write(STDERR_FILENO, failed, sizeof(failed) - 1) < 0)
 		_exit(COMMAND_NOT_RUN);
 	_exit(COMMAND_NOT_RUN);
 }
 
-bool
-server_start(Server *server, const Command *command, const ControlMessage *first, Words *words)
+static void
+name_descriptor(const char *variable, int fd)
 {
-	/* a server that crashes comes back as a standby (rule 19) */
-	static const char *const last[] = {"-c", "restart_after_crash=off", NULL};
-	char				   **arguments = command_arguments(command, last);
-	int						 theirs;
-	char					 number[16];
-	struct stat				 end;
+	char number[16];
+
+	(void) snprintf(number, sizeof(number), "%d", fd);
+	(void) setenv(variable, number, 1);
+}
+
+/* What both have: a channel and a board.  false: errno says why not. */
+static bool
+open_common(Server *server, int *channel, int *board)
+{
+	struct stat end;
+
+	if (!channel_open(&server->channel, channel))
+		return false;
+	server->board = board_create(board);
+	if (server->board == NULL)
+	{
+		int failure = errno;
+
+		(void) close(*channel);
+		(void) close(server->channel);
+		server->channel = -1;
+		errno = failure;
+		return false;
+	}
+	server->their_end = fstat(*channel, &end) == 0 ? end.st_ino : 0;
+	name_descriptor(CONTROL_VARIABLE, *channel);
+	name_descriptor(BOARD_VARIABLE, *board);
+	return true;
+}
+
+bool
+server_start(Server *server, const Command *command, bool is_managed, const ControlMessage *first, Words *words)
+{
+	static const char *const managed[] = {"-c", "restart_after_crash=off", NULL};
+	char				   **arguments = command_arguments(command, is_managed ? managed : managed + 2);
+	int						 channel;
+	int						 board;
 	pid_t					 self = getpid();
 	sigset_t				 all;
 	sigset_t				 before;
 
 	if (arguments == NULL)
 		return words_set(words, "", "out of memory");
-	if (!channel_open(&server->channel, &theirs))
+	if (!open_common(server, &channel, &board))
 	{
 		free(arguments);
-		return words_set(words, "", "could not create the control channel: %s", strerror(errno));
+		return words_set(words, "", "could not create what supervisor and server talk by: %s", strerror(errno));
 	}
-	(void) snprintf(number, sizeof(number), "%d", theirs);
-	(void) setenv(CONTROL_VARIABLE, number, 1);
-	server->their_end = fstat(theirs, &end) == 0 ? end.st_ino : 0;
 	server->pid = -1;
 	(void) sigfillset(&all);
 	(void) sigprocmask(SIG_BLOCK, &all, &before);
 	if (channel_send(server->channel, CONTROL_DIRECTORY, first))
 		server->pid = fork();
 	if (server->pid == 0)
-		become_postgres(arguments, theirs, self);
+		become_postgres(arguments, channel, board, self);
 	(void) sigprocmask(SIG_SETMASK, &before, NULL);
 	free(arguments);
-	(void) close(theirs);
+	(void) close(channel);
+	(void) close(board);
 	(void) unsetenv(CONTROL_VARIABLE);
+	(void) unsetenv(BOARD_VARIABLE);
 	if (server->pid > 0)
 		return true;
 	(void) words_set(words, "", "could not start a process: %s", strerror(errno));
 	(void) close(server->channel);
-	server->channel = -1;
-	server->pid = 0;
+	board_remove(server->board);
+	*server = (Server){.channel = -1};
 	return false;
 }

@@ -29,6 +29,7 @@
 
 #include "../node/clock.h"
 #include "../node/defaults.h"
+#include "../node/placeholders.h"
 #include "../node/value.h"
 #include "files.h"
 
@@ -136,6 +137,9 @@ typedef struct Inquiry
 	int	  err;
 } Inquiry;
 
+#define NOTIFY_COMMAND "pg_leader.notify_command"
+#define NOTIFY_TIMEOUT "pg_leader.notify_timeout"
+
 /* All that are asked for are asked for at once: it takes as long as the slowest of them. */
 static const char *const asked_for[] = {
 	"data_directory",
@@ -152,9 +156,14 @@ static const char *const asked_for[] = {
 	"pg_leader.min_timeout",
 	"pg_leader.max_timeout",
 	"pg_leader.heartbeat_interval",
+	NOTIFY_COMMAND,
+	NOTIFY_TIMEOUT,
 };
 
 #define N_ASKED_FOR (sizeof(asked_for) / sizeof(asked_for[0]))
+
+/* The last ones are asked for alone, too. */
+#define N_OF_NOTIFICATION 2
 
 static Inquiry inquiries[N_ASKED_FOR];
 
@@ -233,9 +242,9 @@ end_inquiries(void)
 }
 
 static bool
-begin_inquiries(const Command *command, Words *words)
+begin_inquiries(const Command *command, size_t first, Words *words)
 {
-	for (size_t i = 0; i < N_ASKED_FOR; i++)
+	for (size_t i = first; i < N_ASKED_FOR; i++)
 	{
 		if (!begin_inquiry(&inquiries[i], command, asked_for[i], words))
 			return false;
@@ -274,7 +283,9 @@ ask(const Command *command, const char *name, Words *words)
 		return ASKED_FAILED;
 	if (status == 0)
 	{
-		answer.text[strcspn(answer.text, "\n")] = '\0';
+		/* the end of the line; others are the value's */
+		if (answer.text_length > 0 && answer.text[answer.text_length - 1] == '\n')
+			answer.text[answer.text_length - 1] = '\0';
 		return ASKED_FOUND;
 	}
 	if (strstr(answer.error, NOT_SET) != NULL)
@@ -364,21 +375,35 @@ read_timeouts(const Command *command, RaftTimeouts *timeouts, Words *words)
 					 MOST_HEARTBEAT_INTERVAL, &timeouts->heartbeat_interval, words);
 }
 
-/* What makes the server a managed one comes first: all else depends on it. */
+/* A directory without data is one to be cloned, and only a managed server is. */
 static bool
-read_manage(const Command *command, Words *words)
+read_manage(const Command *command, SupervisorSettings *settings, Words *words)
 {
-	bool  manage = false;
 	Asked asked = ask(command, "pg_leader.manage", words);
+	char  path[STORE_PATH_SIZE];
 
 	if (asked == ASKED_FAILED)
 		return false;
-	if (asked == ASKED_FOUND && !value_bool(answer.text, &manage))
+	if (asked == ASKED_FOUND && !value_bool(answer.text, &settings->manage))
 		return bad_value("pg_leader.manage", "It is on or off.", words);
-	if (!manage)
-		return words_set(words, "Set pg_leader.manage = on in the configuration of all members, or start this server without a supervisor.",
-						 "pg_leader.manage is off: this server is not to be managed");
-	return true;
+	if (settings->manage || !files_join(path, settings->data_directory, "PG_VERSION") || files_exists(path))
+		return true;
+	return words_set(words, "Set pg_leader.manage = on for a server whose data are to be cloned, or make a database cluster with initdb.",
+					 "pg_leader.manage is off, and there is no database cluster in \"%s\"", settings->data_directory);
+}
+
+static bool
+read_notification(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	Words wrong;
+
+	if (!read_text(command, NOTIFY_COMMAND, DEFAULT_NOTIFY_COMMAND, settings->notify_command,
+				   sizeof(settings->notify_command), words) ||
+		!read_time(command, NOTIFY_TIMEOUT, DEFAULT_NOTIFY_TIMEOUT, LEAST_NOTIFY_TIMEOUT, MOST_NOTIFY_TIMEOUT,
+				   &settings->notify_timeout, words))
+		return false;
+	return placeholders_check(settings->notify_command, &wrong) ||
+		   words_set(words, wrong.hint, "invalid value for \"" NOTIFY_COMMAND "\": %s", wrong.error);
 }
 
 static bool
@@ -469,7 +494,7 @@ read_state_directory(const Command *command, SupervisorSettings *settings, Words
 		return false;
 	if (settings->state_directory[0] == '\0')
 		return words_set(words, "Set it to a directory outside the data directory.", "pg_leader.state_directory is empty");
-	if (is_inside(settings->state_directory, settings->data_directory))
+	if (settings->manage && is_inside(settings->state_directory, settings->data_directory))
 		return words_set(words, "Set pg_leader.state_directory to a directory outside the data directory, and move the state file there while the server is down.",
 						 "the state directory \"%s\" is inside the data directory, which may be replaced as a whole", settings->state_directory);
 	return true;
@@ -496,19 +521,20 @@ read_all(const Command *command, SupervisorSettings *settings, Words *words)
 	const char *wrong;
 
 	if (!read_data_directory(command, settings, words) ||
-		!read_manage(command, words) || !read_member(command, settings, words) ||
+		!read_manage(command, settings, words) || !read_member(command, settings, words) ||
 		!read_listen_address(command, settings, words) || !read_state_directory(command, settings, words) ||
 		!read_path(command, "pg_leader.secret_file", DEFAULT_SECRET_FILE, settings, settings->secret_file, words) ||
 		!read_text(command, "pg_leader.replication_conninfo", DEFAULT_REPLICATION_CONNINFO, settings->replication_conninfo,
 				   sizeof(settings->replication_conninfo), words) ||
-		!read_rate(command, &settings->clone_max_rate, words) || !read_timeouts(command, &settings->timeouts, words))
+		!read_rate(command, &settings->clone_max_rate, words) || !read_timeouts(command, &settings->timeouts, words) ||
+		!read_notification(command, settings, words))
 		return false;
 	config = (RaftConfig){
 		.node_id = settings->node_id,
 		.members = cluster_members(&settings->cluster),
 		.list_digest = cluster_list_digest(&settings->cluster, settings->cluster.n_members),
 		.list_size = (uint32_t) settings->cluster.n_members,
-		.managed = true,
+		.managed = settings->manage,
 		.timeouts = settings->timeouts};
 	wrong = raft_check_config(&config);
 	return wrong == NULL || words_set(words, "Correct the pg_leader settings.", "%s", wrong);
@@ -521,7 +547,18 @@ supervisor_settings_read(const Command *command, SupervisorSettings *settings, W
 
 	words_clear(words);
 	memset(settings, 0, sizeof(*settings));
-	good = begin_inquiries(command, words) && read_all(command, settings, words);
+	good = begin_inquiries(command, 0, words) && read_all(command, settings, words);
+	end_inquiries();
+	return good;
+}
+
+bool
+supervisor_settings_read_notification(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	bool good;
+
+	words_clear(words);
+	good = begin_inquiries(command, N_ASKED_FOR - N_OF_NOTIFICATION, words) && read_notification(command, settings, words);
 	end_inquiries();
 	return good;
 }

@@ -15,10 +15,12 @@
 
 #define LISTEN_ADDRESS_SIZE		  64
 #define REPLICATION_CONNINFO_SIZE 1024
+#define NOTIFY_COMMAND_SIZE		  8192
 
 typedef struct SupervisorSettings
 {
 	char		 data_directory[STORE_PATH_SIZE]; /* where the data are; a Command's may have the configuration only */
+	bool		 manage;
 	int			 node_id;
 	Cluster		 cluster;
 	char		 cluster_name[CLUSTER_NAME_MAX + 1];
@@ -28,9 +30,14 @@ typedef struct SupervisorSettings
 	char		 replication_conninfo[REPLICATION_CONNINFO_SIZE];
 	int			 clone_max_rate; /* kB/s; 0: none */
 	RaftTimeouts timeouts;
+	char		 notify_command[NOTIFY_COMMAND_SIZE]; /* empty: none */
+	uint64_t	 notify_timeout;					  /* us */
 } SupervisorSettings;
 
 /* false: *words says what cannot be. */
 extern bool supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words);
+
+/* The last two of them alone.  false: they may be half read. */
+extern bool supervisor_settings_read_notification(const Command *command, SupervisorSettings *settings, Words *words);
 
 #endif /* PG_LEADER_SUPERVISOR_SETTINGS_H */

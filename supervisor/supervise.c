@@ -13,6 +13,9 @@
  *				all processes are killed.
  *	  orphans	The postmaster is gone, and others still hold the control channel.
  *
+ * A server without pg_leader.manage is started as it is, has no member while it is down, and is
+ * not rebuilt.
+ *
  * It has no opinion.  What a server should be is decided by primary/decide.c, and what has
  * ended it by primary/ended.c.
  */
@@ -35,6 +38,7 @@
 #include "directory.h"
 #include "facts.h"
 #include "host.h"
+#include "notify.h"
 #include "rebuilder.h"
 #include "say.h"
 #include "server.h"
@@ -97,7 +101,6 @@ static PrimaryAction said_action;
 static PrimaryReason said_reason;
 static char			 said_trouble[WORDS_SIZE];
 
-static void look(void);
 static void look_now(void);
 
 static void
@@ -128,9 +131,9 @@ read_settings(Words *words)
 	if (!supervisor_settings_read(command, &fresh, words))
 		return false;
 	if (fresh.node_id != settings->node_id || strcmp(fresh.state_directory, settings->state_directory) != 0 ||
-		strcmp(fresh.data_directory, settings->data_directory) != 0)
+		strcmp(fresh.data_directory, settings->data_directory) != 0 || fresh.manage != settings->manage)
 		return words_set(words, "Stop the supervisor and start it again.",
-						 "pg_leader.node_id, pg_leader.state_directory or data_directory has changed");
+						 "pg_leader.node_id, pg_leader.manage, pg_leader.state_directory or data_directory has changed");
 	read_at = clock_now();
 	return true;
 }
@@ -141,6 +144,23 @@ take_settings(void)
 {
 	host_close();
 	*settings = fresh;
+	notify_look();
+}
+
+/* The server was told to reload, by whomever. */
+static void
+read_notification(void)
+{
+	Words words;
+
+	fresh = *settings;
+	if (supervisor_settings_read_notification(command, &fresh, &words))
+	{
+		*settings = fresh;
+		say("pg_leader.notify_command and notify_timeout were read again");
+	}
+	else
+		say_error(words.hint, "pg_leader.notify_command and notify_timeout stay as they were: %s", words.error);
 }
 
 /* ---- stopping ---- */
@@ -231,6 +251,14 @@ say_ended(EndedWhy why)
 	}
 }
 
+/* This process was told to end: nothing of the server is left, and nothing to tell. */
+static void
+end_if_over(void)
+{
+	if (phase == PHASE_DOWN && notify_is_over())
+		(void) event_base_loopbreak(base);
+}
+
 /* No process of it is left. */
 static void
 server_is_gone(void)
@@ -245,6 +273,9 @@ server_is_gone(void)
 	EndedWhy why = ended_why(&ended);
 
 	close_channel();
+	notify_board(NULL);
+	board_remove(server.board);
+	server.board = NULL;
 	watch_died(&remembered.watch, ended_reading(&ended));
 	say_ended(why);
 	stays_down |= why == ENDED_ORDER;
@@ -254,7 +285,7 @@ server_is_gone(void)
 	said_action = PRIMARY_ACTIONS;
 	said_trouble[0] = '\0';
 	if (leaving)
-		(void) event_base_loopbreak(base);
+		end_if_over();
 	else
 		wind_timer(0);
 }
@@ -288,12 +319,12 @@ on_child(evutil_socket_t number, short what, void *argument)
 	{
 		if (pid == server.pid)
 			postmaster_ended(status);
-		else
+		else if (!notify_reap(pid, status))
 			(void) rebuilder_reap(pid);
 	}
 }
 
-/* ---- what the role worker says ---- */
+/* ---- what the server says ---- */
 
 static void
 take_order(const ControlMessage *message)
@@ -320,6 +351,15 @@ take_order(const ControlMessage *message)
 static void
 take_message(const ControlMessage *message)
 {
+	/* of the election worker, which knows nothing of data; what is shown is looked at below */
+	if (message->type == CONTROL_SHOWN)
+		return;
+	if (message->type == CONTROL_RELOADED)
+	{
+		read_notification();
+		return;
+	}
+
 	/* pg_control says it only at the first start after that */
 	remembered.wrote_on = message->wrote_on;
 	switch (message->type)
@@ -369,6 +409,7 @@ on_channel(evutil_socket_t fd, short what, void *argument)
 		switch (channel_receive(server.channel, &message, &wrong))
 		{
 			case CHANNEL_EMPTY:
+				notify_look();
 				return;
 			case CHANNEL_MESSAGE:
 				take_message(&message);
@@ -395,7 +436,7 @@ begin_server(Words *words)
 	memset(&first, 0, sizeof(first));
 	first.directory = remembered.watch;
 	first.wrote_on = remembered.wrote_on;
-	if (!server_start(&server, command, &first, words))
+	if (!server_start(&server, command, settings->manage, &first, words))
 		return false;
 	channel_event = event_new(base, server.channel, EV_READ | EV_PERSIST, on_channel, NULL);
 	if (channel_event == NULL || event_add(channel_event, NULL) != 0)
@@ -406,9 +447,16 @@ begin_server(Words *words)
 	said_action = PRIMARY_ACTIONS;
 	said_trouble[0] = '\0';
 	(void) event_del(timer);
-	say("started the server as a standby, process %d", (int) server.pid);
-	service_status("the server runs, and was started as a standby, process %d", (int) server.pid);
+	say("started the server%s, process %d", settings->manage ? " as a standby" : "", (int) server.pid);
+	service_status("the server runs%s, process %d", settings->manage ? ", and was started as a standby" : "", (int) server.pid);
+	notify_board(server.board);
 	return true;
+}
+
+static bool
+prepare(Words *words)
+{
+	return settings->manage ? directory_prepare(settings->data_directory, words) : directory_remove_stale_pid(settings->data_directory, words);
 }
 
 /*
@@ -427,7 +475,8 @@ start(void)
 	if (stays_down || now < not_before || rebuilder_is_busy(host_member()))
 		return;
 	not_before = now + START_INTERVAL;
-	can = (!are_old || read_settings(&words)) && directory_prepare(settings->data_directory, &words);
+	words_clear(&words);
+	can = (!are_old || read_settings(&words)) && prepare(&words);
 	if (can && are_old)
 		take_settings();
 	if (can)
@@ -487,7 +536,9 @@ look(void)
 	PrimaryOrder order;
 	uint64_t	 usable = watch_system(&remembered.watch, system_id);
 
-	if (phase != PHASE_DOWN || leaving || !open_home())
+	if (phase == PHASE_DOWN && !leaving && !settings->manage)
+		start();
+	if (phase != PHASE_DOWN || leaving || !settings->manage || !open_home())
 		return;
 	facts_tell(host_member(), usable);
 	if (host_member() == NULL)
@@ -511,6 +562,14 @@ look(void)
 		member_resign(host_member());
 }
 
+/* The member has had a turn, or it is time to look. */
+static void
+turn(void)
+{
+	look();
+	notify_look();
+}
+
 /* Something has changed in the directory. */
 static void
 look_now(void)
@@ -530,7 +589,7 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 		case PHASE_DOWN:
 			wind_timer(LOOK_INTERVAL);
 			system_id = directory_control(settings->data_directory).system_id;
-			look();
+			turn();
 			break;
 		case PHASE_RUNS:
 			break;
@@ -559,9 +618,8 @@ on_end(evutil_socket_t number, short what, void *argument)
 	leaving = true;
 	rebuilder_end();
 	service_stops();
-	if (phase == PHASE_DOWN)
-		(void) event_base_loopbreak(base);
-	else if (phase == PHASE_RUNS || (phase == PHASE_STOPS && step < first))
+	notify_leave();
+	if (phase == PHASE_RUNS || (phase == PHASE_STOPS && step < first))
 		stop(first);
 	else if (phase == PHASE_ORPHANS && first == STEP_IMMEDIATE)
 		kill_all();
@@ -621,7 +679,8 @@ supervise(const Command *how, SupervisorSettings *known)
 	said_action = PRIMARY_ACTIONS;
 	base = event_base_new();
 	timer = base != NULL ? evtimer_new(base, on_timer, NULL) : NULL;
-	if (timer == NULL || !catch_signals() || !host_init(base, look) || !server_prepare() || !service_begin(base))
+	if (timer == NULL || !catch_signals() || !host_init(base, turn) || !server_prepare() ||
+		!service_begin(base) || !notify_init(base, settings, end_if_over))
 	{
 		say_error("", "could not begin: %s", strerror(errno));
 		return false;

@@ -7,7 +7,7 @@
 # CAP_NET_ADMIN and CAP_NET_RAW.  Each step may be done again.  doc/notify.md says
 # what it cannot do.
 #
-# Through sudo, the server cannot end a gained_lease whose lease is over, and after
+# Through sudo, the supervisor cannot end a gained_lease whose lease is over, and after
 # a while runs lost_lease beside it.  So each run writes down that it is the newest;
 # a gained_lease that is not any more adds nothing.
 
@@ -37,7 +37,7 @@ DESCRIPTION
     EVENT gained_lease: asks the network whether another host still answers for the
     address, for as long as --probe says; then adds it, and tells the neighbours.
     It is also added if another host does go on answering, with a warning: that
-    host may be one whose server is dead.  Nothing is added if another run for the
+    host may be one whose supervisor is dead.  Nothing is added if another run for the
     same address has begun meanwhile.
     EVENT lost_lease, new_leader: removes the address.  None of this is an error
     if the address is there, or is not there, already.

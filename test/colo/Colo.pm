@@ -91,6 +91,7 @@ sub new
 	$self->join_guest($_) foreach 0, 1;
 	$self->run(qw(ip addr add), CLIENT, qw(dev bpgldtest));
 	$self->launch(1, $self->ids);
+	$self->supervise(0, 1);
 	$self->settings(2, 'pg_leader.candidate' => 'off');
 	defined $self->query(2, 'CREATE TABLE colo (guest text PRIMARY KEY, side text NOT NULL)') or die 'no table';
 	$self->install_notify($_) foreach 0, 1;
@@ -344,7 +345,7 @@ sub down
 	$self->kill_qemu($_) foreach 0, 1;
 	$self->ctl('flush');
 	$self->run(qw(ip link set), "vpgldtest$_", 'up') foreach 0, 1;
-	foreach my $id ($self->ids) { $self->launch(0, $id) unless $self->pids($id); }
+	foreach my $id (grep { !$self->pids($_) } $self->ids) { $id < 2 ? $self->supervise($id) : $self->launch(0, $id); }
 	$self->settled;
 	return;
 }
@@ -385,6 +386,15 @@ sub watch_log { my ($self, $id) = @_; return Chaos::slurp("$self->{run}/$side[$i
 sub new_log { my ($self, $id) = @_; return substr($self->log_of($id), $self->{mark}[$id]); }
 
 sub unplug { my ($self, $id) = @_; $self->run(qw(ip link set), "vpgldtest$id", 'down'); return; }
+
+# A host that is lost takes all of them along.
+sub kill_nodes
+{
+	my ($self, @ids) = @_;
+
+	$self->kill_supervisors(@ids);
+	return $self->SUPER::kill_nodes(@ids);
+}
 
 # That node leads.
 sub make_leader

@@ -137,6 +137,51 @@ sub launch
 	return;
 }
 
+# Start them by supervisors, which run pg_leader.notify_command; those that run are stopped
+# before.  ctl.sh stops them as all others.
+sub supervise
+{
+	my ($self, @ids) = @_;
+	my @running = grep { $self->pids($_) } @ids;
+
+	$self->ctl('stop', @running) if @running;
+	foreach my $id (@ids)
+	{
+		waitpid($self->{supervisor}{$id}, 0) if $self->{supervisor}{$id};
+		my $pid = fork() // die "fork: $!";
+
+		if ($pid == 0)
+		{
+			open(STDIN, '<', '/dev/null');
+			open(STDOUT, '>>', "$self->{dir}/node$id.log");
+			open(STDERR, '>&', \*STDOUT);
+			exec('nsenter', "--net=/run/netns/pgldtest$id", '--', "$top/script/nodelaunch.sh", '-c', $self->{config}, '--foreground', $id)
+			  or POSIX::_exit(127);
+		}
+		$self->{supervisor}{$id} = $pid;
+	}
+	foreach my $id (@ids)
+	{
+		Chaos::eventually(60, sub { defined $self->query($id, 'SELECT 1') }) or die "node $id does not answer";
+	}
+	return;
+}
+
+# SIGKILL for supervisors.  Their servers end by the kernel's SIGQUIT.
+sub kill_supervisors
+{
+	my ($self, @ids) = @_;
+
+	foreach my $id (@ids)
+	{
+		my $pid = delete $self->{supervisor}{$id} // next;
+
+		kill 'KILL', $pid;
+		waitpid($pid, 0);
+	}
+	return;
+}
+
 # The node that holds a lease, and its term, as soon as there is one among these
 # that all of these follow; dies after 60 s.
 sub settled
@@ -263,7 +308,7 @@ sub suspicious_lines
 		next if $line =~ /was terminated by signal 9\b/ && $may_be{KILL};
 		next if $line =~ /exited with exit code 1$/ && ($stops || $may_be{TERM} || $may_be{save});
 		next if $line =~ /could not save/ && $may_be{save};
-		next if $line =~ /pg_leader: notify_command failed for /; # no process of the server's
+		next if $line =~ /LOG:  notify_command failed for /; # no process of the server's
 		push @found, $line;
 	}
 	return @found;
@@ -299,6 +344,7 @@ sub DESTROY
 
 	return unless $self->{owner} == $$;
 	local ($?, $@);
+	$self->kill_supervisors(keys %{ $self->{supervisor} // {} });
 	eval { $self->run('net_down.sh', '-c', $self->{config}) } if $self->{up};
 	warn $@ if $@;
 	close delete $self->{lock} if $self->{lock};

@@ -5,9 +5,9 @@
 #	  on two nodes where a server is there to take it away.
 #
 # A process looks at all nodes again and again and writes down who has the address.
-# In the end the example's limit is shown as well: a server that is killed outright
-# leaves the address behind, until it starts again.  And the script by itself, when
-# one of its runs overtakes another one.
+# In the end the example's limit is shown as well: a supervisor that is killed leaves the
+# address behind, until it starts again.  And the script by itself, when one of its runs
+# overtakes another one.
 
 use strict;
 use warnings;
@@ -105,6 +105,7 @@ sub reached_at
 # ---- failovers ----
 
 $stand->launch(1, @all);
+$stand->supervise(@all);
 foreach my $id (@all)
 {
 	defined $stand->query($id, $_) or die "node $id: $_" foreach
@@ -146,12 +147,11 @@ $stand->ctl('brainjoin');
 ($leader, $term) = $stand->settled;
 wait_until_at('whole again: the address is where it was', $leader);
 my $stopped = failover('leader stopped', sub { $stand->ctl("stop $_[0]") });
-$stand->ctl("start $stopped");
+$stand->supervise($stopped);
 $stand->settled;
-my $orphaned = failover('postmaster killed', sub {
-	my ($old) = @_;
-	kill 'KILL', $stand->postmaster($old);
-});
+failover('postmaster killed', sub { kill 'KILL', $stand->postmaster($_[0]) });
+$stand->settled; # its supervisor has started it again
+failover('all of the server killed', sub { $stand->kill_nodes($_[0]) });
 
 my @two = grep { $_->[1] =~ / / } watched();
 is(scalar(@two), 0, 'the address was never on two nodes') or diag(join ', ', map { "$_->[0]: $_->[1]" } @two);
@@ -159,13 +159,12 @@ is(reached_at(($leader + 1) % 3), $leader, 'a neighbour reaches the new leader u
 
 # ---- the limit: nobody is left to take it away ----
 
-$stand->ctl("start $orphaned");
 $stand->settled;
 my $dead = $leader;
-$stand->kill_nodes($dead);
+$stand->kill_supervisors($dead);
 ($leader, $term) = $stand->wait_for_leader_above($term, grep { $_ != $dead } @all);
-wait_until_at('a server killed outright leaves the address behind', sort($dead, $leader));
-$stand->ctl("start $dead");
+wait_until_at('a supervisor that is killed leaves the address behind', sort($dead, $leader));
+$stand->supervise($dead);
 wait_until_at('and takes it away when it starts again', $leader);
 
 # ---- outrun: a gained_lease that nobody can end, and lost_lease beside it ----

@@ -201,7 +201,7 @@ $cluster->wait_for_leader('in postgresql.auto.conf: corrected, and reloaded');
 # ---- no room for the processes ----
 
 # One is the launcher of logical replication.
-foreach my $case ([ 3, qw(notify) ], [ 2, qw(recorder notify) ], [ 1, '', qw(recorder notify) ])
+foreach my $case ([ 2, 'recorder' ], [ 1, '', 'recorder' ])
 {
 	my ($room, @missing) = @$case;
 	my $log;
@@ -215,7 +215,7 @@ foreach my $case ([ 3, qw(notify) ], [ 2, qw(recorder notify) ], [ 1, '', qw(rec
 		like($log, qr/WARNING:  pg_leader: there is no room for the background worker "\Q$name\E"\n.*\n.*HINT:  Increase max_worker_processes/,
 			"max_worker_processes = $room: $name");
 	}
-	if (@missing < 3) { $cluster->wait_for_leader("max_worker_processes = $room: elections need no more"); }
+	if (@missing < 2) { $cluster->wait_for_leader("max_worker_processes = $room: elections need no more"); }
 	else { is($cluster->status(0)->{state}, 'worker is not running', "max_worker_processes = $room: no worker") }
 }
 

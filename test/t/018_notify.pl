@@ -2,6 +2,9 @@
 #	  pg_leader.notify_command: what is told, in which order, and what becomes of
 #	  commands that fail, hang, or are overtaken by events.
 #
+# The supervisor runs it: of servers of the election alone, in which a lease is all there is,
+# and in the end of a managed one.
+#
 # The command is a script that appends a line to a file of its node, and does
 # what a second file says: "hang", "ignore", "fail", "claim".
 
@@ -11,10 +14,11 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use PgLeaderCluster;
+use PgLeaderManaged;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $cluster = PgLeaderCluster->new('notify', 3, settings => \%PgLeaderCluster::STEADY);
+my $cluster = PgLeaderManaged->new('notify', 3, settings => { %PgLeaderCluster::STEADY, manage => 'off' });
 my $directory = PostgreSQL::Test::Utils::tempdir('told');
 my $script = "$directory/notify.sh";
 my ($leader, $term, $old, $old_term);
@@ -30,7 +34,7 @@ case \$(cat "$directory/how.\$id" 2>/dev/null) in
 	ignore) trap '' TERM; printf '%s\\n' "\$*" >>"$directory/told.\$id"
 		echo \$\$ >"$directory/pid.\$id"; while :; do sleep 0.1; done ;;
 	look) ls -l /proc/\$\$/fd >"$directory/fds.\$id"; cat /proc/self/status >"$directory/status.\$id"
-		echo "on standard output"; cat | wc -c >"$directory/stdin.\$id"
+		echo "on standard output"; cat | wc -c >"$directory/stdin.\$id"; pwd -P >"$directory/cwd.\$id"
 		printf '%s\\n' "\$*" >>"$directory/told.\$id" ;;
 	*) printf '%s\\n' "\$*" >>"$directory/told.\$id" ;;
 esac
@@ -103,7 +107,17 @@ sub lives
 	return (<$file> // '') !~ /^\d+ \(.*\) [ZX]/s;
 }
 
-sub notifier { return $cluster->titled(shift, qr/\bpg_leader notify\b/); }
+# The process between the supervisor and the command.
+sub guardian
+{
+	my $id = shift;
+
+	return (grep { PgLeaderCluster::parent_of($_) == $cluster->supervisor($id) && PostgreSQL::Test::Utils::slurp_file("/proc/$_/comm") eq "pg_leader guard\n" }
+		  PgLeaderCluster::all_processes())[0];
+}
+
+# What a line of the log begins with that is the supervisor's.
+my $says = qr/pg_leader_supervisor: LOG:  /;
 
 # ---- from the start on ----
 
@@ -113,14 +127,13 @@ foreach my $id ($cluster->ids)
 }
 $cluster->start_all;
 ($leader, $term) = $cluster->wait_for_leader('one leader to begin with');
+ok(!-e $cluster->server($_)->data_dir . '/standby.signal', "node $_ is started as it is") foreach $cluster->ids;
 my $address = $cluster->address($leader);
 
 foreach my $id ($cluster->ids)
 {
 	my @told;
 
-	isnt(notifier($id), undef, "node $id has a process for it");
-	isnt(notifier($id), $cluster->worker($id), "node $id: which is not taken for the worker");
 	$cluster->wait_until("node $id was told who leads", sub {
 			@told = told($id);
 			grep { / \Q$address\E 100%$/ } @told });
@@ -147,7 +160,7 @@ like(join("\n", told($old)),
 my ($third) = $cluster->others($old, $leader);
 wait_for_told('hand-over: the third', $third, "new_leader $term $leader $address 100%");
 
-# ---- what a command gets from the server, and what it does not ----
+# ---- what a command gets, and what it does not ----
 
 forget();
 my $offset = $cluster->log_size($third);
@@ -155,8 +168,9 @@ how($third, 'look');
 command($third, 'again %e');
 wait_for_told('a new command is told what is', $third, 'again lost_lease', 'again new_leader');
 is(PostgreSQL::Test::Utils::slurp_file("$directory/stdin.$third"), "0\n", 'its standard input is empty');
+is(PostgreSQL::Test::Utils::slurp_file("$directory/cwd.$third"), Cwd::realpath($cluster->server($third)->data_dir) . "\n", 'it is in the data directory');
 my @fds = PostgreSQL::Test::Utils::slurp_file("$directory/fds.$third") =~ / (\d+) -> /g;
-is_deeply([ grep { $_ > 2 && $_ != 255 } @fds ], [], 'it inherits no file of the server')
+is_deeply([ grep { $_ > 2 && $_ != 255 } @fds ], [], 'it inherits no file of the supervisor')
   or diag(PostgreSQL::Test::Utils::slurp_file("$directory/fds.$third"));
 my $status = PostgreSQL::Test::Utils::slurp_file("$directory/status.$third");
 like($status, qr/^SigBlk:\t0+$/m, 'no signal is blocked in it');
@@ -173,7 +187,7 @@ how($third, 'fail');
 command($third, 'fails %e');
 wait_for_told('one that fails is told all the same', $third, 'fails lost_lease', 'fails new_leader');
 $cluster->wait_for_log($third,
-	qr/LOG:  pg_leader: notify_command failed for lost_lease in term 0: child process exited with exit code 3\n.*DETAIL:  The command was: CHANGE=\d+ \Q$script\E $third fails lost_lease/, $offset);
+	qr/${says}notify_command failed for lost_lease in term 0: child process exited with exit code 3\n.*DETAIL:  The command was: CHANGE=\d+ \Q$script\E $third fails lost_lease/, $offset);
 unlink "$directory/how.$third";
 
 forget();
@@ -184,24 +198,6 @@ $cluster->wait_for_log($third, qr/notify_command failed for lost_lease in term 0
 $cluster->set($third, notify_command => 'kill -9 $$');
 reload($third);
 $cluster->wait_for_log($third, qr/notify_command failed for lost_lease in term 0: child process was terminated by signal 9/, $offset);
-
-# Ten a minute are logged, and the rest counted.
-foreach my $n (1 .. 12)
-{
-	command($third, "loop$n %e; exit 7");
-	$cluster->wait_until("failure $n of many", sub { grep { $_ eq "loop$n new_leader" } told($third) });
-}
-my $logged = () = $cluster->log_of($third, $offset) =~ /notify_command failed/g;
-is($logged, 10, 'so many failures are logged in a minute');
-my @last = $cluster->log_of($third, $offset) =~ /DETAIL:  The command was: ([^\n]*)\n\s+Further failures are not logged for up to a minute\./g;
-is(scalar(@last), 1, 'the tenth says that no more will follow');
-
-# This node may lead below, when its failures are looked for: a command that does
-# not fail, and another process, which counts anew.
-command($third, '%e');
-my $silenced = notifier($third);
-kill 'TERM', $silenced;
-$cluster->wait_until('a process that logs failures again', sub { (notifier($third) // $silenced) != $silenced });
 
 # ---- the time limit ----
 
@@ -226,7 +222,7 @@ $pid = pid_of($old);
 how($old, '');
 wait_for_told('one that ignores SIGTERM', $old, 'ignores lost_lease', 'ignores new_leader');
 ok(!lives($pid), 'SIGKILL has ended it before the next one began');
-unlike($cluster->log_of($old, $offset), qr/cannot be ended/, 'nothing that has been ended is taken for alive');
+unlike($cluster->log_of($old, $offset), qr/cannot be terminated/, 'nothing that has been ended is taken for alive');
 is(scalar(grep { /notify_command failed for lost_lease in term \d+: child process was terminated/ } split /\n/, $cluster->log_of($old, $offset)), 2,
 	'and the log says so');
 
@@ -288,36 +284,8 @@ kill 'CONT', $worker;
 $cluster->wait_until('and in the end it is told who leads', sub {
 		(told($old))[-1] =~ /^(?:new_leader|gained_lease) $term$/ });
 
-# ---- it is ended and starts again by itself ----
+# ---- its guardian is killed: the command does not go on unguarded ----
 
-forget();
-($old, $old_term) = ($leader, $term);
-unlink "$directory/how.$leader";
-command($leader, '%e %t');
-wait_for_told('before', $leader, "gained_lease $term");
-$pid = notifier($leader);
-kill 'TERM', $pid;
-$cluster->wait_until('another process for notifications', sub { (notifier($leader) // $pid) != $pid });
-wait_for_told('it is told again what is, and nothing false before', $leader,
-	"gained_lease $term", "gained_lease $term");
-is_deeply([ $cluster->wait_for_leader('all agree') ], [ $leader, $term ], 'the election took no notice');
-
-# ---- it is killed, and the next one knows nothing of the command ----
-
-forget();
-how($leader, 'hang');
-unlink "$directory/pid.$leader";
-$cluster->set($leader, notify_timeout => '60s');
-command($leader, '%e %t; :');
-$pid = pid_of($leader);
-my $killed = notifier($leader);
-how($leader, '');
-kill 'KILL', $killed;
-$cluster->wait_until('killed: what a command had started is gone with it', sub { !lives($pid) });
-$cluster->wait_until('killed: another process for notifications', sub { (notifier($leader) // $killed) != $killed });
-($leader, $term) = $cluster->wait_for_leader('after the crash');
-
-# The guardian alone: the command does not go on unguarded, and the next is told.
 forget();
 $third = ($cluster->others($leader))[0];
 how($third, 'hang');
@@ -326,26 +294,26 @@ $cluster->set($third, notify_timeout => '60s');
 $offset = $cluster->log_size($third);
 command($third, '%e; :');
 $pid = pid_of($third);
-my ($guardian) = grep { PgLeaderCluster::parent_of($_) == notifier($third) } PgLeaderCluster::all_processes();
+my $guardian = guardian($third);
 how($third, '');
 kill 'KILL', $guardian;
 wait_for_told('a killed guardian', $third, 'lost_lease', 'new_leader');
 ok(!lives($pid), 'what it guarded has gone with it');
 $cluster->wait_for_log($third, qr/notify_command failed for lost_lease in term 0: child process was terminated by signal 9/, $offset);
 
-# ---- shutting down does not wait for long ----
+# ---- the supervisor ends, and does not wait for long ----
 
-# stop_of(ID): seconds from the server's being told to stop to the command's end.
+# stop_of(ID): seconds from the supervisor's being told to stop to the command's end.
 sub stop_of
 {
 	my ($id, $event) = @_;
 	my $from = $cluster->log_size($id);
 	my $clock = qr/^[-\d]+ (\d+):(\d+):([\d.]+)/m;
 
-	$cluster->stop($id, 'fast');
+	is($cluster->stop($id), 0, "exit status of the supervisor that ends $event");
 	my $log = $cluster->log_of($id, $from);
-	my @asked = $log =~ /$clock[^\n]*received fast shutdown request/;
-	my @ended = $log =~ /$clock[^\n]*notify_command failed for $event[^\n]*\n[^\n]*DETAIL:  The server is shutting down/;
+	my @asked = $log =~ /$clock[^\n]*received SIGTERM/;
+	my @ended = $log =~ /$clock[^\n]*notify_command failed for $event[^\n]*\n[^\n]*DETAIL:  The supervisor is ending\./;
 	return -1 unless @asked && @ended;
 	my ($asked, $ended) = map { ($_->[0] * 60 + $_->[1]) * 60 + $_->[2] } \@asked, \@ended;
 	return $ended < $asked ? $ended + 86400 - $asked : $ended - $asked;
@@ -376,43 +344,109 @@ how($leader, '');
 $cluster->start($leader);
 ($leader, $term) = $cluster->wait_for_leader('after a stop that waited');
 
-# ---- shutting down, crashing ----
+# ---- a lease ends with its server, however that ends ----
 
-forget();
-command($leader, '%e %t');
-$cluster->wait_until('before a stop: told of the lease', sub { ((told($leader))[-1] // '') eq "gained_lease $term" });
-forget();
-$cluster->stop($leader, 'fast');
-is_deeply([ told($leader) ], ["lost_lease $term"], 'a server that stops tells of its lease\'s end before it is gone');
-$cluster->start($leader);
-($leader, $term) = $cluster->wait_for_leader('after a stop');
+# holds(): a command that is like no other before, whose lines end in $mark, was told of the
+# leader's lease; it has left no lines.
+my $mark;
 
-forget();
-command($leader, '%e %t');
-$cluster->wait_until('before: told of the lease', sub { ((told($leader))[-1] // '') eq "gained_lease $term" });
-forget();
-my ($postmaster, @orphans) = $cluster->kill_postmaster($leader);
-$cluster->wait_until('killed postmaster: all its processes are gone', sub { PgLeaderCluster::are_gone($postmaster, @orphans) });
-wait_for_told('killed postmaster: the end of the lease is told', $leader, "lost_lease $term");
-$old = $leader;
+sub holds
+{
+	($old, $old_term) = ($leader, $term) = $cluster->wait_for_leader('before');
+	$mark = 'm' . ($changes + 1);
+	command($leader, "%e %t $mark");
+	$cluster->wait_until('before: told of the lease', sub { ((told($leader))[-1] // '') eq "gained_lease $term $mark" });
+	forget();
+	return;
+}
+
+sub first_is_lost
+{
+	my $name = shift;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$cluster->wait_until("$name: told", sub { told($old) >= 1 });
+	return is((told($old))[0], "lost_lease $old_term $mark", "$name: of the lease's end");
+}
+
+foreach my $how ([ 'TERM', 'a supervisor that stops' ], [ 'QUIT', 'one that stops at once' ])
+{
+	my ($signal, $name) = @$how;
+
+	holds();
+	$cluster->signal($leader, $signal);
+	$cluster->wait_until("$name: it has ended", sub { !$cluster->is_running($leader) });
+	is_deeply([ told($leader) ], ["lost_lease $term $mark"], "$name tells of its lease's end before it is gone");
+	$cluster->start($leader);
+}
+
+holds();
+my $postmaster = $cluster->postmaster($old);
+kill 'KILL', $postmaster;
+first_is_lost('postmaster killed');
+$cluster->wait_until('postmaster killed: the server is started again', sub { ($cluster->postmaster($old) // $postmaster) != $postmaster && $cluster->status($old) });
+
+holds();
+$offset = $cluster->log_size($old);
+$cluster->kill_server($old);
+first_is_lost('all of the server killed');
+like($cluster->log_of($old, $offset), qr/the server was killed by signal 9, and is started again/, 'all of the server killed: it is started again');
+
+# A crash that PostgreSQL itself recovers from.
+holds();
+is($cluster->sql($old, 'SHOW restart_after_crash'), 'on', 'crashes stay its own affair');
+$postmaster = $cluster->postmaster($old);
+kill 'KILL', $cluster->titled($old, qr/\bcheckpointer\b/);
+first_is_lost('a crash');
+$cluster->wait_until('a crash: the server is back', sub { $cluster->status($old) });
+is($cluster->postmaster($old), $postmaster, 'a crash: with the same postmaster');
+
+# With a command under way that was told of the lease.
+holds();
+how($old, 'hang');
+unlink "$directory/pid.$old";
+command($old, 'again %e %t');
+$pid = pid_of($old);
+how($old, '');
+PostgreSQL::Test::Utils::system_or_bail('pg_ctl', '-s', '-D', $cluster->server($old)->data_dir, '-m', 'immediate', 'stop');
+wait_for_told('an immediate stop', $old, "again gained_lease $old_term", "again lost_lease $old_term");
+ok(!lives($pid), 'an immediate stop ends the command with it');
+$cluster->stop($old);
 $cluster->start($old);
-($leader, $term) = $cluster->wait_for_leader('after a killed postmaster');
 
+# ---- the supervisor is killed: what a command had started is gone with it ----
+
+holds();
+how($old, 'hang');
+unlink "$directory/pid.$old";
+command($old, '%e %t; :');
+$pid = pid_of($old);
+how($old, '');
+$cluster->signal($old, 'KILL');
+$cluster->wait_until('supervisor killed: the command is gone', sub { !lives($pid) });
+$cluster->wait_until('supervisor killed: and it has ended', sub { !$cluster->is_running($old) });
 forget();
-how($leader, 'hang');
-unlink "$directory/pid.$leader";
-$cluster->set($leader, notify_timeout => '60s');
-command($leader, '%e %t');
-$pid = pid_of($leader);
-$cluster->stop($leader, 'immediate');
-ok(!lives($pid), 'an immediate shutdown ends the command with it');
-how($leader, '');
-forget();
-$old = $leader;
 $cluster->start($old);
-$cluster->wait_until('after it: told at once', sub { told($old) >= 1 });
-like((told($old))[0], qr/^lost_lease /, 'that there is no lease');
-($leader, $term) = $cluster->wait_for_leader('after an immediate shutdown');
+$cluster->wait_until('supervisor killed: the next one tells', sub { told($old) >= 1 });
+is((told($old))[0], 'lost_lease 0', 'supervisor killed: the next one begins with the end of whatever there was');
+$cluster->wait_for_leader('after a killed supervisor');
+
+# ---- ten failures a minute are logged, and the rest counted ----
+
+$third = ($cluster->others(($cluster->wait_for_leader('one leads'))[0]))[0];
+$cluster->stop($third);
+$cluster->start($third); # and counts anew
+$cluster->wait_for_leader('all take part');
+$offset = $cluster->log_size($third);
+foreach my $n (1 .. 12)
+{
+	command($third, "loop$n %e; exit 7");
+	$cluster->wait_until("failure $n of many", sub { grep { $_ eq "loop$n new_leader" } told($third) });
+}
+my $logged = () = $cluster->log_of($third, $offset) =~ /notify_command failed/g;
+is($logged, 10, 'so many failures are logged in a minute');
+my @last = $cluster->log_of($third, $offset) =~ /DETAIL:  Further failures are not logged for up to a minute\. The command was: /g;
+is(scalar(@last), 1, 'the tenth says that no more will follow');
 
 # ---- switched off ----
 
@@ -426,6 +460,38 @@ $cluster->sql($leader, 'SELECT pg_leader_transfer()');
 ($leader, $term) = $cluster->wait_for_leader('hand-over without a command');
 is(join(' ', map { told($_) } $cluster->ids), '', 'nothing is told');
 
+# ---- without a supervisor ----
+
+my $alone = $cluster->server(0);
+my $no_supervisor = qr/WARNING:  pg_leader\.notify_command is set, and is not run, because this server was not started by pg_leader_supervisor\n.*HINT:  Start the server with pg_leader_supervisor/;
 $cluster->check_history;
 $cluster->stop_all;
+$cluster->set(0, notify_command => "$script %n %e");
+$offset = $cluster->log_size(0);
+$alone->start;
+like($cluster->log_of(0, $offset), $no_supervisor, 'without a supervisor: it is said at the start');
+$cluster->set(0, notify_command => "$script %n again");
+$offset = $cluster->log_size(0);
+$alone->reload;
+$cluster->wait_for_log(0, $no_supervisor, $offset);
+is(join(' ', told(0)), '', 'without a supervisor: nothing is told');
+$alone->stop;
+
+# ---- a managed server, which loses its lease with its process ----
+
+my $managed = PgLeaderManaged->new('managed', 1, settings => { %PgLeaderCluster::STEADY, notify_command => "$script %n %e %t" });
+forget();
+$managed->start(0);
+$managed->wait_until('managed: told of the lease', sub { ((told(0))[-1] // '') =~ /^gained_lease/ });
+($term) = (told(0))[-1] =~ /(\d+)$/;
+$managed->wait_until('managed: and it answers', sub { $managed->status(0) });
+forget();
+$managed->kill_server(0);
+$managed->wait_until('managed, all of the server killed: told', sub { told(0) >= 2 });
+my @told = told(0);
+is($told[0], "lost_lease $term", 'managed, all of the server killed: of the lease\'s end');
+like($told[1], qr/^gained_lease (?!$term$)\d+$/, 'managed, all of the server killed: it is started again, and leads in another term');
+forget();
+is($managed->stop(0), 0, 'managed: the supervisor is stopped');
+is_deeply([ map { s/ \d+$//r } told(0) ], ['lost_lease'], 'managed: and tells of the lease\'s end before it ends');
 done_testing();

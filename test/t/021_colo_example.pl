@@ -11,6 +11,7 @@ use lib $FindBin::RealBin, "$FindBin::RealBin/../../script/examples";
 use IO::Socket::UNIX;
 use JSON::PP;
 use PgLeaderCluster;
+use PgLeaderManaged;
 use Qmp;
 use Test::More;
 use Time::HiRes qw(time);
@@ -678,7 +679,7 @@ like($out, qr/NAME.*SYNOPSIS.*EXIT STATUS/s, 'colo_start.pl --help explains');
 
 # ---- as notify_command: two hosts and a third member that only votes ----
 
-my $cluster = PgLeaderCluster->new('colo', 3, settings => { %PgLeaderCluster::STEADY });
+my $cluster = PgLeaderManaged->new('colo', 3, settings => { %PgLeaderCluster::STEADY, manage => 'off' });
 my %socket;
 
 foreach my $id (0, 1)

@@ -57,7 +57,7 @@ configure(qq(
 max_connections = 20
 log_line_prefix = '%m [%p] '
 ));
-refused('not managed', qr/ERROR:  pg_leader\.manage is off.*HINT:  Set pg_leader\.manage = on/s, '-D', $data);
+refused('neither managed nor a member', qr/ERROR:  pg_leader\.cluster is not set.*HINT:  Set pg_leader\.node_id/s, '-D', $data);
 refused('nonsense', qr/ERROR:  invalid value for "pg_leader\.manage": "perhaps"/, '-D', $data, '-c', 'pg_leader.manage=perhaps');
 configure("pg_leader.manage = on\n");
 refused('no member', qr/ERROR:  pg_leader\.cluster is not set/, '-D', $data);
@@ -71,6 +71,7 @@ symlink "$data/pg_wal", "$work/link" or die;
 refused('a state directory that a link leads to', qr/is inside the data directory/,
 	'-D', $data, '-c', "pg_leader.state_directory=$work/link/state");
 configure("pg_leader.state_directory = '$state'\n");
+refused('a command that cannot be', qr/ERROR:  invalid value for "pg_leader\.notify_command": it has an unknown placeholder "%x".*HINT:  There are %e/s, '-D', $data, '-c', 'pg_leader.notify_command=x %x');
 refused('timeouts that do not go together', qr/ERROR:  .*timeout/, '-D', $data, '-c', 'pg_leader.max_timeout=0.1s');
 refused('a list that cannot be', qr/ERROR:  .*HINT:/s, '-D', $data, '--', '-c', 'pg_leader.cluster=127.0.0.1');
 system_or_bail('pg_leader_state', '--new', "$state/node-0.state", '--node-id', 0, '--cluster', $list);

@@ -2,7 +2,8 @@
 #	  A cluster of managed servers: each is run by its supervisor.
 #
 # As PgLeaderCluster.pm, but that a member is started by starting pg_leader_supervisor, and
-# what runs is the supervisor and, below it, PostgreSQL.  All servers are copies of one
+# what runs is the supervisor and, below it, PostgreSQL.  With the setting manage => 'off' it
+# is the election alone.  All servers are copies of one
 # template, so they are one system.  Every file in which a server says something is its log.
 
 package PgLeaderManaged;
@@ -160,7 +161,7 @@ sub titled
 # Its startup process and WAL receiver, and the workers of the election and of the role.
 sub startup { my ($self, $id) = @_; return $self->titled($id, qr/\bstartup\b/); }
 sub receiver { my ($self, $id) = @_; return $self->titled($id, qr/\bwalreceiver\b/); }
-sub worker { my ($self, $id) = @_; return $self->titled($id, qr/\bpg_leader: (?!role|notify|recorder)/); }
+sub worker { my ($self, $id) = @_; return $self->titled($id, qr/\bpg_leader: (?!role|recorder)/); }
 sub role_worker { my ($self, $id) = @_; return $self->titled($id, qr/\bpg_leader: role/); }
 
 # All election workers; and the receivers of those that follow: receivers(PRIMARY).
@@ -178,6 +179,27 @@ sub kill_server
 	@pids = $self->processes($id);
 	kill 'STOP', @pids;
 	kill 'KILL', @pids;
+	return;
+}
+
+# kill_all(ID...): that, and its supervisor, as if the machine were gone.
+sub kill_all
+{
+	my ($self, @ids) = @_;
+
+	foreach my $id (@ids)
+	{
+		my ($supervisor, $postmaster) = ($self->supervisor($id), $self->postmaster($id));
+		my @pids;
+
+		$self->remember($id);
+		kill 'STOP', $supervisor, $postmaster;
+		@pids = ($supervisor, $self->processes($id));
+		kill 'STOP', @pids;
+		kill 'KILL', @pids;
+		$self->wait_until("node $id: nothing is left", sub { !$self->is_running($id) && PgLeaderCluster::are_gone(@pids) });
+		$self->compare_state($id);
+	}
 	return;
 }
 

@@ -50,12 +50,12 @@ others_are_refused(void **state)
 	assert_true(placeholders_check("", &words));
 	assert_true(placeholders_check("%e%t%l%a%n%%", &words));
 	assert_false(placeholders_check("a %e %p", &words));
-	assert_string_equal(words.error, "the command has an unknown placeholder \"%p\"");
+	assert_string_equal(words.error, "it has an unknown placeholder \"%p\"");
 	assert_non_null(strstr(words.hint, "%e (event)"));
 	assert_false(placeholders_check("a 100%", &words));
-	assert_string_equal(words.error, "the command ends in a single \"%\"");
+	assert_string_equal(words.error, "it ends in a single \"%\"");
 	assert_false(placeholders_check("a %\xc3\xa4", &words));
-	assert_string_equal(words.error, "the command has an unknown placeholder \"%?\"");
+	assert_string_equal(words.error, "it has an unknown placeholder \"%?\"");
 	assert_false(placeholders_check("%%%", &words));
 }
 

@@ -1,0 +1,123 @@
+/*
+ * server/parent.c
+ *	  What this server has from pg_leader_supervisor, which has started it.
+ *
+ * See parent.h.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/socket.h>
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "server/parent.h"
+#include "server/settings.h"
+
+static int	  channel = -1;
+static Board *board = NULL;
+static bool	  is_taken = false; /* and the numbers in the environment mean nothing any more */
+
+/* What the supervisor has read: when the server began, and what it was told of since. */
+static char *known_command = NULL;
+static int	 known_timeout;
+
+/* The descriptor that a variable names; -1: none. */
+static int
+inherited(const char *variable)
+{
+	const char *text = getenv(variable);
+	char	   *end = NULL;
+	long		number = text != NULL ? strtol(text, &end, 10) : -1;
+
+	if (text == NULL || *text == '\0' || *end != '\0' || number < 0 || number > INT_MAX ||
+		fcntl((int) number, F_SETFD, FD_CLOEXEC) != 0)
+		return -1;
+	return (int) number;
+}
+
+static void
+know_command(void)
+{
+	if (known_command != NULL)
+		pfree(known_command);
+	known_command = MemoryContextStrdup(TopMemoryContext, settings.notify_command);
+	known_timeout = settings.notify_timeout;
+	if (channel < 0 && known_command[0] != '\0')
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("pg_leader.notify_command is set, and is not run, because this server was not started by pg_leader_supervisor"),
+				 errhint("Start the server with pg_leader_supervisor, also where pg_leader.manage is off.")));
+}
+
+void
+parent_take(void)
+{
+	int fd;
+
+	if (is_taken)
+		return;
+	is_taken = true;
+	channel = inherited(CONTROL_VARIABLE);
+	if (channel < 0 && settings.manage)
+		ereport(FATAL,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("pg_leader.manage is on, and this server was not started by pg_leader_supervisor"),
+				 errhint("Start it with pg_leader_supervisor, or set pg_leader.manage to off.")));
+	know_command();
+	if (channel < 0)
+		return;
+	fd = inherited(BOARD_VARIABLE);
+	errno = EBADF;
+	board = fd >= 0 ? board_take(fd) : NULL;
+	if (board == NULL)
+		ereport(WARNING,
+				(errmsg("pg_leader: the supervisor does not see which member leads: %m"),
+				 errdetail("It will not run pg_leader.notify_command."),
+				 errhint("Restart the supervisor: it may be of another version than the library.")));
+}
+
+int
+parent_channel(void)
+{
+	return channel;
+}
+
+void
+parent_is_gone(void)
+{
+	channel = -1;
+}
+
+Board *
+parent_board(void)
+{
+	return board;
+}
+
+void
+parent_tell(ControlType type)
+{
+	ControlMessage message;
+
+	if (channel < 0)
+		return;
+	memset(&message, 0, sizeof(message));
+	message.magic = CONTROL_MAGIC;
+	message.type = type;
+	message.order.node = RAFT_NONE;
+
+	/* where there is no room, it has others to read, and looks after those */
+	(void) send(channel, &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void
+parent_check_command(void)
+{
+	if (strcmp(known_command, settings.notify_command) == 0 && known_timeout == settings.notify_timeout)
+		return;
+	know_command();
+	parent_tell(CONTROL_RELOADED);
+}
