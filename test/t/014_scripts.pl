@@ -11,6 +11,7 @@ use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes ();
 
 my $scripts = "$FindBin::RealBin/../../script";
 my $dir = PostgreSQL::Test::Utils::tempdir_short;
@@ -223,6 +224,24 @@ rename "$dir/node0/postgresql.conf", "$dir/kept.conf" or die $!;
 script('no postgresql.conf', 1, qr/^$/, qr/there is no .*postgresql\.conf/, 'nodelaunch.sh', 0);
 ok(!-e "$dir/node0/postgresql.conf", 'no postgresql.conf: none is made up');
 rename "$dir/kept.conf", "$dir/node0/postgresql.conf" or die $!;
+
+# In the foreground it is a supervisor's, though it is not managed.
+write_config('');
+my $supervisor = fork // die "fork: $!";
+if ($supervisor == 0)
+{
+	open STDIN, '<', '/dev/null';
+	open STDOUT, '>>', "$dir/node0.log";
+	open STDERR, '>&', \*STDOUT;
+	exec "$scripts/nodelaunch.sh", '-c', $config, '--foreground', 0 or POSIX::_exit(127);
+}
+my $end = time + 60;
+Time::HiRes::usleep(50_000) while system("$scripts/watchpsql.sh -c $config --once 0 >/dev/null 2>&1") != 0 && time < $end;
+like(slurp_file("$dir/node0.log"), qr/pg_leader_supervisor: LOG:  started the server, process \d+\n/, 'in the foreground: it has a supervisor');
+script('in the foreground: not stopped smart', 1, qr/^$/, qr/^nodestop\.sh: node 0 has a supervisor, which does not stop it smart\nhint: /, 'nodestop.sh', '-m', 'smart', 0);
+script('in the foreground: stopped', 0, qr/^node 0: stopped$/, qr/^$/, 'nodestop.sh', 0);
+waitpid $supervisor, 0;
+is($?, 0, 'in the foreground: the supervisor has ended');
 
 # The quick start of three nodes, as a package has installed it: there is nothing to build.
 # It writes first state files when the cluster is created, and never again.
