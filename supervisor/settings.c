@@ -402,6 +402,7 @@ read_notification(const Command *command, SupervisorSettings *settings, Words *w
 		!read_time(command, NOTIFY_TIMEOUT, DEFAULT_NOTIFY_TIMEOUT, LEAST_NOTIFY_TIMEOUT, MOST_NOTIFY_TIMEOUT,
 				   &settings->notify_timeout, words))
 		return false;
+	words_clear(&wrong);
 	return placeholders_check(settings->notify_command, &wrong) ||
 		   words_set(words, wrong.hint, "invalid value for \"" NOTIFY_COMMAND "\": %s", wrong.error);
 }
