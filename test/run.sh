@@ -385,7 +385,7 @@ part_lint()
 	done
 	for file in "${scripts[@]}"; do
 		case $file in
-			script/lib.sh | script/test_stand/stand.sh) ;;
+			script/lib.sh | script/test_stand/stand.sh | script/test_stand/show.sh) ;;
 			script/* | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh | test/sql/run.sh)
 				check "$file has --help" lint_has_help "$file" ;;
 		esac

@@ -11,6 +11,8 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 . "$here/../lib.sh"
 # shellcheck source=script/test_stand/stand.sh
 . "$here/stand.sh"
+# shellcheck source=script/test_stand/show.sh
+. "$here/show.sh"
 
 usage()
 {
