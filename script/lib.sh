@@ -435,6 +435,16 @@ passfile()
 	printf '%s/passfile' "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
 }
 
+# Make one up where there is none.
+make_passfile()
+{
+	# shellcheck disable=SC2016
+	as_server sh -c 'umask 077
+		[ ! -e "$1" ] || exit 0
+		password=$(od -An -N24 -tx1 /dev/urandom | tr -d " \n") &&
+		printf "*:*:*:postgres:%s\n" "$password" >"$1.new" && mv -T -- "$1.new" "$1"' sh "$(passfile)"
+}
+
 # Holds the supervisor's process id, and is locked as long as that or what it has started runs.
 node_supervisor_file()
 {

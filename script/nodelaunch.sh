@@ -72,10 +72,7 @@ ensure_passfile()
 	fi
 	is_first || fail "node $id: there is no $file, with which members connect to each other" \
 		"copy it from where node ${NODE_IDS[0]} was launched, to user $SERVER_USER and mode 0600, or set PGLD_REPLICATION_CONNINFO"
-	# shellcheck disable=SC2016
-	as_server sh -c 'umask 077
-		password=$(od -An -N24 -tx1 /dev/urandom | tr -d " \n") &&
-		printf "*:*:*:postgres:%s\n" "$password" >"$1.new" && mv -T -- "$1.new" "$1"' sh "$file"
+	make_passfile
 }
 
 # From which hosts members connect; initdb lets in those of this machine.

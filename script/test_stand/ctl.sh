@@ -49,7 +49,8 @@ command_help()
 start [ALL | IDs]                st   launch nodes, all by default
 stop [smart|fast|immediate] [ALL | IDs]
                                  sp   stop them; fast by default
-kill IDs                              SIGKILL for all of a node's processes
+kill IDs                              SIGKILL for all of a node's processes, its
+                                      supervisor included
 pause IDs                             SIGSTOP for all of them
 resume [ALL | IDs]                    SIGCONT
 
@@ -151,6 +152,8 @@ create_if_new()
 	check_installed
 	ensure_directory "$(dirname "$PGLD_DB_PATHNAME_PREFIX")"
 	mark_nodes "${NODE_IDS[@]}"
+	# Before the state files: an interrupted start is then completed by the next one.
+	! is_managed || [[ -n $PGLD_REPLICATION_CONNINFO ]] || make_passfile
 	write_first_states
 }
 
@@ -200,7 +203,7 @@ wait_for_child()
 
 launch_node()
 {
-	if node_exists "$1" && node_running "$1" && node_is_paused "$1"; then
+	if node_running "$1" && node_is_paused "$1"; then
 		say "node $1: runs, but is paused; \"resume $1\" lets it go on"
 		return
 	fi
@@ -269,12 +272,23 @@ skip_stopped()
 	IDS=(${running[@]+"${running[@]}"})
 }
 
+# Nothing of it acts on what becomes of another part.
+freeze_node()
+{
+	signal_node "$1" STOP
+	wait_while goes_on "$1" || fail "node $1: processes go on in spite of SIGSTOP"
+}
+
+# All at once, as if the machines had lost their power.
 do_kill()
 {
 	local id
 
 	need_ids kill "$@"
 	skip_stopped
+	for id in ${IDS[@]+"${IDS[@]}"}; do
+		freeze_node "$id"
+	done
 	for id in ${IDS[@]+"${IDS[@]}"}; do
 		signal_node "$id" KILL
 	done
@@ -291,8 +305,7 @@ do_pause()
 	need_ids pause "$@"
 	skip_stopped
 	for id in ${IDS[@]+"${IDS[@]}"}; do
-		signal_node "$id" STOP
-		wait_while goes_on "$id" || fail "node $id: processes go on in spite of SIGSTOP"
+		freeze_node "$id"
 		say "node $id: paused"
 	done
 }
@@ -434,6 +447,7 @@ do_status()
 {
 	no_words status "$@"
 	read_nodes
+	read_servers
 	read_cuts
 	read_losses
 	{

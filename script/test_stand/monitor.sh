@@ -30,8 +30,10 @@ DESCRIPTION
     or "q"; what does not fit is left out, with a note.  Elsewhere the pictures
     follow each other, with an empty line in between.
 
-    A server is absent (it was never started), down, paused or up.  Nodes are
-    asked side by side, but not in the same instant.
+    A server is absent (it was never started), down, paused or up.  Of a managed
+    node that is up, what its server is and does is shown instead, as
+    pg_leaderctl names it, with its timeline and how far it is behind the
+    primary.  Nodes are asked side by side, but not in the same instant.
 
 OPTIONS
     -c CONFIG   the configuration, $PGLD_DEFAULT_CONFIG by default
@@ -53,6 +55,7 @@ print_picture()
 		return
 	fi
 	read_nodes
+	read_servers
 	read_cuts
 	read_losses
 	print_leader

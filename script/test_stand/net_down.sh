@@ -94,17 +94,27 @@ stop_servers()
 	return "$status"
 }
 
+# Who stops the others: the supervisor of a managed node, else the postmaster.
+first_process()
+{
+	if is_managed; then
+		node_supervisor "$1" || true
+	else
+		head -n 1 "$(node_directory "$1")/postmaster.pid" 2>/dev/null || true
+	fi
+}
+
 # By signals, so that PostgreSQL's programs are not needed.  A server that was
 # paused must be able to stop, and one that lost its postmaster cannot be told to.
 stop_server()
 {
-	local postmaster turn
+	local first turn
 
 	signal_server "$1" CONT
-	postmaster=$(head -n 1 "$(node_directory "$1")/postmaster.pid" 2>/dev/null) || postmaster=
-	if [[ -n $postmaster && $'\n'$(stand_processes "$1")$'\n' == *$'\n'"$postmaster"$'\n'* ]]; then
+	first=$(first_process "$1")
+	if [[ -n $first && $'\n'$(stand_processes "$1")$'\n' == *$'\n'"$first"$'\n'* ]]; then
 		# As "pg_ctl stop -m fast" does, and as patiently.
-		kill -INT "$postmaster" 2>/dev/null || true
+		kill -INT "$first" 2>/dev/null || true
 		for (( turn = 0; turn < 12; turn++ )); do
 			if wait_while runs_on_stand "$1"; then
 				say "node $1: stopped"
@@ -248,7 +258,7 @@ remove_nodes()
 	others=$(as_server cat -- "$PGLD_STATE_DIRECTORY/$STAND_MARK" 2>/dev/null |
 		grep -vxF -f <(for id in ${MARKED[@]+"${MARKED[@]}"}; do print_mark "$id"; done)) || true
 	if [[ -z $others ]]; then
-		as_server rm -f -- "$PGLD_STATE_DIRECTORY/$STAND_MARK"
+		as_server rm -f -- "$PGLD_STATE_DIRECTORY/$STAND_MARK" "$(passfile)"
 	fi
 	# The outer directory last, and it only if it can be nobody else's.
 	base=$(dirname "$PGLD_DB_PATHNAME_PREFIX")

@@ -96,7 +96,27 @@ print_leader()
 	fi
 }
 
-# One line for a node, from what read_nodes has found.
+# format_server STATE TIMELINE LAG: the columns about a server; the last two only of managed
+# ones.
+format_server()
+{
+	if is_managed; then
+		printf '%-21s %-8s %-6s' "$@"
+	else
+		printf '%-6s' "$1"
+	fi
+}
+
+# print_server ID: of a node that is up.
+print_server()
+{
+	local state='' timeline='' lag=''
+
+	IFS='|' read -r state timeline lag <<<"${NODE_SERVER[$1]:-up}" || true
+	format_server "$state" "$timeline" "$lag"
+}
+
+# One line for a node, from what read_nodes and read_servers have found.
 print_node_row()
 {
 	local id=$1 condition=${NODE_CONDITION[$1]:-down} colour='' state='' role='' term='' leader='' lease='' abstains='' age='' reason=''
@@ -107,9 +127,9 @@ print_node_row()
 		printf '%s%-4d %s%s\n' "$colour" "$id" "$condition" "$PLAIN"
 	elif [[ $state == "does not answer" ]]; then
 		# The reason begins where that of a last change does.
-		printf '%s%-4d %-6s %-34s%s %s\n' "$YELLOW" "$id" up "$state" "$PLAIN" "${NODE_ROW[$id]#*|}"
+		printf '%s%-4d %s %-34s%s %s\n' "$YELLOW" "$id" "$(print_server "$id")" "$state" "$PLAIN" "${NODE_ROW[$id]#*|}"
 	elif [[ $state != "taking part" ]]; then
-		printf '%s%-4d %-6s %s%s\n' "$YELLOW" "$id" up "$state" "$PLAIN"
+		printf '%s%-4d %s %s%s\n' "$YELLOW" "$id" "$(print_server "$id")" "$state" "$PLAIN"
 	else
 		[[ $abstains == f ]] || role="$role*"
 		if [[ $lease != - ]]; then
@@ -118,7 +138,7 @@ print_node_row()
 		elif [[ $role != follower ]]; then
 			colour=$YELLOW
 		fi
-		printf '%s%-4d %-6s %-14s %-5s %-6s %-6s%s %s ago: %s\n' "$colour" "$id" up "$role" "$term" \
+		printf '%s%-4d %s %-14s %-5s %-6s %-6s%s %s ago: %s\n' "$colour" "$id" "$(print_server "$id")" "$role" "$term" \
 			"$leader" "$lease" "$PLAIN" "$(format_age "$age")" "$reason"
 	fi
 }
@@ -127,7 +147,7 @@ print_nodes()
 {
 	local id abstaining=''
 
-	printf '%s%-4s %-6s %-14s %-5s %-6s %-6s %s%s\n' "$BOLD" node server role term leader lease "last change" "$PLAIN"
+	printf '%s%-4s %s %-14s %-5s %-6s %-6s %s%s\n' "$BOLD" node "$(format_server server timeline lag)" role term leader lease "last change" "$PLAIN"
 	for id in "${NODE_IDS[@]}"; do
 		print_node_row "$id"
 		[[ ! ${NODE_ROW[id]:-} =~ ^(taking\ part\|([^|]*\|){4}t\|) ]] || abstaining=yes

@@ -420,9 +420,19 @@ clear_losses()
 
 # ---- nodes ----
 
-# Pids of all processes of a node's server: those that stand in its directory.
-# The postmaster comes last, as it is the first to have got a pid.
+# Pids of all processes of a node, each after the one that has started it: of a managed
+# one its supervisor and what that has started; of any those of its server, which stand
+# in its directory.
 node_processes()
+{
+	{
+		! is_managed || supervisor_tree "$1"
+		server_processes "$1"
+	} | awk '!seen[$1]++'
+}
+
+# The postmaster comes first, as it is the first to have got a pid.
+server_processes()
 {
 	local data process
 
@@ -432,7 +442,44 @@ node_processes()
 		if [[ $process/cwd -ef $data && $(cat "$process/comm" 2>/dev/null) == postgres ]]; then
 			printf '%s\n' "${process#/proc/}"
 		fi
-	done | sort -rn
+	done | sort -n
+}
+
+supervisor_tree()
+{
+	local pid
+
+	pid=$(node_supervisor "$1") || return 0
+	# Some end while they are looked at.
+	{ cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v first="$pid" '
+		{
+			pid = $1
+			# A name can have spaces in it.
+			sub(/^.*\) /, "")
+			if ($1 !~ /[ZX]/)
+				children[$2] = children[$2] " " pid
+		}
+		END {
+			found[n = 1] = first
+			for (i = 1; i <= n; i++)
+			{
+				print found[i]
+				count = split(children[found[i]], child, " ")
+				for (j = 1; j <= count; j++)
+					found[++n] = child[j]
+			}
+		}'
+}
+
+# The pid of a managed node's supervisor; 1: it does not run.  The file stays when it ends.
+node_supervisor()
+{
+	local pid
+
+	pid=$(cat "$(node_supervisor_file "$1")" 2>/dev/null) || return 1
+	# Linux keeps 15 characters of a name, and no program of a process that has ended.
+	[[ $(cat "/proc/${pid:-none}/comm" 2>/dev/null) == pg_leader_super && -e /proc/$pid/exe ]] || return 1
+	printf '%d' "$pid"
 }
 
 # signal_node ID SIGNAL: to all processes, and to those that are born meanwhile.
@@ -474,17 +521,16 @@ node_is_paused()
 	node_has_process "$1" T
 }
 
-# One word: absent, down, paused or up.
+# One word: absent, down, paused or up.  A managed node can be up without a server, and
+# without data.
 node_condition()
 {
-	if ! node_exists "$1"; then
-		printf absent
-	elif ! node_running "$1"; then
+	if node_running "$1"; then
+		node_is_paused "$1" && printf paused || printf up
+	elif node_exists "$1"; then
 		printf down
-	elif node_is_paused "$1"; then
-		printf paused
 	else
-		printf up
+		printf absent
 	fi
 }
 
@@ -542,6 +588,33 @@ read_nodes()
 		done
 		wait
 	)
+}
+
+# Of managed nodes: sets NODE_SERVER[id] to what pg_leaderctl says of each, its fields
+# separated by "|": state, timeline, lag.
+read_servers()
+{
+	local line
+
+	NODE_SERVER=()
+	is_managed || return 0
+	while IFS= read -r line; do
+		NODE_SERVER[${line%%|*}]=${line#*|}
+	done < <(ask_servers | awk -F '[ ]*[|][ ]*' '$1 ~ /^ *[0-9]+$/ { printf "%d|%s|%s|%s\n", $1, $4, $5, $6 }')
+}
+
+# In a namespace of the stand: whom it does not reach by its socket, it looks for at the
+# address that others know.
+ask_servers()
+{
+	local id hosts='' ports=''
+
+	for id in "${NODE_IDS[@]}"; do
+		hosts+=${hosts:+,}$PGLD_SOCKET_DIRECTORY
+		ports+=${ports:+,}$(node_port "$id")
+	done
+	in_namespace "${NODE_IDS[0]}" setpriv --reuid="$(id -u "$SERVER_USER")" --regid="$(id -g "$SERVER_USER")" --clear-groups -- \
+		timeout 5 "$PG_BIN/pg_leaderctl" list -t 1 -U postgres -h "$hosts" -p "$ports" 2>/dev/null || true
 }
 
 # The id of the node that says it has a lease; 1: there is none.
