@@ -95,6 +95,19 @@ runs(const Heard *heard)
 	return heard->server != NULL && !is(heard->server, "none") && !is(heard->server, "rebuilding");
 }
 
+/* Does it say that no PostgreSQL of it runs? */
+static bool
+has_no_server(const Heard *heard)
+{
+	return heard->reachable && heard->server != NULL && !runs(heard);
+}
+
+static const char *
+state_without_server(const Heard *heard)
+{
+	return is(heard->server, "rebuilding") ? "being rebuilt" : "server is down";
+}
+
 static void
 describe_heard(const Heard *heard, bool says_no, char *text, size_t size)
 {
@@ -102,7 +115,7 @@ describe_heard(const Heard *heard, bool says_no, char *text, size_t size)
 		(void) snprintf(text, size, "no other member has heard it");
 	else
 		(void) snprintf(text, size, "node %" PRId64 " heard it %.1f s ago%s", heard->by, (double) heard->ms / 1000,
-						!says_no && heard->reachable && heard->server != NULL && !runs(heard) ? ", without a PostgreSQL that runs" : "");
+						!says_no && has_no_server(heard) ? ", without a PostgreSQL that runs" : "");
 }
 
 static void
@@ -117,6 +130,12 @@ judge_silent(const CtlView *view, CtlMember *member)
 	describe_heard(&heard, server != NULL && server->refused, others, sizeof(others));
 	if (heard.reachable && runs(&heard))
 		(void) snprintf(member->role, sizeof(member->role), "%s?", heard.server);
+	if ((server == NULL || server->is_guessed) && has_no_server(&heard))
+	{
+		set(member->state, sizeof(member->state), state_without_server(&heard));
+		note(member, "%s", others);
+		return;
+	}
 	if (server == NULL || server->is_guessed)
 	{
 		set(member->state, sizeof(member->state), heard.reachable ? "port not known" : "down or cut off");
@@ -129,10 +148,8 @@ judge_silent(const CtlView *view, CtlMember *member)
 		state = "refuses connections";
 	else if (!heard.reachable)
 		state = "down or cut off";
-	else if (is(heard.server, "rebuilding"))
-		state = "being rebuilt";
-	else if (is(heard.server, "none"))
-		state = "server is down";
+	else if (has_no_server(&heard))
+		state = state_without_server(&heard);
 	else if (server->timed_out)
 		state = "no answer";
 	set(member->state, sizeof(member->state), state);
