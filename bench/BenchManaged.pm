@@ -1,6 +1,6 @@
 # bench/BenchManaged.pm
-#	  Managed servers on this machine, for bench/promote, which kills their primary again
-#	  and again, and for bench/fence.
+#	  Managed servers on this machine, for bench/promote and bench/writable, which kill their
+#	  primary again and again, and for bench/fence.
 #
 # Servers are run by their supervisors, in a directory of their own that goes with the object.
 # What they do is known from their logs, all on one clock.
@@ -11,12 +11,13 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/../test/chaos";
+use lib "$FindBin::RealBin/../test/chaos", "$FindBin::RealBin/../test/stand";
 
 use Chaos;
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
 use POSIX ();
+use Stand;
 use Time::HiRes qw(sleep);
 use Time::Local qw(timegm);
 
@@ -31,17 +32,27 @@ use constant PATIENCE => 120;
 #	under					what postgres is to run under: a function that is called with the
 #							directory and returns the program and its options
 #	tmp						where the directory is made; TMPDIR by default
+#	stand					each server is in a network namespace of its own, on a test stand
 sub new
 {
 	my ($class, %options) = @_;
 	my $self = bless { n => $options{nodes} // 3, owner => $$, supervisors => {} }, $class;
 
+	if ($options{stand})
+	{
+		my $missing = Stand::missing();
+
+		die "no test stand is possible here: $missing\n" if defined $missing;
+		$self->{stand} = Stand->new(nodes => $self->{n});
+		$self->{stand}->join_bridge;
+	}
 	$self->{dir} = tempdir("pg_leader_${FindBin::Script}_XXXXXX", defined $options{tmp} ? (DIR => $options{tmp}) : (TMPDIR => 1));
 	chmod 0755, $self->{dir};
 	chown Chaos::owner(), $self->{dir};
 	chomp($self->{bin} = `\${PG_CONFIG:-pg_config} --bindir`);
 	$self->{tcp} = Chaos::free_row($self->{n});
 	$self->run_as_owner("$self->{bin}/initdb", '-D', "$self->{dir}/node0", '-U', 'postgres', '-A', 'trust', '--no-instructions');
+	append("$self->{dir}/node0/pg_hba.conf", join '', map { "host $_ all @{[ Stand::NETWORK ]}.0/24 trust\n" } qw(all replication)) if $options{stand};
 	$self->run_as_owner('cp', '-a', "$self->{dir}/node0", "$self->{dir}/node$_") foreach 1 .. $self->{n} - 1;
 	$self->create(%options);
 	append("$self->{dir}/node$_/postgresql.conf", $self->settings($_, %options)) foreach $self->ids;
@@ -53,7 +64,7 @@ sub create
 {
 	my ($self) = @_;
 
-	$self->{list} = join ', ', map { '127.0.0.1:' . Chaos::free_port('udp') } $self->ids;
+	$self->{list} = join ', ', map { $self->address($_) . ':' . Chaos::free_port('udp') } $self->ids;
 	foreach my $id ($self->ids)
 	{
 		$self->run_as_owner('mkdir', "$self->{dir}/state$id");
@@ -82,6 +93,8 @@ SCRIPT
 
 sub ids { my ($self) = @_; return 0 .. $self->{n} - 1; }
 
+sub address { my ($self, $id) = @_; return $self->{stand} ? $self->{stand}->address($id) : '127.0.0.1'; }
+
 # Attempts of clients that fail are not logged: that would be thousands of lines.
 sub settings
 {
@@ -106,7 +119,7 @@ sub common_settings
 
 	return <<"TEXT" . ($options{conf} // '');
 port = @{[ $self->{tcp} + $id ]}
-listen_addresses = '127.0.0.1'
+listen_addresses = '@{[ $self->address($id) ]}'
 unix_socket_directories = '$self->{dir}'
 recovery_init_sync_method = syncfs
 wal_log_hints = on
@@ -136,19 +149,34 @@ sub spawn
 {
 	my ($self, $output, @command) = @_;
 	my ($uid, $gid) = Chaos::owner();
+
+	return run_process($output, sub {
+			return if $> != 0;
+			$) = "$gid $gid"; ## no critic
+			POSIX::setgid($gid);
+			POSIX::setuid($uid);
+		}, @command);
+}
+
+# The same in a node's network, which only root can enter.
+sub spawn_in_node
+{
+	my ($self, $id, $output, @command) = @_;
+
+	return $self->{stand} ? run_process($output, sub { }, $self->{stand}->in_node($id), @command) : $self->spawn($output, @command);
+}
+
+sub run_process
+{
+	my ($output, $become, @command) = @_;
 	my $pid = fork() // die "fork: $!\n";
 
 	return $pid if $pid != 0;
 	open(STDIN, '<', '/dev/null');
 	open(STDOUT, '>>', $output) or POSIX::_exit(126);
 	open(STDERR, '>&', \*STDOUT);
-	if ($> == 0)
-	{
-		chdir '/';
-		$) = "$gid $gid"; ## no critic
-		POSIX::setgid($gid);
-		POSIX::setuid($uid);
-	}
+	chdir '/' if $> == 0;
+	$become->();
 	exec @command or POSIX::_exit(127);
 }
 
@@ -166,7 +194,7 @@ sub start
 {
 	my ($self, @ids) = @_;
 
-	$self->{supervisors}{$_} = $self->spawn($self->log_path($_), "$self->{server_bin}/pg_leader_supervisor", '-D', "$self->{dir}/node$_") foreach @ids;
+	$self->{supervisors}{$_} = $self->spawn_in_node($_, $self->log_path($_), "$self->{server_bin}/pg_leader_supervisor", '-D', "$self->{dir}/node$_") foreach @ids;
 	return;
 }
 
@@ -238,6 +266,7 @@ sub DESTROY
 	my @pids = values %{ $self->{supervisors} };
 	kill 'QUIT', @pids;
 	waitpid($_, 0) foreach @pids;
+	delete $self->{stand};
 	remove_tree($self->{dir});
 	return;
 }

@@ -107,8 +107,7 @@ sub start
 sub in_node
 {
 	my ($self, $id) = @_;
-	return ('nsenter', "--net=/run/netns/pgldtest$id", '--',
-		'setpriv', "--reuid=$self->{uid}", "--regid=$self->{gid}", '--init-groups', '--');
+	return $self->{stand}->in_node($id);
 }
 
 # Does not wait until it answers: settle() does.

@@ -30,6 +30,9 @@ my $top = realpath(dirname(__FILE__) . '/../..');
 # Beside the record of what net_init.sh has made, and not taken for one of those.
 my $owner_file = '/run/pg_leader_stand/.owner-bpgldtest';
 
+# The first three parts of the nodes' addresses.
+use constant NETWORK => '10.93.7';
+
 # Milliseconds, as Chaos.pm configures them.
 use constant { MIN_TIMEOUT => 200, MAX_TIMEOUT => 400, HEARTBEAT => 50 };
 
@@ -55,7 +58,7 @@ sub new
 	open(my $config, '>>', $self->{config}) or die $!;
 	print $config <<"TEXT", $options{settings} // '';
 IPv4_CLUSTER=
-NETWORK=10.93.7
+NETWORK=@{[ NETWORK ]}
 MASK=24
 PGLD_UDP_PORT=3500
 NETNS_PREFIX=pgldtest
@@ -128,6 +131,27 @@ sub ctl
 
 	$self->run('ctl.sh', '--config', $self->{config}, '-c', "@words");
 	return ($before, Chaos::now());
+}
+
+sub address { my ($self, $id) = @_; return NETWORK . '.' . (10 + $id); }
+
+# The test gets a place of its own on the bridge, for clients: it reaches every node, whatever
+# is cut.  Returns its address.
+sub join_bridge
+{
+	my ($self) = @_;
+
+	$self->run('ip', 'addr', 'add', NETWORK . '.1/24', 'dev', 'bpgldtest');
+	return NETWORK . '.1';
+}
+
+# Words before a command that root runs: it runs in a node's namespace, as the servers' user.
+sub in_node
+{
+	my ($self, $id) = @_;
+	my ($uid, $gid) = Chaos::owner();
+
+	return ('nsenter', "--net=/run/netns/pgldtest$id", "--setuid=$uid", "--setgid=$gid", '--');
 }
 
 sub launch

@@ -30,7 +30,7 @@ plan skip_all => $why if defined $why;
 
 my $stand = Stand->new(nodes => 3);
 my @all = $stand->ids;
-my $gateway = '10.93.7.1';
+my $gateway = $stand->join_bridge;
 my $port = 5000;
 my $haproxy;
 
@@ -54,9 +54,6 @@ foreach my $id (@all)
 }
 my ($leader, $term) = $stand->settled;
 
-# The test's own side of the bridge, where HAProxy and the client live.
-$stand->run('/sbin/ip', 'addr', 'add', "$gateway/24", 'dev', 'bpgldtest');
-
 # ---- HAProxy, as the sample configures it ----
 
 sub configure
@@ -70,7 +67,7 @@ sub configure
 	foreach my $id (@all)
 	{
 		my $at = $stand->{tcp} + $id;
-		$text =~ s{server node$id \S+}{server node$id 10.93.7.1$id:$at} or die "no server node$id in the sample";
+		$text =~ s{server node$id \S+}{server node$id @{[ $stand->address($id) ]}:$at} or die "no server node$id in the sample";
 	}
 	open(my $file, '>', "$stand->{dir}/haproxy.cfg") or die $!;
 	print $file $text;
