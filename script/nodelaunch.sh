@@ -26,8 +26,9 @@ DESCRIPTION
     (node0.conf), which reads the data directory's postgresql.conf first.  Of a
     new cluster, the node with the lowest id creates the database cluster; the
     others begin with nothing, and get a copy of it once all members have been
-    launched.  On a node that runs already it applies the settings that can be
-    applied and is done.
+    launched.  Lines that are missing in pg_hba.conf for the members to connect
+    are added at its end.  On a node that runs already it applies the settings
+    that can be applied and is done.
 
     With PGLD_MANAGE=off in the configuration the elected leader is nothing but
     that: each node is a server of its own, which this script starts.  Its
@@ -92,12 +93,23 @@ print_hba()
 	done
 }
 
+# add_hba DIRECTORY: those that are missing there; the list of members may have grown.
+add_hba()
+{
+	local line
+
+	while IFS= read -r line; do
+		as_server grep -qxF -e "$line" "$1/pg_hba.conf" ||
+			printf '%s\n' "$line" | as_server tee -a -- "$1/pg_hba.conf" >/dev/null
+	done < <(print_hba)
+}
+
 # What the first node of a managed cluster has more than another database cluster.
 prepare_cluster()
 {
 	local data=$1 output
 
-	print_hba | as_server tee -a -- "$data/pg_hba.conf" >/dev/null
+	add_hba "$data"
 	output=$(printf 'CREATE EXTENSION pg_leader\n' |
 		as_server "$PG_BIN/postgres" --single -D "$data" -c shared_preload_libraries=pg_leader postgres 2>&1) || true
 	if [[ $output == *ERROR:* || $output == *FATAL:* ]]; then
@@ -420,6 +432,7 @@ elif [[ $has_state == no ]]; then
 fi
 if is_managed; then
 	ensure_passfile
+	! node_exists "$id" || add_hba "$data"
 fi
 if ! node_exists "$id" && { ! is_managed || { is_first && node_is_blank "$id"; }; }; then
 	create_cluster "$data"
