@@ -163,7 +163,7 @@ pass("from nothing: node $primary is open, and the others stream from it");
 my @standbys = grep { $_ != $primary } @all;
 my $pictures = status();
 like($pictures, qr/^$primary +open for commits +\d+ +- +leader /m, 'status shows which one is open');
-like($pictures, qr/^$_ +streaming from node $primary +\d+ +\d+ \w+ +follower /m, "and that node $_ streams from it") foreach @standbys;
+like($pictures, qr/^$_ +streaming from node $primary +\d+ +[\d.]+ \w+ +follower /m, "and that node $_ streams from it") foreach @standbys;
 start_client($primary);
 ok_commits('a client commits', 0);
 
