@@ -28,6 +28,9 @@
 #define LOOKS		  100
 #define LOOK_INTERVAL 50000 /* us */
 
+/* How long a supervisor that was killed may take to be gone. */
+#define DYING_LOOKS 20
+
 /* The beginning of a file of /proc, of which zero bytes are part. */
 static ssize_t
 read_proc(pid_t pid, const char *name, char *text, size_t size)
@@ -58,6 +61,31 @@ was_supervised(pid_t pid)
 	text[0] = '\0';
 	length = read_proc(pid, "environ", text + 1, sizeof(text) - 1);
 	return length > 0 && memmem(text, (size_t) length + 1, variable, sizeof(variable) - 1) != NULL;
+}
+
+/*
+ * The supervisor whose child it is, which has another state directory; 0: none.  One that was killed has
+ * given up its lock a moment before its children get another parent.
+ */
+static pid_t
+live_supervisor(pid_t postmaster)
+{
+	pid_t parent = 0;
+
+	for (int i = 0; i < DYING_LOOKS; i++)
+	{
+		char	name[sizeof(PROGRAM)] = "";
+		ssize_t length;
+
+		parent = tree_parent(postmaster);
+		length = parent > 0 && parent != getpid() ? read_proc(parent, "comm", name, sizeof(name) - 1) : -1;
+
+		/* the kernel keeps 15 bytes of it, and adds a newline */
+		if (length <= 1 || strncmp(name, PROGRAM, (size_t) length - 1) != 0)
+			return 0;
+		(void) usleep(LOOK_INTERVAL);
+	}
+	return parent;
 }
 
 /* Is it a child of a postmaster of this directory?  They say so in their titles. */
@@ -112,8 +140,12 @@ bool
 leftover_end(const char *directory, Words *words)
 {
 	pid_t pid = directory_postmaster(directory);
+	pid_t supervisor = pid != 0 ? live_supervisor(pid) : 0;
 	int	  n;
 
+	if (supervisor != 0)
+		return words_set(words, "A data directory has one supervisor. Stop the other one, or give this one the same pg_leader.state_directory and pg_leader.node_id.",
+						 "another supervisor (process %d) runs a server in \"%s\"", (int) supervisor, directory);
 	if (pid != 0 && !was_supervised(pid))
 		return words_set(words, "Stop it first (pg_ctl stop); the supervisor starts the server itself.",
 						 "a server that no supervisor has started runs in \"%s\" (process %d)", directory, (int) pid);

@@ -13,7 +13,7 @@
 /*
  * Wait until no process of a server is left in that directory, and kill those that do not
  * end; takes some 10 s at most.  false: a server runs there that no supervisor has
- * started, or some process does not end.
+ * started, or one that lives, or some process does not end.
  */
 extern bool leftover_end(const char *directory, Words *words);
 

@@ -167,6 +167,14 @@ stop_found(Table *table)
 	return n;
 }
 
+pid_t
+tree_parent(pid_t pid)
+{
+	pid_t parent;
+
+	return read_parent(pid, &parent) ? parent : 0;
+}
+
 int
 tree_kill(pid_t postmaster, ino_t channel)
 {

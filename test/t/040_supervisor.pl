@@ -97,7 +97,10 @@ is($server->safe_psql('postgres', 'SHOW work_mem'), '1234kB', '-c is passed on')
 is($server->safe_psql('postgres', 'SHOW maintenance_work_mem'), '2345kB', 'and what stands behind "--"');
 like(slurp_file('/proc/' . postmaster() . '/environ'), qr/\0PG_LEADER_CONTROL=\d+\0/, 'the server has a control channel');
 refused('a second supervisor', qr/ERROR:  another supervisor runs for node 0 \(process $supervisor\).*HINT:  A member has one/s, '-D', $data);
+refused('a second supervisor with another state directory', qr/ERROR:  another supervisor \(process $supervisor\) runs a server in "$data".*HINT:  A data directory has one/s,
+	'-D', $data, '-c', "pg_leader.state_directory=$work/other_state");
 ok(answers(), 'the server of the first goes on');
+is(parent_of(postmaster()), $supervisor, 'and is still its child');
 
 # ---- crashes ----
 
