@@ -19,6 +19,7 @@
 #include "port/pg_crc32c.h"
 
 #include "../node/clock.h"
+#include "aside.h"
 #include "directory.h"
 #include "files.h"
 #include "say.h"
@@ -150,13 +151,51 @@ directory_major(void)
 	return PG_VERSION_NUM / 10000;
 }
 
+typedef struct Contents
+{
+	bool is_postgres;
+	char other[256]; /* a directory that is none of PostgreSQL's; empty: there is none */
+} Contents;
+
+static bool
+look_at_entry(const char *directory, const char *name, void *context, Words *words)
+{
+	Contents *contents = context;
+
+	(void) words;
+	if (!files_is_directory(directory, name) || aside_is_ours(name) || strcmp(name, "lost+found") == 0)
+		return true;
+	if (strncmp(name, "pg_", strlen("pg_")) == 0 || strcmp(name, "base") == 0 || strcmp(name, "global") == 0)
+		contents->is_postgres = true;
+	else
+		(void) snprintf(contents->other, sizeof(contents->other), "%s", name);
+	return true;
+}
+
+/* What has no PG_VERSION may be what is left of a data directory, or something else, which would be removed. */
+static bool
+is_empty_or_postgres(const char *directory, Words *words)
+{
+	Contents contents = {.is_postgres = false};
+
+	if (!files_exists(directory))
+		return true;
+	if (!files_each(directory, look_at_entry, &contents, words))
+		return false;
+	return contents.is_postgres || contents.other[0] == '\0' ||
+		   words_set(words, "Correct -D or data_directory. If it is the right one, move away what lies there, but for this server's configuration files.",
+					 "\"%s\" is no data directory of PostgreSQL, and not empty: it has a directory \"%s\"", directory, contents.other);
+}
+
 bool
 directory_is_ours(const char *directory, Words *words)
 {
 	char path[STORE_PATH_SIZE];
 	char text[16];
 
-	if (!files_join(path, directory, "PG_VERSION") || files_read(path, text, sizeof(text)) <= 0 || atoi(text) == PG_VERSION_NUM / 10000)
+	if (!files_join(path, directory, "PG_VERSION") || files_read(path, text, sizeof(text)) <= 0)
+		return is_empty_or_postgres(directory, words);
+	if (atoi(text) == PG_VERSION_NUM / 10000)
 		return true;
 	return words_set(words, "Run the programs of that version, or move the directory away and create an empty one with this server's configuration.",
 					 "the data directory \"%s\" is of PostgreSQL %d, and this program is of PostgreSQL %d", directory, atoi(text),

@@ -38,7 +38,10 @@ typedef struct DirectoryControl
 
 extern DirectoryControl directory_control(const char *directory);
 
-/* false: it has data of another major version of PostgreSQL than this program's, which are nobody's to replace. */
+/*
+ * false: it has what is nobody's to replace: data of another major version of PostgreSQL than this
+ * program's, or directories that are none of PostgreSQL's.
+ */
 extern bool directory_is_ours(const char *directory, Words *words);
 
 /* The major version of PostgreSQL that this program was built for. */

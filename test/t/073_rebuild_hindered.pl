@@ -1,7 +1,7 @@
 # test/t/073_rebuild_hindered.pl
 #	  Rebuilds where something is in the way: the leader dies meanwhile, the directory cannot be
 #	  exchanged for another one, a second supervisor is started, the data are another cluster's or
-#	  of another major version.
+#	  of another major version, or the directory is none of PostgreSQL's.
 
 use strict;
 use warnings;
@@ -135,7 +135,7 @@ subtest 'a second supervisor during a clone' => sub {
 	ends_well($id);
 };
 
-subtest 'data of another cluster, and of another major version' => sub {
+subtest 'data of another cluster, of another major version, and no data directory' => sub {
 	my ($id) = @others;
 	my $offset;
 	my $directory = $cluster->directory($id);
@@ -166,6 +166,19 @@ subtest 'data of another cluster, and of another major version' => sub {
 	$cluster->wait_for_line('of another major version', $id, $offset, qr/ERROR: .*"\Q$directory\E" is of PostgreSQL 12, and this program is of/);
 	$cluster->stays('nothing is cloned', 2, sub { $cluster->log_of($id, $offset) !~ /cloning the/ });
 	ok(-d "$directory/base/1", 'and all is there');
+	$cluster->stop($id);
+
+	# as where -D names the parent of somebody's directories
+	mkdir "$directory.not" or die;
+	rename "$directory/base", "$directory.not/dumps" or die;
+	foreach my $file (qw(postgresql.conf postgresql.auto.conf pg_hba.conf)) { rename "$directory/$file", "$directory.not/$file" or die; }
+	system_or_bail('rm', '-rf', $directory);
+	rename "$directory.not", $directory or die;
+	$offset = $cluster->log_size($id);
+	$cluster->start($id);
+	$cluster->wait_for_line('no data directory', $id, $offset, qr/ERROR: .*"\Q$directory\E" is no data directory of PostgreSQL, and not empty: it has a directory "dumps"\n.*HINT: +Correct -D/);
+	$cluster->stays('nothing is cloned', 2, sub { $cluster->log_of($id, $offset) !~ /cloning the/ });
+	ok(-d "$directory/dumps/1", 'and all is there');
 	$cluster->stop($id);
 	system_or_bail('rm', '-rf', $directory);
 	rename "$directory.good", $directory or die;
