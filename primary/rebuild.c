@@ -9,7 +9,7 @@
 bool
 rebuild_is_rewound(const RebuildFacts *facts)
 {
-	return facts->rebuild == RAFT_REWINDING && facts->is_archive_recovery && facts->has_backup_label;
+	return facts->rebuild == RAFT_REWINDING && facts->is_archive_recovery && facts->has_backup_label && facts->is_same_boot;
 }
 
 /*

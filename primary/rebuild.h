@@ -28,13 +28,17 @@ typedef struct RebuildFacts
 	bool is_one_timeline;	  /* its checkpoint is of the timeline that it has reached */
 	bool is_archive_recovery; /* in archive recovery */
 	bool has_backup_label;
+
+	/* The machine has run on since the rewind began: what pg_rewind wrote is on disk, or in the kernel's memory. */
+	bool is_same_boot;
 } RebuildFacts;
 
 extern PrimaryRemains rebuild_remains(const RebuildFacts *facts);
 
 /*
  * Has pg_rewind done all but have it on disk?  It writes pg_control last, as of a base backup
- * that is not started yet; run again, it would fail.
+ * that is not started yet; run again, it would fail.  But pg_control is on disk before all else, so after a
+ * power cut it proves nothing.
  */
 extern bool rebuild_is_rewound(const RebuildFacts *facts);
 

@@ -102,6 +102,36 @@ aside_mark(const Aside *aside, const char *directory, Words *words)
 													files_fail(words, "", "find \"" CONTROL_DIRECTORY "\" of", directory);
 }
 
+/* Empty: not known. */
+static void
+name_of_boot(char *name, size_t size)
+{
+	char boot[48];
+
+	name[0] = '\0';
+	if (files_read("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) > 0)
+		(void) snprintf(name, size, "boot %s", boot);
+}
+
+bool
+aside_begin_rewind(const Aside *aside, Words *words)
+{
+	char name[64];
+
+	name_of_boot(name, sizeof(name));
+	return files_write(aside->mark, name, words);
+}
+
+bool
+aside_is_same_boot(const Aside *aside)
+{
+	char marked[64];
+	char name[64];
+
+	name_of_boot(name, sizeof(name));
+	return name[0] != '\0' && files_read(aside->mark, marked, sizeof(marked)) > 0 && strcmp(marked, name) == 0;
+}
+
 bool
 aside_forget(const Aside *aside, Words *words)
 {

@@ -44,6 +44,13 @@ extern bool aside_has_leftovers(const Aside *aside);
 /* Nothing that is there counts as whole from now on. */
 extern bool aside_forget(const Aside *aside, Words *words);
 
+/*
+ * The directory itself is about to be rewound: nothing that is there counts as whole, and it is noted in
+ * which boot of the machine that began.  Is that still the same?
+ */
+extern bool aside_begin_rewind(const Aside *aside, Words *words);
+extern bool aside_is_same_boot(const Aside *aside);
+
 /* The clone, or the directory itself after a rewind, is whole and on disk. */
 extern bool aside_mark(const Aside *aside, const char *directory, Words *words);
 

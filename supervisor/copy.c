@@ -159,11 +159,12 @@ find_aside(const JobOrder *order, Aside *aside, Words *words)
 /* ---- pg_rewind ---- */
 
 static bool
-is_rewound(const DirectoryControl *control)
+is_rewound(const Aside *aside, const DirectoryControl *control)
 {
 	RebuildFacts facts = {.rebuild = RAFT_REWINDING,
 						  .is_archive_recovery = control->is_archive_recovery,
-						  .has_backup_label = control->has_backup_label};
+						  .has_backup_label = control->has_backup_label,
+						  .is_same_boot = aside_is_same_boot(aside)};
 
 	return rebuild_is_rewound(&facts);
 }
@@ -192,7 +193,7 @@ has_all_tablespaces(const JobOrder *order, Words *words)
  * of the leader's timeline there.
  */
 static bool
-run_rewind(const JobOrder *order, Words *words)
+run_rewind(const JobOrder *order, const Aside *aside, Words *words)
 {
 	const char *const arguments[] = {"--target-pgdata", order->data_directory, "--source-server", "service=" SERVICE " dbname=postgres",
 									 "--no-ensure-shutdown", NULL};
@@ -207,7 +208,7 @@ run_rewind(const JobOrder *order, Words *words)
 		return false;
 	}
 	control = directory_control(order->data_directory);
-	return is_rewound(&control) || words_set(words, "", "pg_rewind has found nothing to do, where WAL has diverged");
+	return is_rewound(aside, &control) || words_set(words, "", "pg_rewind has found nothing to do, where WAL has diverged");
 }
 
 /* What rebuilds have left in the leader's directory, or here. */
@@ -226,14 +227,16 @@ copy_rewind(const JobOrder *order, CopySays says, bool *has_tried, Words *words)
 	DirectoryControl control = directory_control(order->data_directory);
 	Aside			 aside = {.directory = ""};
 
-	if (!find_aside(order, &aside, words) || !aside_forget(&aside, words) || !write_service(order, words))
+	if (!find_aside(order, &aside, words) || !write_service(order, words))
 		return false;
-	if (!is_rewound(&control))
+	if (!is_rewound(&aside, &control))
 	{
 		keep_diverged(order, &control, says);
+		if (!aside_begin_rewind(&aside, words))
+			return false;
 		*has_tried = true;
 		hold_wal(order, says);
-		if (!own_files_keep(order->data_directory, words) || !run_rewind(order, words))
+		if (!own_files_keep(order->data_directory, words) || !run_rewind(order, &aside, words))
 			return false;
 	}
 	*has_tried = false;

@@ -161,7 +161,8 @@ look(const Member *member)
 							  .is_stopped_standby = control.is_stopped_standby,
 							  .is_one_timeline = control.is_one_timeline,
 							  .is_archive_recovery = control.is_archive_recovery,
-							  .has_backup_label = control.has_backup_label};
+							  .has_backup_label = control.has_backup_label,
+							  .is_same_boot = aside_is_same_boot(&aside)};
 
 	return facts;
 }

@@ -43,7 +43,7 @@ a_rewind_that_was_killed_is_repeated(void **state)
 static void
 never_twice_on_one_directory(void **state)
 {
-	RebuildFacts f = {.rebuild = RAFT_REWINDING, .is_archive_recovery = true, .has_backup_label = true};
+	RebuildFacts f = {.rebuild = RAFT_REWINDING, .is_archive_recovery = true, .has_backup_label = true, .is_same_boot = true};
 
 	(void) state;
 	assert_true(rebuild_is_rewound(&f));
@@ -54,6 +54,21 @@ never_twice_on_one_directory(void **state)
 	f.has_backup_label = true;
 	assert_false(rebuild_is_rewound(&f));
 	assert_int_equal(rebuild_remains(&f), PRIMARY_REMAINS_BROKEN);
+}
+
+/* pg_rewind has its pg_control on disk before the rest. */
+static void
+what_a_power_cut_may_have_lost_is_not_rewound(void **state)
+{
+	RebuildFacts f = {.rebuild = RAFT_REWINDING, .is_archive_recovery = true, .has_backup_label = true};
+
+	(void) state;
+	assert_false(rebuild_is_rewound(&f));
+	assert_int_equal(rebuild_remains(&f), PRIMARY_REMAINS_BROKEN);
+
+	/* but what was not finished is begun again */
+	f = stopped();
+	assert_int_equal(rebuild_remains(&f), PRIMARY_REMAINS_REPEATABLE);
 }
 
 static void
@@ -77,7 +92,7 @@ a_rewind_that_has_failed_is_not_repeated(void **state)
 	(void) state;
 	f.has_failed = true;
 	assert_int_equal(rebuild_remains(&f), PRIMARY_REMAINS_BROKEN);
-	f = (RebuildFacts){.rebuild = RAFT_REWINDING, .is_archive_recovery = true, .has_backup_label = true, .has_failed = true};
+	f = (RebuildFacts){.rebuild = RAFT_REWINDING, .is_archive_recovery = true, .has_backup_label = true, .is_same_boot = true, .has_failed = true};
 	assert_int_equal(rebuild_remains(&f), PRIMARY_REMAINS_BROKEN);
 }
 
@@ -118,6 +133,7 @@ main(void)
 		cmocka_unit_test(what_is_done_is_whole),
 		cmocka_unit_test(a_rewind_that_was_killed_is_repeated),
 		cmocka_unit_test(never_twice_on_one_directory),
+		cmocka_unit_test(what_a_power_cut_may_have_lost_is_not_rewound),
 		cmocka_unit_test(a_directory_that_was_not_stopped_cleanly_cannot_be_rewound),
 		cmocka_unit_test(a_rewind_that_has_failed_is_not_repeated),
 		cmocka_unit_test(beside_a_clone_the_old_one_may_be_untouched),
