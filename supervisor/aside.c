@@ -171,6 +171,21 @@ move_up(const char *directory, const char *name, void *to, Words *words)
 	return move(directory, to, name, words);
 }
 
+static bool
+is_no_mount(const char *directory, const char *name, void *context, Words *words)
+{
+	(void) context;
+	return !files_is_directory(directory, name) || !files_is_mount(directory, name) ||
+		   words_set(words, "Mount the file system elsewhere, and let a symbolic link in the data directory lead to a directory in it.",
+					 "\"%s/%s\" is a mount point, which a clone cannot take the place of", directory, name);
+}
+
+bool
+aside_may_swap(const Aside *aside, Words *words)
+{
+	return !files_exists(aside->directory) || files_each(aside->directory, is_no_mount, NULL, words);
+}
+
 /* The old ones go first "global", which comes last: in between nobody takes that for a directory. */
 static bool
 swap_entries(const Aside *aside, Words *words)

@@ -54,6 +54,9 @@ extern bool aside_is_same_boot(const Aside *aside);
 /* The clone, or the directory itself after a rewind, is whole and on disk. */
 extern bool aside_mark(const Aside *aside, const char *directory, Words *words);
 
+/* Asked before anything is copied: false if a directory in the data directory cannot be moved. */
+extern bool aside_may_swap(const Aside *aside, Words *words);
+
 /* ASIDE_WHOLE becomes ASIDE_IN_PLACE; may be repeated. */
 extern bool aside_swap(const Aside *aside, Words *words);
 

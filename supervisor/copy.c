@@ -388,7 +388,8 @@ copy_clone(const JobOrder *order, CopySays says, Words *words)
 	DirectoryControl control = directory_control(order->data_directory);
 	Aside			 aside = {.directory = ""};
 
-	if (!find_aside(order, &aside, words) || !own_files_put_back(order->data_directory, words) || !write_service(order, words))
+	if (!find_aside(order, &aside, words) || !aside_may_swap(&aside, words) || !own_files_put_back(order->data_directory, words) ||
+		!write_service(order, words))
 		return false;
 	keep_diverged(order, &control, says);
 	hold_wal(order, says);

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/file_utils.h"
@@ -71,6 +72,22 @@ files_is_directory(const char *directory, const char *name)
 	struct stat kind;
 
 	return files_join(path, directory, name) && stat(path, &kind) == 0 && S_ISDIR(kind.st_mode);
+}
+
+/* Before Linux 5.8 only another device tells it. */
+bool
+files_is_mount(const char *directory, const char *name)
+{
+	char		 path[STORE_PATH_SIZE];
+	struct statx entry;
+	struct stat	 here;
+
+	if (!files_join(path, directory, name) || statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &entry) != 0 ||
+		stat(directory, &here) != 0)
+		return false;
+	if ((entry.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0)
+		return (entry.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+	return makedev(entry.stx_dev_major, entry.stx_dev_minor) != here.st_dev;
 }
 
 bool

@@ -25,6 +25,9 @@ extern bool files_exists(const char *path);
 /* Is that a directory, or a link to one? */
 extern bool files_is_directory(const char *directory, const char *name);
 
+/* Is another file system mounted there, or another part of this one? */
+extern bool files_is_mount(const char *directory, const char *name);
+
 /* Durably, and whole or not at all. */
 extern bool files_write(const char *path, const char *text, Words *words);
 
