@@ -286,7 +286,7 @@ append_path(char *text, size_t size, const char *path)
 
 /* What is made for them can be found again if this ends anywhere. */
 static bool
-map_tablespaces(const Aside *aside, Backup *backup, Words *words)
+map_tablespaces(const JobOrder *order, const Aside *aside, Backup *backup, Words *words)
 {
 	PGresult *result = ask_tablespaces(words);
 	bool	  good = result != NULL;
@@ -296,7 +296,7 @@ map_tablespaces(const Aside *aside, Backup *backup, Words *words)
 	{
 		char *mapping = backup->mappings[i];
 
-		good = tablespaces_place(PQgetvalue(result, i, 1), place, words);
+		good = tablespaces_place(PQgetvalue(result, i, 1), order->self, place, words);
 		mapping[0] = '\0';
 		append_path(mapping, sizeof(backup->mappings[i]) - 1, PQgetvalue(result, i, 1));
 		(void) strcat(mapping, "=");
@@ -323,7 +323,7 @@ place_wal(const JobOrder *order, Backup *backup, Words *words)
 	/* where it leads is missing: it is taken as it would be */
 	if (realpath(path, target) == NULL && errno != ENOENT)
 		return files_fail(words, "", "read the link", path);
-	if (!tablespaces_place(target, backup->wal, words))
+	if (!tablespaces_place(target, order->self, backup->wal, words))
 		return false;
 	add(backup, "--waldir");
 	add(backup, backup->wal);
@@ -373,7 +373,7 @@ run_backup(const JobOrder *order, const Aside *aside, CopySays says, Words *word
 		(void) snprintf(backup.rate, sizeof(backup.rate), "--max-rate=%d", order->max_rate);
 		add(&backup, backup.rate);
 	}
-	if (!map_tablespaces(aside, &backup, words) || !place_wal(order, &backup, words))
+	if (!map_tablespaces(order, aside, &backup, words) || !place_wal(order, &backup, words))
 		return false;
 	program.arguments = backup.arguments;
 	if (program_run(&program, words))

@@ -121,6 +121,17 @@ finish(int fd, bool good, const char *path, Words *words)
 	return good;
 }
 
+static bool
+write_all(int fd, const char *bytes, size_t length)
+{
+	errno = 0;
+	if (write(fd, bytes, length) == (ssize_t) length)
+		return true;
+	if (errno == 0)
+		errno = ENOSPC; /* a part of it was written */
+	return false;
+}
+
 bool
 files_write(const char *path, const char *text, Words *words)
 {
@@ -133,7 +144,7 @@ files_write(const char *path, const char *text, Words *words)
 	fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	if (fd < 0)
 		return files_fail(words, HINT_OWNER, "create the file", new);
-	if (!finish(fd, write(fd, text, length) == (ssize_t) length, new, words))
+	if (!finish(fd, write_all(fd, text, length), new, words))
 		return false;
 	return files_rename(new, path, words);
 }
@@ -146,7 +157,7 @@ copy_bytes(int from, int to)
 
 	while ((n = read(from, buffer, sizeof(buffer))) > 0)
 	{
-		if (write(to, buffer, (size_t) n) != n)
+		if (!write_all(to, buffer, (size_t) n))
 			return false;
 	}
 	return n == 0;
@@ -183,8 +194,14 @@ files_copy(const char *from, const char *to, size_t most, Words *words)
 bool
 files_remove_tree(const char *path, Words *words)
 {
-	if (!files_exists(path))
-		return true;
+	struct stat kind;
+
+	if (lstat(path, &kind) != 0)
+		return errno == ENOENT || files_fail(words, HINT_OWNER, "look at", path);
+
+	/* rmtree() would follow a link, and empty what it leads to */
+	if (!S_ISDIR(kind.st_mode))
+		return unlink(path) == 0 || files_fail(words, HINT_OWNER, "remove the file", path);
 	return rmtree(path, true) ||
 		   words_set(words, "Remove it, or make it possible for the user that runs the server.", "could not remove the directory \"%s\"", path);
 }

@@ -34,7 +34,7 @@ extern bool files_write(const char *path, const char *text, Words *words);
 /* A regular file of at most "most" bytes (0: any), with its mode; on disk.  Over what is there. */
 extern bool files_copy(const char *from, const char *to, size_t most, Words *words);
 
-/* A directory, or what there is of it, with all that is in it. */
+/* A directory, or what there is of it, with all that is in it; of a link, only that. */
 extern bool files_remove_tree(const char *path, Words *words);
 
 extern bool files_sync_directory(const char *path, Words *words);

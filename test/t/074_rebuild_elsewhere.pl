@@ -1,12 +1,14 @@
 # test/t/074_rebuild_elsewhere.pl
 #	  Rebuilds where the leader lets nobody in, where two timelines have the same number, and
-#	  where tablespaces and WAL lie outside the data directory.
+#	  where tablespaces and WAL lie outside the data directory, or WAL on a mount point in it.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+
+use POSIX ();
 
 use PgLeaderRebuilt;
 use PostgreSQL::Test::Utils;
@@ -88,7 +90,7 @@ subtest 'WAL elsewhere' => sub {
 	system_or_bail('sh', '-c', "mv '@{[ $cluster->directory($id) ]}/pg_wal' '$place/of_$id' && ln -s '$place/of_$id' '@{[ $cluster->directory($id) ]}/pg_wal'");
 	$cluster->start($id);
 	ends_well($id);
-	foreach my $wal ("of_$id.pg_leader_1", "of_$id")
+	foreach my $wal ("of_$id.pg_leader_${id}_1", "of_$id")
 	{
 		my $offset;
 
@@ -134,8 +136,50 @@ subtest 'tablespaces' => sub {
 		$cluster->wait_until('it streams', sub { $cluster->follows($other, $primary) });
 	}
 	ends_well($id);
-	is(join(' ', map { s{.*/}{}r } glob "$place/*"), 'space space.pg_leader_1 space.pg_leader_2', 'each has one directory for it, and what was interrupted is gone');
+	is(join(' ', map { s{.*/}{}r } glob "$place/*"), join(' ', 'space', map { "space.pg_leader_${_}_1" } sort @others), 'each has one directory for it, and what was interrupted is gone');
 	is($cluster->sql($_, 'SELECT count(*) FROM in_space'), '40000', "node $_: all rows are there") foreach $cluster->ids;
+
+	# as after CREATE TABLESPACE on one machine, or of a copy of the primary's directory
+	$cluster->lose($id);
+	my ($link) = glob $cluster->directory($id) . '/pg_tblspc/*';
+	unlink $link or die;
+	symlink "$place/space", $link or die;
+	symlink "$place/not_ours", $cluster->directory($id) . '.pg_leader_clone' or die;
+	mkdir "$place/not_ours" or die;
+	append_to_file("$place/not_ours/file", 'of somebody');
+	$cluster->start($id);
+	ends_well($id);
+	ok(scalar(my @files = glob "$place/space/PG_*/*/*"), "the primary's tablespace is not removed with a directory that has a link to it");
+	ok(-e "$place/not_ours/file", 'nor what a link beside the directory leads to');
+};
+
+# What it is started in has a file system of its own there.
+subtest 'WAL on a mount point' => sub {
+	my ($id) = grep { !-l $cluster->directory($_) . '/pg_wal' } @others;
+	my $bin = PostgreSQL::Test::Utils::tempdir('bin');
+	my $mount = (POSIX::uname())[4] eq 'x86_64' ? 165 : 40;
+	my ($program) = grep { -x } map { "$_/pg_leader_supervisor" } split /:/, $ENV{PATH};
+	my $offset;
+
+	append_to_file("$bin/pg_leader_supervisor", qq(#!/bin/sh
+exec unshare --map-current-user --keep-caps --mount perl -e '
+	my (\$type, \$wal) = ("tmpfs", "\$ARGV[2]/pg_wal");
+	syscall($mount, \$type, \$wal, \$type, 0, 0) == 0 or die "mount: \$!";
+	exec \@ARGV' $program "\$@"
+));
+	chmod 0755, "$bin/pg_leader_supervisor" or die;
+	$cluster->lose($id);
+	$offset = $cluster->log_size($id);
+	{
+		local $ENV{PATH} = "$bin:$ENV{PATH}";
+
+		$cluster->start($id);
+		$cluster->wait_for_line('it is refused', $id, $offset, qr/ERROR: +the clone has failed: ".*pg_wal" is a mount point, which a clone cannot take the place of\n.*HINT: +Mount/);
+	}
+	is($cluster->leftovers($id) =~ s/\S*\.service//r, '', 'and nothing is copied');
+	$cluster->stop($id);
+	$cluster->start($id);
+	ends_well($id);
 };
 
 $cluster->check_history;
