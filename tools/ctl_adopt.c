@@ -241,6 +241,8 @@ check_directory(const Member *member)
 		add(&adoption.doubts, member, "directories are not visible: connect as a superuser, or as a member of pg_read_all_settings");
 	else if (state[0] != '/' || (strncmp(state, data, strlen(data)) == 0 && (state[strlen(data)] == '/' || state[strlen(data)] == '\0')))
 		add(&adoption.wrong, member, "pg_leader.state_directory is inside the data directory: move it out, with the state file, while the server is stopped");
+	if (value(member, "below_data")[0] != '\0')
+		add(&adoption.wrong, member, "move %s out of the data directory, or to its top: after a rebuild, files in directories below it are the leader's", value(member, "below_data"));
 }
 
 static void

@@ -221,7 +221,9 @@ $cluster->server(0)->append_conf('postgresql.conf', "restore_command = 'false'\n
 $cluster->set(0, replication_conninfo => 'user=replicator');
 $cluster->set(1, replication_conninfo => 'user=nobody_there');
 $cluster->set(2, replication_conninfo => '');
-$cluster->server(2)->append_conf('postgresql.conf', 'wal_log_hints = off');
+$cluster->server(2)->append_conf('postgresql.conf', "wal_log_hints = off\ninclude_dir 'conf.d'");
+mkdir $cluster->server(2)->data_dir . '/conf.d';
+append_to_file($cluster->server(2)->data_dir . '/conf.d/own.conf', "work_mem = 5MB\n");
 pg_ctl(2, 'restart');
 system_or_bail('pg_ctl', '-s', '-D', $cluster->server($_)->data_dir, 'reload') foreach 0, 1;
 my ($found, $what);
@@ -233,6 +235,8 @@ like($what, qr/^  node 1: there is no role "nobody_there" of /m, 'a role that is
 like($what, qr/^  node 2: set pg_leader\.replication_conninfo, with a user/m, 'no role');
 like($what, qr/^Worth a look:\n(?:.*\n)*  node 0: synchronous_standby_names is set, and pg_leader replaces it/m, 'synchronous_standby_names');
 like($what, qr/^  node 2: neither checksums nor wal_log_hints/m, 'what a rewind needs');
+like($what, qr{^  node 2: move \S+/conf\.d/own\.conf out of the data directory}m, 'settings in a directory that a rebuild replaces');
+unlike($what, qr/node [01]: move/, 'and not those of postgresql.auto.conf');
 like($what, qr/^  \[ \] 2\. .*(?:\n.*)*Correct what is listed above, and call this again\.\Z/m, 'there is no next step');
 
 # lines of pg_hba.conf: one is missing, one is met by an earlier one that rejects
