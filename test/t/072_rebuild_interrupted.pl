@@ -96,7 +96,7 @@ sub interrupt
 	return 0 if $what ne 'supervisor';
 	$cluster->wait_until('its supervisor and its server are gone', sub { !$cluster->is_running($id) && !defined $cluster->postmaster($id) });
 	usleep(20_000);
-	$whole = -e $cluster->beside($id, 'copy');
+	$whole = -e $cluster->beside($id, 'copy') && slurp_file($cluster->beside($id, 'copy')) !~ /^boot /;
 	$table[-1] .= control_state($id) . '; beside: ' . $cluster->leftovers($id);
 	note($table[-1]);
 	$cluster->start($id);
