@@ -117,6 +117,18 @@ prepare_cluster()
 	fi
 }
 
+# Settings of a managed node are in a file beside the data directory, which "pg_ctl start" knows nothing of: without
+# these lines that would start a server of its own, on the cluster's data.
+guard_cluster()
+{
+	as_server tee -a -- "$1/postgresql.conf" >/dev/null <<TEXT
+
+# Written by nodelaunch.sh: without its supervisor, this server does not start.
+shared_preload_libraries = 'pg_leader'
+pg_leader.manage = on
+TEXT
+}
+
 # initdb beside its place and a rename: a half-made cluster is never taken for
 # a whole one.
 create_cluster()
@@ -144,6 +156,7 @@ create_cluster()
 	as_server rm -f -- "$(passfile).initdb"
 	if is_managed; then
 		prepare_cluster "$data.initdb"
+		guard_cluster "$data.initdb"
 	fi
 	as_server mv -T -- "$data.initdb" "$data"
 }
@@ -187,6 +200,7 @@ TEXT
 # Your own settings belong into postgresql.conf, above the line that includes
 # this file.
 TEXT
+		set_line pg_leader.manage off
 	fi
 	set_line shared_preload_libraries pg_leader
 	set_line listen_addresses "${NODE_HOST[id]}"
@@ -309,6 +323,13 @@ start_managed()
 	fail "node $id does not answer; its supervisor says: $words" "its log is $log"
 }
 
+# Has somebody stopped the server of a supervisor that runs, with pg_ctl?  It stays down then.
+server_stays_down()
+{
+	[[ $(as_server grep -E 'pg_leader_supervisor: (LOG:  started|WARNING:  somebody has stopped) the server' -- "$(node_log "$id")" |
+		tail -n 1) == *"stays down" ]]
+}
+
 # A standby gets the extension from its primary.
 create_extension()
 {
@@ -404,6 +425,10 @@ if [[ $new == yes ]] && node_has_run "$id"; then
 fi
 if { is_managed || node_exists "$id"; } && node_running "$id"; then
 	write_settings "$data"
+	if is_managed && server_stays_down; then
+		fail "node $id: its supervisor runs, but somebody has stopped its server, and it stays down" \
+			"stop the node with nodestop.sh, and launch it again"
+	fi
 	say "node $id: runs already, port $(node_port "$id")"
 	if [[ $changed == yes ]]; then
 		reload_node "$data"
