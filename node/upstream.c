@@ -31,7 +31,7 @@
 #define WAL_HEADER_SIZE 25
 
 #define HINT_CONNECT                                                                             \
-	"Check the parameters for replication, and pg_hba.conf and max_wal_senders of that server. " \
+	"Check pg_leader.replication_conninfo here, and pg_hba.conf and max_wal_senders of that server. " \
 	"The role needs REPLICATION, and pg_hba.conf has to let it into the database \"postgres\"."
 #define HINT_SILENT	 "If this persists, check that server and the network."
 #define HINT_REFUSED "If this persists, see the log of that server."

@@ -130,6 +130,12 @@ static const char *const healths[PRIMARY_HEALTHS] = {
 };
 
 const char *
+primary_health_words(PrimaryHealth health)
+{
+	return (unsigned) health < PRIMARY_HEALTHS ? healths[health] : NULL;
+}
+
+const char *
 primary_action_name(PrimaryAction action)
 {
 	return (unsigned) action < PRIMARY_ACTIONS ? actions[action] : "unknown";
@@ -147,8 +153,8 @@ what_to_do(PrimaryReason reason, const PrimaryFacts *facts)
 {
 	if ((reason == PRIMARY_LEADS_FORBIDDEN || reason == PRIMARY_FORBIDDEN) && (unsigned) facts->setting < PRIMARY_SETTINGS)
 		return settings[facts->setting];
-	if (reason == PRIMARY_LEADS_UNHEALTHY && (unsigned) facts->health < PRIMARY_HEALTHS)
-		return healths[facts->health];
+	if (reason == PRIMARY_LEADS_UNHEALTHY)
+		return primary_health_words(facts->health);
 	return NULL;
 }
 

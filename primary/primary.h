@@ -386,6 +386,9 @@ extern const char *primary_action_name(PrimaryAction action);
 /* "prefix_differs", for tests and transcripts. */
 extern const char *primary_reason_name(PrimaryReason reason);
 
+/* Why it must not stand or lead, as one clause without a full stop; NULL: it may. */
+extern const char *primary_health_words(PrimaryHealth health);
+
 /*
  * Why, as one clause without a full stop; about a setting or health with what to do about
  * it.  Always terminates the text; returns buffer.

@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#include "access/twophase.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
@@ -19,6 +20,7 @@
 #include "replication/walreceiver.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 #include "utils/guc.h"
@@ -26,6 +28,7 @@
 
 #include "node/clock.h"
 #include "server/compat.h"
+#include "server/control_file.h"
 #include "server/position.h"
 #include "server/promotion.h"
 #include "server/receiver.h"
@@ -266,9 +269,27 @@ has_room(uint64 bytes)
 		   (uint64) disk.f_bavail * disk.f_frsize >= bytes + 2 * (uint64) wal_segment_size;
 }
 
-static PrimaryHealth
-health(void)
+/*
+ * Where one of these is below the primary's, PostgreSQL does not start, or pauses replay when it
+ * learns of it, and ends when that is resumed: such a server cannot be promoted.
+ */
+static bool
+is_too_small(void)
 {
+	ControlFileData control;
+	Words			words;
+
+	return control_file_read(&control, &words) &&
+		   (MaxConnections < control.MaxConnections || max_worker_processes < control.max_worker_processes ||
+			max_wal_senders < control.max_wal_senders || max_prepared_xacts < control.max_prepared_xacts ||
+			max_locks_per_xact < control.max_locks_per_xact);
+}
+
+static PrimaryHealth
+health(bool is_paused)
+{
+	if (is_paused && is_too_small())
+		return PRIMARY_HEALTH_TOO_SMALL;
 	return has_room(0) ? PRIMARY_HEALTHY : PRIMARY_HEALTH_NO_ROOM;
 }
 
@@ -317,7 +338,7 @@ gather_own(PrimaryFacts *f)
 	f->authorised_term = used->term;
 	f->wrote_on = role.wrote_on;
 	f->setting = refused_setting();
-	f->health = health();
+	f->health = health(f->paused);
 }
 
 /* How much WAL a rewind brings, bytes. */

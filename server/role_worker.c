@@ -196,6 +196,17 @@ say_order(const PrimaryOrder *order, const PrimaryOrder *before)
 	(void) exchange_ask(&question, &ignored);
 }
 
+/* A member that does not stand for election would only be silent about it. */
+static void
+say_health(void)
+{
+	PrimaryHealth health = role.facts.health;
+
+	if (health != PRIMARY_HEALTHY && once_a_minute(&role.health_said_at, role.now))
+		ereport(WARNING,
+				(errmsg("pg_leader: this server does not stand for election: %s", primary_health_words(health))));
+}
+
 static void
 decide(void)
 {
@@ -278,6 +289,7 @@ turn(void)
 	if (is_news)
 		role_gather();
 	role_compare();
+	say_health();
 	decide();
 	role_obey();
 	role_keep_fence();

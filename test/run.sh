@@ -199,7 +199,7 @@ clean_up()
 	for pid in $(pgrep -f -- "-D $scratch/" 2>/dev/null || true); do
 		kill -QUIT "$pid" 2>/dev/null || true
 	done
-	for disk in "$scratch/small_disk" "$scratch/small_wal"; do
+	for disk in "$scratch/small_disk" "$scratch/small_wal" "$scratch/small_data"; do
 		if mountpoint -q "$disk" 2>/dev/null; then
 			umount "$disk" || true
 		fi
@@ -622,6 +622,9 @@ part_tap()
 	fi
 	if small_disk "$scratch/small_wal" 16m; then
 		export PG_LEADER_SMALL_WAL=$scratch/small_wal
+	fi
+	if small_disk "$scratch/small_data" 400m; then
+		export PG_LEADER_SMALL_DATA=$scratch/small_data
 	fi
 	# Names that a test can give to addresses while servers run.
 	if [[ ${PGLD_PRIVATE_MOUNTS:-} == yes && -e /etc/hosts ]]; then

@@ -164,7 +164,7 @@ sub left_over
 	return;
 }
 
-subtest 'a history file from before the last checkpoint: cleaned before the start, and it follows' => sub {
+subtest 'a history file from before the last checkpoint (S9): cleaned before the start, and it follows' => sub {
 	my $newest = timeline();
 	my $at = $cluster->role($one)->{wal_end};
 	my $offset;

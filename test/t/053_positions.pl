@@ -139,7 +139,7 @@ subtest 'a newer timeline before a longer one' => sub {
 	learn_roles();
 };
 
-subtest 'a directory that was replaced by an older copy' => sub {
+subtest 'a directory that was replaced by an older copy (data_restored_state_kept)' => sub {
 	my $old = $primary;
 	my $data = $cluster->server($one)->data_dir;
 	my $restored = $one;

@@ -64,7 +64,7 @@ learn_roles();
 is($cluster->sql($primary, 'CREATE TABLE told (n int)'), '', 'a table');
 commit_one();
 
-subtest 'pg_ctl stop of a follower: it stays down, the others go on' => sub {
+subtest 'pg_ctl_stop of a follower: it stays down, the others go on' => sub {
 	my $term = $cluster->status($primary)->{term};
 	my $offset = $cluster->log_size($one);
 	my $down = $one;
@@ -85,7 +85,7 @@ subtest 'pg_ctl stop of a follower: it stays down, the others go on' => sub {
 	commit_one();
 };
 
-subtest 'pg_ctl stop of the primary: it stays down, another one takes over' => sub {
+subtest 'pg_ctl_stop of the primary: it stays down, another one takes over' => sub {
 	my $down = $primary;
 	my $offset = $cluster->log_size($down);
 
@@ -97,7 +97,7 @@ subtest 'pg_ctl stop of the primary: it stays down, another one takes over' => s
 	commit_one();
 };
 
-subtest 'pg_ctl restart of a follower: it cannot be put outside its supervisor' => sub {
+subtest 'pg_ctl_restart of a follower: it cannot be put outside its supervisor' => sub {
 	my $down = $one;
 	my $data = $cluster->server($down)->data_dir;
 	my $offset = $cluster->log_size($down);
@@ -112,7 +112,7 @@ subtest 'pg_ctl restart of a follower: it cannot be put outside its supervisor' 
 	start_again($down);
 };
 
-subtest 'a second supervisor for the primary: refused, and the first goes on' => sub {
+subtest 'two_supervisors for the primary: refused, and the first goes on' => sub {
 	my $term = $cluster->status($primary)->{term};
 	my $supervisor = $cluster->supervisor($primary);
 
@@ -122,7 +122,7 @@ subtest 'a second supervisor for the primary: refused, and the first goes on' =>
 	commit_one();
 };
 
-subtest 'the supervisor of the primary is killed: its server ends, another one takes over' => sub {
+subtest 'supervisor_killed, that of the primary: its server ends, another one takes over' => sub {
 	my $old = $primary;
 	my @before = $cluster->processes($old);
 
@@ -133,7 +133,7 @@ subtest 'the supervisor of the primary is killed: its server ends, another one t
 	start_again($old);
 };
 
-subtest 'the postmaster of the primary is killed, and leaves a process that hangs' => sub {
+subtest 'postmaster_killed, that of the primary, with orphans_left: one hangs' => sub {
 	my $old = $primary;
 	my $offset = $cluster->log_size($old);
 	my @before = $cluster->processes($old);

@@ -271,7 +271,7 @@ subtest 'who takes a member\'s name later is not counted, and ends' => sub {
 	thaw($commit, @frozen);
 };
 
-subtest 'who has flushed more than there is has diverged: not counted, and ended' => sub {
+subtest 'who has flushed more than there is has diverged (standby_ahead_on_the_same_timeline): not counted, and ended' => sub {
 	my @frozen = freeze();
 	my $offset = $cluster->log_size($primary);
 	my $commit = commit();

@@ -63,7 +63,7 @@ learn_roles();
 is($cluster->sql($primary, 'CREATE TABLE told (n int)'), '', 'a table');
 commit_one();
 
-subtest 'a killed primary that has more than the others: rewound' => sub {
+subtest 'a killed primary that has more than the others (S3, unreceived_commits): rewound' => sub {
 	my $old = diverge(50);
 	my $offset = $cluster->log_size($old);
 	my $conf = slurp_file(directory($old) . '/postgresql.conf');

@@ -136,7 +136,7 @@ learn_roles();
 append_to_file($cluster->directory($_) . '/pg_hba.conf', "# of node $_\n") foreach $cluster->ids;
 is($cluster->sql($primary, "CREATE TABLE big AS SELECT g AS id, repeat(md5(g::text), 10) AS filler FROM generate_series(1, $rows) g; ALTER TABLE big ADD PRIMARY KEY (id); CHECKPOINT"), '', 'a table');
 
-subtest 'a clone' => sub {
+subtest 'clone_killed_anywhere' => sub {
 	my ($id) = @others;
 	my $own = $cluster->own_files($id);
 	my ($offset, $seconds);
@@ -164,7 +164,7 @@ subtest 'a clone' => sub {
 	}
 };
 
-subtest 'a rewind' => sub {
+subtest 'rewind_killed_anywhere' => sub {
 	my $id = diverge();
 	my $own = $cluster->own_files($id);
 	my $offset = $cluster->log_size($id);

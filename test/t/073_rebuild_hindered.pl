@@ -35,7 +35,7 @@ is($cluster->sql($primary, q(CREATE TABLE told (n int); CREATE TABLE big AS SELE
 commit_one();
 $cluster->set_now($_, clone_max_rate => 16_000) foreach $cluster->ids;
 
-subtest 'the leader dies during a clone beside an intact directory' => sub {
+subtest 'the leader dies during a clone beside an intact directory (clone_source_changes)' => sub {
 	my ($id, $other) = @others;
 	my $offset = $cluster->log_size($id);
 	my $old = $primary;
@@ -77,7 +77,7 @@ subtest 'the leader dies when a clone is in place, and has WAL that nobody else 
 	ends_well($id);
 };
 
-subtest 'the leader dies during a rewind' => sub {
+subtest 'the leader dies during a rewind (K8, source_dies_in_rewind)' => sub {
 	my $id = $primary;
 	my ($leader, $offset, $other);
 
@@ -122,7 +122,7 @@ subtest 'its parent directory cannot be written' => sub {
 	}
 };
 
-subtest 'a second supervisor during a clone' => sub {
+subtest 'a second supervisor during a clone (two_supervisors)' => sub {
 	my ($id) = @others;
 	my $offset = $cluster->log_size($id);
 	my ($out, $err);

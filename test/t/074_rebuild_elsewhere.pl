@@ -105,7 +105,7 @@ subtest 'WAL elsewhere' => sub {
 };
 
 # On one machine all have the same path, so no standby can replay the creation.
-subtest 'tablespaces' => sub {
+subtest 'tablespaces (K5)' => sub {
 	my $place = PostgreSQL::Test::Utils::tempdir('spaces');
 	my ($id) = @others;
 	my $offset;
@@ -151,6 +151,19 @@ subtest 'tablespaces' => sub {
 	ends_well($id);
 	ok(scalar(my @files = glob "$place/space/PG_*/*/*"), "the primary's tablespace is not removed with a directory that has a link to it");
 	ok(-e "$place/not_ours/file", 'nor what a link beside the directory leads to');
+
+	# the primary is rewound
+	my $places = join(' ', glob "$place/*");
+	$id = $primary;
+	$cluster->write_alone($id, 'INSERT INTO told VALUES (-1); DELETE FROM in_space');
+	learn_roles();
+	is($cluster->sql($primary, 'INSERT INTO in_space SELECT * FROM big LIMIT 100'), '', 'and another one goes on');
+	$offset = $cluster->log_size($id);
+	$cluster->start($id);
+	ends_well($id);
+	like($cluster->log_of($id, $offset), qr/is a copy of the leader's: rewound/, 'the primary that was killed is rewound');
+	is($cluster->sql($_, 'SELECT count(*) FROM in_space'), '40100', "node $_: all rows are there") foreach $cluster->ids;
+	is(join(' ', glob "$place/*"), $places, 'in the same directories');
 };
 
 # What it is started in has a file system of its own there.

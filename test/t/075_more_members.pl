@@ -1,6 +1,7 @@
 # test/t/075_more_members.pl
 #	  Managed members that begin with nothing: all but one of a new cluster, a fourth one of a
-#	  cluster that runs, and one that has lost both its data and its state file.
+#	  cluster that runs, and one that has lost both its data and its state file
+#	  (members_join_empty).
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # test/t/076_managed_nodes.pl
 #	  The scripts with managed nodes: from nothing to a primary and two standbys, a primary
-#	  that is killed, a node that has lost everything, one that was never there, and back.
+#	  that is killed, a node that has lost everything, one that was never there, and back
+#	  (cluster_is_created).
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 # test/t/077_adoption.pl
 #	  A primary with two standbys that nobody manages is taken over while clients write: the
 #	  standbys first, which go on following it, and then itself.  Nothing is claimed before all
-#	  members are managed, and nothing is lost.
+#	  members are managed, and nothing is lost (existing_primary_with_standbys_is_adopted).
 
 use strict;
 use warnings;

@@ -81,6 +81,7 @@ sub is_running
 	return 0;
 }
 
+# start(ID...): by its supervisor, or whatever command the member has instead.
 sub start
 {
 	my ($self, @ids) = @_;
@@ -88,6 +89,7 @@ sub start
 	foreach my $id (@ids)
 	{
 		my $server = $self->server($id);
+		my @command = @{ $self->member($id)->{command} // [ 'pg_leader_supervisor', '-D', $server->data_dir ] };
 		my $pid;
 
 		$self->compare_state($id);
@@ -97,7 +99,7 @@ sub start
 			open STDIN, '<', '/dev/null';
 			open STDOUT, '>>', $server->logfile;
 			open STDERR, '>&', \*STDOUT;
-			exec 'pg_leader_supervisor', '-D', $server->data_dir or POSIX::_exit(127);
+			exec @command or POSIX::_exit(127);
 		}
 		$self->member($id)->{supervisor} = $pid;
 	}

@@ -15,12 +15,13 @@ use PgLeaderManaged;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# rebuilt(NAME): three members, started.
+# rebuilt(NAME, CONF, NAME => VALUE...): three members, started; with these lines more in postgresql.conf,
+# and with pg_leader.NAME.
 sub rebuilt
 {
-	my ($class, $name) = @_;
-	my $self = $class->new($name, 3, settings => { min_timeout => '300ms', max_timeout => '600ms', allow_local_commit => 'on' },
-		conf => PgLeaderManaged::QUIET . "wal_keep_size = 256MB\nwal_receiver_status_interval = 1s\n");
+	my ($class, $name, $conf, %settings) = @_;
+	my $self = $class->new($name, 3, settings => { min_timeout => '300ms', max_timeout => '600ms', allow_local_commit => 'on', %settings },
+		conf => PgLeaderManaged::QUIET . "wal_keep_size = 256MB\nwal_receiver_status_interval = 1s\n" . ($conf // ''));
 
 	$self->start_all;
 	return $self;
@@ -99,6 +100,19 @@ sub lose
 	return;
 }
 
+# run_by_hand(ID, DIRECTORY, CODE): a server that nobody manages and that follows nobody, there; its
+# supervisor does not run.
+sub run_by_hand
+{
+	my ($self, $id, $directory, $code) = @_;
+
+	system_or_bail('pg_ctl', '-s', '-D', $directory, '-w', '-l', $self->server($id)->logfile, '-o',
+		'-c pg_leader.manage=off -c pg_leader.node_id=-1 -c synchronous_standby_names= -c primary_conninfo=', 'start');
+	$code->();
+	system_or_bail('pg_ctl', '-s', '-D', $directory, '-w', '-m', 'fast', 'stop');
+	return;
+}
+
 # promote_by_hand(ID, SQL): tests; its data are whole, and foreign.
 sub promote_by_hand
 {
@@ -106,11 +120,26 @@ sub promote_by_hand
 	my $directory = $self->directory($id);
 
 	$self->stop($id);
-	system_or_bail('pg_ctl', '-D', $directory, '-w', '-l', $self->server($id)->logfile, '-o',
-		'-c pg_leader.manage=off -c pg_leader.node_id=-1 -c synchronous_standby_names= -c primary_conninfo=', 'start');
-	system_or_bail('pg_ctl', '-D', $directory, '-w', 'promote');
-	$self->sql($id, $sql);
-	system_or_bail('pg_ctl', '-D', $directory, '-w', '-m', 'fast', 'stop');
+	$self->run_by_hand($id, $directory, sub {
+		system_or_bail('pg_ctl', '-s', '-D', $directory, '-w', 'promote');
+		$self->sql($id, $sql);
+	});
+	return;
+}
+
+# receive_more(ID, SQL): a test; a standby that is stopped now, and has received and not replayed what
+# its primary alone has written on the same timeline since.  That is a copy of it, which is gone.
+sub receive_more
+{
+	my ($self, $id, $sql) = @_;
+	my $directory = $self->directory($id);
+	my $copy = "$directory.more";
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	system_or_bail('cp', '-a', $directory, $copy);
+	unlink "$copy/standby.signal" or die "$copy/standby.signal: $!";
+	$self->run_by_hand($id, $copy, sub { is($self->sql($id, $sql), '', 'something that is written only there') });
+	system_or_bail('sh', '-c', "cp '$copy'/pg_wal/0* '$directory/pg_wal/' && rm -r '$copy'");
 	return;
 }
 
