@@ -57,7 +57,7 @@ sub goes_on
 }
 
 learn_roles();
-is($cluster->sql($primary, 'CREATE TABLE told (n int)'), '', 'a table');
+is($cluster->sql($primary, q(CREATE TABLE told (n int); CREATE TABLE big AS SELECT repeat(md5(g::text), 30) AS filler FROM generate_series(1, 40000) g)), '', 'tables');
 commit_one();
 
 my ($id) = @others;
@@ -73,7 +73,7 @@ learn_roles();
 
 subtest 'no_room_for_a_clone: the old data stay' => sub {
 	$cluster->promote_by_hand($id, 'INSERT INTO told VALUES (-1)');
-	leave(16 * MB);
+	leave(48 * MB);
 	$offset = $cluster->log_size($id);
 	$own = $cluster->own_files($id);
 	$cluster->start($id);
@@ -93,7 +93,7 @@ subtest 'disk_full_in_rewind: not started, and cloned' => sub {
 	learn_roles();
 	$cluster->write_alone($id, 'INSERT INTO told SELECT -g FROM generate_series(1, 50) g');
 	learn_roles();
-	is($cluster->sql($primary, q(CREATE TABLE more AS SELECT repeat(md5(g::text), 30) AS filler FROM generate_series(1, 40000) g; CHECKPOINT)), '', 'another one goes on');
+	is($cluster->sql($primary, q(CREATE TABLE more AS SELECT * FROM big; CHECKPOINT)), '', 'another one goes on');
 	leave(88 * MB);
 	$offset = $cluster->log_size($id);
 	$own = $cluster->own_files($id);
