@@ -623,7 +623,7 @@ part_tap()
 	if small_disk "$scratch/small_wal" 16m; then
 		export PG_LEADER_SMALL_WAL=$scratch/small_wal
 	fi
-	if small_disk "$scratch/small_data" 400m; then
+	if small_disk "$scratch/small_data" 700m; then
 		export PG_LEADER_SMALL_DATA=$scratch/small_data
 	fi
 	# Names that a test can give to addresses while servers run.
