@@ -92,12 +92,14 @@ remove_scratch()
 # has_processes DIRECTORY: does anything run whose root is in there?
 has_processes()
 {
-	local root
+	local root directory
 
 	for root in /proc/[0-9]*/root; do
-		if [[ $(readlink "$root" 2>/dev/null) == "$1"/* ]]; then
-			return 0
-		fi
+		for directory in "$1"/*/; do
+			if [[ $root/ -ef $directory ]]; then
+				return 0
+			fi
+		done
 	done
 	return 1
 }
@@ -139,7 +141,11 @@ in_root()
 		mkdir -p "$root/dev/pts" "$root/dev/shm"
 		mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$root/dev/pts"
 		mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+		# Not by chroot alone: who is in one may make no user namespaces, which tests do.
+		cd "$root"
+		pivot_root . .
+		umount -l .
+		exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
 			DEBIAN_FRONTEND=noninteractive "$@"' bash "$root" "$net" "$@"
 }
 
