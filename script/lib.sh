@@ -190,6 +190,13 @@ as_server()
 	( exec_as_server "$@" )
 }
 
+# signal_process SIGNAL PID: by the shell, for a program "kill" is not on every machine.
+signal_process()
+{
+	# shellcheck disable=SC2016
+	as_server sh -c 'kill "-$1" "$2"' sh "$1" "$2"
+}
+
 # ---- the configuration ----
 
 # Every name that a configuration can set.

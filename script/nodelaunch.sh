@@ -379,7 +379,7 @@ report_abstaining()
 reload_node()
 {
 	if is_managed; then
-		as_server kill -HUP "$(as_server cat -- "$(node_supervisor_file "$id")")"
+		signal_process HUP "$(as_server cat -- "$(node_supervisor_file "$id")")"
 	else
 		as_server "$PG_BIN/pg_ctl" -D "$1" -s reload
 	fi

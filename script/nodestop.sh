@@ -50,7 +50,7 @@ stop_supervised()
 	fi
 	[[ $mode != immediate ]] || signal=QUIT
 	pid=$(as_server cat -- "$(node_supervisor_file "$1")")
-	as_server kill "-$signal" "$pid" 2>/dev/null || true
+	signal_process "$signal" "$pid" 2>/dev/null || true
 	for (( tries = 0; tries < 900; tries++ )); do
 		if ! node_is_supervised "$1"; then
 			say "node $1: stopped"

@@ -394,7 +394,7 @@ See what they are, and what has happened:
     $user$PG_BIN/pg_leaderctl list "$(connection_string)"
     $user$PG_BIN/pg_leaderctl events "$(connection_string)"
 Kill the primary, and look again: another one has taken its place, and it comes back:
-    ${user}kill -9 \$(${user}head -n 1 $(node_directory "$primary")/postmaster.pid)
+    kill -9 \$(head -n 1 $(node_directory "$primary")/postmaster.pid)
 Stop a node, and bring it back:
     $directory/nodestop.sh $option NODE_ID
     $directory/nodelaunch.sh $option NODE_ID
