@@ -24,18 +24,18 @@ static bool	  is_taken = false; /* and the numbers in the environment mean nothi
 static char *known_command = NULL;
 static int	 known_timeout;
 
-/* The descriptor that a variable names; -1: none. */
+/* The descriptor that a variable names, which what this server starts does not see; -1: none. */
 static int
 inherited(const char *variable)
 {
 	const char *text = getenv(variable);
 	char	   *end = NULL;
 	long		number = text != NULL ? strtol(text, &end, 10) : -1;
+	bool		is_good = text != NULL && *text != '\0' && *end == '\0' && number >= 0 && number <= INT_MAX &&
+				   fcntl((int) number, F_SETFD, FD_CLOEXEC) == 0;
 
-	if (text == NULL || *text == '\0' || *end != '\0' || number < 0 || number > INT_MAX ||
-		fcntl((int) number, F_SETFD, FD_CLOEXEC) != 0)
-		return -1;
-	return (int) number;
+	(void) unsetenv(variable);
+	return is_good ? (int) number : -1;
 }
 
 static void
