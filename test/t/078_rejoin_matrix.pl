@@ -386,7 +386,7 @@ subtest 'A7p (primary_restarted_from_an_older_copy): does not lead or vote, and 
 	$cluster->start($more);
 	learn_roles();
 	is($primary, $more, 'the one that has all leads');
-	is_back($id, 'followed|rewound', $offset, $own); # as that copy would have at that time
+	is_back($id, 'followed|rewound|cloned', $offset, $own); # by what that copy is, and what is remembered of its timelines
 };
 
 # What it has forgotten, it learns from the others; a rebuild could be among that.

@@ -161,6 +161,10 @@ sub write_alone
 	my @receivers = $self->receivers($primary);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	# one that is just writing would go on to read what comes
+	$self->wait_until('all have received what there is', sub {
+		($self->sql($primary, 'SELECT bool_and(flush_lsn = pg_current_wal_insert_lsn()) FROM pg_stat_replication') // '') eq 't' });
 	kill 'STOP', @receivers;
 	is($self->sql($primary, "SET synchronous_commit = local; $sql"), '', 'something that nobody else has');
 	$self->kill_member($primary);
