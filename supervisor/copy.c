@@ -366,7 +366,9 @@ run_backup(const JobOrder *order, const Aside *aside, CopySays says, Words *word
 	Program		  program = {.directory = order->programs, .name = "pg_basebackup", .line = take_progress, .context = &backup};
 
 	backup = (Backup){.clone = aside->clone, .says = says, .words = words};
-	for (const char *const *a = (const char *const[]){"-D", aside->clone, "-d", "service=" SERVICE, "-X", "stream", "-c", "fast", "-P", NULL}; *a != NULL; a++)
+
+	/* hold_wal() has a slot, or there is none for this either */
+	for (const char *const *a = (const char *const[]){"-D", aside->clone, "-d", "service=" SERVICE, "-X", "stream", "--no-slot", "-c", "fast", "-P", NULL}; *a != NULL; a++)
 		add(&backup, *a);
 	if (order->max_rate > 0)
 	{

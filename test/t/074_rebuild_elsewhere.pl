@@ -55,6 +55,9 @@ subtest 'the leader lets nobody in' => sub {
 	my $offset;
 
 	$cluster->lose($id);
+
+	# there is one more
+	is($cluster->sql($primary, q(SELECT count(pg_create_physical_replication_slot('of_somebody_' || g)) FROM generate_series(1, current_setting('max_replication_slots')::int - 1) g)), '9', 'somebody else has all slots but one');
 	set_hba("host postgres all all reject\n");
 	$offset = $cluster->log_size($id);
 	$cluster->start($id);
@@ -63,6 +66,7 @@ subtest 'the leader lets nobody in' => sub {
 	$cluster->wait_for_line('for replication', $id, $offset, qr/ERROR: +the clone has failed: pg_basebackup has failed: .*pg_hba\.conf rejects replication.*\n.*HINT: .*pg_hba\.conf of all members/);
 	set_hba('');
 	ends_well($id);
+	$cluster->sql($primary, 'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots');
 };
 
 # Both have made a timeline of the same number: PostgreSQL itself would stream.
