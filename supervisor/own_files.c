@@ -168,6 +168,16 @@ own_files_put_back(const char *data_directory, Words *words)
 }
 
 bool
+own_files_are_kept(const char *data_directory)
+{
+	char  kept[STORE_PATH_SIZE];
+	char  made[STORE_PATH_SIZE];
+	Words words;
+
+	return find_kept(data_directory, kept, made, &words) && files_exists(kept);
+}
+
+bool
 own_files_are_left(const char *data_directory)
 {
 	char  kept[STORE_PATH_SIZE];

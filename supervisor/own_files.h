@@ -8,7 +8,7 @@
  * they lie in a directory beside the data, from where they are put back also after a crash,
  * before anybody reads a setting.
  *
- * Called by main.c and the job's process.
+ * Called by main.c, supervise.c and the job's process.
  */
 #ifndef PG_LEADER_OWN_FILES_H
 #define PG_LEADER_OWN_FILES_H
@@ -29,6 +29,9 @@ extern bool own_files_keep(const char *data_directory, Words *words);
 
 /* Put back what is kept, if anything is, and keep it no longer. */
 extern bool own_files_put_back(const char *data_directory, Words *words);
+
+/* Are they kept now?  Then those in the directory may be the leader's: no setting is read there. */
+extern bool own_files_are_kept(const char *data_directory);
 
 /* What was interrupted may have left a part of such a directory, which nobody uses: is it there?  Remove it. */
 extern bool own_files_are_left(const char *data_directory);

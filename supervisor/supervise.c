@@ -39,6 +39,7 @@
 #include "facts.h"
 #include "host.h"
 #include "notify.h"
+#include "own_files.h"
 #include "rebuilder.h"
 #include "say.h"
 #include "server.h"
@@ -128,6 +129,8 @@ say_trouble(const char *what, const Words *words)
 static bool
 read_settings(Words *words)
 {
+	if (own_files_are_kept(settings->data_directory))
+		return words_set(words, "", "the configuration in \"%s\" may be the leader's until its rewind is over", settings->data_directory);
 	if (!supervisor_settings_read(command, &fresh, words))
 		return false;
 	if (fresh.node_id != settings->node_id || strcmp(fresh.state_directory, settings->state_directory) != 0 ||

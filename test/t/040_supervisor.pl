@@ -204,6 +204,13 @@ kill 'HUP', $supervisor;
 wait_for_log('SIGHUP: what is wrong is said', qr/the settings stay as they were: invalid value for "pg_leader\.max_clock_drift"/, $offset);
 $server->append_conf('postgresql.conf', "pg_leader.max_clock_drift = 0.1\n");
 
+# As while pg_rewind runs.
+mkdir "$data.pg_leader_own" or die;
+$offset = -s $log;
+kill 'HUP', $supervisor;
+wait_for_log('SIGHUP during a rewind: no setting is read', qr/the settings stay as they were: the configuration in "$data" may be the leader's/, $offset);
+rmdir "$data.pg_leader_own" or die;
+
 # A fast stop that takes too long for somebody.
 @before = processes();
 $offset = -s $log;
