@@ -49,8 +49,9 @@ is_abandoned(const StartFacts *f, uint32_t timeline)
 
 /*
  * Left by a promotion after which the server went on where it had been, as when it is restarted
- * in place; or by a leader that has forked before our checkpoint.  Recovery would aim at it, and
- * PostgreSQL does not start: the checkpoint is not in the past of such a timeline.
+ * in place; or by a leader that has forked before what we have replayed: a WAL receiver fetches its
+ * history before it is let loose.  Recovery would aim at it, and PostgreSQL does not start: the
+ * checkpoint, or the last byte before minRecoveryPoint, is not in the past of such a timeline.
  */
 static bool
 is_passed_by(const StartFacts *f, uint32_t timeline)
@@ -58,7 +59,7 @@ is_passed_by(const StartFacts *f, uint32_t timeline)
 	const HistoryFile *file = file_of(f, timeline);
 
 	return timeline > f->control_timeline && timeline != f->timeline && file != NULL && file->kind == HISTORY_REAL &&
-		   file->begin <= f->checkpoint;
+		   (file->begin <= f->checkpoint || file->begin < f->min_recovery);
 }
 
 static HistoryKind

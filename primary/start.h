@@ -27,6 +27,7 @@ typedef struct StartFacts
 	const Lineage *lineage;			 /* of that WAL; NULL: not known */
 	uint32_t	   control_timeline; /* of pg_control: its checkpoint's or its minRecoveryPoint's, whichever is higher */
 	uint64_t	   checkpoint;		 /* of pg_control: where that record begins; 0: not known, or of a backup_label */
+	uint64_t	   min_recovery;	 /* of pg_control: minRecoveryPoint, at least to which recovery goes; 0: none */
 	bool		   backup_label;
 	bool		   was_primary;	 /* pg_control: in production, or shut down as a primary */
 	bool		   target_ahead; /* its last promotion was refused: PROMOTION_TARGET_AHEAD */

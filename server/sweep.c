@@ -29,6 +29,7 @@ gather(StartFacts *facts, Words *words)
 	facts->timeline = facts->control_timeline;
 	facts->backup_label = access(BACKUP_LABEL_FILE, F_OK) == 0;
 	facts->checkpoint = facts->backup_label ? 0 : control.checkPoint;
+	facts->min_recovery = control.minRecoveryPoint;
 	facts->was_primary = control.state == DB_IN_PRODUCTION || control.state == DB_SHUTDOWNING ||
 						 control.state == DB_SHUTDOWNED || control.state == DB_IN_CRASH_RECOVERY;
 	return true;
@@ -51,14 +52,14 @@ sweep_timeline(const StartFacts *facts, uint32 timeline, Words *words)
 	{
 		if (!history_files_remove_wal(timeline, words))
 			return false;
-		ereport(LOG, (errmsg("pg_leader: removed the WAL of timeline %u, which begins before the last checkpoint", timeline)));
+		ereport(LOG, (errmsg("pg_leader: removed the WAL of timeline %u, which begins before the point that this server has reached", timeline)));
 	}
 	if (todo.history == START_REMOVE)
 	{
 		if (!history_files_remove(timeline, words))
 			return false;
 		ereport(LOG, (errmsg("pg_leader: removed the history file of timeline %u, %s", timeline,
-							 kind == HISTORY_BURNT ? "which is the newest and was never used" : "which begins before the last checkpoint")));
+							 kind == HISTORY_BURNT ? "which is the newest and was never used" : "which begins before the point that this server has reached")));
 	}
 	return true;
 }

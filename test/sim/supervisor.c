@@ -37,6 +37,7 @@ gather_start(World *w, int i, const PrimaryFacts *f, StartFacts *start, HistoryF
 	start->lineage = read_lineage(w, i, (uint16_t) start->timeline, &k->own, &k->own_key) == LINEAGE_GOOD ? &k->own : NULL;
 	start->control_timeline = d->control.checkpoint_timeline > d->control.min_timeline ? d->control.checkpoint_timeline : d->control.min_timeline;
 	start->checkpoint = d->backup_label ? 0 : d->control.checkpoint;
+	start->min_recovery = d->control.min_recovery;
 	start->backup_label = d->backup_label;
 	start->was_primary = d->control.state == SIM_IN_PRODUCTION || d->control.state == SIM_SHUT_DOWN;
 	start->target_ahead = k->target_ahead;

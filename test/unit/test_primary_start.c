@@ -89,6 +89,35 @@ a_fork_before_the_checkpoint_is_removed(void **state)
 	expect(&f, 5, START_KEEP, false);
 }
 
+/* Nor would it start if minRecoveryPoint is not: its last byte counts, whatever else lies above the fork. */
+static void
+a_fork_before_min_recovery_is_removed(void **state)
+{
+	static const HistoryFile later[] = {
+		{2, HISTORY_REAL, 1000},
+		{3, HISTORY_BURNT, 0},
+		{4, HISTORY_REAL, 2000},
+		{5, HISTORY_REAL, 2300},
+	};
+	StartFacts f = leaderless();
+
+	(void) state;
+	f.histories = (Histories){later, 4};
+	f.timeline = f.control_timeline = 2;
+	f.checkpoint = 1500;
+	f.min_recovery = 2000;
+	expect_kept(&f, 2, 5);
+	f.min_recovery = 2001;
+	expect_kept(&f, 2, 2);
+	expect(&f, 3, START_REMOVE, false); /* the newest, and burnt */
+	expect(&f, 4, START_REMOVE, true);
+	f.backup_label = true; /* of a rewind */
+	f.checkpoint = 0;
+	expect(&f, 4, START_REMOVE, true);
+	f.control_timeline = 4;
+	expect_kept(&f, 2, 5);
+}
+
 /* A start looks for the newest one id after the other: no gap may be left. */
 static void
 the_ids_of_the_leader_are_put_in_place(void **state)
@@ -290,6 +319,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_ids_of_the_leader_are_put_in_place),
 		cmocka_unit_test(a_fork_before_the_checkpoint_is_removed),
+		cmocka_unit_test(a_fork_before_min_recovery_is_removed),
 		cmocka_unit_test(nothing_is_put_in_place_for_wal_that_parts_from_the_leaders),
 		cmocka_unit_test(timelines_of_neither_path_are_removed),
 		cmocka_unit_test(burnt_ids_stay_used_up),
