@@ -57,6 +57,9 @@
 /* Between two starts, unless the supervisor itself has stopped the server. */
 #define START_INTERVAL SECOND
 
+#define OTHER_CLUSTER_HINT \
+	"Move them away, and put this server's own configuration files into an empty directory: it is cloned from the leader then."
+
 /* So many messages are read before others have their turn. */
 #define MESSAGES_AT_ONCE 64
 
@@ -509,7 +512,8 @@ say_order(const PrimaryFacts *facts, const PrimaryOrder *order)
 	said_action = order->action;
 	said_reason = order->reason;
 	if (order->action == PRIMARY_REFUSE)
-		say_error("", "the server is not started: %s", why);
+		say_error(order->reason == PRIMARY_OTHER_CLUSTER ? OTHER_CLUSTER_HINT : "Correct that, and restart the supervisor.",
+				  "the server is not started: %s", why);
 	else
 		say("the server is not started: %s", why);
 }
