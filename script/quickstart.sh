@@ -126,6 +126,17 @@ check_place()
 			"name another place in a copy of $CONFIG_FILE, see PGLD_DB_PATHNAME_PREFIX there"
 }
 
+# Nor need ports that are taken wait for the build.
+check_all_ports()
+{
+	local id
+
+	cluster_is_new || return 0
+	for id in "${NODE_IDS[@]}"; do
+		check_ports "$id"
+	done
+}
+
 # What the build depends on, as one word.
 source_digest()
 {
@@ -276,9 +287,6 @@ launch()
 	local id
 
 	if cluster_is_new; then
-		for id in "${NODE_IDS[@]}"; do
-			check_ports "$id"
-		done
 		write_first_states
 	fi
 	for id in "${NODE_IDS[@]}"; do
@@ -328,7 +336,7 @@ wait_for_primary()
 	done
 	error "there is no primary that all others follow after 60 s; this is what they are:"
 	print_status >&2
-	say "their logs are ${PGLD_DB_PATHNAME_PREFIX}*.log" >&2
+	say "their logs are ${PGLD_DB_PATHNAME_PREFIX}*.log; run this again to wait on, or with --down to remove them" >&2
 	exit 1
 }
 
@@ -438,6 +446,7 @@ up()
 	find_postgres
 	read_config "$config"
 	check_place
+	check_all_ports
 	if [[ -s $scratch/packages ]]; then
 		mapfile -t packages < <(sort -u "$scratch/packages" <(note_values package))
 		note_set package "${packages[@]}"
