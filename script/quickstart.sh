@@ -594,7 +594,7 @@ done
 [[ -r $config ]] || usage_error "there is no configuration file \"$config\""
 
 trap clean_up EXIT
-trap 'exit 130' INT
+trap 'error "interrupted: run this again to go on, or with --down to remove what was made"; exit 130' INT
 trap 'exit 143' TERM HUP
 scratch=$(mktemp -d)
 "$action"
