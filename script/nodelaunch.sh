@@ -61,7 +61,7 @@ EXIT STATUS
 TEXT
 }
 
-# The first node of a managed cluster makes up a password, with which all members connect to
+# Whoever creates a managed cluster makes up a password, with which all members connect to
 # each other.
 ensure_passfile()
 {
@@ -71,8 +71,8 @@ ensure_passfile()
 	if [[ -n $PGLD_REPLICATION_CONNINFO ]] || as_server test -e "$file"; then
 		return
 	fi
-	is_first || fail "node $id: there is no $file, with which members connect to each other" \
-		"copy it from where node ${NODE_IDS[0]} was launched, to user $SERVER_USER and mode 0600, or set PGLD_REPLICATION_CONNINFO"
+	creates_cluster || fail "node $id: there is no $file, with which members connect to each other" \
+		"copy it from where another node was launched, to user $SERVER_USER and mode 0600, or set PGLD_REPLICATION_CONNINFO"
 	make_passfile
 }
 
@@ -385,10 +385,10 @@ reload_node()
 	fi
 }
 
-# Is it the one that creates a managed cluster?
-is_first()
+# Does this launch create a database cluster?  Of managed nodes only the first one does, of a new cluster.
+creates_cluster()
 {
-	[[ $id -eq ${NODE_IDS[0]} ]]
+	! node_exists "$id" && { ! is_managed || { [[ $id -eq ${NODE_IDS[0]} ]] && node_is_blank "$id"; }; }
 }
 
 config=$PGLD_DEFAULT_CONFIG
@@ -459,7 +459,7 @@ if is_managed; then
 	ensure_passfile
 	! node_exists "$id" || add_hba "$data"
 fi
-if ! node_exists "$id" && { ! is_managed || { is_first && node_is_blank "$id"; }; }; then
+if creates_cluster; then
 	create_cluster "$data"
 fi
 write_settings "$data"
