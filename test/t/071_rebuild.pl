@@ -45,6 +45,7 @@ sub diverge
 	my $old = $primary;
 	my @receivers = $cluster->receivers($old);
 
+	$cluster->wait_for_replay($old); # one that is just writing would go on to read what comes
 	kill 'STOP', @receivers;
 	is($cluster->sql($old, "SET synchronous_commit = local; INSERT INTO told SELECT -g FROM generate_series(1, $n) g"), '', "$n rows that nobody else has");
 	$cluster->signal($old, 'KILL');
