@@ -30,7 +30,7 @@
 /* Of a CopyData message with WAL: 'w', where it begins, the end of the server's WAL, the time. */
 #define WAL_HEADER_SIZE 25
 
-#define HINT_CONNECT                                                                             \
+#define HINT_CONNECT                                                                                  \
 	"Check pg_leader.replication_conninfo here, and pg_hba.conf and max_wal_senders of that server. " \
 	"The role needs REPLICATION, and pg_hba.conf has to let it into the database \"postgres\"."
 #define HINT_SILENT	 "If this persists, check that server and the network."

@@ -174,6 +174,7 @@ own_files_are_kept(const char *data_directory)
 	char  made[STORE_PATH_SIZE];
 	Words words;
 
+	words_clear(&words);
 	return find_kept(data_directory, kept, made, &words) && files_exists(kept);
 }
 
