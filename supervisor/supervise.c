@@ -138,7 +138,7 @@ read_settings(Words *words)
 		return false;
 	if (fresh.node_id != settings->node_id || strcmp(fresh.state_directory, settings->state_directory) != 0 ||
 		strcmp(fresh.data_directory, settings->data_directory) != 0 || fresh.manage != settings->manage)
-		return words_set(words, "Stop the supervisor and start it again.",
+		return words_set(words, "If a file in the data directory sets it, a rebuild may have brought the leader's: correct that. Else stop the supervisor and start it again.",
 						 "pg_leader.node_id, pg_leader.manage, pg_leader.state_directory or data_directory has changed");
 	read_at = clock_now();
 	return true;
