@@ -22,10 +22,12 @@
 #include "aside.h"
 #include "directory.h"
 #include "files.h"
+#include "holders.h"
 #include "say.h"
 
-/* How long what a killed supervisor has left may take to end, and how often that is looked at, us. */
+/* How long what a killed supervisor has left may take to end, when it is killed, and how often that is looked at, us. */
 #define LEFTOVER_BOUND	  UINT64_C(10000000)
+#define LEFTOVER_KILL	  UINT64_C(2000000)
 #define LEFTOVER_INTERVAL 20000
 
 /* Held until this process ends, and its jobs. */
@@ -40,7 +42,7 @@ static int lock_fd = -1;
 static bool
 lock(int fd)
 {
-	uint64_t until = clock_now() + LEFTOVER_BOUND;
+	uint64_t began = clock_now();
 
 	while (flock(fd, LOCK_EX | LOCK_NB) != 0)
 	{
@@ -48,11 +50,13 @@ lock(int fd)
 		char holder[32] = "";
 
 		if (failure != EWOULDBLOCK || pread(fd, holder, sizeof(holder) - 1, 0) <= 0 || kill(atoi(holder), 0) == 0 ||
-			clock_now() >= until)
+			clock_now() >= began + LEFTOVER_BOUND)
 		{
 			errno = failure;
 			return false;
 		}
+		if (clock_now() >= began + LEFTOVER_KILL)
+			holders_kill(fd);
 		(void) usleep(LEFTOVER_INTERVAL);
 	}
 	return true;

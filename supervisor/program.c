@@ -158,19 +158,27 @@ read_lines(int fd, Lines *lines, void *context, bool *stops)
 	return n > 0 && !*stops;
 }
 
-/* What it writes, until it ends. */
+/*
+ * What it writes, until it ends.  "status" shows when the guard has ended: if that was killed, what it
+ * guards would keep the other pipes open.
+ */
 static void
-listen_to(const Program *program, pid_t guard, int out, int err, Lines *errors)
+listen_to(const Program *program, pid_t guard, int out, int err, int status, Lines *errors)
 {
 	Lines		  output = {.take = program->output};
-	struct pollfd fds[2] = {{.fd = err, .events = POLLIN}, {.fd = out, .events = POLLIN}};
+	struct pollfd fds[3] = {{.fd = err, .events = POLLIN}, {.fd = out, .events = POLLIN}, {.fd = status, .events = POLLIN}};
 	Lines		 *lines[2] = {errors, &output};
 	bool		  stops = false;
 
 	while (fds[0].fd >= 0 || fds[1].fd >= 0)
 	{
-		if (poll(fds, 2, -1) < 0)
+		if (poll(fds, 3, -1) < 0)
 			continue;
+		if (fds[2].revents != 0)
+		{
+			(void) kill(-guard, SIGKILL);
+			fds[2].fd = -1;
+		}
 		for (int i = 0; i < 2; i++)
 		{
 			if (fds[i].revents != 0 && !read_lines(fds[i].fd, lines[i], program->context, &stops))
@@ -246,7 +254,7 @@ program_run(const Program *program, Words *words)
 		close_end(&pipes.out[1]);
 		close_end(&pipes.err[1]);
 		close_end(&pipes.status[1]);
-		listen_to(program, guard, pipes.out[0], pipes.err[0], &errors);
+		listen_to(program, guard, pipes.out[0], pipes.err[0], pipes.status[0], &errors);
 		if (read(pipes.status[0], &status, sizeof(status)) != (ssize_t) sizeof(status))
 			status = SIGKILL;
 		while (waitpid(guard, NULL, 0) < 0 && errno == EINTR)

@@ -18,14 +18,16 @@
 #include "common/logging.h"
 
 #include "copy.h"
+#include "holders.h"
 #include "say.h"
 #include "work.h"
 
 /* How long the leader may take to answer, us. */
 #define PATIENCE UINT64_C(2000000)
 
-/* How long a job that was killed may take to end, and how often that is looked at, us. */
+/* How long a job that was killed may take to end, when it is killed, and how often that is looked at, us. */
 #define LAST_JOB_BOUND	  10000000
+#define LAST_JOB_KILL	  2000000
 #define LAST_JOB_INTERVAL 20000
 
 static int channel = -1;
@@ -64,6 +66,8 @@ wait_for_last_job(const JobOrder *order, Words *words)
 	{
 		if (fd < 0 || errno != EWOULDBLOCK || waited >= LAST_JOB_BOUND)
 			return words_set(words, "Find out which process has it open, and end that.", "could not lock \"%s\": %s", path, strerror(errno));
+		if (waited >= LAST_JOB_KILL)
+			holders_kill(fd);
 		(void) usleep(LAST_JOB_INTERVAL);
 	}
 	return true;

@@ -56,20 +56,26 @@ sub below
 	return map { ($_, below($_)) } @children;
 }
 
-sub process_of
+sub command_of
+{
+	my $pid = shift;
+
+	open my $file, '<', "/proc/$pid/cmdline" or return '';
+	return (<$file> // '') =~ tr/\0/ /r;
+}
+
+# processes_of(ID, WHAT): one, or with "all of its name" the supervisor and what bears its name below it,
+# the last that was started first.
+sub processes_of
 {
 	my ($id, $what) = @_;
 	my $supervisor = $cluster->supervisor($id);
+	my $pattern = $what eq 'program' ? qr/^(pg_rewind|pg_basebackup) / : qr/ --job /;
+	my @pids = $what eq 'supervisor' ? () : grep { command_of($_) =~ $pattern } below($supervisor);
 
 	return $supervisor if $what eq 'supervisor';
-	foreach my $pid (below($supervisor))
-	{
-		open my $file, '<', "/proc/$pid/cmdline" or next;
-		my $line = (<$file> // '') =~ tr/\0/ /r;
-
-		return $pid if $what eq 'job' ? $line =~ / --job / : $line =~ /^(pg_rewind|pg_basebackup) /;
-	}
-	return undef;
+	return (reverse(@pids), $supervisor) if $what eq 'all of its name';
+	return grep { defined } $what eq 'guard' ? $pids[1] : $pids[0];
 }
 
 sub control_state
@@ -85,15 +91,15 @@ sub control_state
 sub interrupt
 {
 	my ($id, $offset, $what, $seconds) = @_;
-	my ($pid, $whole);
+	my (@pids, $whole);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$cluster->wait_for_line('the work begins', $id, $offset, qr/(rewinding|cloning) the data directory/);
 	usleep($seconds * 1e6);
-	$pid = process_of($id, $what);
-	push @table, sprintf '%-10s %5.2f s %s', $what, $seconds, defined $pid ? '' : '(had ended)';
-	kill 'KILL', $pid if defined $pid;
-	return 0 if $what ne 'supervisor';
+	@pids = processes_of($id, $what);
+	push @table, sprintf '%-10s %5.2f s %s', $what, $seconds, @pids ? '' : '(had ended)';
+	kill 'KILL', @pids;
+	return 0 if $what ne 'supervisor' && $what ne 'all of its name';
 	$cluster->wait_until('its supervisor and its server are gone', sub { !$cluster->is_running($id) && !defined $cluster->postmaster($id) });
 	usleep(20_000);
 	$whole = -e $cluster->beside($id, 'copy') && slurp_file($cluster->beside($id, 'copy')) !~ /^boot /;
@@ -149,7 +155,7 @@ subtest 'clone_killed_anywhere' => sub {
 	$seconds = wait_until_over($id, $offset);
 	ends_well($id, $offset, $own, 0);
 	push @table, sprintf 'a clone takes %.2f s', $seconds;
-	foreach my $what ('supervisor', 'job', 'program')
+	foreach my $what ('supervisor', 'job', 'guard', 'program')
 	{
 		foreach my $moment ($what eq 'supervisor' ? moments($seconds) : (moments($seconds))[$moments / 2])
 		{
@@ -162,6 +168,14 @@ subtest 'clone_killed_anywhere' => sub {
 			ends_well($id, $offset, $own, $whole);
 		}
 	}
+
+	# of pg_basebackup a second process goes on, with the supervisor's lock
+	$cluster->lose($id);
+	$offset = $cluster->log_size($id);
+	$cluster->start($id);
+	interrupt($id, $offset, 'all of its name', $seconds / 2);
+	ends_well($id, $offset, $own, 0);
+	like($cluster->log_of($id, $offset), qr/killed process \d+, which a killed supervisor has left/, 'what was left did not stand in the way');
 };
 
 subtest 'rewind_killed_anywhere' => sub {
@@ -174,7 +188,7 @@ subtest 'rewind_killed_anywhere' => sub {
 	$seconds = wait_until_over($id, $offset);
 	ends_well($id, $offset, $own, 0);
 	push @table, sprintf 'a rewind takes %.2f s', $seconds;
-	foreach my $what ('supervisor', 'job', 'program')
+	foreach my $what ('supervisor', 'job', 'guard', 'program')
 	{
 		foreach my $moment ($what eq 'supervisor' ? moments($seconds) : (moments($seconds))[$moments / 2])
 		{
