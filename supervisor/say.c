@@ -2,7 +2,8 @@
  * supervisor/say.c
  *	  What the supervisor tells people.
  *
- * See say.h.  A line is one write, so that lines of the server do not come between.
+ * See say.h.  What belongs together is one write, so that lines of the server do not come
+ * between.
  */
 #include "say.h"
 
@@ -14,10 +15,10 @@
 
 #define LINE_SIZE 4096
 
-static void
-write_line(const char *level, const char *text)
+/* Into line, of LINE_SIZE; what is too long is cut.  Its length. */
+static size_t
+put_line(char *line, const char *level, const char *text)
 {
-	char			line[LINE_SIZE];
 	char			date[32];
 	char			zone[16];
 	struct timespec now;
@@ -28,15 +29,12 @@ write_line(const char *level, const char *text)
 	(void) localtime_r(&now.tv_sec, &local);
 	(void) strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &local);
 	(void) strftime(zone, sizeof(zone), "%Z", &local);
-	length = snprintf(line, sizeof(line) - 1, "%s.%03ld %s [%d] " PROGRAM ": %s:  %s", date, now.tv_nsec / 1000000,
+	length = snprintf(line, LINE_SIZE - 1, "%s.%03ld %s [%d] " PROGRAM ": %s:  %s", date, now.tv_nsec / 1000000,
 					  zone, (int) getpid(), level, text);
-	if (length > (int) sizeof(line) - 2)
-		length = (int) sizeof(line) - 2;
+	if (length > LINE_SIZE - 2)
+		length = LINE_SIZE - 2;
 	line[length] = '\n';
-	if (write(STDERR_FILENO, line, (size_t) length + 1) < 0)
-	{
-		/* there is nobody else to tell */
-	}
+	return (size_t) length + 1;
 }
 
 static void write_both(const char *level, const char *second, const char *more, const char *format, va_list arguments)
@@ -46,12 +44,18 @@ static void write_both(const char *level, const char *second, const char *more, 
 static void
 write_both(const char *level, const char *second, const char *more, const char *format, va_list arguments)
 {
-	char text[LINE_SIZE - 128];
+	char   text[LINE_SIZE - 128];
+	char   lines[2 * LINE_SIZE];
+	size_t length;
 
 	(void) vsnprintf(text, sizeof(text), format, arguments);
-	write_line(level, text);
+	length = put_line(lines, level, text);
 	if (more[0] != '\0')
-		write_line(second, more);
+		length += put_line(lines + length, second, more);
+	if (write(STDERR_FILENO, lines, length) < 0)
+	{
+		/* there is nobody else to tell */
+	}
 }
 
 void
