@@ -99,11 +99,7 @@ subtest 'no_room_for_a_clone: the old data stay' => sub {
 
 # There is room for its WAL, which is looked at before, and not for what the leader has besides.
 subtest 'disk_full_in_rewind: not started, and cloned' => sub {
-	$cluster->wait_until('it is the primary', sub {
-		$cluster->sql($primary, "SELECT pg_leader_transfer($id)") if $primary != $id;
-		$primary = $cluster->open_primary // $primary;
-		return $primary == $id;
-	});
+	$cluster->hand_over($id);
 	learn_roles();
 	$cluster->write_alone($id, 'INSERT INTO told SELECT -g FROM generate_series(1, 50) g');
 	learn_roles();

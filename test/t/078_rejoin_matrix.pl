@@ -361,11 +361,7 @@ subtest 'A7p (primary_restarted_from_an_older_copy): does not lead or vote, and 
 	my ($id) = keys %older;
 	my ($less, $more, $own, $offset);
 
-	$cluster->wait_until('it is the primary', sub {
-		$cluster->sql($primary, "SELECT pg_leader_transfer($id)") if $primary != $id;
-		$primary = $cluster->open_primary // $primary;
-		return $primary == $id;
-	});
+	$cluster->hand_over($id);
 	learn_roles();
 	($less, $more) = @others;
 	$cluster->stop($less);

@@ -85,7 +85,7 @@ subtest 'max_connections_of_a_standby_too_low: it was raised on the others: does
 	$cluster->stop($other);
 	$cluster->start($other);
 	$cluster->wait_for_followers('all follow', $old);
-	$cluster->wait_until('the leadership is handed over', sub { $cluster->sql($old, "SELECT pg_leader_transfer($other)"); return ($cluster->open_primary // -1) == $other });
+	$cluster->hand_over($other);
 	$cluster->wait_for_log($one, $why, $offset);
 	like($cluster->log_of($one, $offset), qr/WARNING:  hot standby is not possible because of insufficient parameter settings\n.*DETAIL:  max_connections = 30 is a lower setting/, 'which PostgreSQL says, too');
 	$cluster->wait_for_followers('it streams all the same', $other);

@@ -273,6 +273,22 @@ sub wait_for_followers
 	return;
 }
 
+# hand_over(ID): a test; it is the open primary.
+sub hand_over
+{
+	my ($self, $id) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->wait_until("node $id is the open primary", sub {
+		my $primary = $self->open_primary;
+
+		return 0 unless defined $primary;
+		$self->sql($primary, "SELECT pg_leader_transfer($id)") if $primary != $id;
+		return $primary == $id;
+	});
+	return;
+}
+
 # follows(ID, PRIMARY): does it stream from it?
 sub follows
 {
