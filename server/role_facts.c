@@ -68,8 +68,13 @@ learn_end_of_standby(void)
 	if (!role.end_known)
 	{
 		role_send(CONTROL_READS_WAL);
+		words_clear(&words);
 		if (!position_read_end(&read, role_stops, &words))
+		{
+			if (!role_stops())
+				role_say_failed(WARNING, &role.end_said_at, "the end of local WAL is not known", &words);
 			return;
+		}
 		role.end = read.end;
 		role.file_timeline = read.timeline;
 		role.end_known = true;
