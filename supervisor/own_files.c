@@ -158,7 +158,15 @@ own_files_put_back(const char *data_directory, Words *words)
 	words_clear(words);
 	if (!find_kept(data_directory, kept, made, words) || !files_exists(kept))
 		return words->error[0] == '\0';
-	if (!lock_kept(kept, words) || !own_files_copy(kept, data_directory, words))
+	if (!lock_kept(kept, words))
+		return false;
+	if (!files_exists(kept))
+	{
+		/* whoever had it has put it back, and removed it */
+		unlock_kept();
+		return true;
+	}
+	if (!own_files_copy(kept, data_directory, words))
 		return false;
 
 	/* what is removed in part is not put back once more */

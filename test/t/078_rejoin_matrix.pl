@@ -416,7 +416,8 @@ subtest 'state_restored_data_kept: does not vote, and is cloned' => sub {
 subtest 'double run (rewind_twice), and two_supervisors: a rewind that is done is not run again' => sub {
 	my $id = $primary;
 	my $conf = $cluster->directory($id) . '/postgresql.conf';
-	my ($offset, $own, $supervisor, $err);
+	my $copy = $cluster->beside($id, 'copy');
+	my ($offset, $own, $supervisor, $boot, $err);
 
 	$cluster->write_alone($id, 'INSERT INTO told SELECT -g FROM generate_series(1, 50) g');
 	learn_roles();
@@ -427,12 +428,14 @@ subtest 'double run (rewind_twice), and two_supervisors: a rewind that is done i
 	$cluster->wait_for_line('it is rewound', $id, $offset, qr/rewinding the data directory/);
 	$supervisor = $cluster->supervisor($id);
 	$cluster->signal($id, 'STOP');
+	$cluster->wait_until('in this boot of the machine', sub { ($boot = -e $copy ? slurp_file($copy) : '') =~ /^boot / });
 	(undef, $err) = run_command([ 'pg_leader_supervisor', '-D', $cluster->directory($id) ]);
 	like($err, qr/another supervisor runs for node $id \(process $supervisor\)\n.*Stop the other one first/s, 'a second supervisor is refused');
-	$cluster->wait_until('the rewind is done', sub { -e $cluster->beside($id, 'copy') });
+	$cluster->wait_until('the rewind is done', sub { slurp_file($copy) !~ /^boot / });
 	unlike($cluster->log_of($id, $offset) =~ s/.*rewinding the data directory//sr, qr/started the server/, 'no server was started on it');
 	$cluster->kill_member($id);
-	unlink $cluster->beside($id, 'copy') or die;
+	unlink $copy or die;
+	append_to_file($copy, $boot);
 	$cluster->start($id);
 	is_back($id, 'rewound', $offset, $own);
 };

@@ -59,20 +59,14 @@ subtest 'too_many_clients: that is an answer, and nothing happens' => sub {
 	is($cluster->sql($primary, 'SELECT n FROM told'), '1', 'what was committed is there');
 };
 
-subtest 'max_connections_of_a_standby_too_low: it does not start, and its member votes' => sub {
+subtest 'max_connections_of_a_standby_too_low: it does not start, and says why' => sub {
 	my $offset = $cluster->log_size($one);
-	my $term;
 
 	$cluster->stop($one);
 	set_connections(20, $one);
 	$cluster->start($one);
 	$cluster->wait_for_log($one, qr/FATAL:  recovery aborted because of insufficient parameter settings\n.*DETAIL:  max_connections = 20 is a lower setting/, $offset);
-	$cluster->stop($other);
-	$term = $cluster->status($primary)->{term};
-	$cluster->kill_server($primary);
-	$cluster->wait_until('with its vote the primary is elected again', sub { $cluster->leads($primary) && $cluster->status($primary)->{term} > $term });
 	set_connections(30, $one);
-	$cluster->start($other);
 	learn_roles();
 };
 
