@@ -422,6 +422,11 @@ role_obey(void)
 		case PRIMARY_CLAIM:
 			claim();
 			break;
+		case PRIMARY_WAIT:
+			/* what came before its receiver ended: recovery would look after wal_retrieve_retry_interval */
+			if (role.order.reason == PRIMARY_NOT_REPLAYED && !receiver_look().runs)
+				WakeupRecovery();
+			break;
 		case PRIMARY_RESUME_REPLAY:
 			SetRecoveryPause(false);
 			WakeupRecovery();
