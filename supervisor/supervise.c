@@ -132,6 +132,7 @@ say_trouble(const char *what, const Words *words)
 static bool
 read_settings(Words *words)
 {
+	words_clear(words);
 	if (own_files_are_kept(settings->data_directory))
 		return words_set(words, "", "the configuration in \"%s\" may be the leader's until its rewind is over", settings->data_directory);
 	if (!supervisor_settings_read(command, &fresh, words))
