@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # test/stand/managed.pl
 #	  Managed servers on the stand, while a client commits all the time: the primary is
-#	  killed, frozen and cut off, a session of it crashes, and all nodes lose their power.
+#	  killed, frozen and cut off, a session of it crashes, and two or all nodes lose their power.
 #
 # Each time another server takes commits in time, and the old one comes back by itself.  In the
 # end nothing is missing that the client was told of, and all servers have the same contents.
@@ -198,6 +198,14 @@ ok_commits('frozen_then_resumed, the postmaster alone: commits go on', ledger_en
 kill 'CONT', $postmaster;
 settled();
 pass('and all is well when it goes on');
+
+my ($left, @two) = reverse $frozen, grep { $_ != $frozen } @all;
+$stand->ctl("kill @two");
+my $alone = ledger_end();
+ok(!Chaos::eventually(1, sub { told($alone) }), "two_of_three_down_and_up: node $left alone answers no commit");
+$stand->ctl("start @two");
+ok_commits('two_of_three_down_and_up: commits go on', $alone);
+settled();
 
 $stand->ctl('kill ALL');
 my $killed = ledger_end();

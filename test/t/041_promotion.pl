@@ -25,7 +25,7 @@ $ENV{PG_LEADER_CONTROL} = '0';
 my $base = PgFacts->first_image(q(
 restart_after_crash = on
 shared_preload_libraries = 'pg_leader_promotion, pg_leader'
-max_worker_processes = 5
+max_worker_processes = 4
 ), q{CREATE EXTENSION pg_leader;
 CREATE FUNCTION test_end() RETURNS text AS 'pg_leader_promotion', 'promotion_test_end' LANGUAGE C STRICT;
 CREATE FUNCTION test_bytes(int, pg_lsn, pg_lsn) RETURNS text AS 'pg_leader_promotion', 'promotion_test_bytes' LANGUAGE C STRICT;

@@ -227,7 +227,7 @@ $primary->stop('fast');
 $run->finish;
 @stopped = answers($out);
 is($stopped[1]{is}, 'closed', 'a server that was stopped: the connection is closed');
-like($stopped[2]{says}, qr/^could not connect to .*; Check the parameters/, 'then there is nobody');
+like($stopped[2]{says}, qr/^could not connect to .*; Check pg_leader\.replication_conninfo/, 'then there is nobody');
 cmp_ok($stopped[2]{ms}, '<', GRACE, 'and that is said at once');
 
 done_testing();

@@ -27,6 +27,7 @@
 #include "utils/pg_lsn.h"
 
 #include "server/exchange.h"
+#include "server/parent.h"
 #include "server/position.h"
 #include "server/promotion.h"
 #include "server/shared.h"
@@ -42,6 +43,18 @@ PG_FUNCTION_INFO_V1(promotion_test_past);
 PG_FUNCTION_INFO_V1(promotion_test_ask);
 PG_FUNCTION_INFO_V1(promotion_test_begin);
 PG_FUNCTION_INFO_V1(promotion_test_archive);
+
+/* A session is not what a supervisor has started. */
+Board *
+parent_board(void)
+{
+	return NULL;
+}
+
+void
+parent_tell(ControlType type)
+{
+}
 
 static void
 attach(void)
