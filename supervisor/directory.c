@@ -12,23 +12,16 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "catalog/pg_control.h"
 #include "port/pg_crc32c.h"
 
-#include "../node/clock.h"
 #include "aside.h"
 #include "directory.h"
 #include "files.h"
 #include "holders.h"
 #include "say.h"
-
-/* How long what a killed supervisor has left may take to end, when it is killed, and how often that is looked at, us. */
-#define LEFTOVER_BOUND	  UINT64_C(10000000)
-#define LEFTOVER_KILL	  UINT64_C(2000000)
-#define LEFTOVER_INTERVAL 20000
 
 /* Held until this process ends, and its jobs. */
 static int lock_fd = -1;
@@ -36,30 +29,15 @@ static int lock_fd = -1;
 /* ---- the lock ---- */
 
 /*
- * What a supervisor that was killed has started has this lock, too, until the kernel has ended
- * it: nobody else touches the directory before.
+ * The file names who has taken it.  What a supervisor that was killed has started has this lock, too,
+ * until it has ended: nobody else touches the directory before.
  */
 static bool
-lock(int fd)
+has_live_supervisor(int fd)
 {
-	uint64_t began = clock_now();
+	char holder[32] = "";
 
-	while (flock(fd, LOCK_EX | LOCK_NB) != 0)
-	{
-		int	 failure = errno;
-		char holder[32] = "";
-
-		if (failure != EWOULDBLOCK || pread(fd, holder, sizeof(holder) - 1, 0) <= 0 || kill(atoi(holder), 0) == 0 ||
-			clock_now() >= began + LEFTOVER_BOUND)
-		{
-			errno = failure;
-			return false;
-		}
-		if (clock_now() >= began + LEFTOVER_KILL)
-			holders_kill(fd);
-		(void) usleep(LEFTOVER_INTERVAL);
-	}
-	return true;
+	return pread(fd, holder, sizeof(holder) - 1, 0) <= 0 || kill(atoi(holder), 0) == 0;
 }
 
 bool
@@ -78,7 +56,7 @@ directory_lock(const char *state_directory, int node_id, Words *words)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	if (fd < 0)
 		return files_fail(words, "It has to belong to the user that runs the server.", "open the file", path);
-	if (!lock(fd))
+	if (!holders_lock(fd, true, has_live_supervisor))
 	{
 		int failure = errno;
 

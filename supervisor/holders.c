@@ -1,6 +1,6 @@
 /*
  * supervisor/holders.c
- *	  Ends processes that go on with a lock of one that was killed.
+ *	  Locks that processes go on with whose supervisor was killed.
  *
  * See holders.h.  They share its open file: the kernel names the lock in /proc/PID/fdinfo of each.
  */
@@ -11,15 +11,23 @@
 #include "holders.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../node/clock.h"
 #include "say.h"
+
+/* How long they may take to end, when they are killed, and how often that is looked at, us. */
+#define BOUND	 UINT64_C(10000000)
+#define KILL	 UINT64_C(2000000)
+#define INTERVAL 20000
 
 static bool
 is_lock(const char *path)
@@ -60,8 +68,9 @@ holds(pid_t pid, const struct stat *locked)
 	return found;
 }
 
-void
-holders_kill(int fd)
+/* SIGKILL to all other processes through which the file is locked. */
+static void
+kill_holders(int fd)
 {
 	DIR			  *processes = opendir("/proc");
 	struct dirent *entry;
@@ -76,4 +85,25 @@ holders_kill(int fd)
 	}
 	if (processes != NULL)
 		(void) closedir(processes);
+}
+
+bool
+holders_lock(int fd, bool kills, bool (*is_somebodys)(int fd))
+{
+	uint64_t began = clock_now();
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0)
+	{
+		if (errno != EWOULDBLOCK)
+			return false;
+		if ((is_somebodys != NULL && is_somebodys(fd)) || clock_now() >= began + BOUND)
+		{
+			errno = EWOULDBLOCK;
+			return false;
+		}
+		if (kills && clock_now() >= began + KILL)
+			kill_holders(fd);
+		(void) usleep(INTERVAL);
+	}
+	return true;
 }

@@ -11,12 +11,12 @@
 #include "postgres_fe.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "aside.h"
 #include "files.h"
+#include "holders.h"
 #include "own_files.h"
 
 /* Larger ones are no configuration. */
@@ -26,10 +26,6 @@
 
 /* While they are kept by a rewind that runs: locked by it, and by pg_rewind itself. */
 static int kept_fd = -1;
-
-/* How long a rewind whose supervisor was killed may take to end, and how often that is looked at, us. */
-#define END_BOUND	 10000000
-#define END_INTERVAL 20000
 
 bool
 own_files_is(const char *name)
@@ -105,18 +101,11 @@ lock_kept(const char *kept, Words *words)
 	kept_fd = open(kept, O_RDONLY | O_DIRECTORY); /* inherited by pg_rewind */
 	if (kept_fd < 0)
 		return files_fail(words, "", "open the directory", kept);
-	for (int waited = 0; flock(kept_fd, LOCK_EX | LOCK_NB) != 0; waited += END_INTERVAL)
-	{
-		if (errno == EWOULDBLOCK && waited < END_BOUND)
-		{
-			(void) usleep(END_INTERVAL);
-			continue;
-		}
-		(void) close(kept_fd);
-		kept_fd = -1;
-		return words_set(words, "A member has one supervisor. Stop the other one first.", "the data directory is being rewound by another supervisor");
-	}
-	return true;
+	if (holders_lock(kept_fd, false, NULL))
+		return true;
+	(void) close(kept_fd);
+	kept_fd = -1;
+	return words_set(words, "A member has one supervisor. Stop the other one first.", "the data directory is being rewound by another supervisor");
 }
 
 static void

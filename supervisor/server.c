@@ -93,8 +93,10 @@ open_common(Server *server, int *channel, int *board)
 bool
 server_start(Server *server, const Command *command, bool is_managed, const ControlMessage *first, Words *words)
 {
+	/* a managed server that crashes comes back as a standby (rule 19) */
 	static const char *const managed[] = {"-c", "restart_after_crash=off", NULL};
-	char				   **arguments = command_arguments(command, is_managed ? managed : managed + 2);
+	static const char *const plain[] = {NULL};
+	char				   **arguments = command_arguments(command, is_managed ? managed : plain);
 	int						 channel;
 	int						 board;
 	pid_t					 self = getpid();

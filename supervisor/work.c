@@ -11,7 +11,6 @@
 #include "postgres_fe.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,11 +23,6 @@
 
 /* How long the leader may take to answer, us. */
 #define PATIENCE UINT64_C(2000000)
-
-/* How long a job that was killed may take to end, when it is killed, and how often that is looked at, us. */
-#define LAST_JOB_BOUND	  10000000
-#define LAST_JOB_KILL	  2000000
-#define LAST_JOB_INTERVAL 20000
 
 static int channel = -1;
 
@@ -62,14 +56,8 @@ wait_for_last_job(const JobOrder *order, Words *words)
 	if (snprintf(path, sizeof(path), "%s/node-%d.job", order->state_directory, order->self) >= (int) sizeof(path))
 		return words_set(words, "", "the path of the state directory is too long");
 	fd = open(path, O_RDWR | O_CREAT, S_IRUSR | S_IWUSR); /* inherited by programs */
-	for (int waited = 0; fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0; waited += LAST_JOB_INTERVAL)
-	{
-		if (fd < 0 || errno != EWOULDBLOCK || waited >= LAST_JOB_BOUND)
-			return words_set(words, "Find out which process has it open, and end that.", "could not lock \"%s\": %s", path, strerror(errno));
-		if (waited >= LAST_JOB_KILL)
-			holders_kill(fd);
-		(void) usleep(LAST_JOB_INTERVAL);
-	}
+	if (fd < 0 || !holders_lock(fd, true, NULL))
+		return words_set(words, "Find out which process has it open, and end that.", "could not lock \"%s\": %s", path, strerror(errno));
 	return true;
 }
 
