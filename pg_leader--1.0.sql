@@ -370,6 +370,14 @@ LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pg_leader_transfer(int4, interval) IS
 'hand over the leadership, by default to the most up-to-date peer; returns the id of the new leader';
 
+CREATE FUNCTION pg_leader_switchover(target int4 DEFAULT NULL, wait interval DEFAULT '30s')
+RETURNS int4
+AS 'MODULE_PATHNAME'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_switchover(int4, interval) IS
+'managed mode, on the primary: make another member the primary, by default the fittest; returns the id of the new one, or an error that says whether this server is the primary as before';
+
 CREATE FUNCTION pg_leader_wait_for_leader(wait interval DEFAULT '30s')
 RETURNS int4
 AS 'MODULE_PATHNAME'
@@ -392,6 +400,7 @@ COMMENT ON FUNCTION pg_leader_admit() IS
 
 REVOKE ALL ON FUNCTION pg_stat_pg_leader_reset() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_switchover(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
 
 GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events, pg_leader_server, pg_leader_fence,

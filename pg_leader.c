@@ -21,6 +21,7 @@
 #include "server/receiver.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/switchover.h"
 
 PG_MODULE_MAGIC;
 
@@ -40,6 +41,7 @@ request_memory(void)
 		exchange_request_memory();
 		promotion_request_memory();
 		fence_request_memory();
+		switchover_request_memory();
 	}
 }
 
@@ -58,6 +60,7 @@ init_memory(void)
 		exchange_init_memory();
 		promotion_init_memory();
 		fence_init_memory();
+		switchover_init_memory();
 	}
 }
 

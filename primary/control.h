@@ -20,7 +20,7 @@
 #define CONTROL_VARIABLE "PG_LEADER_CONTROL"
 
 /* Changes with whatever is below: a supervisor and a library of two versions do not talk. */
-#define CONTROL_MAGIC UINT32_C(0x50474C02)
+#define CONTROL_MAGIC UINT32_C(0x50474C03)
 
 #define CONTROL_TEXT_SIZE 400
 
@@ -34,6 +34,13 @@ typedef enum ControlType
 
 	/* To the worker: the supervisor was told to stop; a leader hands over first. */
 	CONTROL_STOPS,
+
+	/*
+	 * Back to the supervisor, at once: a hand-over is under way; it ends with an order to restart, or
+	 * with the next one.  Nothing keeps the server from being stopped now.
+	 */
+	CONTROL_HANDS_OVER,
+	CONTROL_MAY_STOP,
 
 	/* To the supervisor, in this order: local WAL is being read; it was read to its end.  As each: wrote_on. */
 	CONTROL_READS_WAL,

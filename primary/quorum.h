@@ -45,6 +45,7 @@ typedef struct QuorumSender
 	uint64_t started; /* rises with each connection; no two are equal */
 	uint64_t flush;	  /* pg_stat_replication's flush_lsn, what the walreceiver says */
 	uint64_t sent;	  /* and sent_lsn, what it can have from this connection */
+	uint64_t replay;  /* and replay_lsn; counts for nothing */
 } QuorumSender;
 
 typedef enum QuorumVerdict

@@ -9,6 +9,11 @@
 #include <assert.h>
 #include <string.h>
 
+#define SECOND UINT64_C(1000000)
+
+/* What is behind the closed fence should not take long: without an end to it, it is better given up. */
+#define MOST_CLOSED (5 * SECOND)
+
 static void
 go(Switchover *s, SwitchoverStep step, uint64_t deadline)
 {
@@ -19,6 +24,7 @@ go(Switchover *s, SwitchoverStep step, uint64_t deadline)
 static SwitchoverReason
 give_up(Switchover *s, SwitchoverReason reason)
 {
+	s->given_up_at = s->step;
 	go(s, SWITCHOVER_BACK, 0);
 	s->reason = reason;
 	return reason;
@@ -28,6 +34,27 @@ static bool
 leads(const SwitchoverFacts *facts)
 {
 	return facts->leader_id == facts->self && facts->lease_until > facts->now;
+}
+
+SwitchoverLimits
+switchover_limits(uint64_t wait)
+{
+	uint64_t closed = wait / 4 < MOST_CLOSED ? wait / 4 : MOST_CLOSED;
+
+	return (SwitchoverLimits){.checkpoint = wait - 2 * closed, .drain = closed, .catch_up = closed};
+}
+
+bool
+switchover_is_fitter(const SwitchoverFacts *one, const SwitchoverFacts *than)
+{
+	bool one_streams = one->target_flush != 0;
+	bool than_streams = than->target_flush != 0;
+
+	if (one->target_fits != than->target_fits)
+		return one->target_fits;
+	if (one_streams != than_streams)
+		return one_streams;
+	return one->target_replay > than->target_replay;
 }
 
 SwitchoverReason
@@ -87,7 +114,6 @@ hand_over(Switchover *s, const SwitchoverFacts *facts)
 			break;
 		case RAFT_TRANSFER_BEHIND:
 		case RAFT_TRANSFER_BOUND:
-			s->end = facts->flush;
 			go(s, SWITCHOVER_CATCH_UP, s->deadline);
 			break;
 		default:
@@ -109,13 +135,10 @@ advance(Switchover *s, const SwitchoverFacts *facts)
 			break;
 		case SWITCHOVER_DRAIN:
 			if (facts->waiting == 0)
-			{
-				s->end = facts->flush;
 				go(s, SWITCHOVER_CATCH_UP, facts->now + s->limits.catch_up);
-			}
 			break;
 		case SWITCHOVER_CATCH_UP:
-			if (facts->target_flush >= s->end && facts->target_told >= s->end)
+			if (facts->target_flush >= facts->flush && facts->target_told >= facts->flush)
 				go(s, SWITCHOVER_END_SENDERS, s->deadline);
 			break;
 		case SWITCHOVER_END_SENDERS:
@@ -153,12 +176,20 @@ switchover_next(Switchover *s, const SwitchoverFacts *facts)
 			(void) give_up(s, SWITCHOVER_LEADERSHIP_LOST);
 		else if (!facts->target_fits)
 			(void) give_up(s, SWITCHOVER_TARGET_LOST);
+		else if (facts->cancelled)
+			(void) give_up(s, SWITCHOVER_CANCELLED);
 	}
 	if (s->step == before)
 		advance(s, facts);
 	if (may_go_back(s) && facts->now >= s->deadline)
 		(void) give_up(s, overdue(s));
 	return s->step;
+}
+
+bool
+switchover_hastens(const Switchover *s, const SwitchoverFacts *facts)
+{
+	return s->step == SWITCHOVER_CATCH_UP && facts->target_flush >= facts->flush && facts->target_told < facts->flush;
 }
 
 PrimaryHandOver
@@ -203,6 +234,7 @@ switchover_describe(SwitchoverReason reason)
 		[SWITCHOVER_TARGET_BEHIND] = "the target has not caught up in time",
 		[SWITCHOVER_SENDERS_STAY] = "WAL senders have not ended in time",
 		[SWITCHOVER_REFUSED] = "the election refused the transfer",
+		[SWITCHOVER_CANCELLED] = "it was cancelled",
 	};
 
 	return (unsigned) reason < SWITCHOVER_REASONS ? words[reason] : "unknown";

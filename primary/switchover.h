@@ -32,9 +32,9 @@ typedef enum SwitchoverStep
 	SWITCHOVER_DRAIN,
 
 	/*
-	 * Nothing is answered.  Note end, and wait until the target has flushed it and its
-	 * member has told us so: else the transfer would find it behind, and its walsender
-	 * would have been ended for nothing.
+	 * Nothing is answered.  Flush all WAL, and wait until it stands still for so long that the
+	 * target has flushed it and its member has told us so: else the transfer would find it behind,
+	 * and its walsender would have been ended for nothing.
 	 */
 	SWITCHOVER_CATCH_UP,
 
@@ -64,7 +64,8 @@ typedef enum SwitchoverReason
 	SWITCHOVER_COMMITS_WAIT,
 	SWITCHOVER_TARGET_BEHIND,
 	SWITCHOVER_SENDERS_STAY,
-	SWITCHOVER_REFUSED, /* raft_transfer() says no, for another reason than the position */
+	SWITCHOVER_REFUSED,	  /* raft_transfer() says no, for another reason than the position */
+	SWITCHOVER_CANCELLED, /* by whoever has asked for it */
 	SWITCHOVER_REASONS
 } SwitchoverReason;
 
@@ -90,7 +91,9 @@ typedef struct SwitchoverFacts
 	bool	 target_fits;  /* raft_could_lead() */
 	uint64_t target_flush; /* of its newest walsender, QUORUM_COUNTS; 0: none */
 	uint64_t target_told;  /* LSN of the position in its last heartbeat answer */
-	uint32_t senders;	   /* walsenders of members that still run */
+	uint64_t target_replay;
+	uint32_t senders;	/* walsenders of members that still run */
+	bool	 cancelled; /* nobody wants it any more */
 
 	/* What raft_transfer() said in this step; only in SWITCHOVER_HAND_OVER. */
 	bool			   transfer_tried;
@@ -101,13 +104,22 @@ typedef struct SwitchoverFacts
 typedef struct Switchover
 {
 	SwitchoverStep	 step;
-	SwitchoverReason reason; /* of BACK */
+	SwitchoverReason reason;	  /* of BACK, */
+	SwitchoverStep	 given_up_at; /* and the step before it */
 	SwitchoverLimits limits;
 	int32_t			 target;
 	uint64_t		 term;
-	uint64_t		 end;	   /* which the target has to flush */
 	uint64_t		 deadline; /* of this step; 0: none */
 } Switchover;
+
+/* The limits of one that takes "wait" us at most, until the target is told or the fence is open again. */
+extern SwitchoverLimits switchover_limits(uint64_t wait);
+
+/*
+ * Is the target of "one" the better choice?  It fits, is streamed to, and has replayed more:
+ * what it has not replayed is what its promotion waits for.
+ */
+extern bool switchover_is_fitter(const SwitchoverFacts *one, const SwitchoverFacts *than);
 
 /* Begin, or say why not: then s is at BACK. */
 extern SwitchoverReason switchover_begin(Switchover *s, const SwitchoverFacts *facts, int32_t target,
@@ -115,6 +127,12 @@ extern SwitchoverReason switchover_begin(Switchover *s, const SwitchoverFacts *f
 
 /* The step to be done now. */
 extern SwitchoverStep switchover_next(Switchover *s, const SwitchoverFacts *facts);
+
+/*
+ * The target has flushed what it needs, and has not told so yet: the next heartbeats should not wait
+ * for their time (raft_hasten()).
+ */
+extern bool switchover_hastens(const Switchover *s, const SwitchoverFacts *facts);
 
 /* What primary_decide() has to know of it. */
 extern PrimaryHandOver switchover_hand_over(const Switchover *s);

@@ -122,6 +122,13 @@ raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out)
 		send_round(r, now, out);
 }
 
+void
+raft_hasten(Raft *r, uint64_t now)
+{
+	if (r->role == RAFT_LEADER && now < r->heartbeat_at)
+		r->heartbeat_at = now;
+}
+
 static void
 answer_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, bool granted, RaftOutput *out)
 {

@@ -488,6 +488,12 @@ extern RaftTransferResult raft_transfer(Raft *r, uint64_t now, int32_t target,
 										RaftOutput *out);
 
 /*
+ * A leader's next heartbeats are due now, not after the rest of the interval: somebody waits for
+ * what the others answer.  The next raft_tick() sends them.  Others: no effect.
+ */
+extern void raft_hasten(Raft *r, uint64_t now);
+
+/*
  * About to stop, or may no longer lead: a leader hands over to the most
  * up-to-date live peer if there is one, and stops leading in any case.  A
  * member that stands for election stops standing.  Others: no effect.

@@ -249,6 +249,12 @@ exchange_role_worker_stop(void)
 	wake(exchange->election_latch);
 }
 
+void
+exchange_wake_role_worker(void)
+{
+	wake(exchange->role_latch);
+}
+
 bool
 exchange_ask(ExchangeQuestion *question, uint32_t *answer)
 {

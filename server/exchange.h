@@ -66,6 +66,7 @@ typedef enum ExchangeKind
 {
 	EXCHANGE_CLAIM = 1, /* -> RaftClaimResult */
 	EXCHANGE_TRANSFER,	/* node -> RaftTransferResult */
+	EXCHANGE_HASTEN,	/* -> 1: the others are asked what they have */
 	EXCHANGE_PROMOTE,	/* -> the timeline, 0: no */
 	EXCHANGE_PROMOTED,	/* -> 1 */
 	EXCHANGE_FOLLOW,	/* timelines -> 1 once they are durable */
@@ -98,6 +99,9 @@ extern void exchange_answer(const ExchangeQuestion *question, uint32_t answer);
 /* The role worker has begun, with that latch; or ended: all its gates are closed. */
 extern void exchange_role_worker_start(void);
 extern void exchange_role_worker_stop(void);
+
+/* Anybody: there is something for it to look at. */
+extern void exchange_wake_role_worker(void);
 
 /* ---- what the role worker shows to people ---- */
 

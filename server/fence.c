@@ -338,6 +338,22 @@ fence_set_step(FenceStep step)
 		pg_atomic_write_u32(&fence->steps[number], step);
 }
 
+uint32_t
+fence_count_commits(void)
+{
+	uint32_t n = 0;
+	int		 i;
+
+	pg_memory_barrier();
+	for (i = 0; i < MaxBackends; i++)
+	{
+		uint32 step = pg_atomic_read_u32(&fence->steps[i]);
+
+		n += step == FENCE_STEP_COMMITS || step == FENCE_STEP_ANSWERS;
+	}
+	return n;
+}
+
 void
 fence_count(FenceCount count)
 {

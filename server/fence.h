@@ -69,6 +69,9 @@ typedef struct FenceLook
 
 extern FenceLook fence_look(void);
 
+/* pg_leader.read_fence is not for what this transaction has read. */
+extern void fence_trust_read(void);
+
 /* Does the server stop, and wait for nobody's copies any more?  For signal handlers, too. */
 extern bool fence_lets_go(void);
 
@@ -89,6 +92,9 @@ typedef enum FenceStep
 } FenceStep;
 
 extern void fence_set_step(FenceStep step);
+
+/* The commits that have begun, and are not answered. */
+extern uint32_t fence_count_commits(void);
 
 typedef enum FenceCount
 {

@@ -25,6 +25,7 @@
 #include "libpq/libpq.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "port/atomics.h"
 #include "replication/logicalworker.h"
 #include "replication/walsender.h"
 #include "storage/ipc.h"
@@ -53,6 +54,9 @@ static bool finishes_prepared = false;
  * commit.  PREPARE TRANSACTION always does, also if nothing was written before it.
  */
 static bool has_written = false;
+
+/* fence_trust_read() was called in it. */
+static bool is_trusted = false;
 
 /*
  * What is nobody's: autovacuum's sessions tell no client, and commit with synchronous_commit
@@ -142,10 +146,42 @@ begin_commit(void)
 	fence_set_step(FENCE_STEP_COMMITS);
 }
 
+static void
+end_commit(void)
+{
+	finishes_prepared = false;
+	fence_set_step(FENCE_STEP_NONE);
+	shield_lower();
+}
+
+/*
+ * A hand-over waits for the commits that have begun, so it must not look between the two: who
+ * has begun looks at it once more.
+ */
+static void
+begin_commit_when_open(FenceCount count, const char *what)
+{
+	for (;;)
+	{
+		wait_until_open(count, what);
+		begin_commit();
+		pg_memory_barrier();
+		if (!fence_look().drains)
+			return;
+		end_commit();
+	}
+}
+
+void
+fence_trust_read(void)
+{
+	is_trusted = true;
+}
+
 static bool
 is_fenced_read(void)
 {
-	return settings.read_fence && IsNormalProcessingMode() && MyProcPort != NULL && !am_walsender && !login_is_exempt() &&
+	return settings.read_fence && !is_trusted && IsNormalProcessingMode() && MyProcPort != NULL && !am_walsender && !login_is_exempt() &&
 		   !finishes_prepared && !RecoveryInProgress();
 }
 
@@ -158,10 +194,7 @@ before_commit(bool is_prepare)
 	if (is_outside())
 		return;
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
-	{
-		wait_until_open(FENCE_COMMITS_REFUSED, "nothing of this transaction was committed");
-		begin_commit();
-	}
+		begin_commit_when_open(FENCE_COMMITS_REFUSED, "nothing of this transaction was committed");
 	else if (IsLogicalWorker())
 		begin_commit();
 	else if (is_fenced_read())
@@ -255,14 +288,6 @@ answer(XLogRecPtr end)
 		withhold();
 }
 
-static void
-end_commit(void)
-{
-	finishes_prepared = false;
-	fence_set_step(FENCE_STEP_NONE);
-	shield_lower();
-}
-
 /*
  * Where the WAL ends that has to be held before this transaction is answered; 0: there is none.  The
  * xid is asked for again: NOTIFY gets one after PRE_COMMIT.
@@ -281,6 +306,8 @@ at_transaction(XactEvent event, void *argument)
 {
 	XLogRecPtr end;
 
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		is_trusted = false;
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
@@ -382,12 +409,13 @@ before_command(PlannedStmt *planned, const char *query, bool read_only_tree, Pro
 
 	if (begins_open(statement) && !is_outside() && !RecoveryInProgress())
 	{
-		wait_until_open(FENCE_COMMANDS_REFUSED, "this command was not begun");
 		if (ends_prepared(statement))
 		{
+			begin_commit_when_open(FENCE_COMMANDS_REFUSED, "this command was not begun");
 			finishes_prepared = true;
-			begin_commit();
 		}
+		else
+			wait_until_open(FENCE_COMMANDS_REFUSED, "this command was not begun");
 	}
 	else if (IsA(statement, NotifyStmt) && !is_outside() && !RecoveryInProgress())
 		(void) GetTopTransactionId(); /* so that it is a commit like others, behind the shield */

@@ -8,6 +8,7 @@
 
 #include "miscadmin.h"
 
+#include "node/clock.h"
 #include "server/exchange.h"
 #include "server/fence.h"
 #include "server/managed.h"
@@ -51,6 +52,9 @@ obey(Member *member, ExchangeQuestion *question)
 			return member_claim(member);
 		case EXCHANGE_TRANSFER:
 			return member_transfer(member, question->node);
+		case EXCHANGE_HASTEN:
+			raft_hasten(&member->raft, clock_now());
+			return 1;
 		case EXCHANGE_PROMOTE:
 			return member_promote(member);
 		case EXCHANGE_PROMOTED:

@@ -1,19 +1,24 @@
 /*
  * server/requests.c
- *	  SQL functions that ask the worker for something, or wait: hand over, admit, reset,
- *	  wait for a leader.
+ *	  SQL functions that ask a worker for something, or wait: hand over, switch over, admit,
+ *	  reset, wait for a leader.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "node/clock.h"
+#include "server/fence.h"
 #include "server/row.h"
+#include "server/settings.h"
 #include "server/shared.h"
 #include "server/status.h"
+#include "server/switchover.h"
 
 /* Longer waits than this are cut short; nobody means more. */
 #define WAIT_MAX (INT64CONST(365) * USECS_PER_DAY)
@@ -24,6 +29,7 @@
 #define BOUND_RETRY UINT64CONST(20000) /* us between attempts while others are bound by promises */
 
 EXPORTED_FUNCTION(pg_stat_pg_leader_reset);
+EXPORTED_FUNCTION(pg_leader_switchover);
 EXPORTED_FUNCTION(pg_leader_transfer);
 EXPORTED_FUNCTION(pg_leader_wait_for_leader);
 EXPORTED_FUNCTION(pg_leader_admit);
@@ -237,6 +243,96 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 					 errhint("A new leader is elected automatically; see pg_leader_status.")));
 		shared_wait(deadline);
 	}
+}
+
+/* ---- switchover ---- */
+
+static void
+check_switchover(int32_t target)
+{
+	if (!settings.manage)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_leader.manage is off: the leader is not the primary, and there is nothing to switch over"),
+				 errhint("Call pg_leader_transfer() to hand over the leadership alone.")));
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this server is not the primary"),
+				 errdetail_internal("%s", describe_leader()),
+				 errhint("Call pg_leader_switchover() on the primary, or use \"pg_leaderctl switchover\".")));
+	if (target == settings.node_id)
+		refuse_transfer(RAFT_TRANSFER_TO_SELF, target);
+	if (target != RAFT_NONE && cluster_member(settings_cluster(), target) == NULL)
+		refuse_transfer(RAFT_TRANSFER_UNKNOWN_NODE, target);
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("pg_leader_switchover() cannot be called in a transaction that has written something"),
+				 errdetail("Its commit would be one of those that a switchover waits for."),
+				 errhint("Call it by itself.")));
+}
+
+static const char *
+hint_of_switchover(SwitchoverReason reason)
+{
+	switch (reason)
+	{
+		case SWITCHOVER_NOT_OPEN:
+			return "pg_leader_fence says why.";
+		case SWITCHOVER_TARGET_LOST:
+			return "pg_leader_peers shows which members are reachable and may lead; \"pg_leaderctl list\" says why not.";
+		case SWITCHOVER_CHECKPOINT_SLOW:
+			return "Run CHECKPOINT before, or give it more time to wait.";
+		case SWITCHOVER_COMMITS_WAIT:
+		case SWITCHOVER_TARGET_BEHIND:
+			return "pg_stat_replication shows how far each standby is.";
+		default:
+			return "\"pg_leaderctl list\" shows what each member is doing.";
+	}
+}
+
+static void
+refuse_switchover(const SwitchoverAnswer *answer)
+{
+	bool is_begun = answer->step != SWITCHOVER_IDLE;
+	bool is_lost = answer->reason == SWITCHOVER_LEADERSHIP_LOST;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 is_begun ? errmsg("the switchover to node %d was given up: %s", answer->target, switchover_describe(answer->reason)) : errmsg("no switchover: %s", switchover_describe(answer->reason)),
+			 is_begun && !is_lost ? errdetail("It had come to the step \"%s\". This server is the primary as before.", switchover_step_name(answer->step)) : 0,
+			 errhint("%s", hint_of_switchover(answer->reason))));
+}
+
+/*
+ * The primary becomes a standby, and the target the primary.  This server stops soon after the answer
+ * has gone out, so nothing may keep it from that: its transaction has read nothing that could be wrong.
+ */
+Datum
+pg_leader_switchover(PG_FUNCTION_ARGS)
+{
+	SwitchoverAsked	 asked = {.target = PG_ARGISNULL(0) ? RAFT_NONE : PG_GETARG_INT32(0)};
+	SwitchoverAnswer answer;
+	uint64			 now = clock_now();
+
+	require_library();
+	if (!PG_ARGISNULL(0) && asked.target < 0)
+		refuse_transfer(RAFT_TRANSFER_UNKNOWN_NODE, asked.target);
+	asked.wait = wait_deadline(fcinfo, 1) - now;
+	check_switchover(asked.target);
+	if (!switchover_ask(&asked, &answer))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("another switchover is under way"),
+				 errhint("\"pg_leaderctl events\" shows what has come of it.")));
+	if (answer.reason != SWITCHOVER_GOES_ON)
+		refuse_switchover(&answer);
+	fence_trust_read();
+	ereport(LOG,
+			(errmsg("pg_leader: role \"%s\" called pg_leader_switchover(), and node %d leads",
+					GetUserNameFromId(GetUserId(), false), answer.leader)));
+	PG_RETURN_INT32(answer.leader);
 }
 
 Datum

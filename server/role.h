@@ -7,6 +7,7 @@
  *	  role_facts.c	what is known of this server, and of leading
  *	  role_leader.c	what is known of the leader: asked over a connection
  *	  role_note.c	what this member held, in a file
+ *	  role_switchover.c	a planned hand-over
  *
  * It decides nothing: what is not in primary/ or raft/ is not decided.  test/sim/keeper.c is
  * the same for simulated servers.  One process, so all that it knows is in one record.
@@ -27,7 +28,7 @@ typedef struct Role
 	Raft	 raft;	 /* as of this turn */
 	uint64_t life;	 /* raft.saved.boot of the member that this process talks to */
 	uint64_t lease;	 /* until when it was shown for the present term; 0: no */
-	bool	 leaves; /* the supervisor is about to stop the server */
+	bool	 leaves; /* the supervisor was told to stop */
 	uint64_t now;
 
 	/* This server. */
@@ -127,6 +128,14 @@ extern void role_compare(void);
 extern void role_note_begin(void);
 extern bool role_note_tell(void);
 extern void role_note_keep(void);
+
+/* ---- role_switchover.c ---- */
+
+/* Begin and go on with a planned hand-over; writes role.facts.hand_over. */
+extern void role_switch_over(void);
+
+/* Must the stop of this server wait for a moment, until who has asked for the hand-over has heard of it? */
+extern bool role_is_to_tell(void);
 
 /* ---- role_obey.c ---- */
 

@@ -441,7 +441,8 @@ role_obey(void)
 			open_up();
 			break;
 		case PRIMARY_RESTART:
-			role_send(CONTROL_ORDER);
+			if (!role_is_to_tell())
+				role_send(CONTROL_ORDER);
 			break;
 		case PRIMARY_REWIND:
 			rebuild(RAFT_REWINDING);

@@ -45,7 +45,7 @@
 #include "server/shared.h"
 
 /*
- * The longest pause between two turns, ms: while this server is about to open, when something
+ * The longest pause between two turns, ms: while this server is about to open or hands over, when something
  * else is under way, and otherwise.
  */
 #define OPENING_PAUSE 2
@@ -232,16 +232,6 @@ gather(void)
 }
 
 static void
-leave_leading(void)
-{
-	ExchangeQuestion question = {.kind = EXCHANGE_RESIGN, .node = RAFT_NONE, .text = "the supervisor was told to stop"};
-	uint32_t		 ignored;
-
-	if (role.leaves && role.raft.role == RAFT_LEADER)
-		(void) exchange_ask(&question, &ignored);
-}
-
-static void
 show(void)
 {
 	static const PrimaryOrder forbidden = {.action = PRIMARY_REFUSE, .reason = PRIMARY_FORBIDDEN, .node = RAFT_NONE};
@@ -281,7 +271,6 @@ turn(void)
 	}
 	if (role.life != role.raft.saved.boot)
 		forget_member();
-	leave_leading();
 	gather();
 	role_authorise();
 	is_news = role_tell_member();
@@ -290,6 +279,7 @@ turn(void)
 		role_gather();
 	role_compare();
 	say_health();
+	role_switch_over();
 	decide();
 	role_obey();
 	role_keep_fence();
@@ -312,7 +302,7 @@ pause_for(void)
 	bool		  calm = action == PRIMARY_OPEN || action == PRIMARY_REFUSE ||
 				(action == PRIMARY_FOLLOW && role.following.check.streaming == PRIMARY_STREAMING_REAL);
 	uint64_t now = clock_now();
-	bool	 opens = role.raft.saved.promoting != 0 || action == PRIMARY_CLOSE;
+	bool	 opens = role.raft.saved.promoting != 0 || action == PRIMARY_CLOSE || action == PRIMARY_DRAIN;
 	long	 most = SHORT_PAUSE;
 
 	if (calm || !role.end_known)

@@ -136,6 +136,7 @@ read_walsender(pid_t pid, QuorumSender *sender)
 		is_it = walsnd->pid == pid;
 		sender->flush = walsnd->flush;
 		sender->sent = walsnd->sentPtr;
+		sender->replay = walsnd->apply;
 		SpinLockRelease(&walsnd->mutex);
 		if (is_it)
 			return true;

@@ -48,6 +48,8 @@
 
 /* Microseconds. */
 #define SECOND			UINT64_C(1000000)
+#define ANSWER_BOUND	SECOND		  /* until the role worker says whether it hands over */
+#define HAND_OVER_BOUND (20 * SECOND) /* until it has, or has given up */
 #define FAST_BOUND		(60 * SECOND)
 #define IMMEDIATE_BOUND (5 * SECOND)
 #define ORPHANS_BOUND	(5 * SECOND)
@@ -74,7 +76,8 @@ typedef enum Phase
 /* How far a stop is. */
 typedef enum Step
 {
-	STEP_FAST = 0,
+	STEP_HAND_OVER = 0, /* this process was told to end, and the server may lead */
+	STEP_FAST,
 	STEP_IMMEDIATE,
 	STEP_KILL
 } Step;
@@ -194,9 +197,12 @@ take_step(void)
 {
 	switch (step)
 	{
-		case STEP_FAST:
+		case STEP_HAND_OVER:
 			/* nobody may be listening */
 			(void) channel_send(server.channel, CONTROL_STOPS, NULL);
+			wind_timer(ANSWER_BOUND);
+			break;
+		case STEP_FAST:
 			signal_postmaster(SIGINT);
 			wind_timer(FAST_BOUND);
 			break;
@@ -333,11 +339,40 @@ on_child(evutil_socket_t number, short what, void *argument)
 
 /* ---- what the server says ---- */
 
+/* Before this process ends: what the leader says of its hand-over. */
+static void
+hands_over(bool goes_on)
+{
+	if (phase != PHASE_STOPS || step != STEP_HAND_OVER)
+		return;
+	if (goes_on)
+	{
+		say("the server hands over to another member first");
+		wind_timer(HAND_OVER_BOUND);
+		return;
+	}
+	step = STEP_FAST;
+	take_step();
+}
+
+/* As above; it has handed over, and whatever it wrote from now on would be lost. */
+static void
+has_handed_over(const ControlMessage *message)
+{
+	if (step != STEP_HAND_OVER)
+		return;
+	say("stopping the server at once: %s", message->text);
+	step = STEP_IMMEDIATE;
+	take_step();
+}
+
 static void
 take_order(const ControlMessage *message)
 {
 	const PrimaryOrder *order = &message->order;
 
+	if (phase == PHASE_STOPS)
+		has_handed_over(message);
 	if (phase != PHASE_RUNS)
 		return;
 	if (order->action == PRIMARY_RESTART)
@@ -383,6 +418,10 @@ take_message(const ControlMessage *message)
 		case CONTROL_REBUILT:
 			say("the server has what it needs, and the rebuild of its data is over");
 			rebuilder_clean();
+			break;
+		case CONTROL_HANDS_OVER:
+		case CONTROL_MAY_STOP:
+			hands_over(message->type == CONTROL_HANDS_OVER);
 			break;
 		case CONTROL_ORDER:
 			take_order(message);
@@ -449,7 +488,7 @@ begin_server(Words *words)
 	if (channel_event == NULL || event_add(channel_event, NULL) != 0)
 		say_error("", "could not wait for what the server says");
 	phase = PHASE_RUNS;
-	step = STEP_FAST;
+	step = STEP_FAST; /* the least, if it ends by itself */
 	asked = reading = false;
 	said_action = PRIMARY_ACTIONS;
 	said_trouble[0] = '\0';
@@ -602,7 +641,7 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 		case PHASE_RUNS:
 			break;
 		case PHASE_STOPS:
-			step = step == STEP_FAST ? STEP_IMMEDIATE : STEP_KILL;
+			step = step < STEP_KILL ? step + 1 : STEP_KILL;
 			take_step();
 			break;
 		case PHASE_ORPHANS:
@@ -616,7 +655,8 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 static void
 on_end(evutil_socket_t number, short what, void *argument)
 {
-	Step first = number == SIGQUIT ? STEP_IMMEDIATE : STEP_FAST;
+	Step first = number == SIGQUIT ? STEP_IMMEDIATE : settings->manage && phase == PHASE_RUNS ? STEP_HAND_OVER :
+																								STEP_FAST;
 
 	(void) what;
 	(void) argument;

@@ -50,15 +50,16 @@ count_waiting(const World *w, int i)
 }
 
 /* Of the newest walsender of that member, if it counts. */
-static uint64_t
-target_flush(const QuorumView *view, int target)
+static void
+gather_target(const World *w, const QuorumView *view, int target, SwitchoverFacts *f)
 {
 	for (uint32_t k = 0; k < view->n_senders; k++)
 	{
-		if (view->senders[k].member == target && quorum_verdict(view, k) == QUORUM_COUNTS)
-			return view->senders[k].flush;
+		if (view->senders[k].member != target || quorum_verdict(view, k) != QUORUM_COUNTS)
+			continue;
+		f->target_flush = view->senders[k].flush;
+		f->target_replay = w->keepers->cluster.server[target].at;
 	}
-	return 0;
 }
 
 static void
@@ -84,12 +85,12 @@ gather(const World *w, int i, int target, SwitchoverFacts *f)
 		.waiting = count_waiting(w, i),
 		.flush = view.flush,
 		.target_fits = raft_could_lead(r, view.now, target, 0),
-		.target_flush = target_flush(&view, target),
 		.target_told = target < 0 ? 0 : r->peers[target].position.index,
 		.senders = view.n_senders,
 		.transfer_tried = k->hand_over.transfer_tried,
 		.transfer = k->hand_over.transfer,
 		.stopped = s->life == SIM_DOWN || s->start != k->hand_over.start};
+	gather_target(w, &view, target, f);
 }
 
 /* ---- what is done ---- */
@@ -195,22 +196,24 @@ note_end(World *w, int i, const Switchover *s)
 
 /* ---- one after the other ---- */
 
-/* To the fittest, if target is RAFT_NONE: who has flushed most. */
+/* To the fittest, if target is RAFT_NONE. */
 static int
 choose_target(const World *w, int i, int target)
 {
+	SwitchoverFacts best;
 	SwitchoverFacts f;
-	uint64_t		most = 0;
 
 	if (target != RAFT_NONE)
 		return target;
 	for (int j = 0; j < w->n; j++)
 	{
+		if (j == i)
+			continue;
 		gather(w, i, j, &f);
-		if (!f.target_fits || (target != RAFT_NONE && f.target_flush <= most))
+		if (target != RAFT_NONE && !switchover_is_fitter(&f, &best))
 			continue;
 		target = j;
-		most = f.target_flush;
+		best = f;
 	}
 	return target;
 }
@@ -261,6 +264,8 @@ hand_over_turn(World *w, int i)
 		gather(w, i, h->switchover.target, &f);
 		if (switchover_next(&h->switchover, &f) != before)
 			note_end(w, i, &h->switchover);
+		else if (switchover_hastens(&h->switchover, &f))
+			node_hasten(w, i);
 		h->endings += before == SWITCHOVER_CATCH_UP && h->switchover.step == SWITCHOVER_END_SENDERS;
 		check_end(w, i, h, &f);
 		if (!w->keepers->calm && chance(w, 300000))

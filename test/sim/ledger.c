@@ -39,7 +39,7 @@ ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders)
 		if (sender->state == SIM_SENDER_FREE)
 			continue;
 		senders[view->n_senders++] = (QuorumSender){quorum_is_from(sender->standby, sender->host) ? sender->standby : RAFT_NONE,
-													sender->connection, sender->flush, sender->sent};
+													sender->connection, sender->flush, sender->sent, sender->flush};
 	}
 	view->flush = s->flushed;
 	for (int j = 0; j < w->n; j++)

@@ -853,6 +853,17 @@ node_transfer(World *w, int i, int32_t target)
 }
 
 void
+node_hasten(World *w, int i)
+{
+	Node *n = &w->node[i];
+
+	if (!node_is_free(w, i))
+		return;
+	raft_hasten(&n->member.raft, clock_local(w, n));
+	arm(w, n);
+}
+
+void
 node_admit(World *w, int i)
 {
 	Node *n = &w->node[i];

@@ -334,6 +334,7 @@ extern void				  node_read(World *w, int i, int32_t packet);
 extern void				  node_reload(World *w, int i, const RaftTimeouts *t);
 extern void				  node_may_lead(World *w, int i, bool may_lead);
 extern RaftTransferResult node_transfer(World *w, int i, int32_t target);
+extern void				  node_hasten(World *w, int i);
 extern void				  node_admit(World *w, int i);
 extern bool				  node_is_free(const World *w, int i);	 /* up, not blocked */
 extern bool				  node_is_saving(const World *w, int i); /* blocked in a save */

@@ -31,8 +31,8 @@ world(void)
 		.open_term = 7,
 	};
 
-	senders[0] = (QuorumSender){1, 1, 100, 110};
-	senders[1] = (QuorumSender){2, 2, 100, 110};
+	senders[0] = (QuorumSender){1, 1, 100, 110, 0};
+	senders[1] = (QuorumSender){2, 2, 100, 110, 0};
 	for (int id = 1; id < 5; id++)
 		view.bounds[id] = 1001;
 	return view;
@@ -160,7 +160,7 @@ only_the_newest_walsender_of_a_member_counts(void **state)
 	QuorumView view = world();
 
 	(void) state;
-	senders[2] = (QuorumSender){2, 3, 90, 110};
+	senders[2] = (QuorumSender){2, 3, 90, 110, 0};
 	view.n_senders = 3;
 	assert_int_equal(quorum_verdict(&view, 1), QUORUM_OLDER);
 	assert_int_equal(quorum_verdict(&view, 2), QUORUM_COUNTS);
@@ -171,7 +171,7 @@ only_the_newest_walsender_of_a_member_counts(void **state)
 	assert_int_equal(quorum_verdict(&view, 1), QUORUM_OLDER);
 	assert_false(quorum_answers(&view, 100));
 	/* nor do two of one member make two */
-	senders[2] = (QuorumSender){1, 3, 100, 110};
+	senders[2] = (QuorumSender){1, 3, 100, 110, 0};
 	view.n_senders = 3;
 	senders[1].flush = 0;
 	assert_false(quorum_answers(&view, 100));
@@ -216,7 +216,7 @@ our_own_copy_is_one_of_them(void **state)
 	QuorumView view = world();
 
 	(void) state;
-	senders[2] = (QuorumSender){3, 3, 110, 110};
+	senders[2] = (QuorumSender){3, 3, 110, 110, 0};
 	view.n_senders = 3;
 	view.flush = 99;
 	senders[0].flush = senders[1].flush = senders[2].flush = 99;
@@ -268,7 +268,7 @@ random_views_agree(void **state)
 		view.n_senders = BELOW(8);
 		view.flush = 1 + BELOW(8);
 		for (uint32_t i = 0; i < view.n_senders; i++)
-			senders[i] = (QuorumSender){(int32_t) BELOW(7) - 1, i + 1, BELOW(10), BELOW(12)};
+			senders[i] = (QuorumSender){(int32_t) BELOW(7) - 1, i + 1, BELOW(10), BELOW(12), 0};
 		for (int id = 0; id < 6; id++)
 			view.bounds[id] = 999 + BELOW(4);
 		held = quorum_flushed(&view);

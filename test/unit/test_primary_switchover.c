@@ -73,6 +73,7 @@ expect_back(Switchover *s, const SwitchoverFacts *f, SwitchoverReason reason)
 {
 	assert_int_equal(switchover_next(s, f), SWITCHOVER_BACK);
 	assert_int_equal(s->reason, reason);
+	assert_in_range(s->given_up_at, SWITCHOVER_CHECKPOINT, SWITCHOVER_HAND_OVER);
 	assert_int_equal(switchover_hand_over(s), PRIMARY_HAND_OVER_NONE);
 	assert_string_equal(switchover_step_name(s->step), "given up");
 	assert_non_null(switchover_describe(s->reason));
@@ -218,9 +219,17 @@ a_target_that_fell_behind_catches_up_again(void **state)
 	f.transfer_tried = true;
 	f.transfer = RAFT_TRANSFER_BEHIND;
 	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_CATCH_UP);
-	assert_int_equal(s.end, 2580);
 	assert_int_equal(s.deadline, deadline);
 	f.transfer_tried = false;
+	f.target_flush = 2580;
+	assert_false(f.target_told >= f.flush);
+	assert_true(switchover_hastens(&s, &f));
+	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_CATCH_UP);
+
+	/* what is written meanwhile counts, too */
+	f.target_told = 2580;
+	f.flush = 2600;
+	assert_false(switchover_hastens(&s, &f));
 	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_CATCH_UP);
 	f.now = deadline;
 	expect_back(&s, &f, SWITCHOVER_TARGET_BEHIND);
@@ -273,7 +282,7 @@ random_facts_never_open_in_the_middle(void **state)
 			assert_int_equal(told, s.step == SWITCHOVER_STOP || s.step == SWITCHOVER_DONE);
 			assert_true(s.step >= before || (before == SWITCHOVER_HAND_OVER && s.step == SWITCHOVER_CATCH_UP));
 			if (s.step == SWITCHOVER_END_SENDERS && before == SWITCHOVER_CATCH_UP)
-				assert_true(f.target_flush >= s.end && f.target_told >= s.end);
+				assert_true(f.target_flush >= f.flush && f.target_told >= f.flush);
 			assert_true(f.now < s.deadline || s.deadline == 0);
 		}
 	}
@@ -291,10 +300,76 @@ all_have_names(void **state)
 	assert_string_equal(switchover_describe(SWITCHOVER_REASONS), "unknown");
 }
 
+/* ---- limits, and whom to choose ---- */
+
+static void
+limits_take_as_long_as_was_said(void **state)
+{
+	static const uint64_t waits[] = {0, 1, 3, 1000, 2000000, 19999999, 20000000, 30000000, 86400000000};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+	{
+		SwitchoverLimits l = switchover_limits(waits[i]);
+
+		assert_true(l.checkpoint + l.drain + l.catch_up == waits[i]);
+		assert_true(l.drain <= 5000000 && l.catch_up <= 5000000);
+		assert_true(l.checkpoint >= l.drain);
+	}
+	assert_true(switchover_limits(30000000).checkpoint == 20000000);
+}
+
+static void
+the_fittest_streams_and_has_replayed_most(void **state)
+{
+	SwitchoverFacts one = world();
+	SwitchoverFacts other = world();
+
+	(void) state;
+	assert_false(switchover_is_fitter(&one, &other));
+
+	/* what is flushed differs all the time, and is waited for; what is not replayed delays the promotion */
+	one.target_flush = 2000;
+	one.target_replay = 1900;
+	other.target_replay = 1800;
+	assert_true(switchover_is_fitter(&one, &other));
+	assert_false(switchover_is_fitter(&other, &one));
+	one.target_flush = 0;
+	assert_false(switchover_is_fitter(&one, &other));
+	assert_true(switchover_is_fitter(&other, &one));
+	other.target_fits = false;
+	assert_true(switchover_is_fitter(&one, &other));
+	assert_false(switchover_is_fitter(&other, &one));
+}
+
+static void
+cancelled_in_each_step_that_has_a_way_back(void **state)
+{
+	(void) state;
+	for (SwitchoverStep step = SWITCHOVER_CHECKPOINT; step <= SWITCHOVER_HAND_OVER; step++)
+	{
+		SwitchoverFacts f;
+		Switchover		s = at_step(step, &f);
+
+		f.cancelled = true;
+		expect_back(&s, &f, SWITCHOVER_CANCELLED);
+	}
+
+	/* and not afterwards */
+	SwitchoverFacts f;
+	Switchover		s = at_step(SWITCHOVER_STOP, &f);
+
+	f.cancelled = true;
+	assert_int_equal(switchover_next(&s, &f), SWITCHOVER_STOP);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(limits_take_as_long_as_was_said),
+		cmocka_unit_test(the_fittest_streams_and_has_replayed_most),
+		cmocka_unit_test(cancelled_in_each_step_that_has_a_way_back),
 		cmocka_unit_test(all_steps_in_their_order),
 		cmocka_unit_test(it_does_not_begin_where_it_cannot_end),
 		cmocka_unit_test(every_step_has_a_deadline_and_a_way_back),
