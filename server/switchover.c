@@ -28,7 +28,7 @@ typedef struct Entry
 	slock_t			  lock; /* protects all but the last */
 	SwitchoverAsked	  asked;
 	int				  process; /* the session's number among all processes */
-	pid_t			  pid;
+	pid_t			  pid;	   /* 0: that session has ended */
 	bool			  is_wanted;
 	uint64			  answered; /* the number of the last request that has an answer */
 	SwitchoverAnswer  answer;
@@ -72,6 +72,17 @@ give_up(int code, Datum ignored)
 	exchange_wake_role_worker();
 }
 
+/* The entry may be another session's by now. */
+static void
+leave(int code, Datum ignored)
+{
+	SpinLockAcquire(&entry->lock);
+	if (entry->pid == MyProcPid)
+		entry->pid = 0;
+	SpinLockRelease(&entry->lock);
+	exchange_wake_role_worker();
+}
+
 /* Whoever has asked before has an answer, so that the role worker reads nothing else meanwhile. */
 static bool
 fill(const SwitchoverAsked *asked, SwitchoverAnswer *busy, volatile uint64 *number)
@@ -110,8 +121,12 @@ has_answer(uint64 number, SwitchoverAnswer *answer)
 bool
 switchover_ask(const SwitchoverAsked *asked, SwitchoverAnswer *answer)
 {
+	static bool		leaves = false;
 	volatile uint64 number;
 
+	if (!leaves)
+		before_shmem_exit(leave, (Datum) 0);
+	leaves = true;
 	if (!fill(asked, answer, &number))
 		return false;
 	PG_ENSURE_ERROR_CLEANUP(give_up, (Datum) 0);
@@ -171,6 +186,6 @@ switchover_is_told(uint64_t number)
 	process = GetPGProcByNumber(entry->process);
 	pid = entry->pid;
 	SpinLockRelease(&entry->lock);
-	return process->pid != pid || (has_answer(number, &(SwitchoverAnswer){0}) &&
-								   *(volatile uint32 *) &process->wait_event_info == WAIT_EVENT_CLIENT_READ);
+	return pid == 0 || (has_answer(number, &(SwitchoverAnswer){0}) &&
+						*(volatile uint32 *) &process->wait_event_info == WAIT_EVENT_CLIENT_READ);
 }
