@@ -30,7 +30,7 @@ $server->safe_psql('postgres', q{
 	CREATE ROLE monitor LOGIN IN ROLE pg_monitor;
 	CREATE ROLE files LOGIN IN ROLE pg_read_server_files;
 	CREATE ROLE operator LOGIN;
-	GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval), pg_leader_admit(), pg_stat_pg_leader_reset() TO operator;
+	GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval), pg_leader_switchover(int4, interval), pg_leader_admit(), pg_stat_pg_leader_reset() TO operator;
 	GRANT ALTER SYSTEM ON PARAMETER pg_leader.notify_command, pg_leader.log_messages TO operator;
 	CREATE ROLE super LOGIN SUPERUSER;
 	CREATE ROLE replicator LOGIN REPLICATION});
@@ -53,6 +53,9 @@ my @looks = map { "SELECT * FROM $_" } qw(pg_leader_status pg_leader_peers pg_le
 	'pg_leader_lease()', 'pg_leader_wait_for_leader()', 'get_node_info()', 'pg_leader_node_id()', 'pg_leader_term()',
 	'pg_leader_leader_id()', 'pg_leader_is_leader()', '(SELECT count(*) FROM pg_leader_stat_peers) AS peers';
 my @everyone = map { my $role = $_; map { [ $role, $_, qr/^(?!ERROR)./ ] } @looks } qw(plain monitor super);
+my @switchover = (
+	[ 'plain', 'SELECT pg_leader_switchover()', $denied ], [ 'monitor', 'SELECT pg_leader_switchover()', $denied ],
+	map { [ $_, 'SELECT pg_leader_switchover()', qr/pg_leader\.manage is off/ ] } qw(operator super));
 my @transfer = (
 	[ 'plain', 'SELECT pg_leader_transfer()', $denied ], [ 'monitor', 'SELECT pg_leader_transfer()', $denied ],
 	map { [ $_, 'SELECT pg_leader_transfer()', qr/no other member can lead/ ] } qw(operator super));
@@ -99,12 +102,13 @@ my @revoke = (
 
 # Which document, a sentence of it or the beginning of a row, and what is tried.
 my @claims = (
-	[ 'reference.md', 'Functions marked * need a [privilege](#who-may-do-what).', @transfer, @admit, @reset ],
+	[ 'reference.md', 'Functions marked * need a [privilege](#who-may-do-what).', @transfer, @switchover, @admit, @reset ],
 	[ 'reference.md', 'Everyone may read them, on standbys too.', @everyone ],
 	[ 'reference.md', '| `state` | `text` |' ], # tried when the member takes no part
 	[ 'reference.md', '| `state_file` | `text` | its path; shown to superusers and members of `pg_read_all_settings` |', @state_file ],
 	[ 'reference.md', 'The privileges of PUBLIC are granted when it is created, and can be revoked.', @revoke ],
 	[ 'reference.md', '| all functions without a *, all views | everyone | |', @everyone ],
+	[ 'reference.md', '| `pg_leader_switchover(int4, interval)` | superusers |', @switchover ],
 	[ 'reference.md', '| `pg_leader_transfer(int4, interval)` | superusers |', @transfer ],
 	[ 'reference.md', '| `pg_leader_admit()` | superusers |', @admit ],
 	[ 'reference.md', '| `pg_stat_pg_leader_reset()` | superusers |', @reset ],
@@ -115,9 +119,9 @@ my @claims = (
 	[ 'operations.md', 'Connect as a role with the privileges of `pg_monitor`,' ], # the same
 	[ 'managed.md', 'Name all servers, for their ports are not known to each other yet,' ], # tried in 077_adoption.pl
 	[ 'reference.md', '| `adopt` | for [a running primary and its standbys]' ], # the same
-	[ 'security.md', '| everyone | see who leads,', @everyone, @settings_paths, @transfer, @admit, @reset, @change, @notify ],
+	[ 'security.md', '| everyone | see who leads,', @everyone, @settings_paths, @transfer, @switchover, @admit, @reset, @change, @notify ],
 	[ 'security.md', '| `pg_read_all_settings` (so `pg_monitor`) | also see the paths', @state_file, @settings_paths ],
-	[ 'security.md', '| who was granted EXECUTE on `pg_leader_transfer()` |', @transfer ],
+	[ 'security.md', '| who was granted EXECUTE on `pg_leader_transfer()` or `pg_leader_switchover()` |', @transfer, @switchover ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_admit()` |', @admit ],
 	[ 'security.md', '| who was granted ALTER SYSTEM on `pg_leader.notify_command` |', @notify ],
 	[ 'security.md', '| `pg_read_server_files` | read every file', @key ],
