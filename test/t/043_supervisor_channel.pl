@@ -65,17 +65,19 @@ supervised($server, $log, "$work/bin/pg_leader_supervisor");
 
 # ---- messages, see primary/control.h and primary/primary.h ----
 
-my %types = (DIRECTORY => 1, STOPS => 2, READS_WAL => 3, KNOWS_END => 4, FOLLOWED => 5, REBUILT => 6, ORDER => 7);
 my $layout = 'L l  l l l L Q Q Q  Q  L C x3 L x4 Q Q l x4 Q  L L Z400';
 my @enums = slurp_file("$FindBin::RealBin/../../primary/primary.h") =~ /typedef enum Primary(?:Action|Reason)\s*\{(.*?)\}/gs;
-my %number;
+my (%number, %types);
 
+push @enums, slurp_file("$FindBin::RealBin/../../primary/control.h") =~ /typedef enum ControlType\s*\{(.*?)\}/s;
 foreach my $enum (@enums)
 {
 	my $n = 0;
 
 	$enum =~ s{/\*.*?\*/}{}gs;
-	$number{$_} = $n++ foreach $enum =~ /(PRIMARY_\w+)/g;
+	$number{$_} = $n++ foreach $enum =~ /\b(PRIMARY_\w+)/g;
+	$n = 1;
+	$types{$_} = $n++ foreach $enum =~ /\bCONTROL_(\w+)/g;
 }
 my ($magic) = slurp_file("$FindBin::RealBin/../../primary/control.h") =~ /CONTROL_MAGIC UINT32_C\((0x[0-9A-F]+)\)/;
 
@@ -193,9 +195,36 @@ is(postmaster(), $postmaster, 'it is the same one');
 
 # ---- the supervisor's own end ----
 
-my $had = () = heard();
-kill 'TERM', $supervisor;
-is(exit_of($supervisor), 0, 'SIGTERM: exit status 0');
-is((heard())[$had]{type}, $types{STOPS}, 'SIGTERM: the worker is told');
+# ends(NAME, ANSWER...): tests; it is told to end, and the role worker answers that.
+sub ends
+{
+	my ($name, @answers) = @_;
+	my $had = () = heard();
+
+	$offset = -s $log;
+	kill 'TERM', $supervisor;
+	wait_until("$name: the worker is told", sub { my $n = () = heard(); $n > $had });
+	is((heard())[$had]{type}, $types{STOPS}, "$name: that it is to stop");
+	report($_) foreach @answers;
+	is(exit_of($supervisor), 0, "$name: exit status 0");
+	return;
+}
+
+ends('no answer');
+like(log_from($offset), qr/received fast shutdown request/, 'no answer: a fast stop');
+$supervisor = start_and_wait('again');
+ends('it may stop', message('MAY_STOP'));
+like(log_from($offset), qr/received fast shutdown request/, 'it may stop: a fast stop');
+$supervisor = start_and_wait('again');
+ends('handed over', message('HANDS_OVER'), message('ORDER', action => 'PRIMARY_RESTART', reason => 'PRIMARY_HANDED_OVER', text => 'it is a test'));
+like(log_from($offset), qr/the server hands over to another member first\n.*stopping the server at once: it is a test\n.*received immediate shutdown request/s,
+	'handed over: an immediate stop');
+unlike(log_from($offset), qr/received fast shutdown request/, 'handed over: and no checkpoint');
+$supervisor = start_and_wait('again');
+ends('given up', message('HANDS_OVER'), message('MAY_STOP'));
+like(log_from($offset), qr/the server hands over.*received fast shutdown request/s, 'given up: a fast stop');
+$supervisor = start_and_wait('again');
+ends('another rebuild is ordered', message('HANDS_OVER'), message('ORDER', action => 'PRIMARY_CLONE', reason => 'PRIMARY_DIFFERS', node => 2));
+unlike(log_from($offset), qr/for a clone/, 'another rebuild is ordered: which is none');
 
 done_testing();
