@@ -20,7 +20,7 @@
 #include "clock.h"
 
 /* Changes with the layout: a supervisor and a library of two versions do not share a board. */
-#define BOARD_MAGIC UINT64_C(0x5047424F41524401)
+#define BOARD_MAGIC UINT64_C(0x5047424F41524402)
 
 /*
  * A copy is taken again only when the writer has come by meanwhile, which it does some times
@@ -33,6 +33,11 @@ struct Board
 	uint64_t   magic;
 	uint64_t   turn; /* the entry that counts: its last bit */
 	BoardShown entries[2];
+
+	/* Where it listens, and for how long connections there have got no answer. */
+	uint64_t				silence;
+	uint32_t				address_size; /* written last; 0: not said */
+	struct sockaddr_storage address;
 };
 
 static Board *
@@ -111,6 +116,20 @@ board_read(const Board *board, BoardShown *shown, uint64_t *now)
 	*shown = (BoardShown){.leader_id = RAFT_NONE};
 }
 
+bool
+board_address(const Board *board, struct sockaddr_storage *address, socklen_t *size)
+{
+	*size = __atomic_load_n(&board->address_size, __ATOMIC_ACQUIRE);
+	*address = board->address;
+	return *size != 0 && *size <= sizeof(*address);
+}
+
+void
+board_show_silence(Board *board, uint64_t silence)
+{
+	__atomic_store_n(&board->silence, silence, __ATOMIC_RELAXED);
+}
+
 /* ---- the server ---- */
 
 Board *
@@ -168,4 +187,19 @@ board_end_lease(Board *board)
 		return;
 	shown.lease_until = 0;
 	board_show(board, &shown);
+}
+
+void
+board_show_address(Board *board, const struct sockaddr_storage *address, socklen_t size)
+{
+	if (board == NULL || size > sizeof(*address))
+		return;
+	board->address = *address;
+	__atomic_store_n(&board->address_size, size, __ATOMIC_RELEASE);
+}
+
+uint64_t
+board_silence(const Board *board)
+{
+	return board != NULL ? __atomic_load_n(&board->silence, __ATOMIC_RELAXED) : 0;
 }

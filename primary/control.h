@@ -5,7 +5,7 @@
  * Over a socket of type SOCK_SEQPACKET that the supervisor makes before each start and
  * postgres inherits; its number is in the environment variable CONTROL_VARIABLE.  Of
  * postgres only the role worker reads there; it writes, and so does the election worker
- * (CONTROL_SHOWN, CONTROL_RELOADED).  End of file for the supervisor: no process of that
+ * (CONTROL_SHOWN, CONTROL_RELOADED, CONTROL_DEPOSED).  End of file for the supervisor: no process of that
  * server is left.  One message is one packet, and one record below;
  * both ends are of one machine, so it is sent as it is in memory.
  *
@@ -66,6 +66,12 @@ typedef enum ControlType
 	 */
 	CONTROL_SHOWN,
 	CONTROL_RELOADED,
+
+	/*
+	 * To the supervisor, from the election worker: another member leads, this server is a primary,
+	 * and its role worker cannot say so.
+	 */
+	CONTROL_DEPOSED,
 	CONTROL_TYPES
 } ControlType;
 

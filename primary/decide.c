@@ -13,6 +13,7 @@
 
 #include <assert.h>
 
+#include "health.h"
 #include "promotion.h"
 #include "quorum.h"
 
@@ -174,11 +175,14 @@ leads_forbidden(const View *v)
 	return v->leads && v->f->setting != PRIMARY_SETTING_GOOD;
 }
 
-/* No room and small settings are reasons not to stand, not to leave. */
+/*
+ * No room and small settings are reasons not to stand, not to leave.  And where no other can lead,
+ * a server that still does something is better than none.
+ */
 static bool
 leads_unhealthy(const View *v)
 {
-	return v->leads && (v->f->health == PRIMARY_HEALTH_DISK_HUNG || v->f->health == PRIMARY_HEALTH_NO_ANSWER);
+	return v->leads && health_is_grave(v->f->health) && v->f->replaceable;
 }
 
 /* ---- it must not stay primary ---- */
@@ -426,6 +430,12 @@ static bool
 is_not_released(const View *v)
 {
 	return leads_primary(v) && !is_released(v);
+}
+
+static bool
+opens_unhealthy(const View *v)
+{
+	return may_open(v) && health_is_grave(v->f->health);
 }
 
 static bool
@@ -741,6 +751,7 @@ static const Row table[] = {
 	{PRIMARY_NO_MARK, has_no_mark, PRIMARY_MARK},
 	{PRIMARY_NO_QUORUM, has_no_quorum, PRIMARY_CLOSE},
 	{PRIMARY_NOT_RELEASED, is_not_released, PRIMARY_CLOSE},
+	{PRIMARY_UNHEALTHY, opens_unhealthy, PRIMARY_OPEN},
 	{PRIMARY_STANDS_STILL, opens_standing_still, PRIMARY_OPEN},
 	{PRIMARY_ALL_GOOD, may_open, PRIMARY_OPEN},
 	{PRIMARY_NO_CLAIM, has_no_claim, PRIMARY_CLAIM},

@@ -68,6 +68,7 @@ static const ReasonWords reasons[PRIMARY_REASONS] = {
 	[PRIMARY_NO_MARK] = {"no_mark", "it has not written since it was elected"},
 	[PRIMARY_NO_QUORUM] = {"no_quorum", "not enough members hold its WAL"},
 	[PRIMARY_NOT_RELEASED] = {"not_released", "PostgreSQL does not wait for the synchronous standbys yet"},
+	[PRIMARY_UNHEALTHY] = {"unhealthy", "it goes on leading, since no other member could"},
 	[PRIMARY_STANDS_STILL] = {"stands_still", "commits stand still: see pg_stat_replication, and why standbys cannot connect"},
 	[PRIMARY_ALL_GOOD] = {"all_good", "it leads, and enough members hold its WAL"},
 	[PRIMARY_PROMOTES] = {"promotes", "its promotion is pending"},
@@ -124,6 +125,7 @@ static const char *const settings[PRIMARY_SETTINGS] = {
 static const char *const healths[PRIMARY_HEALTHS] = {
 	[PRIMARY_HEALTHY] = NULL,
 	[PRIMARY_HEALTH_DISK_HUNG] = "WAL stays unflushed for pg_leader.health_timeout: is the disk full, or does it hang?",
+	[PRIMARY_HEALTH_NO_TURN] = "its role worker has not got on for pg_leader.health_timeout: does the disk hang?",
 	[PRIMARY_HEALTH_NO_ANSWER] = "a new connection gets no answer for pg_leader.health_timeout",
 	[PRIMARY_HEALTH_NO_ROOM] = "its disk has no room for two segments of WAL",
 	[PRIMARY_HEALTH_TOO_SMALL] = "its settings are below those in pg_control: raise them to the primary's",
@@ -153,7 +155,7 @@ what_to_do(PrimaryReason reason, const PrimaryFacts *facts)
 {
 	if ((reason == PRIMARY_LEADS_FORBIDDEN || reason == PRIMARY_FORBIDDEN) && (unsigned) facts->setting < PRIMARY_SETTINGS)
 		return settings[facts->setting];
-	if (reason == PRIMARY_LEADS_UNHEALTHY)
+	if (reason == PRIMARY_LEADS_UNHEALTHY || reason == PRIMARY_UNHEALTHY)
 		return primary_health_words(facts->health);
 	return NULL;
 }

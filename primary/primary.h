@@ -118,8 +118,9 @@ typedef enum PrimarySetting
 typedef enum PrimaryHealth
 {
 	PRIMARY_HEALTHY = 0,
-	PRIMARY_HEALTH_DISK_HUNG, /* inserted WAL stays unflushed for health_timeout */
-	PRIMARY_HEALTH_NO_ANSWER, /* a fresh connection got none for health_timeout */
+	PRIMARY_HEALTH_DISK_HUNG, /* WAL stays unflushed for health_timeout */
+	PRIMARY_HEALTH_NO_TURN,	  /* nor does the role worker end its turn: it may wait for a disk */
+	PRIMARY_HEALTH_NO_ANSWER, /* a new connection got none for health_timeout */
 	PRIMARY_HEALTH_NO_ROOM,	  /* for two segments of WAL: may not stand */
 	PRIMARY_HEALTH_TOO_SMALL, /* settings below those in pg_control: may not stand */
 	PRIMARY_HEALTHS
@@ -217,6 +218,7 @@ typedef struct PrimaryFacts
 	bool			standing_before; /* we have resigned for that, and no commit has got through since */
 	bool			other_could_lead;
 	bool			other_has_all; /* a live member holds everything that we have */
+	bool			replaceable;   /* raft_is_replaceable() */
 	PrimaryHandOver hand_over;
 
 	uint64_t open_timeout;
@@ -285,6 +287,7 @@ typedef enum PrimaryReason
 	PRIMARY_NO_MARK,
 	PRIMARY_NO_QUORUM,
 	PRIMARY_NOT_RELEASED,
+	PRIMARY_UNHEALTHY,
 	PRIMARY_STANDS_STILL,
 	PRIMARY_ALL_GOOD,
 

@@ -59,6 +59,23 @@ raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index)
 	return false;
 }
 
+bool
+raft_is_replaceable(const Raft *r, uint64_t now)
+{
+	uint32_t others = 0;
+	bool	 is_needed;
+
+	for_each_peer(r, id)
+		others += raft_counts_in_quorum(r, &r->peers[id]) && is_live(&r->peers[id], now, 2 * r->config.timeouts.max_timeout);
+	is_needed = others < raft_quorum(r);
+	for_each_peer(r, id)
+	{
+		if (raft_could_lead(r, now, id, 0) && !(is_needed && raft_is_older(r->peers[id].position, r->position)))
+			return true;
+	}
+	return false;
+}
+
 /* Could it lead in our place?  RAFT_TRANSFER_STARTED: yes. */
 static RaftTransferResult
 check_target(const Raft *r, uint64_t now, const RaftPeer *peer)

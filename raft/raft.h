@@ -684,6 +684,12 @@ extern bool raft_could_lead(const Raft *r, uint64_t now, int32_t id, uint64_t in
 extern bool raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index);
 
 /*
+ * For a leader: could another member be elected now?  The others are a majority without this one;
+ * or it takes this one's vote, which somebody who holds less does not get.
+ */
+extern bool raft_is_replaceable(const Raft *r, uint64_t now);
+
+/*
  * For a leader: who holds most of all, and more than this member; of several, one that can
  * be handed over to at once.  RAFT_NONE: nobody holds more.  The first claim is left to it:
  * a leader that may not make it (RAFT_CLAIM_BEHIND) hands over to this one and to nobody

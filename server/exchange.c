@@ -42,6 +42,9 @@ typedef struct Exchange
 	pg_atomic_uint32 data_change;
 	ExchangeData	 data;
 
+	pg_atomic_uint64 turns;
+	pg_atomic_uint32 health;
+
 	/* One question at a time: it waits while asked is above answered. */
 	pg_atomic_uint64 asked;
 	pg_atomic_uint64 answered;
@@ -92,6 +95,8 @@ exchange_init_memory(void)
 		pg_atomic_init_u32(&exchange->core_change, 0);
 		pg_atomic_init_u32(&exchange->data_change, 0);
 		pg_atomic_init_u32(&exchange->shown_change, 0);
+		pg_atomic_init_u64(&exchange->turns, 0);
+		pg_atomic_init_u32(&exchange->health, PRIMARY_HEALTHY);
 		pg_atomic_init_u64(&exchange->asked, 0);
 		pg_atomic_init_u64(&exchange->answered, 0);
 		SpinLockInit(&exchange->gate_lock);
@@ -222,6 +227,32 @@ exchange_take_data(ExchangeData *data)
 	pg_atomic_write_u64(&exchange->told_timeline, data->data.known && data->grows ? data->data.position.epoch : 0);
 	pg_atomic_write_u64(&exchange->told_end, data->data.known ? data->whole : 0);
 	return true;
+}
+
+/* ---- health ---- */
+
+void
+exchange_count_turn(void)
+{
+	pg_atomic_fetch_add_u64(&exchange->turns, 1);
+}
+
+uint64
+exchange_turns(void)
+{
+	return pg_atomic_read_u64(&exchange->turns);
+}
+
+void
+exchange_show_health(PrimaryHealth health)
+{
+	pg_atomic_write_u32(&exchange->health, health);
+}
+
+PrimaryHealth
+exchange_health(void)
+{
+	return (PrimaryHealth) pg_atomic_read_u32(&exchange->health);
 }
 
 /* ---- questions ---- */

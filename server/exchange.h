@@ -60,6 +60,16 @@ extern void exchange_tell_data(const ExchangeData *data);
  */
 extern bool exchange_take_data(ExchangeData *data);
 
+/* ---- health ---- */
+
+/* The role worker has ended a turn.  The election worker: a number that each of them changes. */
+extern void	  exchange_count_turn(void);
+extern uint64 exchange_turns(void);
+
+/* What the election worker has found (health.h); the role worker. */
+extern void			 exchange_show_health(PrimaryHealth health);
+extern PrimaryHealth exchange_health(void);
+
 /* ---- questions ---- */
 
 typedef enum ExchangeKind

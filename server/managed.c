@@ -11,6 +11,7 @@
 #include "node/clock.h"
 #include "server/exchange.h"
 #include "server/fence.h"
+#include "server/health.h"
 #include "server/managed.h"
 #include "server/settings.h"
 #include "server/show.h"
@@ -20,7 +21,7 @@ static ExchangeData told; /* what the member was told last */
 bool
 managed_may_lead(void)
 {
-	return settings.candidate && (!settings.manage || told.may_stand);
+	return settings.candidate && (!settings.manage || (told.may_stand && health_now() == PRIMARY_HEALTHY));
 }
 
 static void
@@ -28,7 +29,10 @@ take_data(Member *member)
 {
 	ExchangeData data;
 
-	if (!exchange_take_data(&data) || memcmp(&data, &told, sizeof(data)) == 0)
+	if (!exchange_take_data(&data))
+		return;
+	health_keep(member, data.data.server);
+	if (memcmp(&data, &told, sizeof(data)) == 0)
 		return;
 	told = data;
 	raft_set_may_lead(&member->raft, managed_may_lead());

@@ -293,6 +293,10 @@ is_too_small(void)
 static PrimaryHealth
 health(bool is_paused)
 {
+	PrimaryHealth grave = exchange_health();
+
+	if (grave != PRIMARY_HEALTHY)
+		return grave;
 	if (is_paused && is_too_small())
 		return PRIMARY_HEALTH_TOO_SMALL;
 	return has_room(0) ? PRIMARY_HEALTHY : PRIMARY_HEALTH_NO_ROOM;
@@ -452,6 +456,7 @@ gather_leading(PrimaryFacts *f)
 	watch_leading(&role.leading, f, GetXLogReplayRecPtr(NULL) + f->end + f->released + (uint64) f->server + all_flushed());
 	f->other_could_lead = raft_other_could_lead(r, f->now, 0);
 	f->other_has_all = raft_other_could_lead(r, f->now, f->end);
+	f->replaceable = raft_is_replaceable(r, f->now);
 }
 
 /* ---- all of it ---- */

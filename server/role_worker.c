@@ -35,6 +35,7 @@
 #include "node/clock.h"
 #include "server/compat.h"
 #include "server/fence.h"
+#include "server/health.h"
 #include "server/library.h"
 #include "server/once_a_minute.h"
 #include "server/parent.h"
@@ -381,6 +382,8 @@ pg_leader_role_main(Datum argument)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		turn();
+		health_flush_rest();
+		exchange_count_turn();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_for(), wait_event);
 		ResetLatch(MyLatch);
 	}

@@ -349,7 +349,7 @@ define_managed(void)
 							10000, 1000, 600000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_leader.health_timeout",
-							"Sets how long the quorum's flush may stand still before an open leader resigns.",
+							"Sets how long the disk may hang, connections may get no answer, or commits may stand still before a leader resigns.",
 							NULL,
 							&settings.health_timeout,
 							10000, 1000, 600000,

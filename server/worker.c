@@ -499,8 +499,11 @@ reload_settings(void)
 	reload_secret();
 
 	show_cause("pg_leader.candidate was switched off");
-	member_reload(&home.member, &home.config.timeouts, managed_may_lead());
+	member_reload(&home.member, &home.config.timeouts, settings.candidate);
 	show_cause(NULL);
+
+	/* what keeps a server from standing is no reason to resign */
+	raft_set_may_lead(&home.member.raft, managed_may_lead());
 }
 
 static void

@@ -40,6 +40,7 @@
 #include "host.h"
 #include "notify.h"
 #include "own_files.h"
+#include "probe.h"
 #include "rebuilder.h"
 #include "say.h"
 #include "server.h"
@@ -185,10 +186,12 @@ signal_postmaster(int number)
 static void
 kill_all(void)
 {
-	int n = tree_kill(server.pid, server.their_end);
+	static int said; /* so many wait for a disk, and do not even end then */
+	int		   n = tree_kill(server.pid, server.their_end);
 
-	if (n > 0)
+	if (n > 0 && n != said)
 		say_warning("", "killed %d processes of the server, which did not end by themselves", n);
+	said = n;
 	wind_timer(KILL_INTERVAL);
 }
 
@@ -287,6 +290,7 @@ server_is_gone(void)
 
 	close_channel();
 	notify_board(NULL);
+	probe_server(NULL);
 	board_remove(server.board);
 	server.board = NULL;
 	watch_died(&remembered.watch, ended_reading(&ended));
@@ -390,6 +394,16 @@ take_order(const ControlMessage *message)
 	stop(order->action == PRIMARY_REWIND ? STEP_FAST : STEP_IMMEDIATE);
 }
 
+/* Its role worker hangs, and others may, too. */
+static void
+stop_deposed(void)
+{
+	if (phase != PHASE_RUNS)
+		return;
+	say_warning("", "restarting the server as a standby: another member leads, and the role worker does not get on");
+	stop(STEP_IMMEDIATE);
+}
+
 static void
 take_message(const ControlMessage *message)
 {
@@ -399,6 +413,11 @@ take_message(const ControlMessage *message)
 	if (message->type == CONTROL_RELOADED)
 	{
 		read_notification();
+		return;
+	}
+	if (message->type == CONTROL_DEPOSED)
+	{
+		stop_deposed();
 		return;
 	}
 
@@ -496,6 +515,7 @@ begin_server(Words *words)
 	say("started the server%s, process %d", settings->manage ? " as a standby" : "", (int) server.pid);
 	service_status("the server runs%s, process %d", settings->manage ? ", and was started as a standby" : "", (int) server.pid);
 	notify_board(server.board);
+	probe_server(server.board);
 	return true;
 }
 
@@ -733,6 +753,7 @@ supervise(const Command *how, SupervisorSettings *known)
 		say_error("", "could not begin: %s", strerror(errno));
 		return false;
 	}
+	probe_init(base);
 	rebuilder_init(base, command, settings, look_now);
 	service_ready();
 	wind_timer(0);

@@ -176,20 +176,23 @@ gather_fork(World *w, PrimaryFacts *f)
 	f->leader.has_fork = leader_has(w, f, lineage_fork(f->lineage, f->leader.lineage));
 }
 
-/* What the supervisor and the role worker look after. */
+/* What the election worker, the supervisor and the role worker look after. */
 static PrimaryHealth
 health(const World *w, int i, uint64_t now)
 {
 	Keeper			*k = keeper_of(w, i);
 	const SimServer *s = server_of(w, i);
+	HealthFacts		 facts = {.now = now, .timeout = HEALTH_TIMEOUT, .silence = keeper_is_frozen(w, i) && now > k->frozen_at ? now - k->frozen_at : 0};
+	PrimaryHealth	 grave;
 
-	if (s->life != SIM_PRIMARY || s->flushed == s->inserted || s->flushed != k->flushed)
-		k->flushed_at = now;
-	k->flushed = s->flushed;
-	if (keeper_is_frozen(w, i) && now >= k->frozen_at + HEALTH_TIMEOUT)
-		return PRIMARY_HEALTH_NO_ANSWER;
-	if (now >= k->flushed_at + HEALTH_TIMEOUT)
-		return PRIMARY_HEALTH_DISK_HUNG;
+	if (s->life == SIM_PRIMARY)
+	{
+		facts.written = s->inserted;
+		facts.flushed = s->flushed;
+	}
+	grave = health_look(&k->health, &facts);
+	if (grave != PRIMARY_HEALTHY)
+		return grave;
 	return s->disk_full ? PRIMARY_HEALTH_NO_ROOM : PRIMARY_HEALTHY;
 }
 
@@ -276,6 +279,7 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 	watch_leading(&k->leading, f, progress(w, i));
 	f->other_could_lead = raft_other_could_lead(r, f->now, 0);
 	f->other_has_all = raft_other_could_lead(r, f->now, f->end);
+	f->replaceable = raft_is_replaceable(r, f->now);
 }
 
 void

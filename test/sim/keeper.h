@@ -19,6 +19,7 @@
 #define SIM_KEEPER_H
 
 #include "../../primary/fence.h"
+#include "../../primary/health.h"
 #include "../../primary/primary.h"
 #include "../../primary/promotion.h"
 #include "../../primary/quorum.h"
@@ -197,9 +198,8 @@ typedef struct Keeper
 	uint64_t	   hangs_until;		/* its disk */
 	uint64_t	   frozen_until;	/* the processes of that start; the member and the supervisor live */
 	uint32_t	   frozen_start;
-	uint64_t	   frozen_at;  /* local */
-	uint64_t	   flushed_at; /* its WAL, or there was nothing to flush */
-	SimLsn		   flushed;
+	uint64_t	   frozen_at; /* local */
+	HealthWatch	   health;
 	PrimaryRemains remains;
 	WatchDirectory directory;
 	bool		   rebuilding; /* its program runs */

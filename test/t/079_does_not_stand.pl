@@ -16,7 +16,7 @@ use PgLeaderProtocol;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $cluster = PgLeaderManaged->new('not_standing', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' },
+my $cluster = PgLeaderManaged->new('not_standing', 3, settings => { min_timeout => '300ms', max_timeout => '600ms', health_timeout => '1s' },
 	conf => PgLeaderManaged::QUIET);
 my ($primary, $one, $other);
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -142,6 +143,32 @@ no_pair_is_torn(void **state)
 	board_remove(ours);
 }
 
+static void
+where_it_listens_and_whether_it_answers(void **state)
+{
+	Board				   *ours;
+	Board				   *theirs;
+	struct sockaddr_storage shown;
+	struct sockaddr_storage seen;
+	socklen_t				size;
+
+	(void) state;
+	both(&ours, &theirs);
+	assert_false(board_address(ours, &seen, &size));
+	assert_int_equal(board_silence(theirs), 0);
+	memset(&shown, 7, sizeof(shown));
+	board_show_address(theirs, &shown, 20);
+	assert_true(board_address(ours, &seen, &size));
+	assert_int_equal(size, 20);
+	assert_memory_equal(&seen, &shown, sizeof(seen));
+	board_show_silence(ours, 5000000);
+	assert_int_equal(board_silence(theirs), 5000000);
+	board_show_address(NULL, &shown, 20);
+	assert_int_equal(board_silence(NULL), 0);
+	board_remove(theirs);
+	board_remove(ours);
+}
+
 int
 main(void)
 {
@@ -150,6 +177,7 @@ main(void)
 		cmocka_unit_test(a_lease_that_has_run_out_is_none),
 		cmocka_unit_test(what_is_no_board_is_not_taken),
 		cmocka_unit_test(no_pair_is_torn),
+		cmocka_unit_test(where_it_listens_and_whether_it_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,6 +143,13 @@ static void
 disk_hung(PrimaryFacts *f)
 {
 	f->health = PRIMARY_HEALTH_DISK_HUNG;
+	f->replaceable = true;
+}
+
+static void
+disk_hung_without_heir(PrimaryFacts *f)
+{
+	f->health = PRIMARY_HEALTH_DISK_HUNG;
 }
 
 static void
@@ -503,6 +510,7 @@ static const Case cases[] = {
 	{PRIMARY_NO_MARK, PRIMARY_MARK, world_primary, mark_of_an_earlier_term},
 	{PRIMARY_NO_QUORUM, PRIMARY_CLOSE, world_primary, quorum_behind},
 	{PRIMARY_NOT_RELEASED, PRIMARY_CLOSE, world_primary, not_released},
+	{PRIMARY_UNHEALTHY, PRIMARY_OPEN, world_primary, disk_hung_without_heir},
 	{PRIMARY_STANDS_STILL, PRIMARY_OPEN, world_primary, standing_without_heir},
 	{PRIMARY_ALL_GOOD, PRIMARY_OPEN, world_primary, nothing},
 	{PRIMARY_NO_CLAIM, PRIMARY_CLAIM, world_elected, no_claim},
@@ -996,6 +1004,29 @@ a_leader_resigns_only_to_somebody(void **state)
 	expect(&f, PRIMARY_RESIGN, PRIMARY_NOT_OPENING);
 }
 
+/* What ends a leadership for another one, keeps it where there is none; and little room ends none. */
+static void
+an_unhealthy_leader_resigns_only_to_somebody(void **state)
+{
+	(void) state;
+	for (int health = PRIMARY_HEALTHY + 1; health < PRIMARY_HEALTHS; health++)
+	{
+		PrimaryFacts f = world_primary();
+		bool		 is_grave = health != PRIMARY_HEALTH_NO_ROOM && health != PRIMARY_HEALTH_TOO_SMALL;
+
+		f.health = (PrimaryHealth) health;
+		expect(&f, PRIMARY_OPEN, is_grave ? PRIMARY_UNHEALTHY : PRIMARY_ALL_GOOD);
+		f.replaceable = true;
+		if (is_grave)
+			expect(&f, PRIMARY_RESIGN, PRIMARY_LEADS_UNHEALTHY);
+		else
+			expect(&f, PRIMARY_OPEN, PRIMARY_ALL_GOOD);
+		no_lease(&f);
+		f.replaceable = false;
+		expect(&f, PRIMARY_CLOSE, PRIMARY_NO_LEASE);
+	}
+}
+
 static void
 who_may_stand(void **state)
 {
@@ -1003,8 +1034,11 @@ who_may_stand(void **state)
 
 	(void) state;
 	assert_true(primary_may_stand(&f));
-	f.health = PRIMARY_HEALTH_NO_ROOM;
-	assert_false(primary_may_stand(&f));
+	for (int health = PRIMARY_HEALTHY + 1; health < PRIMARY_HEALTHS; health++)
+	{
+		f.health = (PrimaryHealth) health;
+		assert_false(primary_may_stand(&f));
+	}
 	f = world_follower();
 	fsync_off(&f);
 	assert_false(primary_may_stand(&f));
@@ -1068,6 +1102,7 @@ main(void)
 		cmocka_unit_test(a_single_server_opens),
 		cmocka_unit_test(what_has_opened_stays_open_under_its_lease),
 		cmocka_unit_test(a_leader_resigns_only_to_somebody),
+		cmocka_unit_test(an_unhealthy_leader_resigns_only_to_somebody),
 		cmocka_unit_test(who_may_stand),
 		cmocka_unit_test(what_is_refused_says_what_to_set),
 	};

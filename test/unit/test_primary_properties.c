@@ -243,6 +243,7 @@ change_leading(PrimaryFacts *f)
 			f->standing_before = coin();
 			f->other_could_lead = coin();
 			f->other_has_all = coin();
+			f->replaceable = coin();
 	}
 }
 

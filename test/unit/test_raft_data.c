@@ -1063,6 +1063,33 @@ who_could_lead_instead(void **state)
 	assert_false(raft_other_could_lead(raft(0), now, 0));
 }
 
+/* A leader that cannot serve: whoever takes its place needs its vote, or it does not. */
+static void
+who_can_be_elected_instead(void **state)
+{
+	uint64_t now;
+	Raft	*r;
+
+	(void) state;
+	lead_promoted(3);
+	r = raft(0);
+	now = r->peers[1].acked_at > r->peers[2].acked_at ? r->peers[1].acked_at : r->peers[2].acked_at;
+	r->position.index = 1000; /* both lack something */
+	assert_true(raft_is_replaceable(r, now));
+	r->peers[2].acked_at = 0;
+	assert_false(raft_is_replaceable(r, now));
+	r->position = r->peers[1].position;
+	assert_true(raft_is_replaceable(r, now));
+	assert_false(raft_is_replaceable(r, now + 2 * r->config.timeouts.max_timeout + 1));
+	r->peers[1].may_lead = false;
+	assert_false(raft_is_replaceable(r, now));
+	r->peers[2].acked_at = now; /* who is there, and may not either */
+	r->peers[2].may_lead = false;
+	assert_false(raft_is_replaceable(r, now));
+	r->peers[2].may_lead = true;
+	assert_true(raft_is_replaceable(r, now));
+}
+
 /*
  * It holds until that member has said that it goes on from there.  Before, it is not served: else
  * data that are lost once more, with nothing heard in between, would have had more than that.
@@ -1651,6 +1678,7 @@ main(void)
 		cmocka_unit_test(rule_21_whom_a_leader_has_to_forget),
 		cmocka_unit_test(rule_12_first_claim_is_left_to_who_holds_most),
 		cmocka_unit_test(who_could_lead_instead),
+		cmocka_unit_test(who_can_be_elected_instead),
 		cmocka_unit_test(rule_12_data_are_its_own_once_it_votes),
 		cmocka_unit_test(rule_21_no_copy_is_begun_while_it_abstains),
 		cmocka_unit_test(rule_22_no_rebuild_ends_while_it_abstains),
