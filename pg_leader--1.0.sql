@@ -358,6 +358,31 @@ SELECT * FROM pg_leader_get_fence();
 COMMENT ON VIEW pg_leader_fence IS
 'managed mode: does this server answer commits, and if not, why; and what it has refused since its start; NULLs otherwise';
 
+-- What PostgreSQL 17 has more than 15 is looked up by name.
+CREATE VIEW pg_leader_slots AS
+SELECT s.slot_name,
+    s.slot_type AS kind,
+    m.node_id,
+    s.active,
+    s.wal_status,
+    pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                         ELSE pg_current_wal_flush_lsn() END, s.restart_lsn)::int8 AS kept_bytes,
+    f.failover,
+    f.synced,
+    CASE WHEN m.node_id IS NOT NULL THEN coalesce(s.wal_status IN ('reserved', 'extended'), false)
+         WHEN s.slot_type = 'logical' AND pg_is_in_recovery()
+             THEN f.synced AND NOT s.temporary AND s.wal_status <> 'lost' AND NOT f.conflicting
+    END AS ready
+FROM pg_replication_slots s,
+    LATERAL (SELECT CASE WHEN s.slot_type = 'physical' AND NOT s.temporary AND s.slot_name ~ '^pg_leader_([0-9]|[1-5][0-9]|6[0-3])$'
+                         THEN substr(s.slot_name, 11)::int4 END) AS m (node_id),
+    LATERAL (SELECT coalesce((to_jsonb(s) ->> 'failover')::bool, false),
+                    coalesce((to_jsonb(s) ->> 'synced')::bool, false),
+                    coalesce((to_jsonb(s) ->> 'conflicting')::bool, false)) AS f (failover, synced, conflicting);
+
+COMMENT ON VIEW pg_leader_slots IS
+'replication slots of this server: whose they are, how much WAL they keep, and whether they could be used if it became the primary now';
+
 --
 -- What changes something
 --
@@ -403,6 +428,6 @@ REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_switchover(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
 
-GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events, pg_leader_server, pg_leader_fence,
+GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events, pg_leader_server, pg_leader_fence, pg_leader_slots,
     pg_stat_pg_leader, pg_leader_stat_messages, pg_leader_stat_drops,
     pg_leader_stat_peers, pg_leader_stat_times, pg_leader_stat_histogram TO PUBLIC;

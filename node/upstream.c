@@ -21,7 +21,7 @@
 
 #include "clock.h"
 
-#define SLICE UINT64_C(100000) /* us: so often "stop" is asked */
+#define SLICE UINT64_C(20000) /* us: so often "stop" is asked */
 
 /* SQLSTATEs: of a file that is not there, and of errors that PostgreSQL gave none. */
 #define UNDEFINED_FILE "58P01"
@@ -181,6 +181,9 @@ upstream_conninfo(const char *parameters, const char *host, uint16_t port, const
 	(void) snprintf(number, sizeof(number), "%u", (unsigned) port);
 	append_parameter(&text, conninfo, "host", host);
 	append_parameter(&text, conninfo, "port", number);
+
+	/* not for replication: for PostgreSQL 17's synchronization of logical slots */
+	append_parameter(&text, conninfo, "dbname", "postgres");
 	append_parameter(&text, conninfo, "application_name", name);
 	done = append_parameters(&text, conninfo, options, words);
 	PQconninfoFree(options);
@@ -470,6 +473,23 @@ upstream_identify(Upstream *upstream, UpstreamIdentity *identity, Words *words)
 	}
 	identity->major = (uint32_t) PQserverVersion(upstream->connection) / 10000;
 	return true;
+}
+
+bool
+upstream_ask(Upstream *upstream, const char *query, char *text, size_t size, Words *words)
+{
+	static const char *const what = "ask";
+	PGresult				*result = ask(upstream, query, deadline(upstream), what, words);
+	bool					 done;
+
+	if (result == NULL)
+		return false;
+	done = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 && PQnfields(result) == 1 &&
+		   (size_t) snprintf(text, size, "%s", PQgetvalue(result, 0, 0)) < size;
+	if (!done)
+		(void) fail_answer(upstream, result, what, words);
+	PQclear(result);
+	return done;
 }
 
 bool

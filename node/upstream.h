@@ -21,7 +21,7 @@ typedef struct Upstream
 	void	*connection; /* libpq's; NULL: none */
 	int32_t	 self;
 	uint64_t patience;	/* us, for the connection and for each answer */
-	bool (*stop)(void); /* asked while waiting, at least every 100 ms; true ends it.  NULL: never */
+	bool (*stop)(void); /* asked while waiting, at least every 20 ms; true ends it.  NULL: never */
 } Upstream;
 
 typedef struct UpstreamIdentity
@@ -63,6 +63,12 @@ extern bool upstream_user(const char *parameters, char *user, size_t size);
  */
 extern bool upstream_connect(Upstream *upstream, const char *conninfo, Words *words);
 extern bool upstream_identify(Upstream *upstream, UpstreamIdentity *identity, Words *words);
+
+/*
+ * The answer to a query with one row and one column, NULL as '', into text (size bytes, the zero byte
+ * included).  It runs in the database "postgres".
+ */
+extern bool upstream_ask(Upstream *upstream, const char *query, char *text, size_t size, Words *words);
 
 /*
  * A history file's text into *text (UPSTREAM_HISTORY_SIZE bytes), its length in *length;

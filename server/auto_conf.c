@@ -101,13 +101,15 @@ write_file(const ConfigVariable *head, const Wanted *wanted, int n, Words *words
 }
 
 bool
-auto_conf_set(const char *primary_conninfo, const char *synchronous_standby_names, Words *words)
+auto_conf_set(const char *primary_conninfo, const char *primary_slot_name, const char *synchronous_standby_names, Words *words)
 {
 	Wanted				  wanted[] = {{"primary_conninfo", primary_conninfo, primary_conninfo == NULL},
+									  {"primary_slot_name", primary_slot_name, primary_slot_name == NULL},
 									  {"synchronous_standby_names", synchronous_standby_names, false}};
 	ConfigVariable		 *head;
 	const ConfigVariable *item;
 	bool				  good;
+	bool				  is_there = true;
 	int					  i;
 
 	LWLockAcquire(AutoFileLock, LW_EXCLUSIVE);
@@ -120,7 +122,9 @@ auto_conf_set(const char *primary_conninfo, const char *synchronous_standby_name
 				wanted[i].is_there = strcmp(wanted[i].value, item->value) == 0;
 		}
 	}
-	if (good && !(wanted[0].is_there && wanted[1].is_there))
+	for (i = 0; i < (int) lengthof(wanted); i++)
+		is_there &= wanted[i].is_there;
+	if (good && !is_there)
 	{
 		good = write_file(head, wanted, lengthof(wanted), words);
 		if (good)

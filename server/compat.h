@@ -82,6 +82,27 @@ compat_guc_source(const char *name)
 #define COMPAT_WALRCV_CONNECT_ARGUMENTS	 conninfo, logical, appname, err
 #endif
 
+/* Replication slots: what became of one, and what 17 has beside. */
+#if PG_VERSION_NUM >= 170000
+#include "replication/slotsync.h"
+#define compat_create_slot(name, persistency) ReplicationSlotCreate((name), false, (persistency), false, false, false)
+#define compat_slot_failover(data)			  ((data)->failover)
+#define compat_slot_synced(data)			  ((data)->synced)
+#define compat_slot_was_used(slot, at)		  ((slot)->inactive_since = (at))
+#define compat_synchronizes_slots()			  (sync_replication_slots)
+#else
+#define compat_create_slot(name, persistency) ReplicationSlotCreate((name), false, (persistency), false)
+#define compat_slot_failover(data)			  (false)
+#define compat_slot_synced(data)			  (false)
+#define compat_slot_was_used(slot, at)		  ((void) (at))
+#define compat_synchronizes_slots()			  (false)
+#endif
+#if PG_VERSION_NUM >= 160000
+#define compat_slot_is_invalid(data) ((data)->invalidated != RS_INVAL_NONE)
+#else
+#define compat_slot_is_invalid(data) (false)
+#endif
+
 /* A message of no transaction. */
 #if PG_VERSION_NUM >= 170000
 #define compat_log_message(prefix, text, size) LogLogicalMessage((prefix), (text), (size), false, true)

@@ -30,6 +30,7 @@
 #include "server/senders.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/slots.h"
 
 /* How long a member that may not be served yet waits for it, us, and how often it is asked, ms. */
 #define SERVE_PATIENCE UINT64CONST(1000000)
@@ -292,6 +293,7 @@ register_sender(const Port *port)
 		ereport(FATAL,
 				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
 				 errmsg("pg_leader: an earlier walsender of node %d does not end", id)));
+	slots_prepare(id);
 }
 
 static void

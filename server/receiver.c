@@ -37,7 +37,7 @@ static WalReceiverConn *
 connect_if_allowed(COMPAT_WALRCV_CONNECT_PARAMETERS)
 {
 	bool		is_expected = false;
-	const char *why_not = logical ? NULL : exchange_may_connect(conninfo, &is_expected);
+	const char *why_not = MyBackendType == B_WAL_RECEIVER ? exchange_may_connect(conninfo, &is_expected) : NULL;
 
 	if (why_not != NULL)
 	{
@@ -48,6 +48,39 @@ connect_if_allowed(COMPAT_WALRCV_CONNECT_PARAMETERS)
 	if (is_expected)
 		conninfo = psprintf("%s options='" SENDERS_MARK "'", conninfo, settings.node_id);
 	return (theirs->walrcv_connect)(COMPAT_WALRCV_CONNECT_ARGUMENTS);
+}
+
+/*
+ * A slot that the leader does not have, or that was invalidated, must not keep WAL away: it comes
+ * without one then, and the leader goes by what this member says that it has flushed.
+ */
+static bool
+start(WalReceiverConn *connection, const WalRcvStreamOptions *options)
+{
+	WalRcvStreamOptions without = *options;
+	MemoryContext		context = CurrentMemoryContext;
+	volatile bool		failed = false;
+	volatile bool		starts = false;
+	ErrorData		   *error;
+
+	without.slotname = NULL;
+	if (options->logical || options->slotname == NULL)
+		return (theirs->walrcv_startstreaming)(connection, options);
+	PG_TRY();
+	{
+		starts = (theirs->walrcv_startstreaming)(connection, options);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		failed = true;
+		ereport(LOG,
+				(errmsg("pg_leader: the WAL receiver goes on without the replication slot \"%s\": %s", options->slotname, error->message)));
+	}
+	PG_END_TRY();
+	return failed ? (theirs->walrcv_startstreaming)(connection, &without) : starts;
 }
 
 /* How often a receiver that is connected looks whether it may begin, if nobody wakes it; ms. */
@@ -68,7 +101,7 @@ start_when_allowed(WalReceiverConn *connection, const WalRcvStreamOptions *optio
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-	return (theirs->walrcv_startstreaming)(connection, options);
+	return start(connection, options);
 }
 
 /* The workers of subscriptions report by the same function, and what they do is none of the receiver's. */

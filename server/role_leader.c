@@ -36,26 +36,28 @@ say_failed(const Words *words)
 	role_say_failed(LOG, &failed_at, what, words);
 }
 
-/* Where the leader is: its host in the list, its port as it says. */
+/* Its host in the list, its port as it says. */
+bool
+role_conninfo(int32_t id, const char *suffix, char *conninfo, Words *words)
+{
+	const ClusterMember *member = cluster_member(settings_cluster(), id);
+	uint16_t			 port = role.raft.peers[id].told.port;
+	char				 name[40];
+
+	if (member == NULL || port == 0)
+		return words_set(words, "", "it has not said yet on which port its PostgreSQL listens");
+	snprintf(name, sizeof(name), "pg_leader_%d%s", role.raft.config.node_id, suffix);
+	return upstream_conninfo(settings.replication_conninfo, member->host, port, name,
+							 conninfo, EXCHANGE_CONNINFO_SIZE, words);
+}
+
 static bool
 connect_to_leader(int32_t leader, Words *words)
 {
-	const ClusterMember *member = cluster_member(settings_cluster(), leader);
-	uint16_t			 port = role.raft.peers[leader].told.port;
-	char				 name[32];
-	char				 check[40];
-	char				 conninfo[EXCHANGE_CONNINFO_SIZE];
+	char conninfo[EXCHANGE_CONNINFO_SIZE];
 
-	role.names_leader = false;
-	if (member == NULL || port == 0)
-		return words_set(words, "", "it has not said yet on which port its PostgreSQL listens");
-	snprintf(name, sizeof(name), "pg_leader_%d", role.raft.config.node_id);
-	snprintf(check, sizeof(check), "%s_check", name);
-	role.names_leader = upstream_conninfo(settings.replication_conninfo, member->host, port, name,
-										  role.conninfo, sizeof(role.conninfo), words);
-	return role.names_leader &&
-		   upstream_conninfo(settings.replication_conninfo, member->host, port, check,
-							 conninfo, sizeof(conninfo), words) &&
+	role.names_leader = role_conninfo(leader, "", role.conninfo, words);
+	return role.names_leader && role_conninfo(leader, "_check", conninfo, words) &&
 		   upstream_connect(&role.upstream, conninfo, words);
 }
 

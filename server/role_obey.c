@@ -51,15 +51,17 @@ ask(ExchangeKind kind, uint32_t *answer)
 	return exchange_ask(&question, answer);
 }
 
-/* Whom to receive from (NULL: as it is), and the names that are the same on all members. */
+/* Whom to receive from, with our slot there (NULL: as it is), and the names that are the same on all members. */
 static bool
 write_settings(const char *conninfo)
 {
 	char  names[QUORUM_NAMES_SIZE];
+	char  slot[SLOTS_NAME_SIZE];
 	Words words;
 
 	words_clear(&words);
-	if (auto_conf_set(conninfo, quorum_names(role.raft.config.members, names, sizeof(names)), &words))
+	slots_name(role.raft.config.node_id, slot);
+	if (auto_conf_set(conninfo, conninfo != NULL ? slot : NULL, quorum_names(role.raft.config.members, names, sizeof(names)), &words))
 		return true;
 	if (once_a_minute(&write_failed_at, role.now))
 		ereport(WARNING,
@@ -77,6 +79,17 @@ wants_no_receiver(void)
 	return action == PRIMARY_CLONE || action == PRIMARY_REWIND || action == PRIMARY_REFUSE;
 }
 
+/* Does this server receive from the leader, once it receives? */
+static bool
+is_set_up(void)
+{
+	char slot[SLOTS_NAME_SIZE];
+
+	slots_name(role.raft.config.node_id, slot);
+	return PrimaryConnInfo != NULL && strcmp(PrimaryConnInfo, role.conninfo) == 0 &&
+		   PrimarySlotName != NULL && strcmp(PrimarySlotName, slot) == 0;
+}
+
 /*
  * The names, before anybody is primary.  And as soon as a leader is known, that a receiver
  * connects to it: it waits at the gate until it may receive.
@@ -84,7 +97,7 @@ wants_no_receiver(void)
 void
 role_keep_settings(void)
 {
-	bool is_other = role.names_leader && (PrimaryConnInfo == NULL || strcmp(PrimaryConnInfo, role.conninfo) != 0);
+	bool is_other = role.names_leader && !is_set_up();
 
 	if (role.raft.saved.claim != 0 && (is_other || !role_has_names()))
 		(void) write_settings(role.names_leader ? role.conninfo : NULL);

@@ -285,6 +285,7 @@ turn(void)
 	role_obey();
 	role_keep_fence();
 	role_keep_settings();
+	role_keep_slots();
 	(void) role_tell_member(); /* that it is open */
 	role_note_keep();
 	show();
@@ -348,6 +349,9 @@ begin(void)
 
 	/* what is not whole is not started */
 	role.remains = PRIMARY_REMAINS_WHOLE;
+
+	/* among the processes that have transactions: who lets a slot go writes his flags there */
+	InitProcessPhase2();
 	role_note_begin();
 	upstream_init(&role.upstream, settings.node_id, UPSTREAM_PATIENCE, role_stops);
 	exchange_role_worker_start();

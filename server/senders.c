@@ -177,17 +177,20 @@ senders_end(int32_t member)
 	return pid == 0;
 }
 
-static bool
-is_registered(pid_t pid)
+int32_t
+senders_member(pid_t pid, bool *is_walsender)
 {
 	int i;
 
+	*is_walsender = false;
+	for (i = 0; i < max_wal_senders; i++)
+		*is_walsender |= WalSndCtl->walsnds[i].pid == pid;
 	for (i = 0; i < RAFT_MAX_NODES; i++)
 	{
 		if (pg_atomic_read_u32(&registry->pid[i]) == (uint32) pid)
-			return true;
+			return i;
 	}
-	return false;
+	return RAFT_NONE;
 }
 
 /* The name that it bears now; NULL: it has ended. */
@@ -211,13 +214,14 @@ uint32_t
 senders_end_impostors(uint64_t members)
 {
 	uint32_t ended = 0;
+	bool	 is_walsender;
 	int		 i;
 
 	pgstat_clear_backend_activity_snapshot();
 	for (i = 0; i < max_wal_senders; i++)
 	{
 		pid_t		pid = WalSndCtl->walsnds[i].pid;
-		const char *name = pid != 0 && !is_registered(pid) ? name_of(pid) : NULL;
+		const char *name = pid != 0 && senders_member(pid, &is_walsender) == RAFT_NONE ? name_of(pid) : NULL;
 		int32_t		member = name != NULL ? quorum_member(name) : RAFT_NONE;
 
 		if (member == RAFT_NONE || (members >> member & 1) == 0)

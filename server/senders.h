@@ -29,6 +29,9 @@ extern bool senders_register(int32_t member);
  */
 extern uint32_t senders_read(QuorumSender *senders);
 
+/* Whose walsender is that process?  RAFT_NONE: nobody's; is_walsender: is it one at all? */
+extern int32_t senders_member(pid_t pid, bool *is_walsender);
+
 /* End that member's.  true: there is none. */
 extern bool senders_end(int32_t member);
 

@@ -25,6 +25,12 @@ FROM pg_leader_status;
 -- What only a managed server has
 SELECT count(*) AS rows, count(server) AS servers, count("order") AS orders FROM pg_leader_server;
 SELECT count(*) AS rows, bool_and(f IS NULL) AS nulls FROM pg_leader_fence f;
+SELECT count(*) AS slots FROM pg_leader_slots;
+
+-- Slots, whoever made them
+SELECT FROM pg_create_physical_replication_slot('pg_leader_7', true), pg_create_physical_replication_slot('of_somebody');
+SELECT slot_name, kind, node_id, active, wal_status, kept_bytes >= 0 AS keeps, failover, synced, ready FROM pg_leader_slots ORDER BY 1;
+SELECT FROM pg_drop_replication_slot('pg_leader_7'), pg_drop_replication_slot('of_somebody');
 
 -- Peers: only this member
 SELECT node_id, address = resolved AS resolved, is_self, is_leader, last_heard, round_trip,

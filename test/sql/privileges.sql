@@ -13,6 +13,7 @@ SELECT node_id, role FROM pg_leader_status;
 SELECT count(*) FROM pg_leader_peers;
 SELECT count(*) FROM pg_leader_server;
 SELECT count(*) FROM pg_leader_fence;
+SELECT count(*) FROM pg_leader_slots;
 SELECT count(*) > 0 AS events FROM pg_leader_events;
 SELECT count(*) FROM pg_stat_pg_leader;
 SELECT count(*) > 0 AS messages FROM pg_leader_stat_messages;

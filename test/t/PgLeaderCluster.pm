@@ -74,12 +74,15 @@ sub new
 }
 
 # The server that all others are copies of: the extension is created there.
-# It is never part of a cluster and does not preload the library.
+# It is never part of a cluster and does not preload the library.  template(OPTION...): of
+# initdb, if this is called before the first cluster is made.
 sub template
 {
+	my @options = @_;
+
 	return $template if defined $template;
 	$template = PostgreSQL::Test::Cluster->new('template');
-	$template->init(allows_streaming => 1);
+	$template->init(allows_streaming => 1, extra => \@options);
 	$template->append_conf('postgresql.conf', qq(
 log_statement = none
 log_replication_commands = off

@@ -53,7 +53,7 @@ says_who_and_to_whom(void **state)
 {
 	(void) state;
 	build("user=replicator sslmode=require");
-	assert_string_equal(conninfo, "host=10.0.0.1 port=5433 application_name=pg_leader_3 user=replicator sslmode=require "
+	assert_string_equal(conninfo, "host=10.0.0.1 port=5433 dbname=postgres application_name=pg_leader_3 user=replicator sslmode=require "
 								  "keepalives_idle=2 keepalives_interval=1 keepalives_count=3 tcp_user_timeout=5000");
 	build("");
 	assert_value("host", "10.0.0.1");
