@@ -419,6 +419,14 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pg_leader_admit() IS
 'let an abstaining member vote although some members will never answer it';
 
+CREATE FUNCTION pg_leader_slots_missing(target int4)
+RETURNS text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_slots_missing(int4) IS
+'on the primary: why logical slots with failover could not go on on that member after a switchover; NULL: they could';
+
 --
 -- Privileges
 --
@@ -427,6 +435,7 @@ REVOKE ALL ON FUNCTION pg_stat_pg_leader_reset() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_switchover(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_slots_missing(int4) FROM PUBLIC;
 
 GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events, pg_leader_server, pg_leader_fence, pg_leader_slots,
     pg_stat_pg_leader, pg_leader_stat_messages, pg_leader_stat_drops,

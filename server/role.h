@@ -123,9 +123,10 @@ extern void role_gather_leader(void);
 
 /*
  * How to connect to that member, under our name with that after it; room for
- * EXCHANGE_CONNINFO_SIZE.  false, with words: where it is, is not known.
+ * EXCHANGE_CONNINFO_SIZE.  Any process; raft: what exchange_read_core() has given.  false, with
+ * words: where it is, is not known.
  */
-extern bool role_conninfo(int32_t id, const char *suffix, char *conninfo, Words *words);
+extern bool role_conninfo(const Raft *raft, int32_t id, const char *suffix, char *conninfo, Words *words);
 
 /* Compare the last bytes of WAL, if role.following wants that; may wait for the leader. */
 extern void role_compare(void);
@@ -149,21 +150,6 @@ extern bool role_is_to_tell(void);
 
 /* In each turn, as long as nothing is to be waited for: one slot is made or dropped at most. */
 extern void role_keep_slots(void);
-
-/*
- * Ask another member's PostgreSQL that query, as upstream_ask() does, on a connection for it
- * alone.  Takes as long as that member lets it wait, at most twice half a second.
- */
-extern bool role_ask(int32_t node, const char *query, char *answer, size_t size, bool (*stop)(void), Words *words);
-
-/* ---- slots_ready.c ---- */
-
-/*
- * On the primary: has that standby all logical slots that are to survive a failover, so that
- * after a switchover to it they go on there?  false, with words: which it has not, or why this
- * is not known.  Waits as role_ask() does.  True before PostgreSQL 17, and without such slots.
- */
-extern bool role_slots_are_ready(int32_t target, Words *words);
 
 /* ---- role_obey.c ---- */
 

@@ -38,15 +38,15 @@ say_failed(const Words *words)
 
 /* Its host in the list, its port as it says. */
 bool
-role_conninfo(int32_t id, const char *suffix, char *conninfo, Words *words)
+role_conninfo(const Raft *raft, int32_t id, const char *suffix, char *conninfo, Words *words)
 {
 	const ClusterMember *member = cluster_member(settings_cluster(), id);
-	uint16_t			 port = role.raft.peers[id].told.port;
+	uint16_t			 port = raft->peers[id].told.port;
 	char				 name[40];
 
 	if (member == NULL || port == 0)
 		return words_set(words, "", "it has not said yet on which port its PostgreSQL listens");
-	snprintf(name, sizeof(name), "pg_leader_%d%s", role.raft.config.node_id, suffix);
+	snprintf(name, sizeof(name), "pg_leader_%d%s", raft->config.node_id, suffix);
 	return upstream_conninfo(settings.replication_conninfo, member->host, port, name,
 							 conninfo, EXCHANGE_CONNINFO_SIZE, words);
 }
@@ -56,8 +56,8 @@ connect_to_leader(int32_t leader, Words *words)
 {
 	char conninfo[EXCHANGE_CONNINFO_SIZE];
 
-	role.names_leader = role_conninfo(leader, "", role.conninfo, words);
-	return role.names_leader && role_conninfo(leader, "_check", conninfo, words) &&
+	role.names_leader = role_conninfo(&role.raft, leader, "", role.conninfo, words);
+	return role.names_leader && role_conninfo(&role.raft, leader, "_check", conninfo, words) &&
 		   upstream_connect(&role.upstream, conninfo, words);
 }
 

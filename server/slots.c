@@ -24,12 +24,10 @@
 #include "server/receiver.h"
 #include "server/role.h"
 #include "server/senders.h"
-#include "server/shared.h"
 #include "server/slots.h"
 
-/* How often the leader is asked, and how long it may take, us. */
+/* How often the leader is asked, us. */
 #define ASK_INTERVAL UINT64CONST(10000000)
-#define ASK_PATIENCE UINT64CONST(500000)
 
 /* How long no slot is made or dropped after one could not be, us. */
 #define PAUSE UINT64CONST(10000000)
@@ -88,46 +86,6 @@ take_answer(char *answer)
 	}
 }
 
-/* Its address, which the election knows: nobody waits for a name service. */
-static bool
-add_address(int32_t node, char *conninfo, Words *words)
-{
-	SharedDetail *detail = palloc(sizeof(SharedDetail));
-	char		 *end = conninfo + strlen(conninfo);
-	size_t		  room = EXCHANGE_CONNINFO_SIZE - strlen(conninfo);
-	bool		  known = false;
-	uint32_t	  i;
-
-	shared_read_detail(detail);
-	for (i = 0; i < detail->n_peers && !known; i++)
-	{
-		const char *from = detail->peers[i].resolved + (detail->peers[i].resolved[0] == '[');
-		const char *port = strrchr(from, ':');
-
-		if (detail->peers[i].node_id != node || port == NULL)
-			continue;
-		port -= port[-1] == ']';
-		known = snprintf(end, room, " hostaddr='%.*s'", (int) (port - from), from) < (int) room;
-	}
-	pfree(detail);
-	return known || words_set(words, "", "its address is not known");
-}
-
-bool
-role_ask(int32_t node, const char *query, char *answer, size_t size, bool (*stop)(void), Words *words)
-{
-	Upstream upstream;
-	char	 conninfo[EXCHANGE_CONNINFO_SIZE];
-	bool	 done;
-
-	words_clear(words);
-	upstream_init(&upstream, role.raft.config.node_id, ASK_PATIENCE, stop);
-	done = role_conninfo(node, "_check", conninfo, words) && add_address(node, conninfo, words) &&
-		   upstream_connect(&upstream, conninfo, words) && upstream_ask(&upstream, query, answer, size, words);
-	upstream_close(&upstream);
-	return done;
-}
-
 static void
 ask_leader(void)
 {
@@ -149,7 +107,7 @@ ask_leader(void)
 	if ((leaders.asked_at != 0 && role.now - leaders.asked_at < ASK_INTERVAL) || stops_asking())
 		return;
 	leaders.asked_at = role.now;
-	if (role_ask(node, query, answer, sizeof(answer), stops_asking, &words))
+	if (slots_ask(&role.raft, node, query, answer, sizeof(answer), stops_asking, &words))
 		take_answer(answer);
 	else if (!stops_asking())
 	{
