@@ -12,11 +12,11 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../raft/raft.h"
 #include "clock.h"
 
 /* Changes with the layout: a supervisor and a library of two versions do not share a board. */
@@ -28,11 +28,21 @@
  */
 #define MOST_READS 1000
 
+/* Words, so that a reader beside the writer gets each of them whole. */
+#define WORD		   sizeof(uint64_t)
+#define WORDS_OF(type) (sizeof(type) / WORD)
+
+_Static_assert(sizeof(BoardShown) % WORD == 0 && sizeof(BoardServer) % WORD == 0, "parts are whole words");
+
 struct Board
 {
-	uint64_t   magic;
-	uint64_t   turn; /* the entry that counts: its last bit */
-	BoardShown entries[2];
+	uint64_t magic;
+
+	/* Of each part, the entry that counts: its last bit. */
+	uint64_t shown_turn;
+	uint64_t server_turn;
+	uint64_t shown[2][WORDS_OF(BoardShown)];
+	uint64_t server[2][WORDS_OF(BoardServer)];
 
 	/* Where it listens, and for how long connections there have got no answer. */
 	uint64_t				silence;
@@ -81,31 +91,42 @@ board_remove(Board *board)
 		(void) munmap(board, sizeof(Board));
 }
 
-/* false: the writer has come by meanwhile. */
-static bool
-read_once(const Board *board, BoardShown *shown, uint64_t *now)
+static void
+load(void *to, const uint64_t *from, size_t n)
 {
-	uint64_t		  turn = __atomic_load_n(&board->turn, __ATOMIC_ACQUIRE);
-	const BoardShown *entry = &board->entries[turn & 1];
+	for (size_t i = 0; i < n; i++)
+	{
+		uint64_t word = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 
-	shown->lease_until = __atomic_load_n(&entry->lease_until, __ATOMIC_RELAXED);
-	shown->lease_term = __atomic_load_n(&entry->lease_term, __ATOMIC_RELAXED);
-	shown->term = __atomic_load_n(&entry->term, __ATOMIC_RELAXED);
-	shown->leader_id = __atomic_load_n(&entry->leader_id, __ATOMIC_RELAXED);
+		memcpy((char *) to + i * WORD, &word, WORD);
+	}
+}
 
-	/* a lease that was given up before *now cannot pass for one that held at *now */
+/* false: a writer has come by meanwhile. */
+static bool
+read_once(const Board *board, BoardShown *shown, BoardServer *server, uint64_t *now)
+{
+	uint64_t shown_turn = __atomic_load_n(&board->shown_turn, __ATOMIC_ACQUIRE);
+	uint64_t server_turn = __atomic_load_n(&board->server_turn, __ATOMIC_ACQUIRE);
+
+	load(shown, board->shown[shown_turn & 1], WORDS_OF(BoardShown));
+	if (server != NULL)
+		load(server, board->server[server_turn & 1], WORDS_OF(BoardServer));
+
+	/* what was given up before *now cannot pass for what held at *now */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	*now = clock_now();
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return __atomic_load_n(&board->turn, __ATOMIC_RELAXED) == turn;
+	return __atomic_load_n(&board->shown_turn, __ATOMIC_RELAXED) == shown_turn &&
+		   (server == NULL || __atomic_load_n(&board->server_turn, __ATOMIC_RELAXED) == server_turn);
 }
 
 void
-board_read(const Board *board, BoardShown *shown, uint64_t *now)
+board_read(const Board *board, BoardShown *shown, BoardServer *server, uint64_t *now)
 {
 	for (int i = 0; i < MOST_READS; i++)
 	{
-		if (!read_once(board, shown, now))
+		if (!read_once(board, shown, server, now))
 			continue;
 		if (shown->lease_until <= *now)
 			shown->lease_until = 0;
@@ -114,6 +135,8 @@ board_read(const Board *board, BoardShown *shown, uint64_t *now)
 
 	/* no writer does that */
 	*shown = (BoardShown){.leader_id = RAFT_NONE};
+	if (server != NULL)
+		memset(server, 0, sizeof(*server));
 }
 
 bool
@@ -154,25 +177,31 @@ board_take(int fd)
 	return board;
 }
 
-void
-board_show(Board *board, const BoardShown *shown)
+/* Into the entry that does not count, which counts from then on. */
+static void
+store(uint64_t *turn, uint64_t *entries, const void *from, size_t n)
 {
-	uint64_t	turn;
-	BoardShown *entry;
-
-	if (board == NULL)
-		return;
-	turn = __atomic_load_n(&board->turn, __ATOMIC_RELAXED) + 1;
-	entry = &board->entries[turn & 1];
+	uint64_t  next = __atomic_load_n(turn, __ATOMIC_RELAXED) + 1;
+	uint64_t *entry = entries + (next & 1) * n;
 
 	/* that the other entry counts is seen before this one changes */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	__atomic_store_n(&entry->lease_until, shown->lease_until, __ATOMIC_RELAXED);
-	__atomic_store_n(&entry->lease_term, shown->lease_term, __ATOMIC_RELAXED);
-	__atomic_store_n(&entry->term, shown->term, __ATOMIC_RELAXED);
-	__atomic_store_n(&entry->leader_id, shown->leader_id, __ATOMIC_RELAXED);
-	__atomic_store_n(&board->turn, turn, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < n; i++)
+	{
+		uint64_t word;
+
+		memcpy(&word, (const char *) from + i * WORD, WORD);
+		__atomic_store_n(&entry[i], word, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(turn, next, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void
+board_show(Board *board, const BoardShown *shown)
+{
+	if (board != NULL)
+		store(&board->shown_turn, board->shown[0], shown, WORDS_OF(BoardShown));
 }
 
 void
@@ -182,7 +211,7 @@ board_end_lease(Board *board)
 
 	if (board == NULL)
 		return;
-	shown = board->entries[board->turn & 1];
+	load(&shown, board->shown[board->shown_turn & 1], WORDS_OF(BoardShown));
 	if (shown.lease_until == 0)
 		return;
 	shown.lease_until = 0;
@@ -202,4 +231,25 @@ uint64_t
 board_silence(const Board *board)
 {
 	return board != NULL ? __atomic_load_n(&board->silence, __ATOMIC_RELAXED) : 0;
+}
+
+void
+board_show_server(Board *board, const BoardServer *server)
+{
+	if (board != NULL)
+		store(&board->server_turn, board->server[0], server, WORDS_OF(BoardServer));
+}
+
+void
+board_close(Board *board)
+{
+	BoardServer server;
+
+	if (board == NULL)
+		return;
+	load(&server, board->server[board->server_turn & 1], WORDS_OF(BoardServer));
+	if (server.open_term == 0)
+		return;
+	server.open_term = 0;
+	board_show_server(board, &server);
 }

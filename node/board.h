@@ -1,17 +1,18 @@
 /*
  * node/board.h
- *	  What a server shows its supervisor: lease and leader, in memory that both have.
+ *	  What a server shows its supervisor, in memory that both have.
  *
  * The supervisor makes a board before each start of its server, which inherits it as a file
- * descriptor; its number is in the environment variable BOARD_VARIABLE.  The election worker
- * writes it, the supervisor and the processes of pg_leader.notify_command read it; but for one
- * number, which goes the other way.
+ * descriptor; its number is in the environment variable BOARD_VARIABLE.  It has two parts, with
+ * one writer each: lease and leader are the election worker's, what the server is and does is the
+ * role worker's (managed mode only).  The supervisor and the processes of
+ * pg_leader.notify_command read it.  One number goes the other way.
  *
- * There are two entries.  The writer fills the one that does not count, and then lets it
+ * Each part has two entries.  The writer fills the one that does not count, and then lets it
  * count, so that one which stops or is killed in between leaves what was there before, and
  * no reader waits for it.  Times are microseconds of the election's clock (clock.h).
  *
- * Called by server/shared.c and by the supervisor.  No backend symbols.
+ * Called by server/ and by the supervisor.  No backend symbols.
  */
 #ifndef PG_LEADER_BOARD_H
 #define PG_LEADER_BOARD_H
@@ -20,7 +21,12 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "../raft/raft.h"
+
 #define BOARD_VARIABLE "PG_LEADER_BOARD"
+
+#define BOARD_ORDER_SIZE 16
+#define BOARD_WHY_SIZE	 144
 
 typedef struct BoardShown
 {
@@ -29,6 +35,40 @@ typedef struct BoardShown
 	uint64_t term;		/* the member's */
 	int64_t	 leader_id; /* RAFT_NONE: it knows of none */
 } BoardShown;
+
+/* What a member has said of its PostgreSQL. */
+typedef struct BoardMember
+{
+	uint64_t heard_at; /* when it was heard last; 0: not since the start */
+	uint64_t end;	   /* of its WAL, as a leader is told by those who follow; 0: not known */
+	uint32_t timeline; /* of that */
+	uint16_t port;	   /* 0: not known */
+	uint8_t	 server;   /* RaftServer */
+	bool	 is_open;
+} BoardMember;
+
+/* All zero: no role worker has shown anything. */
+typedef struct BoardServer
+{
+	uint64_t	open_term;	   /* in which the fence is open; 0: it is closed, or drains */
+	uint64_t	system_id;	   /* of the data */
+	int64_t		started_at;	   /* by the wall clock, us since 1970 */
+	uint64_t	end;		   /* of flushed WAL */
+	uint64_t	replay;		   /* in recovery: so much is replayed */
+	uint64_t	leader_end;	   /* in recovery: where the WAL of its leader ended, as that said last */
+	uint64_t	leader_end_at; /* when it streamed last; 0: never */
+	uint64_t	senders;	   /* bit i: node id i streams from here */
+	uint32_t	timeline;	   /* of end */
+	int32_t		node;		   /* whom the order is about; RAFT_NONE */
+	int32_t		version;	   /* PG_VERSION_NUM */
+	uint8_t		server;		   /* RaftServer */
+	bool		is_ready;	   /* sessions may log in, as far as the server's data are concerned */
+	bool		streams;
+	bool		is_paused;				 /* replay */
+	char		order[BOARD_ORDER_SIZE]; /* primary_action_name() */
+	char		why[BOARD_WHY_SIZE];	 /* and why, for people */
+	BoardMember members[RAFT_MAX_NODES]; /* by node id, without this one */
+} BoardServer;
 
 typedef struct Board Board;
 
@@ -44,9 +84,10 @@ extern Board *board_create(int *fd);
 extern void board_remove(Board *board);
 
 /*
- * What is shown at the instant *now; a lease that has ended by then is none.  Never waits.
+ * What is shown at the instant *now; a lease that has ended by then is none.  server: NULL, or
+ * the other part, as it is at the same instant.  Never waits.
  */
-extern void board_read(const Board *board, BoardShown *shown, uint64_t *now);
+extern void board_read(const Board *board, BoardShown *shown, BoardServer *server, uint64_t *now);
 
 /*
  * Where the server listens, of *size bytes; false: it has not said so.  And the supervisor's one
@@ -60,7 +101,7 @@ extern void board_show_silence(Board *board, uint64_t silence);
 /* Map it, and close the descriptor.  NULL: errno says why not; EPROTO: it is none of this version. */
 extern Board *board_take(int fd);
 
-/* One writer at a time. */
+/* The election worker. */
 extern void board_show(Board *board, const BoardShown *shown);
 
 /* Once. */
@@ -71,5 +112,11 @@ extern uint64_t board_silence(const Board *board);
 
 /* The lease is over, all else stays.  Readers see that before whatever is done next. */
 extern void board_end_lease(Board *board);
+
+/* The role worker. */
+extern void board_show_server(Board *board, const BoardServer *server);
+
+/* The fence is about to be closed, all else stays.  Readers see that before whatever is done next. */
+extern void board_close(Board *board);
 
 #endif /* PG_LEADER_BOARD_H */

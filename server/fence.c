@@ -24,6 +24,7 @@
 #include "server/change.h"
 #include "server/compat.h"
 #include "server/fence.h"
+#include "server/parent.h"
 #include "server/senders.h"
 #include "server/settings.h"
 #include "server/shared.h"
@@ -99,6 +100,7 @@ fence_init_memory(void)
 			pg_atomic_init_u64(&fence->counts[i], 0);
 		for (i = 0; i < MaxBackends; i++)
 			pg_atomic_init_u32(&fence->steps[i], 0);
+		board_show_server(parent_board(), &(BoardServer){0});
 	}
 	LWLockRelease(AddinShmemInitLock);
 	senders_init_memory();
@@ -133,6 +135,9 @@ fence_set(uint64_t open_term, bool drains)
 {
 	uint64_t before = pg_atomic_read_u64(&fence->open_term);
 
+	/* the board never says more than this memory */
+	if (open_term != before || drains)
+		board_close(parent_board());
 	pg_atomic_write_u32(&fence->drains, drains);
 	if (before == open_term)
 		return;

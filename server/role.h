@@ -9,6 +9,7 @@
  *	  role_note.c	what this member held, in a file
  *	  role_switchover.c	a planned hand-over
  *	  slots.c		the replication slots of the other members
+ *	  role_show.c	what the supervisor sees of all this
  *
  * It decides nothing: what is not in primary/ or raft/ is not decided.  test/sim/keeper.c is
  * the same for simulated servers.  One process, so all that it knows is in one record.
@@ -150,6 +151,11 @@ extern bool role_is_to_tell(void);
 
 /* In each turn, as long as nothing is to be waited for: one slot is made or dropped at most. */
 extern void role_keep_slots(void);
+
+/* ---- role_show.c ---- */
+
+/* At the end of each turn, onto the supervisor's board. */
+extern void role_show(void);
 
 /* ---- role_obey.c ---- */
 

@@ -255,6 +255,7 @@ show(void)
 	else if (f->setting != PRIMARY_SETTING_GOOD)
 		(void) primary_describe(&forbidden, f, shown.refusal, sizeof(shown.refusal));
 	exchange_show(&shown);
+	role_show();
 }
 
 static void
@@ -323,6 +324,7 @@ at_exit(int code, Datum argument)
 {
 	exchange_role_worker_stop();
 	fence_set(0, false);
+	board_show_server(parent_board(), &(BoardServer){0});
 	promotion_revoke();
 	upstream_close(&role.upstream);
 }

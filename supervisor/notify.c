@@ -94,7 +94,7 @@ look(uint64_t *until)
 	*until = 0;
 	if (board != NULL)
 	{
-		board_read(board, &shown, &now);
+		board_read(board, &shown, NULL, &now);
 		*until = shown.lease_until;
 		seen.has_lease = shown.lease_until != 0;
 		seen.lease_term = shown.lease_term;

@@ -502,6 +502,28 @@ make_journals(void)
 	journal_seed("long_file", 0x02, 0, 1, FUZZ_NODE, 0);
 }
 
+/* ---- HTTP requests ---- */
+
+static void
+make_requests(void)
+{
+	static const char *const seeds[][2] = {
+		{"haproxy", "OPTIONS / HTTP/1.0\r\n\r\n"},
+		{"head", "HEAD /primary HTTP/1.1\r\nHost: db:8008\r\n\r\n"},
+		{"replica", "GET /replica?lag=10MB&replication_state=streaming HTTP/1.1\r\nHost: x\r\n\r\n"},
+		{"readiness", "GET /readiness?lag=16kB&mode=write HTTP/1.1\n\n"},
+		{"tag", "GET /read-only?tag_zone=a&lag=1TB HTTP/1.1\r\n\r\n"},
+		{"metrics", "GET /metrics HTTP/1.1\r\nAccept: text/plain\r\n\r\n"},
+		{"switchover", "POST /switchover HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"},
+		{"pipeline", "GET /health HTTP/1.1\r\n\r\nGET /sync HTTP/1.1\r\n\r\n"},
+		{"tls", "\x16\x03\x01\x02"},
+		{"http_2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+		{"overflow", "GET /async?lag=18446744073709551616 HTTP/1.1\r\n\r\n"}};
+
+	for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++)
+		write_seed("fuzz_probe", seeds[i][0], seeds[i][1], strlen(seeds[i][1]));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -522,5 +544,6 @@ main(int argc, char **argv)
 	make_lists();
 	make_histories();
 	make_scripts();
+	make_requests();
 	return 0;
 }

@@ -46,14 +46,14 @@ what_one_shows_the_other_sees(void **state)
 
 	(void) state;
 	both(&ours, &theirs);
-	board_read(ours, &shown, &now);
+	board_read(ours, &shown, NULL, &now);
 	assert_int_equal(shown.lease_until, 0);
 	assert_int_equal(shown.leader_id, RAFT_NONE);
 	board_show(theirs, &(BoardShown){.lease_until = until, .lease_term = 5, .term = 6, .leader_id = 2});
-	board_read(ours, &shown, &now);
+	board_read(ours, &shown, NULL, &now);
 	assert_true(shown.lease_until == until && shown.lease_term == 5 && shown.term == 6 && shown.leader_id == 2);
 	board_end_lease(theirs);
-	board_read(ours, &shown, &now);
+	board_read(ours, &shown, NULL, &now);
 	assert_true(shown.lease_until == 0 && shown.term == 6 && shown.leader_id == 2);
 	board_remove(theirs);
 	board_remove(ours);
@@ -70,7 +70,7 @@ a_lease_that_has_run_out_is_none(void **state)
 	(void) state;
 	both(&ours, &theirs);
 	board_show(theirs, &(BoardShown){.lease_until = clock_now(), .lease_term = 5, .term = 5, .leader_id = 1});
-	board_read(ours, &shown, &now);
+	board_read(ours, &shown, NULL, &now);
 	assert_int_equal(shown.lease_until, 0);
 	assert_int_equal(shown.leader_id, 1);
 	board_remove(theirs);
@@ -92,6 +92,34 @@ what_is_no_board_is_not_taken(void **state)
 	board_remove(NULL);
 }
 
+static void
+the_server_is_shown_beside_the_lease(void **state)
+{
+	Board	   *ours;
+	Board	   *theirs;
+	BoardShown	shown;
+	BoardServer server;
+	uint64_t	now;
+
+	(void) state;
+	both(&ours, &theirs);
+	board_read(ours, &shown, &server, &now);
+	assert_memory_equal(&server, &(BoardServer){0}, sizeof(server));
+	board_show(theirs, &(BoardShown){.lease_until = FAR, .lease_term = 5, .term = 5, .leader_id = 1});
+	board_show_server(theirs, &(BoardServer){.open_term = 5, .end = 7, .order = "OPEN", .members[63].port = 9});
+	board_read(ours, &shown, &server, &now);
+	assert_true(shown.lease_term == 5 && server.open_term == 5 && server.end == 7 && server.members[63].port == 9);
+	assert_string_equal(server.order, "OPEN");
+	board_close(theirs);
+	board_read(ours, &shown, &server, &now);
+	assert_true(shown.lease_until != 0 && server.open_term == 0 && server.end == 7 && server.members[63].port == 9);
+	board_close(theirs);
+	board_show_server(NULL, &server);
+	board_close(NULL);
+	board_remove(theirs);
+	board_remove(ours);
+}
+
 /* ---- one writes, and one reads ---- */
 
 #define TURNS UINT64_C(200000)
@@ -108,6 +136,8 @@ write_pairs(void *board)
 		uint64_t pause = clock_now() + 2;
 
 		board_show(board, &(BoardShown){.lease_until = far + i, .lease_term = far + i, .term = far + i, .leader_id = (int64_t) (far + i)});
+		if (i % 2 == 0)
+			board_show_server(board, &(BoardServer){.open_term = i, .system_id = i, .members[0].end = i, .members[63].end = i});
 		while (clock_now() < pause)
 			continue;
 	}
@@ -117,19 +147,22 @@ write_pairs(void *board)
 static void
 no_pair_is_torn(void **state)
 {
-	Board	  *ours;
-	Board	  *theirs;
-	pthread_t  writer;
-	BoardShown shown;
-	uint64_t   now;
-	uint64_t   last = 0;
+	Board	   *ours;
+	Board	   *theirs;
+	pthread_t	writer;
+	BoardShown	shown;
+	BoardServer server;
+	uint64_t	now;
+	uint64_t	last = 0;
 
 	(void) state;
 	both(&ours, &theirs);
 	assert_int_equal(pthread_create(&writer, NULL, write_pairs, theirs), 0);
 	for (uint64_t i = 0; i < TURNS; i++)
 	{
-		board_read(ours, &shown, &now);
+		board_read(ours, &shown, &server, &now);
+		assert_true(server.open_term == server.system_id && server.members[0].end == server.open_term &&
+					server.members[63].end == server.open_term);
 		if (shown.lease_until == 0)
 			continue;
 		assert_true(shown.lease_until == shown.lease_term && shown.term == shown.lease_term &&
@@ -175,6 +208,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_one_shows_the_other_sees),
 		cmocka_unit_test(a_lease_that_has_run_out_is_none),
+		cmocka_unit_test(the_server_is_shown_beside_the_lease),
 		cmocka_unit_test(what_is_no_board_is_not_taken),
 		cmocka_unit_test(no_pair_is_torn),
 		cmocka_unit_test(where_it_listens_and_whether_it_answers),
