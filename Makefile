@@ -29,7 +29,7 @@ OBJS := $(server_objects) $(node_sources:.c=.o) $(primary_sources:.c=.o) $(raft_
 # The same sources for programs that are no backend.  Without the network, and so
 # without what authentication and libpq need: this program only looks into files.
 frontend_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) tools/pg_leader_state.c \
-	$(filter-out node/addresses.c node/board.c node/home.c node/placeholders.c node/sockets.c node/lookup.c \
+	$(filter-out node/addresses.c node/board.c node/home.c node/listen.c node/placeholders.c node/sockets.c node/lookup.c \
 		node/scheduler.c node/transport.c node/secret.c node/upstream.c node/value.c,$(node_sources)))
 supervisor_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) $(node_sources) $(primary_sources) \
 	$(supervisor_sources))

@@ -62,7 +62,7 @@ typedef enum ControlType
 
 	/*
 	 * To the supervisor, from the election worker: there is news on the board (node/board.h);
-	 * pg_leader.notify_command or notify_timeout is another one, and is to be read.
+	 * pg_leader.notify_command, notify_timeout or http_listen is another one, and is to be read.
 	 */
 	CONTROL_SHOWN,
 	CONTROL_RELOADED,

@@ -175,11 +175,27 @@ time_line()
 	fi
 }
 
+# Where the supervisor of the node answers HTTP.  The setting takes no names.
+http_address()
+{
+	local host=${NODE_HOST[id]}
+
+	if [[ $host == *:* ]]; then
+		host="[$host]"
+	elif [[ ! $host =~ ^[0-9.]+$ ]]; then
+		host=0.0.0.0
+	fi
+	printf '%s:%s' "$host" "$((10#$PGLD_HTTP_PORT + id))"
+}
+
 # What a managed node has more.
 print_managed_settings()
 {
 	set_line pg_leader.manage on
 	set_line pg_leader.replication_conninfo "${PGLD_REPLICATION_CONNINFO:-user=postgres passfile=$(passfile)}"
+	if [[ -n $PGLD_HTTP_PORT ]]; then
+		set_line pg_leader.http_listen "$(http_address)"
+	fi
 	set_line max_wal_senders "$((2 * 10#$N_NODES + 8))"
 	set_line wal_keep_size 512MB
 	set_line recovery_init_sync_method syncfs

@@ -23,6 +23,7 @@ static bool	  is_taken = false; /* and the numbers in the environment mean nothi
 /* What the supervisor has read: when the server began, and what it was told of since. */
 static char *known_command = NULL;
 static int	 known_timeout;
+static char *known_listen = NULL;
 
 /* The descriptor that a variable names, which what this server starts does not see; -1: none. */
 static int
@@ -39,16 +40,24 @@ inherited(const char *variable)
 }
 
 static void
-know_command(void)
+know_settings(void)
 {
 	if (known_command != NULL)
 		pfree(known_command);
+	if (known_listen != NULL)
+		pfree(known_listen);
 	known_command = MemoryContextStrdup(TopMemoryContext, settings.notify_command);
 	known_timeout = settings.notify_timeout;
+	known_listen = MemoryContextStrdup(TopMemoryContext, settings.http_listen);
 	if (channel < 0 && known_command[0] != '\0')
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("pg_leader.notify_command is set, and is not run, because this server was not started by pg_leader_supervisor"),
+				 errhint("Start the server with pg_leader_supervisor, also where pg_leader.manage is off.")));
+	if (channel < 0 && known_listen[0] != '\0')
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("pg_leader.http_listen is set, and HTTP is not answered, because this server was not started by pg_leader_supervisor"),
 				 errhint("Start the server with pg_leader_supervisor, also where pg_leader.manage is off.")));
 }
 
@@ -66,7 +75,7 @@ parent_take(void)
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("pg_leader.manage is on, and this server was not started by pg_leader_supervisor"),
 				 errhint("Start it with pg_leader_supervisor, or set pg_leader.manage to off.")));
-	know_command();
+	know_settings();
 	if (channel < 0)
 		return;
 	fd = inherited(BOARD_VARIABLE);
@@ -114,10 +123,11 @@ parent_tell(ControlType type)
 }
 
 void
-parent_check_command(void)
+parent_check_settings(void)
 {
-	if (strcmp(known_command, settings.notify_command) == 0 && known_timeout == settings.notify_timeout)
+	if (strcmp(known_command, settings.notify_command) == 0 && known_timeout == settings.notify_timeout &&
+		strcmp(known_listen, settings.http_listen) == 0)
 		return;
-	know_command();
+	know_settings();
 	parent_tell(CONTROL_RELOADED);
 }

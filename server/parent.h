@@ -3,7 +3,7 @@
  *	  What this server has from pg_leader_supervisor, which has started it: a channel and a board.
  *
  * Over the channel (primary/control.h) the two tell each other what is to be done; on the board
- * (node/board.h) the election worker shows lease and leader.  A server without pg_leader.manage
+ * (node/board.h) the election worker shows lease and leader, and the role worker the server.  A server without pg_leader.manage
  * may have neither.  Both are the postmaster's, and every process inherits them.
  */
 #ifndef PG_LEADER_PARENT_H
@@ -32,8 +32,9 @@ extern void parent_tell(ControlType type);
 
 /*
  * The election worker, at its start and after each reload: the supervisor runs
- * pg_leader.notify_command, and has to hear of another one.  Without a supervisor, a warning.
+ * pg_leader.notify_command and answers at pg_leader.http_listen, and has to hear of others.
+ * Without a supervisor, a warning.
  */
-extern void parent_check_command(void);
+extern void parent_check_settings(void);
 
 #endif /* PG_LEADER_PARENT_H */

@@ -45,6 +45,7 @@ static Known known[] = {
 	{.name = "pg_leader.log_messages"},
 	{.name = "pg_leader.notify_command"},
 	{.name = "pg_leader.notify_timeout"},
+	{.name = "pg_leader.http_listen"},
 	{.name = "pg_leader.manage", .needs_restart = true},
 	{.name = "pg_leader.replication_conninfo"},
 	{.name = "pg_leader.clone_max_rate"},

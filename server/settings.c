@@ -16,6 +16,7 @@
 #include "utils/varlena.h"
 
 #include "node/defaults.h"
+#include "node/listen.h"
 #include "node/placeholders.h"
 #include "server/compat.h"
 #include "server/refused.h"
@@ -170,6 +171,22 @@ check_notify_command(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * pg_leader.http_listen: addresses with ports.
+ */
+static bool
+check_http_listen(char **newval, void **extra, GucSource source)
+{
+	ListenAt at[LISTEN_MOST];
+	Words	 words;
+
+	if (*newval == NULL || listen_parse(*newval, at, &words) >= 0)
+		return true;
+	GUC_check_errdetail("Invalid list: %s.", words.error);
+	GUC_check_errhint("%s", words.hint);
+	return false;
+}
+
 static void
 define_membership(void)
 {
@@ -274,6 +291,12 @@ define_notification(void)
 							&settings.notify_timeout,
 							DEFAULT_NOTIFY_TIMEOUT, LEAST_NOTIFY_TIMEOUT, MOST_NOTIFY_TIMEOUT,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_leader.http_listen",
+							   "Sets the addresses and ports at which pg_leader_supervisor answers HTTP, for load balancers and monitoring.",
+							   "Empty means none.",
+							   &settings.http_listen,
+							   DEFAULT_HTTP_LISTEN,
+							   PGC_SIGHUP, 0, check_http_listen, NULL, NULL);
 }
 
 static void

@@ -29,6 +29,7 @@ typedef struct Settings
 	bool   log_messages;
 	char  *notify_command;
 	int	   notify_timeout; /* ms */
+	char  *http_listen;	   /* the supervisor's */
 
 	/* Managed mode. */
 	bool  manage;

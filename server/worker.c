@@ -346,7 +346,7 @@ wait_until_ready(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			refused_look();
-			parent_check_command();
+			parent_check_settings();
 		}
 		MemoryContextReset(turn_context);
 	}
@@ -480,7 +480,7 @@ reload_settings(void)
 
 	ProcessConfigFile(PGC_SIGHUP);
 	look_for_refused();
-	parent_check_command();
+	parent_check_settings();
 
 	settings_timeouts(&wanted.timeouts);
 	wrong = raft_check_config(&wanted);
@@ -647,7 +647,7 @@ pg_leader_worker_main(Datum argument)
 
 	/* an earlier worker may have forgiven what the postmaster still holds against us */
 	refused_look();
-	parent_check_command();
+	parent_check_settings();
 	wait_until_ready();
 	start_election();
 	for (;;)

@@ -32,8 +32,6 @@
 #include "supervise.h"
 #include "work.h"
 
-#define PROGRAM_VERSION "1.0"
-
 #define EXIT_FAILED 1
 #define EXIT_USAGE	2
 

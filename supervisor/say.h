@@ -8,7 +8,8 @@
 #ifndef PG_LEADER_SAY_H
 #define PG_LEADER_SAY_H
 
-#define PROGRAM "pg_leader_supervisor"
+#define PROGRAM			"pg_leader_supervisor"
+#define PROGRAM_VERSION "1.0"
 
 extern void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern void say_detail(const char *detail, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -27,6 +27,7 @@
 #include "say.h"
 
 #define MESSAGE_SIZE 1024
+#define STATUS		 "STATUS="
 
 /* How long a manager that does not read is waited for; the member waits, too. */
 #define SEND_TIMEOUT_US 100000
@@ -35,7 +36,7 @@ static int				  manager = -1; /* -1: nobody wants to know */
 static struct sockaddr_un address;
 static socklen_t		  address_length;
 static bool				  has_failed; /* said once */
-static char				  said_status[MESSAGE_SIZE];
+static char				  said_status[MESSAGE_SIZE] = STATUS;
 
 static void
 tell(const char *message)
@@ -139,7 +140,7 @@ service_stops(void)
 void
 service_status(const char *format, ...)
 {
-	char	status[MESSAGE_SIZE] = "STATUS=";
+	char	status[MESSAGE_SIZE] = STATUS;
 	size_t	begin = strlen(status);
 	va_list arguments;
 
@@ -152,4 +153,10 @@ service_status(const char *format, ...)
 		return;
 	memcpy(said_status, status, sizeof(status));
 	tell(status);
+}
+
+const char *
+service_said(void)
+{
+	return said_status + strlen(STATUS);
 }

@@ -33,4 +33,7 @@ extern void service_stops(void);
 /* What the server is, as one line.  May be called often: it is sent when it is another one. */
 extern void service_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* That line as it was given last; '': none was yet. */
+extern const char *service_said(void);
+
 #endif /* PG_LEADER_SERVICE_H */

@@ -29,6 +29,7 @@
 
 #include "../node/clock.h"
 #include "../node/defaults.h"
+#include "../node/listen.h"
 #include "../node/placeholders.h"
 #include "../node/value.h"
 #include "files.h"
@@ -139,6 +140,7 @@ typedef struct Inquiry
 
 #define NOTIFY_COMMAND "pg_leader.notify_command"
 #define NOTIFY_TIMEOUT "pg_leader.notify_timeout"
+#define HTTP_LISTEN	   "pg_leader.http_listen"
 
 /* All that are asked for are asked for at once: it takes as long as the slowest of them. */
 static const char *const asked_for[] = {
@@ -158,12 +160,13 @@ static const char *const asked_for[] = {
 	"pg_leader.heartbeat_interval",
 	NOTIFY_COMMAND,
 	NOTIFY_TIMEOUT,
+	HTTP_LISTEN,
 };
 
 #define N_ASKED_FOR (sizeof(asked_for) / sizeof(asked_for[0]))
 
 /* The last ones are asked for alone, too. */
-#define N_OF_NOTIFICATION 2
+#define N_OWN 3
 
 static Inquiry inquiries[N_ASKED_FOR];
 
@@ -408,6 +411,26 @@ read_notification(const Command *command, SupervisorSettings *settings, Words *w
 }
 
 static bool
+read_http_listen(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	ListenAt at[LISTEN_MOST];
+	Words	 wrong;
+
+	if (!read_text(command, HTTP_LISTEN, DEFAULT_HTTP_LISTEN, settings->http_listen, sizeof(settings->http_listen), words))
+		return false;
+	words_clear(&wrong);
+	return listen_parse(settings->http_listen, at, &wrong) >= 0 ||
+		   words_set(words, wrong.hint, "invalid value for \"" HTTP_LISTEN "\": %s", wrong.error);
+}
+
+/* Those that are asked for last. */
+static bool
+read_own(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	return read_notification(command, settings, words) && read_http_listen(command, settings, words);
+}
+
+static bool
 read_member(const Command *command, SupervisorSettings *settings, Words *words)
 {
 	Asked asked = ask(command, "pg_leader.node_id", words);
@@ -528,7 +551,7 @@ read_all(const Command *command, SupervisorSettings *settings, Words *words)
 		!read_text(command, "pg_leader.replication_conninfo", DEFAULT_REPLICATION_CONNINFO, settings->replication_conninfo,
 				   sizeof(settings->replication_conninfo), words) ||
 		!read_rate(command, &settings->clone_max_rate, words) || !read_timeouts(command, &settings->timeouts, words) ||
-		!read_notification(command, settings, words))
+		!read_own(command, settings, words))
 		return false;
 	config = (RaftConfig){
 		.node_id = settings->node_id,
@@ -554,12 +577,12 @@ supervisor_settings_read(const Command *command, SupervisorSettings *settings, W
 }
 
 bool
-supervisor_settings_read_notification(const Command *command, SupervisorSettings *settings, Words *words)
+supervisor_settings_read_own(const Command *command, SupervisorSettings *settings, Words *words)
 {
 	bool good;
 
 	words_clear(words);
-	good = begin_inquiries(command, N_ASKED_FOR - N_OF_NOTIFICATION, words) && read_notification(command, settings, words);
+	good = begin_inquiries(command, N_ASKED_FOR - N_OWN, words) && read_own(command, settings, words);
 	end_inquiries();
 	return good;
 }

@@ -16,6 +16,7 @@
 #define LISTEN_ADDRESS_SIZE		  64
 #define REPLICATION_CONNINFO_SIZE 1024
 #define NOTIFY_COMMAND_SIZE		  8192
+#define HTTP_LISTEN_SIZE		  1024
 
 typedef struct SupervisorSettings
 {
@@ -32,12 +33,16 @@ typedef struct SupervisorSettings
 	RaftTimeouts timeouts;
 	char		 notify_command[NOTIFY_COMMAND_SIZE]; /* empty: none */
 	uint64_t	 notify_timeout;					  /* us */
+	char		 http_listen[HTTP_LISTEN_SIZE];		  /* empty: nowhere; else listen_parse() can read it */
 } SupervisorSettings;
 
 /* false: *words says what cannot be. */
 extern bool supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words);
 
-/* The last two of them alone.  false: they may be half read. */
-extern bool supervisor_settings_read_notification(const Command *command, SupervisorSettings *settings, Words *words);
+/*
+ * The last three of them alone: what of the supervisor's own can change at any time.  false: they
+ * may be half read.
+ */
+extern bool supervisor_settings_read_own(const Command *command, SupervisorSettings *settings, Words *words);
 
 #endif /* PG_LEADER_SUPERVISOR_SETTINGS_H */

@@ -38,6 +38,7 @@
 #include "directory.h"
 #include "facts.h"
 #include "host.h"
+#include "http.h"
 #include "notify.h"
 #include "own_files.h"
 #include "probe.h"
@@ -151,27 +152,29 @@ read_settings(Words *words)
 
 /* The member's home holds on to the old ones. */
 static void
-take_settings(void)
+take_settings(bool is_reload)
 {
 	host_close();
 	*settings = fresh;
 	notify_look();
+	http_listen(is_reload);
 }
 
 /* The server was told to reload, by whomever. */
 static void
-read_notification(void)
+read_own_settings(void)
 {
 	Words words;
 
 	fresh = *settings;
-	if (supervisor_settings_read_notification(command, &fresh, &words))
+	if (supervisor_settings_read_own(command, &fresh, &words))
 	{
 		*settings = fresh;
-		say("pg_leader.notify_command and notify_timeout were read again");
+		say("pg_leader.notify_command, notify_timeout and http_listen were read again");
+		http_listen(true);
 	}
 	else
-		say_error(words.hint, "pg_leader.notify_command and notify_timeout stay as they were: %s", words.error);
+		say_error(words.hint, "pg_leader.notify_command, notify_timeout and http_listen stay as they were: %s", words.error);
 }
 
 /* ---- stopping ---- */
@@ -412,7 +415,7 @@ take_message(const ControlMessage *message)
 		return;
 	if (message->type == CONTROL_RELOADED)
 	{
-		read_notification();
+		read_own_settings();
 		return;
 	}
 	if (message->type == CONTROL_DEPOSED)
@@ -544,7 +547,7 @@ start(void)
 	words_clear(&words);
 	can = (!are_old || read_settings(&words)) && prepare(&words);
 	if (can && are_old)
-		take_settings();
+		take_settings(false);
 	if (can)
 	{
 		host_close();
@@ -704,7 +707,7 @@ on_reload(evutil_socket_t number, short what, void *argument)
 	service_reloads();
 	if (read_settings(&words))
 	{
-		take_settings();
+		take_settings(true);
 		say("received SIGHUP: settings were read again");
 	}
 	else
@@ -713,6 +716,22 @@ on_reload(evutil_socket_t number, short what, void *argument)
 	service_ready();
 	if (phase == PHASE_DOWN)
 		wind_timer(0);
+}
+
+/* ---- what is seen by HTTP ---- */
+
+static HttpServer
+look_at_server(void)
+{
+	HttpServer seen = {.board = server.board, .process = PROBE_STOPPED};
+
+	if (phase == PHASE_RUNS)
+		seen.process = PROBE_RUNS;
+	else if (phase != PHASE_DOWN)
+		seen.process = PROBE_STOPS;
+	else if (rebuilder_is_busy(host_member()))
+		seen.process = PROBE_REBUILDS;
+	return seen;
 }
 
 static bool
@@ -755,6 +774,8 @@ supervise(const Command *how, SupervisorSettings *known)
 	}
 	probe_init(base);
 	rebuilder_init(base, command, settings, look_now);
+	http_init(base, settings, look_at_server);
+	http_listen(true);
 	service_ready();
 	wind_timer(0);
 	(void) event_base_dispatch(base);

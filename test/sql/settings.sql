@@ -48,6 +48,7 @@ ALTER SYSTEM SET pg_leader.fence_exempt_roles = '"Admin';
 ALTER SYSTEM SET pg_leader.notify_command = 'script %p';
 ALTER SYSTEM SET pg_leader.notify_command = 'script 100%';
 ALTER SYSTEM SET pg_leader.notify_command = E'script %\u00e4';
+ALTER SYSTEM SET pg_leader.http_listen = '127.0.0.1:80, *:80';
 
 -- Every placeholder that there is
 ALTER SYSTEM SET pg_leader.notify_command = 'script %e %t %l %a %n %%';

@@ -3,7 +3,7 @@
 #	  A client that knows one address only, HAProxy's, and always gets the leader:
 #	  through a planned hand-over, the death of the leader, and a leader cut off.
 #
-# The real HAProxy, as a daemon, with config/haproxy.cfg, of which addresses and
+# The real HAProxy, as a daemon, with config/haproxy_election.cfg, of which addresses and
 # paths are exchanged, and script/pg_leader_check; three real servers.  The client asks
 # and writes on a new connection each time.  Its longest gap is printed; asserted
 # is only that it is far below what would mean that something is stuck.
@@ -58,7 +58,7 @@ my ($leader, $term) = $stand->settled;
 
 sub configure
 {
-	my ($text) = Chaos::slurp("$top/config/haproxy.cfg");
+	my ($text) = Chaos::slurp("$top/config/haproxy_election.cfg");
 
 	$text =~ s{^\s*(?:user|group) haproxy\n}{}mg;
 	$text =~ s{bind :5000}{bind $gateway:$port};
@@ -85,7 +85,7 @@ sub configure
 }
 
 configure();
-my ($status, $output) = $stand->try_run('/usr/sbin/haproxy', '-c', '-f', "$top/config/haproxy.cfg");
+my ($status, $output) = $stand->try_run('/usr/sbin/haproxy', '-c', '-f', "$top/config/haproxy_election.cfg");
 is($status, 0, 'HAProxy accepts the sample as it is') or diag($output);
 
 # As a daemon: it then closes standard input, output and error, for its checks, too.

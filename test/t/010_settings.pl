@@ -131,7 +131,7 @@ foreach my $case (
 my %bad = (
 	node_id => 'none', cluster => 'nowhere', cluster_name => '', listen_address => 'everywhere', state_directory => '',
 	candidate => 'none', min_timeout => '5 apples', max_timeout => '1h', heartbeat_interval => '0', max_clock_drift => '30%',
-	log_messages => 'some', notify_command => 'x %z', notify_timeout => '-1',
+	log_messages => 'some', notify_command => 'x %z', notify_timeout => '-1', http_listen => 'localhost:80',
 	manage => 'perhaps', clone_max_rate => '31', open_timeout => '999', health_timeout => '1h', allow_timeline_gap => 'wide',
 	fence_wait => '-2', read_fence => '2', allow_local_commit => 'some', fence_exempt_roles => 'a, ,b');
 my %any = map { $_ => 1 } qw(secret_file replication_conninfo);
