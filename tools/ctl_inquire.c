@@ -8,11 +8,10 @@
 #include "ctl_inquire.h"
 
 #include <assert.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "../node/clock.h"
+#include "ctl_session.h"
 
 #define QUERY_SIZE 4096
 
@@ -63,69 +62,16 @@ static const char rules_query[] =
 	" ORDER BY l.number LIMIT 1)"
 	" FROM peer p CROSS JOIN (VALUES ('replication'), ('postgres')) d(name) ORDER BY 1, 3 DESC";
 
-/* false: not within the time. */
-static bool
-wait_for(PGconn *connection, short events, uint64_t until)
-{
-	struct pollfd wait = {.fd = PQsocket(connection), .events = events};
-	uint64_t	  now = clock_now();
-
-	return now < until && poll(&wait, 1, (int) ((until - now + 999) / 1000)) > 0;
-}
-
-static bool
-is_connected(PGconn *connection, uint64_t timeout)
-{
-	uint64_t				  until = clock_now() + timeout;
-	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
-
-	while (PQstatus(connection) != CONNECTION_BAD && wants != PGRES_POLLING_OK && wants != PGRES_POLLING_FAILED &&
-		   wait_for(connection, wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, until))
-		wants = PQconnectPoll(connection);
-	return wants == PGRES_POLLING_OK;
-}
-
-/* The last result of what was sent that has rows; NULL: words. */
+/* The rows of the answer to what was sent; NULL: error says why. */
 static PGresult *
 take_rows(PGconn *connection, bool is_sent, uint64_t timeout, char *error)
 {
-	uint64_t  until = clock_now() + timeout;
-	PGresult *rows = NULL;
-	PGresult *next;
+	PGresult *rows;
+	Words	  words;
 
-	error[0] = '\0';
-	if (!is_sent)
-	{
-		(void) snprintf(error, CTL_ERROR_SIZE, "the connection is lost");
-		return NULL;
-	}
-	for (;;)
-	{
-		while (PQisBusy(connection))
-		{
-			if (wait_for(connection, POLLIN, until) && PQconsumeInput(connection) == 1)
-				continue;
-			(void) snprintf(error, CTL_ERROR_SIZE, "no answer within %g s", (double) timeout / 1e6);
-			PQclear(rows);
-			return NULL;
-		}
-		next = PQgetResult(connection);
-		if (next == NULL)
-			return rows;
-		if (PQresultStatus(next) == PGRES_TUPLES_OK)
-		{
-			PQclear(rows);
-			rows = next;
-			continue;
-		}
-		if (PQresultStatus(next) != PGRES_COMMAND_OK)
-		{
-			const char *message = PQresultErrorField(next, PG_DIAG_MESSAGE_PRIMARY);
-
-			(void) snprintf(error, CTL_ERROR_SIZE, "%s", message != NULL ? message : "the connection is lost");
-		}
-		PQclear(next);
-	}
+	(void) ctl_session_rows(connection, is_sent, timeout, &rows, &words);
+	(void) snprintf(error, CTL_ERROR_SIZE, "%.*s", CTL_ERROR_SIZE - 1, words.error);
+	return rows;
 }
 
 const char *
@@ -179,7 +125,7 @@ ctl_inquire(CtlInquiry *inquiry, const CtlServer *server, uint64_t timeout)
 	PQclear(inquiry->role);
 	PQclear(inquiry->rules);
 	*inquiry = (CtlInquiry){.server = server};
-	if (!is_connected(connection, timeout))
+	if (!ctl_session_connect(connection, timeout))
 		(void) snprintf(inquiry->error, sizeof(inquiry->error), "no connection a moment after it had answered");
 	else
 		inquiry->values = take_rows(connection, PQsendQuery(connection, values_query) == 1, timeout, inquiry->error);

@@ -123,6 +123,7 @@ print_data(const RaftSaved *saved)
 			   (unsigned long long) saved->rebuild_term);
 	printf("\n");
 	print_position("has held", saved->floor);
+	printf("cluster paused: %s\n", (saved->pause & 1) != 0 ? "yes" : "no");
 	printf("data distrusted: %s\n", saved->distrusted ? "yes" : "no");
 	if (saved->never_held)
 		printf("has never held data\n");

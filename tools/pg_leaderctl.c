@@ -1,20 +1,25 @@
 /*
  * tools/pg_leaderctl.c
- *	  What a cluster is doing: its members, and what has happened to them.
+ *	  What a cluster is doing: its members, and what has happened to them; and what an operator
+ *	  does with it.
  *
  *	  pg_leaderctl [OPTION]... list [CONNECTION]
  *	  pg_leaderctl [OPTION]... events [CONNECTION]
  *	  pg_leaderctl [OPTION]... watch [CONNECTION]
  *	  pg_leaderctl [OPTION]... adopt [CONNECTION]
+ *	  pg_leaderctl [OPTION]... pause | resume [CONNECTION]
+ *	  pg_leaderctl [OPTION]... reinit | restart NODE [CONNECTION]
+ *	  pg_leaderctl [OPTION]... restart --rolling [CONNECTION]
  *
  * For DBAs, and by its exit status for scripts.  It connects to the servers as psql does, reads the
- * views of the extension, and changes nothing.
+ * views of the extension, and for the commands that change something calls its functions.
  *
  *	  ctl_options.c		with which parameters it connects, and to whom first
  *	  ctl_ask.c			asks all members at the same time; ctl_query.c: in SQL
  *	  ctl_view.c		what is made of the answers, in words
  *	  ctl_events.c		their events, merged
  *	  ctl_adopt.c		the way to managed mode; ctl_inquire.c: what it asks besides
+ *	  ctl_act.c			the commands that change something; ctl_session.c: one session
  *	  ctl_table.c		how tables and JSON are printed
  */
 #include <getopt.h>
@@ -25,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctl_act.h"
 #include "ctl_adopt.h"
 #include "ctl_ask.h"
 #include "ctl_events.h"
@@ -46,6 +52,7 @@ typedef struct Options
 	const char *verb;
 	double		interval; /* s; 0: not given */
 	bool		json;
+	CtlAct		act; /* with verb NULL: the command changes nothing */
 } Options;
 
 /* What was asked last; large, and so not on the stack. */
@@ -55,7 +62,7 @@ static CtlView	view;
 static void
 print_help(void)
 {
-	printf("%s shows what a cluster of pg_leader is doing.  It changes nothing.\n"
+	printf("%s shows what a cluster of pg_leader is doing, and maintains it.\n"
 		   "\n"
 		   "Usage:\n"
 		   "  %s [OPTION]... COMMAND [CONNECTION]\n"
@@ -67,6 +74,14 @@ print_help(void)
 		   "  watch     the list and the last events, again and again until it is interrupted\n"
 		   "  adopt     a running primary and its standbys: what has to be corrected before they\n"
 		   "            are managed, which steps are done, and the commands of the next one\n"
+		   "\n"
+		   "Commands that change something, and do not ask back:\n"
+		   "  pause          no server is promoted, and none is demoted because of its health\n"
+		   "  resume         the end of that\n"
+		   "  reinit NODE    that standby clones its data anew from the primary\n"
+		   "  restart NODE   restart the server of that standby, and wait until it streams again\n"
+		   "  restart --rolling\n"
+		   "                 so with all standbys, one after the other\n"
 		   "\n"
 		   "CONNECTION is one server of the cluster, as for psql: a connection string, a URI\n"
 		   "or the name of a database.  The other members are found from there.  Several hosts,\n"
@@ -81,6 +96,8 @@ print_help(void)
 		   "  -w, --no-password        accepted for psql's sake: no password is ever asked for;\n"
 		   "                           put it into ~/.pgpass\n"
 		   "  -t, --timeout=SECONDS    how long each server may take to answer (default 2)\n"
+		   "  -W, --wait=SECONDS       how long a command that changes something may take (default 10,\n"
+		   "                           of each restart 300)\n"
 		   "  -i, --interval=SECONDS   watch: time between two looks (default 2)\n"
 		   "  -n, --events=N           how many events (default %d, of watch %d)\n"
 		   "      --format=FORMAT      list, events: table, or json: one object a line\n"
@@ -92,6 +109,7 @@ print_help(void)
 		   "Exit status of list: 0 if one primary is open for commits (without managed mode: one\n"
 		   "member leads) and nothing is wrong, else 1.  Of events: 0 if all members answer, else 1.\n"
 		   "Of adopt: 0 if the next step can be taken, or none is left; 1 if something has to be corrected.\n"
+		   "Of the commands that change something: 0 if it was done, else 1.\n"
 		   "2 if called wrongly.\n",
 		   CTL_PROGRAM, CTL_PROGRAM, EVENTS_OF_EVENTS, EVENTS_OF_WATCH);
 }
@@ -309,6 +327,22 @@ adopt(const Options *options)
 	return ctl_adopt(&view, &options->ask) ? EXIT_SUCCESS : EXIT_TROUBLE;
 }
 
+/* ---- what changes something ---- */
+
+static int
+act(Options *options)
+{
+	(void) ask(options);
+	if (round_of_answers.first == NULL)
+	{
+		print_silence(stderr);
+		return EXIT_TROUBLE;
+	}
+	options->act.options = &options->ask;
+	options->act.round = &round_of_answers;
+	return ctl_act(&options->act) ? EXIT_SUCCESS : EXIT_TROUBLE;
+}
+
 /* ---- watch ---- */
 
 static void
@@ -393,6 +427,14 @@ take_option(Options *options, int option)
 			if (options->ask.timeout == 0)
 				(void) complain(try_help, "--timeout is a number of seconds, 0.1 to 3600");
 			return options->ask.timeout != 0;
+		case 'W':
+			options->act.wait = (uint64_t) (read_seconds(optarg) * 1e6);
+			if (options->act.wait == 0)
+				(void) complain(try_help, "--wait is a number of seconds, 0.1 to 3600");
+			return options->act.wait != 0;
+		case 'R':
+			options->act.rolling = true;
+			return true;
 		case 'i':
 			options->interval = read_seconds(optarg);
 			if (options->interval == 0)
@@ -414,11 +456,41 @@ take_option(Options *options, int option)
 	}
 }
 
+/* The NODE of a command that changes something, if the next argument is one. */
+static int
+take_node(Options *options, int argc, char **argv)
+{
+	CtlAct *act = &options->act;
+	bool	is_number = optind < argc && argv[optind][0] != '\0' && argv[optind][strspn(argv[optind], "0123456789")] == '\0';
+
+	act->verb = ctl_act_verb(options->verb);
+	act->node = RAFT_NONE;
+	if (act->rolling && (act->verb == NULL || !act->verb->rolls))
+		return complain("Try restart.", "--rolling goes with restart");
+	if (act->verb == NULL)
+		return act->wait == 0 ? EXIT_SUCCESS : complain(try_help, "--wait goes with commands that change something");
+	if (options->interval > 0 || options->json || options->ask.events != 0)
+		return complain(try_help, "commands that change something have no --interval, --format or --events");
+	if (act->verb->nodes == CTL_NODE_NONE || act->rolling)
+		return EXIT_SUCCESS;
+	if (is_number)
+	{
+		long node = strtol(argv[optind++], NULL, 10);
+
+		if (node >= RAFT_MAX_NODES)
+			return complain("It is the pg_leader.node_id of a member.", "there is no such node id");
+		act->node = (int32_t) node;
+	}
+	if (act->node == RAFT_NONE && act->verb->nodes == CTL_NODE_NEEDED)
+		return complain("\"" CTL_PROGRAM " list\" shows the members.", "name the NODE, by its id");
+	return EXIT_SUCCESS;
+}
+
 /* What is left of the arguments: the command, and perhaps a connection. */
 static int
 take_arguments(Options *options, int argc, char **argv)
 {
-	static const char *const commands = "The commands are list, events, watch and adopt.";
+	static const char *const commands = "The commands are list, events, watch, adopt, pause, resume, reinit and restart.";
 	bool					 is_list;
 	bool					 is_events;
 	bool					 is_adopt;
@@ -429,8 +501,10 @@ take_arguments(Options *options, int argc, char **argv)
 	is_list = strcmp(options->verb, "list") == 0;
 	is_events = strcmp(options->verb, "events") == 0;
 	is_adopt = strcmp(options->verb, "adopt") == 0;
-	if (!is_list && !is_events && !is_adopt && strcmp(options->verb, "watch") != 0)
+	if (!is_list && !is_events && !is_adopt && strcmp(options->verb, "watch") != 0 && ctl_act_verb(options->verb) == NULL)
 		return complain(commands, "there is no such command");
+	if (take_node(options, argc, argv) != EXIT_SUCCESS)
+		return EXIT_USAGE;
 	if (optind < argc && options->ask.conninfo[0] != '\0')
 		return complain("Name it with -d, or after the command.", "two connections given");
 	if (optind < argc)
@@ -445,13 +519,13 @@ take_arguments(Options *options, int argc, char **argv)
 		return complain("Call list again and again.", "watch has no --format");
 	if (options->ask.events != 0 && is_list)
 		return complain("Try events, or watch.", "list shows no events");
-	if (options->ask.events == 0 && !is_list && !is_adopt)
+	if (options->ask.events == 0 && !is_list && !is_adopt && options->act.verb == NULL)
 		options->ask.events = is_events ? EVENTS_OF_EVENTS : EVENTS_OF_WATCH;
 	return EXIT_SUCCESS;
 }
 
 static int
-run(const Options *options)
+run(Options *options)
 {
 	Words words;
 	int	  status;
@@ -462,6 +536,8 @@ run(const Options *options)
 		return watch(options);
 	if (strcmp(options->verb, "adopt") == 0)
 		status = adopt(options);
+	else if (options->act.verb != NULL)
+		status = act(options);
 	else
 		status = strcmp(options->verb, "list") == 0 ? list(options) : events(options);
 	if (fflush(stdout) == 0)
@@ -480,6 +556,8 @@ main(int argc, char **argv)
 		{"username", required_argument, NULL, 'U'},
 		{"no-password", no_argument, NULL, 'w'},
 		{"timeout", required_argument, NULL, 't'},
+		{"wait", required_argument, NULL, 'W'},
+		{"rolling", no_argument, NULL, 'R'},
 		{"interval", required_argument, NULL, 'i'},
 		{"events", required_argument, NULL, 'n'},
 		{"format", required_argument, NULL, 'F'},
@@ -491,7 +569,7 @@ main(int argc, char **argv)
 	char	error[256];
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":d:h:p:U:wt:i:n:V", long_options, NULL)) != -1)
+	while ((option = getopt_long(argc, argv, ":d:h:p:U:wt:W:i:n:V", long_options, NULL)) != -1)
 	{
 		switch (option)
 		{

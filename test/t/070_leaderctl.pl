@@ -56,8 +56,8 @@ sub refused
 
 # ---- called wrongly ----
 
-refused(qr/no command given\n.*hint: The commands are list, events, watch and adopt/s, 'no command');
-refused(qr/no such command/, 'another command', 'switchover');
+refused(qr/no command given\n.*hint: The commands are list, events, watch, adopt, pause, resume, reinit and restart/s, 'no command');
+refused(qr/no such command/, 'another command', 'promote');
 refused(qr/too many arguments\n.*hint: Put a connection string into quotes/s, 'a connection string without quotes', 'list', 'host=a', 'port=1');
 refused(qr/two connections/, 'two connections', 'list', '-d', 'host=a', 'host=b');
 refused(qr/the connection string is wrong: invalid connection option "hots"\n.*hint: Write it as for psql/s, 'a wrong connection string', 'list', 'hots=a');
@@ -69,6 +69,14 @@ refused(qr/list shows no events/, 'a list of events', 'list', '-n', 3);
 refused(qr/--events is a number/, 'no events', 'events', '-n', 0);
 refused(qr/watch has no --format/, 'watch in JSON', 'watch', '--format', 'json');
 refused(qr/adopt has no --interval, --format or --events/, 'adopt in JSON', 'adopt', '--format', 'json');
+refused(qr/name the NODE, by its id\n.*hint: "pg_leaderctl list" shows/s, 'a restart of nobody', 'restart');
+refused(qr/name the NODE/, 'a new copy of nobody', 'reinit', 'host=a');
+refused(qr/there is no such node id/, 'no node id', 'restart', 64);
+refused(qr/--rolling goes with restart/, 'a rolling reinit', 'reinit', '--rolling', 1);
+refused(qr/--wait goes with commands that change something/, 'a list that waits', 'list', '--wait', 1);
+refused(qr/--wait is a number of seconds/, 'no time to wait', 'pause', '--wait', 'long');
+refused(qr/commands that change something have no --interval/, 'a pause in JSON', 'pause', '--format', 'json');
+refused(qr/too many arguments/, 'a pause of a node', 'pause', 'host=a', 1);
 refused(qr/there is no such format/, 'another format', 'list', '--format', 'yaml');
 command_checks_all([ 'pg_leaderctl', 'list', 'service=none' ], 1, [qr/^$/],
 	[qr/definition of service "none" not found/], 'a service that is not there');
