@@ -249,6 +249,16 @@ member_trust_data(Member *member)
 	return trusted;
 }
 
+RaftPauseResult
+member_pause(Member *member, bool pauses)
+{
+	uint64_t		now = begin_call_now(member);
+	RaftPauseResult result = raft_pause(&member->raft, now, pauses, &member->output);
+
+	act(member);
+	return result;
+}
+
 void
 member_reload(Member *member, const RaftTimeouts *timeouts, bool may_lead)
 {

@@ -115,6 +115,7 @@ extern bool			   member_follow(Member *member, const uint32_t *timelines, uint32
 extern bool			   member_rebuild(Member *member, RaftRebuild how, RaftPosition floor);
 extern bool			   member_rebuilt(Member *member);
 extern bool			   member_trust_data(Member *member);
+extern RaftPauseResult member_pause(Member *member, bool pauses);
 
 /*
  * Settings that can change: timeouts, which passed raft_check_config(), and whether it

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define STORE_MAGIC		 "PGLDSAVE"
-#define STORE_RECORD_END 204
+#define STORE_RECORD_END 208
 
 /* Of a timeline which this member was authorised to create. */
 #define CREATED UINT32_C(0x80000000)
@@ -49,6 +49,7 @@ put_data(uint8_t *slot, const RaftSaved *saved)
 	put_number(slot + 120, 8, saved->floor.index);
 	put_number(slot + 128, 4, saved->n_timelines);
 	put_number(slot + 196, 8, saved->settled);
+	put_number(slot + 204, 4, saved->pause);
 	for (uint32_t i = 0; i < saved->n_timelines; i++)
 		put_number(slot + 132 + 4 * i, 4,
 				   saved->timelines[i].id | (saved->timelines[i].created ? CREATED : 0));
@@ -72,6 +73,7 @@ take_data(const uint8_t *slot, RaftSaved *saved)
 	saved->floor.index = get_number(slot + 120, 8);
 	saved->n_timelines = (uint32_t) get_number(slot + 128, 4);
 	saved->settled = get_number(slot + 196, 8);
+	saved->pause = (uint32_t) get_number(slot + 204, 4);
 	if (rebuild >= RAFT_REBUILDS || (flags & ~(uint64_t) (DISTRUSTED | NEVER_HELD)) != 0 || saved->claim > RAFT_MAX_TIMELINE ||
 		saved->promoting > saved->claim || saved->rebuild_term > RAFT_MAX_TERM ||
 		saved->rebuild_source < RAFT_NONE || saved->rebuild_source >= RAFT_MAX_NODES ||

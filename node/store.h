@@ -45,7 +45,8 @@
  *	  128    4    number of timelines
  *	  132    64   timelines; the highest bit: created
  *	  196    8    who was in the list when a leader was last open; bit i: node i
- *	  204    48   zero
+ *	  204    4    pause
+ *	  208    44   zero
  *	  252    4    CRC-32C of all bytes before it
  *
  * Magic, format and CRC stay where they are in every format, so that a file of

@@ -177,12 +177,12 @@ leads_forbidden(const View *v)
 
 /*
  * No room and small settings are reasons not to stand, not to leave.  And where no other can lead,
- * a server that still does something is better than none.
+ * a server that still does something is better than none.  In a pause nobody would take over.
  */
 static bool
 leads_unhealthy(const View *v)
 {
-	return v->leads && health_is_grave(v->f->health) && v->f->replaceable;
+	return v->leads && !v->f->in_pause && health_is_grave(v->f->health) && v->f->replaceable;
 }
 
 /* ---- it must not stay primary ---- */
@@ -214,6 +214,13 @@ is_leaderless(const View *v)
 }
 
 /* ---- whether its directory may be used ---- */
+
+/* Also where managed mode refuses a setting: the restart may be what brings the right one. */
+static bool
+restart_wanted(const View *v)
+{
+	return v->f->restart_wanted && v->f->server == RAFT_SERVER_RECOVERY && !v->leads && !v->f->promoting && may_be_started(v);
+}
 
 static bool
 is_forbidden(const View *v)
@@ -258,6 +265,19 @@ half_fails_again(const View *v)
 	const PrimaryFacts *f = v->f;
 
 	return is_half(v) && f->leader_id == f->failed_source && f->term == f->failed_term && rebuild_pauses(v);
+}
+
+/* In a pause no rebuild begins; one that has begun has to be finished. */
+static bool
+begins_no_rebuild(const View *v)
+{
+	return v->f->in_pause && v->f->rebuild == RAFT_INTACT;
+}
+
+static bool
+gone_in_pause(const View *v)
+{
+	return is_gone(v) && begins_no_rebuild(v);
 }
 
 static bool
@@ -380,11 +400,11 @@ moved_last(const View *v)
 	return v->f->moved_at > v->f->leading_since ? v->f->moved_at : v->f->leading_since;
 }
 
-/* Rule 18: a paused replay or a full disk must not hold the cluster. */
+/* Rule 18: a paused replay or a full disk must not hold the cluster.  In a pause nobody would be promoted instead. */
 static bool
 is_not_opening(const View *v)
 {
-	return v->leads && !is_opened(v) && v->f->other_could_lead &&
+	return v->leads && !v->f->in_pause && !is_opened(v) && v->f->other_could_lead &&
 		   has_passed(v, moved_last(v), v->f->open_timeout);
 }
 
@@ -399,7 +419,7 @@ stands_still(const View *v)
 static bool
 cannot_commit(const View *v)
 {
-	return stands_still(v) && is_opened(v) && v->f->other_has_all && !v->f->standing_before;
+	return stands_still(v) && !v->f->in_pause && is_opened(v) && v->f->other_has_all && !v->f->standing_before;
 }
 
 static bool
@@ -452,6 +472,13 @@ promotes(const View *v)
 	return leads_recovery(v) && v->f->promoting;
 }
 
+/* What was asked for before goes on. */
+static bool
+leads_in_pause(const View *v)
+{
+	return leads_recovery(v) && v->f->in_pause && !v->f->promoting;
+}
+
 static bool
 still_receiving(const View *v)
 {
@@ -468,7 +495,7 @@ end_unknown(const View *v)
 static bool
 has_no_claim(const View *v)
 {
-	return leads_recovery(v) && v->f->claimed == 0 && !v->f->claiming;
+	return leads_recovery(v) && !v->f->in_pause && v->f->claimed == 0 && !v->f->claiming;
 }
 
 static bool
@@ -509,7 +536,7 @@ is_elected(const View *v)
 	const PrimaryFacts *f = v->f;
 
 	return leads_recovery(v) && v->own.known && !v->own.foreign && !f->receiving && !f->promoting && !many_burnt(v) &&
-		   f->claimed != 0 && f->replayed && !f->paused && has_lease(v);
+		   f->claimed != 0 && f->replayed && !f->paused && !f->in_pause && has_lease(v);
 }
 
 /* ---- another one leads ---- */
@@ -623,6 +650,25 @@ wants_rebuild(const View *v)
 }
 
 static bool
+rebuild_in_pause(const View *v)
+{
+	return wants_rebuild(v) && begins_no_rebuild(v);
+}
+
+static bool
+reinit_wanted(const View *v)
+{
+	return v->f->reinit_wanted && !v->f->in_pause && v->f->rebuild == RAFT_INTACT;
+}
+
+/* Its floor is what it has confirmed by then: so nothing more may come (rule 21). */
+static bool
+reinit_receiving(const View *v)
+{
+	return reinit_wanted(v) && v->f->receiving;
+}
+
+static bool
 fails_again(const View *v)
 {
 	return wants_rebuild(v) && rebuild_pauses(v);
@@ -723,12 +769,14 @@ static const Row table[] = {
 	{PRIMARY_LEADERLESS, is_leaderless, PRIMARY_CLOSE},
 
 	/* coming back, before the server runs */
+	{PRIMARY_RESTART_WANTED, restart_wanted, PRIMARY_RESTART},
 	{PRIMARY_FORBIDDEN, is_forbidden, PRIMARY_REFUSE},
 	{PRIMARY_OTHER_CLUSTER, is_other_cluster, PRIMARY_REFUSE},
 	{PRIMARY_HALF_NO_SOURCE, half_no_source, PRIMARY_WAIT},
 	{PRIMARY_HALF_FAILS_AGAIN, half_fails_again, PRIMARY_WAIT},
 	{PRIMARY_HALF_REWOUND, half_rewound, PRIMARY_REWIND},
 	{PRIMARY_HALF_CLONED, is_half, PRIMARY_CLONE},
+	{PRIMARY_GONE_IN_PAUSE, gone_in_pause, PRIMARY_WAIT},
 	{PRIMARY_GONE_NO_SOURCE, gone_no_source, PRIMARY_WAIT},
 	{PRIMARY_GONE_NO_FLOOR, gone_no_floor, PRIMARY_WAIT},
 	{PRIMARY_GONE, is_gone, PRIMARY_CLONE},
@@ -744,6 +792,7 @@ static const Row table[] = {
 	{PRIMARY_NOT_OPENING, is_not_opening, PRIMARY_RESIGN},
 	{PRIMARY_CANNOT_COMMIT, cannot_commit, PRIMARY_RESIGN},
 	{PRIMARY_PROMOTES, promotes, PRIMARY_WAIT},
+	{PRIMARY_IN_PAUSE, leads_in_pause, PRIMARY_WAIT},
 	{PRIMARY_STILL_RECEIVING, still_receiving, PRIMARY_WAIT},
 	{PRIMARY_END_UNKNOWN, end_unknown, PRIMARY_WAIT},
 	{PRIMARY_NO_LEASE, primary_no_lease, PRIMARY_CLOSE},
@@ -769,6 +818,9 @@ static const Row table[] = {
 	{PRIMARY_LEADER_NOT_READY, leader_not_ready, PRIMARY_WAIT},
 	{PRIMARY_NOT_COMPARABLE, not_comparable, PRIMARY_WAIT},
 	{PRIMARY_LOOK_AGAIN, look_again, PRIMARY_WAIT},
+	{PRIMARY_REBUILD_IN_PAUSE, rebuild_in_pause, PRIMARY_WAIT},
+	{PRIMARY_REINIT_RECEIVING, reinit_receiving, PRIMARY_WAIT},
+	{PRIMARY_REINIT_WANTED, reinit_wanted, PRIMARY_CLONE},
 	{PRIMARY_FAILS_AGAIN, fails_again, PRIMARY_WAIT},
 	{PRIMARY_PREFERS_OPEN, prefers_open, PRIMARY_WAIT},
 	{PRIMARY_FOREIGN, is_foreign, PRIMARY_CLONE},

@@ -22,6 +22,7 @@ take_saved(PrimaryFacts *facts, const RaftSaved *saved)
 	facts->rebuild_source = saved->rebuild_source;
 	facts->rebuild_term = saved->rebuild_term;
 	facts->floor = saved->floor;
+	facts->in_pause = (saved->pause & 1) != 0;
 }
 
 /* What it says of itself; that it is promoted counts if it was said in the present term. */

@@ -145,6 +145,7 @@ typedef struct PrimaryFacts
 	uint64_t term;
 	int32_t	 leader_id;	  /* of this term; ourselves only while our role is leader; RAFT_NONE: not known */
 	uint64_t lease_until; /* raft_lease_until() */
+	bool	 in_pause;	  /* raft_in_pause(): no promotion, no resigning because of health, no rebuild begins */
 
 	/* Claims. */
 	uint32_t claim;			/* the highest stored */
@@ -198,6 +199,10 @@ typedef struct PrimaryFacts
 	int32_t		   failed_source; /* from whom that was, and in which term */
 	uint64_t	   failed_term;
 	uint64_t	   rebuild_wanted; /* when PRIMARY_PREFERS_OPEN was first said of this leader */
+
+	/* What an operator has asked for here. */
+	bool restart_wanted;
+	bool reinit_wanted;
 
 	PrimaryLeader leader;
 	PrimaryCheck  check;
@@ -263,12 +268,14 @@ typedef enum PrimaryReason
 	PRIMARY_HANDED_OVER,
 	PRIMARY_DEPOSED,
 	PRIMARY_LEADERLESS,
+	PRIMARY_RESTART_WANTED,
 	PRIMARY_FORBIDDEN,
 	PRIMARY_OTHER_CLUSTER,
 	PRIMARY_HALF_NO_SOURCE,
 	PRIMARY_HALF_FAILS_AGAIN,
 	PRIMARY_HALF_REWOUND,
 	PRIMARY_HALF_CLONED,
+	PRIMARY_GONE_IN_PAUSE,
 	PRIMARY_GONE_NO_SOURCE,
 	PRIMARY_GONE_NO_FLOOR,
 	PRIMARY_GONE,
@@ -292,6 +299,7 @@ typedef enum PrimaryReason
 	PRIMARY_ALL_GOOD,
 
 	PRIMARY_PROMOTES,
+	PRIMARY_IN_PAUSE,
 	PRIMARY_STILL_RECEIVING,
 	PRIMARY_END_UNKNOWN,
 	PRIMARY_NO_CLAIM,
@@ -308,6 +316,9 @@ typedef enum PrimaryReason
 	PRIMARY_LEADER_NOT_READY,
 	PRIMARY_NOT_COMPARABLE,
 	PRIMARY_LOOK_AGAIN,
+	PRIMARY_REBUILD_IN_PAUSE,
+	PRIMARY_REINIT_RECEIVING,
+	PRIMARY_REINIT_WANTED,
 	PRIMARY_FAILS_AGAIN,
 	PRIMARY_PREFERS_OPEN,
 	PRIMARY_FOREIGN,

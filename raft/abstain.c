@@ -116,6 +116,7 @@ raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
 
 	assert(r->role == RAFT_FOLLOWER);
 	raft_heed_claims_of_all(r, heard, out);
+	raft_heed_pauses_of_all(r, heard, out);
 	r->saved.abstaining = RAFT_VOTING;
 	raft_take_system_id(r, out); /* what it was told of its data meanwhile */
 	r->saved.list_digest = r->config.list_digest;

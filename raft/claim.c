@@ -414,7 +414,7 @@ raft_to_forget(const Raft *r)
 {
 	uint64_t members = 0;
 
-	if (r->role != RAFT_LEADER || !r->data.promoted)
+	if (r->role != RAFT_LEADER || !r->data.promoted || raft_in_pause(r))
 		return 0;
 	for_each_peer(r, id)
 	{

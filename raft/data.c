@@ -151,6 +151,7 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 	told->server = r->data.server;
 	told->system_id = r->saved.system_id;
 	told->port = r->data.port;
+	told->pause = r->saved.pause;
 	told->promoted = leads;
 	told->open = leads && r->data.open;
 	told->forgotten = leads && r->peers[to].forgotten;

@@ -112,6 +112,25 @@ raft_describe_claim(RaftClaimResult result)
 	return "unknown";
 }
 
+const char *
+raft_describe_pause(RaftPauseResult result)
+{
+	switch (result)
+	{
+		case RAFT_PAUSE_TAKEN:
+			return "it is stored";
+		case RAFT_PAUSE_NOT_MANAGED:
+			return "pg_leader.manage is off, so no server is promoted or demoted";
+		case RAFT_PAUSE_NOT_LEADER:
+			return "this member is not the leader";
+		case RAFT_PAUSE_NO_CLAIM:
+			return "the cluster has not had a primary under pg_leader yet";
+		case RAFT_PAUSE_EXHAUSTED:
+			return "the cluster was paused too often";
+	}
+	return "unknown";
+}
+
 /* Append to a text of "used" bytes; what does not fit is cut off.  Its length then. */
 static size_t append(char *text, size_t size, size_t used, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -304,6 +323,16 @@ describe_leader(char *buffer, size_t size, const RaftEvent *event)
 	}
 }
 
+static int
+describe_pause(char *buffer, size_t size, const RaftEvent *event)
+{
+	const char *what = event->value != 0 ? "the cluster is paused" : "the cluster is not paused any more";
+
+	if (event->peer == RAFT_NONE)
+		return snprintf(buffer, size, "%s", what);
+	return snprintf(buffer, size, "%s, as node %" PRId32 " says", what, event->peer);
+}
+
 const char *
 raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 {
@@ -360,6 +389,9 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 		case RAFT_LIST_LOSES_DATA:
 		case RAFT_DATA_IMPOSSIBLE:
 			n = describe_data(buffer, size, event);
+			break;
+		case RAFT_PAUSED:
+			n = describe_pause(buffer, size, event);
 			break;
 		case RAFT_REASONS:
 			break;

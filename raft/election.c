@@ -415,6 +415,7 @@ raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 		note_ballot(peer, &m->told);
 		peer->voted_claim = m->told.claim;
 		peer->voted_is_claim = m->told.claimed;
+		peer->voted_pause = m->told.pause;
 		peer->bound_until = later_of(peer->bound_until,
 									 r->asked_at + raft_lease_length(r, r->asked_promise));
 		if (is_candidate && are_enough(r))

@@ -9,6 +9,7 @@
  *	  election.c	pre-votes and votes
  *	  leader.c		heartbeats, check quorum
  *	  claim.c		claims, promotions, rebuilds
+ *	  pause.c		paused or not
  *	  promise.c		promises given, and the lease that others' promises make
  *	  state.c		output, messages, terms, roles, timers
  *	  data.c		what a member's data lets it do
@@ -97,6 +98,11 @@ extern void raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out);
 extern void raft_heed_follower(Raft *r, const RaftMessage *m);
 extern void raft_take_system_id(Raft *r, RaftOutput *out);
 extern void raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out);
+
+/* pause.c */
+extern void raft_heed_pause(Raft *r, const RaftMessage *m, RaftOutput *out);
+extern void raft_count_votes_pauses(Raft *r, RaftOutput *out);
+extern void raft_heed_pauses_of_all(Raft *r, uint64_t heard, RaftOutput *out);
 
 /* state.c */
 extern uint8_t		raft_newest_version(const Raft *r);

@@ -52,6 +52,7 @@ raft_become_leader(Raft *r, uint64_t now, uint64_t voters, RaftOutput *out)
 	r->leader_id = r->term_leader = r->config.node_id;
 	r->counters.elections_won++;
 	raft_count_votes_claims(r, out);
+	raft_count_votes_pauses(r, out);
 	r->heartbeat_round = 0;
 	memset(r->rounds, 0, sizeof(r->rounds));
 	for_each_peer(r, id)
@@ -189,6 +190,7 @@ raft_on_heartbeat(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	if (is_news)
 		raft_note(r, out, RAFT_LEADER_FOUND, m->from, 0);
 	raft_heed_leader(r, m, out);
+	raft_heed_pause(r, m, out);
 	answer_heartbeat(r, now, m, true, out);
 }
 
@@ -236,6 +238,7 @@ raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 	peer->bound = m->bound;
 	peer->acked_at = now;
 	raft_heed_follower(r, m);
+	raft_heed_pause(r, m, out);
 	if (round->number == m->round)
 	{
 		peer->round_trip = now - round->sent_at;

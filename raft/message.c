@@ -225,6 +225,7 @@ message_encode(const RaftMessage *message, const MessageEnvelope *envelope, uint
 	at = put64(at, message->told.system_id);
 	at = put32(at, message->told.claim);
 	at = put32(at, told_bits(&message->told));
+	at = put32(at, message->told.pause);
 	assert(at == buffer + MESSAGE_TAG_OFFSET);
 
 	memset(at, 0, MESSAGE_TAG_SIZE);
@@ -259,7 +260,7 @@ told_is_possible(const RaftMessage *m)
 		told->claim > RAFT_MAX_TIMELINE)
 		return false;
 	if (!told->managed || !(fields_of(m->type) & USES_TOLD))
-		return told->system_id == 0 && told->claim == 0 && told_bits(told) == 0;
+		return told->system_id == 0 && told->claim == 0 && told_bits(told) == 0 && told->pause == 0;
 	if ((told->claimed && told->claim == 0) || !raft_position_is_possible(m->position))
 		return false;
 	if ((told->promoted || told->open || told->forgotten) && m->type != RAFT_HEARTBEAT)
@@ -315,6 +316,8 @@ body_is_possible(const RaftMessage *m)
 static bool
 take_body(const uint8_t *at, RaftMessage *message)
 {
+	uint32_t bits;
+
 	message->round = take64(&at);
 	message->asked_term = take64(&at);
 	message->promise = take64(&at);
@@ -329,7 +332,9 @@ take_body(const uint8_t *at, RaftMessage *message)
 	message->remembered_save = take64(&at);
 	message->told.system_id = take64(&at);
 	message->told.claim = take32(&at);
-	return take_told(take32(&at), &message->told);
+	bits = take32(&at);
+	message->told.pause = take32(&at);
+	return take_told(bits, &message->told);
 }
 
 MessageError

@@ -41,7 +41,8 @@
  *	  184    4    claim
  *	  188    2    port of the sender's PostgreSQL
  *	  190    2    what the sender says of its data, in bits
- *	  192    32   authentication tag
+ *	  192    4    pause
+ *	  196    32   authentication tag
  *
  * Fixed in every version, so that any program can identify sender, version and
  * authenticity: the first
@@ -71,7 +72,7 @@
 
 #define MESSAGE_MAGIC		UINT32_C(0x50474C44) /* "PGLD" */
 #define MESSAGE_HEADER_SIZE 88
-#define MESSAGE_TAG_OFFSET	192
+#define MESSAGE_TAG_OFFSET	196
 #define MESSAGE_TAG_SIZE	32
 #define MESSAGE_SIZE		(MESSAGE_TAG_OFFSET + MESSAGE_TAG_SIZE)
 #define MESSAGE_SIZE_LIMIT	512
@@ -195,6 +196,7 @@ typedef struct RaftTold
 	uint32_t   claim;	  /* highest that it has stored */
 	uint16_t   port;	  /* TCP port on which its PostgreSQL listens; 0: not known */
 	uint64_t   system_id; /* of its data; 0: it has never held any */
+	uint32_t   pause;	  /* that it has stored, see RaftSaved */
 } RaftTold;
 
 typedef struct RaftMessage

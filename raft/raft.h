@@ -158,6 +158,12 @@ typedef struct RaftSaved
 	RaftPosition floor;
 	uint32_t	 n_timelines;
 	RaftTimeline timelines[RAFT_TIMELINES]; /* the newest last */
+
+	/*
+	 * Rises each time that an operator pauses the cluster or ends that; odd: it is paused.
+	 * The highest that this member has heard of.
+	 */
+	uint32_t pause;
 } RaftSaved;
 
 typedef struct RaftTimeouts
@@ -226,6 +232,7 @@ typedef enum RaftReason
 	RAFT_DATA_BEHIND,	  /* it holds less than it is known to have held; value: timeline of that */
 	RAFT_LIST_LOSES_DATA, /* value: how many members it leaves out, too many */
 	RAFT_DATA_IMPOSSIBLE, /* no WAL can end where its host says; value: timeline of that */
+	RAFT_PAUSED,		  /* value: 1, or 0 at the end; peer: who told, RAFT_NONE: the operator, here */
 	RAFT_REASONS
 } RaftReason;
 
@@ -306,6 +313,7 @@ typedef struct RaftPeer
 	uint32_t	 voted_claim; /* that came with its vote */
 	bool		 voted_is_claim;
 	bool		 voted_without_data;
+	uint32_t	 voted_pause;
 	RaftTold	 told;		 /* as of its last datagram that says anything of it */
 	bool		 forgotten;	 /* its flushes are: a floor may be named */
 	uint64_t	 heard_at;	 /* last datagram that echoed our start; 0: none */
@@ -348,6 +356,7 @@ typedef struct RaftPeer
 	/* While leading. */
 	uint64_t acked_round;
 	uint32_t acked_claim; /* that it had stored by then; 0: none */
+	uint32_t acked_pause; /* the same of a pause */
 	uint64_t acked_at;	  /* when the last acknowledgement came */
 	uint64_t bound_until; /* its promise to us is valid at least until then */
 } RaftPeer;
@@ -569,6 +578,28 @@ extern uint32_t raft_claimed(const Raft *r);
 extern uint32_t raft_promote(Raft *r, uint64_t now, RaftOutput *out);
 extern void		raft_promoted(Raft *r, RaftOutput *out);
 
+typedef enum RaftPauseResult
+{
+	RAFT_PAUSE_TAKEN = 0, /* it is so, once raft_pause_is_known() */
+	RAFT_PAUSE_NOT_MANAGED,
+	RAFT_PAUSE_NOT_LEADER, /* or one without a lease */
+	RAFT_PAUSE_NO_CLAIM,   /* nothing was ever claimed: nobody would be promoted later either */
+	RAFT_PAUSE_EXHAUSTED   /* no number is left */
+} RaftPauseResult;
+
+/*
+ * The operator pauses the cluster, or ends that.  The next raft_tick(), which is due at once,
+ * sends it.  If this leader loses the leadership before raft_pause_is_known(), it may come
+ * into force, or not.
+ */
+extern RaftPauseResult raft_pause(Raft *r, uint64_t now, bool pauses, RaftOutput *out);
+
+/* Is the cluster paused, as far as this member knows? */
+extern bool raft_in_pause(const Raft *r);
+
+/* For a leader: has a majority stored whether it is, in this term?  Then no later leader misses it. */
+extern bool raft_pause_is_known(const Raft *r);
+
 /*
  * Until when that member, this one included, votes for nobody else than this leader,
  * with the margins of a lease; 0: it does not (rule 16).
@@ -585,7 +616,8 @@ extern bool raft_forgot(Raft *r, int32_t id);
 
 /*
  * For which members that is to be done now (bit i: node id i); none if this is no leader
- * that is promoted on its claim, whose position alone is a floor.
+ * that is promoted on its claim, whose position alone is a floor, and none in a pause, in
+ * which no rebuild begins.
  */
 extern uint64_t raft_to_forget(const Raft *r);
 
@@ -712,6 +744,9 @@ extern const char *raft_outcome_name(RaftOutcome outcome);
 
 /* What came of raft_claim(), as one clause without a full stop. */
 extern const char *raft_describe_claim(RaftClaimResult result);
+
+/* What came of raft_pause(), the same. */
+extern const char *raft_describe_pause(RaftPauseResult result);
 
 /*
  * What happened, as one clause without a full stop ("no heartbeat from node 2

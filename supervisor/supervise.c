@@ -386,7 +386,7 @@ take_order(const ControlMessage *message)
 	{
 		say("restarting the server as a standby: %s", message->text);
 		watch_restarts(&remembered.watch, order->reason, clock_now());
-		stop(STEP_IMMEDIATE);
+		stop(order->reason == PRIMARY_RESTART_WANTED ? STEP_FAST : STEP_IMMEDIATE);
 		return;
 	}
 	say("stopping the server for a %s from node %d: %s", order->action == PRIMARY_REWIND ? "rewind" : "clone",

@@ -267,6 +267,7 @@ fill_told(const World *w, RaftMessage *m, Input *input)
 	told->open = told->promoted && (flags & 0x40) != 0;
 	told->forgotten = m->type == RAFT_HEARTBEAT && (flags & 0x80) != 0;
 	told->needs_all = is_request && (flags & 0x80) != 0;
+	told->pause = flags;
 	told->system_id = choice % 32 == 30 ? choice % 2 : FUZZ_SYSTEM;
 }
 
@@ -635,6 +636,16 @@ forget(World *w, uint8_t choice)
 	CHECK(raft_forgot(&w->member.raft, id) || !(members >> id & 1), "who is to be forgotten can be");
 }
 
+static void
+pauses(World *w, uint8_t dies, bool wanted)
+{
+	RaftPauseResult result = member_pause(begin_call(w, dies), wanted);
+
+	CHECK(raft_describe_pause(result)[0] != '\0', "words");
+	if (w->member.state == MEMBER_RUNS && result == RAFT_PAUSE_TAKEN)
+		CHECK(w->member.raft.role == RAFT_LEADER && raft_in_pause(&w->member.raft) == wanted, "who pauses");
+}
+
 /* What the host of a managed member asks. */
 static void
 step_data(World *w, uint8_t op, uint8_t dies, Input *input)
@@ -675,6 +686,9 @@ step_data(World *w, uint8_t op, uint8_t dies, Input *input)
 			break;
 		case STEP_TRUST:
 			(void) member_trust_data(begin_call(w, dies));
+			break;
+		case STEP_PAUSE:
+			pauses(w, dies, next_byte(input) % 2 == 0);
 			break;
 		default:
 			forget(w, next_byte(input));

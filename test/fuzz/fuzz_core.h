@@ -44,6 +44,7 @@ enum
 	STEP_REBUILT,
 	STEP_TRUST,
 	STEP_FORGET, /* whose flushes */
+	STEP_PAUSE,	 /* 1 of 2: the end of one */
 	STEPS
 };
 

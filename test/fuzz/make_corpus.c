@@ -128,7 +128,7 @@ managed(const char *name, uint32_t claim, RaftPosition position)
 	uint8_t			bytes[MESSAGE_SIZE];
 
 	m.position = position;
-	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .promoted = true, .open = true, .server = RAFT_SERVER_PRIMARY, .claim = claim, .port = 5432, .system_id = FUZZ_SYSTEM};
+	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .promoted = true, .open = true, .server = RAFT_SERVER_PRIMARY, .claim = claim, .port = 5432, .system_id = FUZZ_SYSTEM, .pause = 3};
 	message_encode(&m, &envelope, bytes);
 	write_seed("fuzz_message", name, bytes, sizeof(bytes));
 }

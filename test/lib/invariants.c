@@ -37,7 +37,7 @@ same_data(const RaftSaved *a, const RaftSaved *b)
 		if (a->timelines[i].id != b->timelines[i].id || a->timelines[i].created != b->timelines[i].created)
 			return false;
 	}
-	return a->claim == b->claim && a->promoting == b->promoting && a->system_id == b->system_id &&
+	return a->claim == b->claim && a->pause == b->pause && a->promoting == b->promoting && a->system_id == b->system_id &&
 		   a->settled == b->settled && a->distrusted == b->distrusted && a->never_held == b->never_held && a->rebuild == b->rebuild &&
 		   a->rebuild_source == b->rebuild_source && a->rebuild_term == b->rebuild_term &&
 		   is_at(a->floor, b->floor);
@@ -108,6 +108,8 @@ invariants_decided(const InvariantsCall *call)
 							   (unsigned long long) saved->term);
 	if (saved->claim < before->claim)
 		return invariants_fail("M: the claim of node %d falls from %u to %u", i, before->claim, saved->claim);
+	if (saved->pause < before->pause)
+		return invariants_fail("M: the number of the last pause of node %d falls from %u to %u", i, before->pause, saved->pause);
 	if (saved->boot < before->boot)
 		return invariants_fail("M: the boot counter of node %d falls", i);
 	if (saved->term == before->term && before->voted_for != RAFT_NONE &&
@@ -193,6 +195,8 @@ invariants_sent(const InvariantsCall *call, const RaftSaved *durable, const Raft
 	/* with a vote goes the newest timeline, be it claimed or not */
 	if (m->told.claimed && m->told.claim > durable->claim && m->type != RAFT_VOTE_ANSWER)
 		return invariants_fail("F: node %d sends a %s with a claim that is not durable", i, message_type_name(m->type));
+	if (m->told.pause > durable->pause)
+		return invariants_fail("F: node %d sends a %s with a pause that is not durable", i, message_type_name(m->type));
 	if (durable->abstaining != RAFT_VOTING && !is_allowed_to_abstainers(m))
 		return invariants_fail("A: node %d abstains and sends a %s", i, message_type_name(m->type));
 	switch (m->type)

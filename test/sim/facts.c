@@ -234,6 +234,8 @@ gather_own(World *w, int i, PrimaryFacts *f)
 	f->rebuild_wanted = k->following.rebuild_wanted;
 	f->check = k->following.check;
 	f->health = health(w, i, f->now);
+	f->restart_wanted = maintenance_wished(w, i) == WISH_RESTART;
+	f->reinit_wanted = maintenance_wished(w, i) == WISH_REINIT;
 	f->setting = w->now < k->forbidden_until ? PRIMARY_SETTING_APPLY_DELAY : PRIMARY_SETTING_GOOD;
 }
 

@@ -42,6 +42,7 @@ enum
 	CHAOS_RESTORE_BOTH,
 	CHAOS_HANG,
 	CHAOS_FREEZE,
+	CHAOS_MAINTENANCE,
 	CHAOS_KINDS
 };
 
@@ -408,6 +409,26 @@ switch_over(World *w, int i, int target)
 	(void) hand_over_begin(w, i, chance(w, 500000) ? RAFT_NONE : target, &limits);
 }
 
+/* Nothing of it is a fault, but it meets them. */
+static void
+maintain(World *w, int i)
+{
+	switch (between(w, 0, 3))
+	{
+		case 0:
+			w->data[DATA_RESTARTS_WANTED]++;
+			maintenance_wish(w, i, WISH_RESTART);
+			break;
+		case 1:
+			w->data[DATA_REINITS_WANTED]++;
+			maintenance_wish(w, i, WISH_REINIT);
+			break;
+		default:
+			maintenance_pause(w, between(w, MS(10), SECONDS(10)));
+			break;
+	}
+}
+
 static void
 fault(World *w, int i, int kind)
 {
@@ -458,6 +479,9 @@ fault(World *w, int i, int kind)
 			break;
 		case CHAOS_SWITCHOVER:
 			switch_over(w, i, other);
+			break;
+		case CHAOS_MAINTENANCE:
+			maintain(w, i);
 			break;
 		default:
 			fault_of_data(w, i, kind);
@@ -536,6 +560,7 @@ faults_end(World *w)
 	w->crash_ppm = 0;
 	network_heal(w);
 	keepers_mend(w);
+	maintenance_pause(w, 0);
 	w->loss_ppm = w->keepers->reply_loss_ppm = 0;
 	for (int i = 0; i < w->n; i++)
 	{
@@ -547,7 +572,7 @@ faults_end(World *w)
 		w->node[i].disk.slow_ppm = 0;
 		keeper_remove_other(w, i);
 		k->forbidden_until = k->names_until = 0;
-		k->no_start_until = k->hangs_until = k->frozen_until = 0;
+		k->no_start_until = k->hangs_until = k->frozen_until = k->wish_until = 0;
 		if (w->node[i].paused)
 			node_resume(w, i);
 	}

@@ -210,6 +210,7 @@ promote(World *w, int i)
 		return;
 	k->asked = timeline;
 	k->asked_life = n->life;
+	maintenance_promotes(w, i);
 }
 
 static void
@@ -437,6 +438,7 @@ turn(World *w, int i)
 	{
 		authorise(w, i);
 		hand_over_turn(w, i);
+		maintenance_turn(w, i);
 	}
 	if (!node_is_free(w, i))
 		return;
@@ -506,6 +508,7 @@ keepers_begin(World *w, Keepers *k)
 	k->calm = k->two_homes = k->wal_apart = k->replies_always = false;
 	k->two_senders = k->clones_aside = k->no_shield = false;
 	k->adoption = (Adoption){0};
+	k->maintenance = (Maintenance){0};
 	k->interval = MS(20);
 	k->wal_keep = SIM_FILES;
 	k->rebuild_ppm = 500000;

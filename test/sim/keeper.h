@@ -102,7 +102,11 @@
 	ITEM(SWAPPED, "such clones put in its place", 110)                    \
 	ITEM(OTHER_NAMES, "synchronous_standby_names changed by hand", 260)   \
 	ITEM(FORBIDDEN, "settings that managed mode refuses", 240)            \
-	ITEM(IN_PLACE, "servers restarted in place", 590)
+	ITEM(IN_PLACE, "servers restarted in place", 590)                     \
+	ITEM(CLUSTER_PAUSED, "clusters paused", 150)                          \
+	ITEM(CLUSTER_RESUMED, "clusters not paused any more", 150)            \
+	ITEM(RESTARTS_WANTED, "restarts that an operator wanted", 200)        \
+	ITEM(REINITS_WANTED, "new copies that an operator wanted", 200)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
 typedef enum DataItem
@@ -149,6 +153,14 @@ typedef struct Clients
 	uint64_t waits_since;	/* one waits for the fence, and then commits; its member's clock, 0: nobody does */
 	uint32_t session_start; /* somebody has logged in to that start of the server */
 } Clients;
+
+/* What an operator wants of one server. */
+typedef enum MaintenanceWish
+{
+	WISH_NOTHING = 0,
+	WISH_RESTART,
+	WISH_REINIT
+} MaintenanceWish;
 
 /* The worker of one server, and its supervisor. */
 typedef struct Keeper
@@ -212,11 +224,24 @@ typedef struct Keeper
 	Lineage	 own;
 	Lineage	 leader;
 
+	MaintenanceWish wish;
+	uint32_t		wish_start; /* of the server */
+	uint64_t		wish_until; /* true time */
+
 	HandOver	 hand_over;
 	Clients		 clients;
 	PrimaryOrder order; /* the last one */
 	unsigned	 holds; /* bits of Hold */
 } Keeper;
+
+/* The operator of the cluster. */
+typedef struct Maintenance
+{
+	uint64_t until; /* true time: so long he wants it to be paused */
+	bool	 told;	/* that it is; false: that it is not */
+	bool	 waits; /* he has asked, and was not told yet that it is so */
+	bool	 ends;	/* for the end of a pause */
+} Maintenance;
 
 typedef enum AdoptionStep
 {
@@ -252,7 +277,8 @@ typedef struct Keepers
 	bool	   no_shield;			 /* a cancelled wait is what it is in PostgreSQL */
 	uint64_t   fence_wait;			 /* pg_leader.fence_wait, us */
 
-	Adoption adoption;
+	Adoption	adoption;
+	Maintenance maintenance;
 
 	/* ledger.c */
 	uint64_t hung_up[SIM_COMMIT_WORDS]; /* nobody is there any more who could be told */
@@ -305,6 +331,15 @@ extern void				hand_over_turn(World *w, int i);	/* the steps that can be done no
 extern void				hand_over_answers(World *w, int i); /* a commit: may it? */
 extern void				hand_over_begins(World *w, int i);	/* the same of one that begins */
 extern void				hand_over_in_calm(World *w);		/* the leader's, begun and ended; L1 holds before and after */
+
+/* ---- maintenance.c ---- */
+
+extern void			   maintenance_pause(World *w, uint64_t us); /* the cluster; 0: not, or no longer */
+extern void			   maintenance_wish(World *w, int i, MaintenanceWish wish);
+extern MaintenanceWish maintenance_wished(const World *w, int i);
+extern void			   maintenance_turn(World *w, int i); /* with who leads */
+extern void			   maintenance_promotes(World *w, int i);
+extern void			   maintenance_rebuilds(World *w, int i);
 
 /* ---- adoption.c ---- */
 

@@ -404,7 +404,7 @@ ledger_settled(const World *w)
 	const Keepers *k = w->keepers;
 	int			   leader = world_lease(w);
 
-	if (leader < 0 || !keeper_is_open(w, leader))
+	if (leader < 0 || !keeper_is_open(w, leader) || raft_in_pause(&w->node[leader].member.raft))
 		return false;
 	for (int j = 0; j < w->n; j++)
 	{

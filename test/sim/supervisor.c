@@ -131,6 +131,8 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 	if (n->durable.rebuild != how || n->durable.rebuild_source != order->node || n->durable.rebuild_term != n->durable.term)
 	{
 		/* It is durable at the next turn, or was refused; nothing is changed before. */
+		if (n->durable.rebuild == RAFT_INTACT)
+			maintenance_rebuilds(w, i);
 		if (member_rebuild(&n->member, how, order->floor) && n->durable.rebuild == RAFT_INTACT)
 			k->remains = how == RAFT_REWINDING ? PRIMARY_REMAINS_REPEATABLE :
 						 is_aside			   ? PRIMARY_REMAINS_UNTOUCHED :

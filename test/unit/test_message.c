@@ -56,6 +56,7 @@ random_told(RaftMessageType type)
 	told.claimed = told.claim != 0 && random_number() & 1;
 	told.port = (uint16_t) random_up_to(UINT16_MAX);
 	told.system_id = random_number();
+	told.pause = (uint32_t) random_up_to(UINT32_MAX);
 	if (type == RAFT_HEARTBEAT)
 	{
 		told.promoted = told.claimed && random_number() & 1;
@@ -171,6 +172,7 @@ assert_same(const RaftMessage *a, const RaftMessage *b)
 	assert_int_equal(a->told.claim, b->told.claim);
 	assert_int_equal(a->told.port, b->told.port);
 	assert_true(a->told.system_id == b->told.system_id);
+	assert_true(a->told.pause == b->told.pause);
 }
 
 static void
@@ -447,6 +449,7 @@ garbage_impossible_bodies(void **state)
 		refuse(type, 188, 4, 0x007);
 		refuse(type, 188, 4, 0x004 | 0x800);
 		refuse(type, 188, 4, 0x008);
+		refuse(type, 188, 8, 1);	 /* a pause */
 		refuse(type, 184, 8, 0x044); /* a claim of timeline 0 */
 		if (type != RAFT_HEARTBEAT)
 		{
@@ -491,6 +494,7 @@ layout_is_fixed(void **state)
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered save */
 		0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, /* system identifier */
 		0x7F, 0xFF, 0xFF, 0xFF, 0x15, 0x38, 0x02, 0x4D, /* claim, port, data */
+		0x81, 0x82, 0x83, 0x84,							/* pause */
 														/* and a tag of zeros */
 	};
 	RaftMessage		m;
@@ -519,7 +523,7 @@ layout_is_fixed(void **state)
 	m.replaced_term = 0x13;
 	m.replaced_leader = 5;
 	m.leader_id = RAFT_NONE;
-	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .needs_all = true, .server = RAFT_SERVER_RECOVERY, .claim = RAFT_MAX_TIMELINE, .port = 5432, .system_id = UINT64_C(0x7172737475767778)};
+	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .needs_all = true, .server = RAFT_SERVER_RECOVERY, .claim = RAFT_MAX_TIMELINE, .port = 5432, .system_id = UINT64_C(0x7172737475767778), .pause = UINT32_C(0x81828384)};
 
 	memset(bytes, 0xEE, sizeof(bytes));
 	message_encode(&m, &envelope, bytes);
@@ -527,7 +531,7 @@ layout_is_fixed(void **state)
 	assert_int_equal(message_decode(expected, MESSAGE_SIZE, &envelope, &back), MESSAGE_OK);
 	assert_same(&m, &back);
 
-	assert_int_equal(MESSAGE_SIZE, 224);
+	assert_int_equal(MESSAGE_SIZE, 228);
 	assert_int_equal(MESSAGE_VERSION, 1);
 	assert_int_equal(RAFT_MESSAGE_TYPES, 11);
 }

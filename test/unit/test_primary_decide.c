@@ -460,6 +460,47 @@ rebuilt(PrimaryFacts *f)
 }
 
 static void
+in_pause(PrimaryFacts *f)
+{
+	f->in_pause = true;
+}
+
+static void
+no_data_in_pause(PrimaryFacts *f)
+{
+	no_data_named(f);
+	in_pause(f);
+}
+
+static void
+diverged_in_pause(PrimaryFacts *f)
+{
+	diverged(f);
+	in_pause(f);
+}
+
+static void
+restart_is_wanted(PrimaryFacts *f)
+{
+	f->restart_wanted = true;
+}
+
+static void
+reinit_is_wanted(PrimaryFacts *f)
+{
+	f->reinit_wanted = true;
+}
+
+static void
+reinit_while_it_streams(PrimaryFacts *f)
+{
+	reinit_is_wanted(f);
+	f->receiving = true;
+	f->check.loose = true;
+	f->end = 2700;
+}
+
+static void
 whole_and_alone(PrimaryFacts *f)
 {
 	whole(f);
@@ -484,12 +525,14 @@ static const Case cases[] = {
 	{PRIMARY_HANDED_OVER, PRIMARY_RESTART, world_primary, told_another},
 	{PRIMARY_DEPOSED, PRIMARY_RESTART, world_primary, another_leads},
 	{PRIMARY_LEADERLESS, PRIMARY_CLOSE, world_primary, nobody_leads},
+	{PRIMARY_RESTART_WANTED, PRIMARY_RESTART, world_follower, restart_is_wanted},
 	{PRIMARY_FORBIDDEN, PRIMARY_REFUSE, world_follower, fsync_off},
 	{PRIMARY_OTHER_CLUSTER, PRIMARY_REFUSE, world_follower, another_system},
 	{PRIMARY_HALF_NO_SOURCE, PRIMARY_WAIT, world_follower, half_without_a_source},
 	{PRIMARY_HALF_FAILS_AGAIN, PRIMARY_WAIT, world_follower, half_rewound_twice},
 	{PRIMARY_HALF_REWOUND, PRIMARY_REWIND, world_follower, half_rewound},
 	{PRIMARY_HALF_CLONED, PRIMARY_CLONE, world_follower, rebuilding},
+	{PRIMARY_GONE_IN_PAUSE, PRIMARY_WAIT, world_follower, no_data_in_pause},
 	{PRIMARY_GONE_NO_SOURCE, PRIMARY_WAIT, world_follower, no_data_no_source},
 	{PRIMARY_GONE_NO_FLOOR, PRIMARY_WAIT, world_follower, no_data},
 	{PRIMARY_GONE, PRIMARY_CLONE, world_follower, no_data_named},
@@ -503,6 +546,7 @@ static const Case cases[] = {
 	{PRIMARY_NOT_OPENING, PRIMARY_RESIGN, world_primary, nothing_moved},
 	{PRIMARY_CANNOT_COMMIT, PRIMARY_RESIGN, world_primary, standing},
 	{PRIMARY_PROMOTES, PRIMARY_WAIT, world_elected, promoting},
+	{PRIMARY_IN_PAUSE, PRIMARY_WAIT, world_elected, in_pause},
 	{PRIMARY_STILL_RECEIVING, PRIMARY_WAIT, world_elected, receiving},
 	{PRIMARY_END_UNKNOWN, PRIMARY_WAIT, world_elected, end_unknown},
 	{PRIMARY_NO_LEASE, PRIMARY_CLOSE, world_primary, no_lease},
@@ -526,6 +570,9 @@ static const Case cases[] = {
 	{PRIMARY_LEADER_NOT_READY, PRIMARY_WAIT, world_follower, leader_not_promoted},
 	{PRIMARY_NOT_COMPARABLE, PRIMARY_WAIT, world_follower, end_unknown},
 	{PRIMARY_LOOK_AGAIN, PRIMARY_WAIT, world_follower, ahead},
+	{PRIMARY_REBUILD_IN_PAUSE, PRIMARY_WAIT, world_follower, diverged_in_pause},
+	{PRIMARY_REINIT_RECEIVING, PRIMARY_WAIT, world_follower, reinit_while_it_streams},
+	{PRIMARY_REINIT_WANTED, PRIMARY_CLONE, world_follower, reinit_is_wanted},
 	{PRIMARY_FAILS_AGAIN, PRIMARY_WAIT, world_follower, diverged_thrice},
 	{PRIMARY_PREFERS_OPEN, PRIMARY_WAIT, world_follower, diverged_from_a_closed_one},
 	{PRIMARY_FOREIGN, PRIMARY_CLONE, world_follower, by_hand},
@@ -580,6 +627,125 @@ every_reason_has_a_row_and_a_test(void **state)
 	}
 	assert_string_equal(primary_reason_name(PRIMARY_REASONS), "unknown");
 	assert_string_equal(primary_action_name(PRIMARY_ACTIONS), "unknown");
+}
+
+/* ---- pause, and what an operator wants ---- */
+
+static void
+in_a_pause_nobody_is_promoted(void **state)
+{
+	PrimaryFacts f = world_elected();
+
+	(void) state;
+	in_pause(&f);
+	expect(&f, PRIMARY_WAIT, PRIMARY_IN_PAUSE);
+	f.claimed = 0;
+	expect(&f, PRIMARY_WAIT, PRIMARY_IN_PAUSE);
+	nothing_moved(&f);
+	expect(&f, PRIMARY_WAIT, PRIMARY_IN_PAUSE);
+
+	/* what was asked for before goes on */
+	f = world_elected();
+	in_pause(&f);
+	promoting(&f);
+	expect(&f, PRIMARY_WAIT, PRIMARY_PROMOTES);
+}
+
+/* The fence is what it always is; only health deposes nobody. */
+static void
+in_a_pause_a_primary_stays(void **state)
+{
+	static void (*const reasons[])(PrimaryFacts *) = {disk_hung, nothing_moved, standing};
+	PrimaryFacts f = world_primary();
+
+	(void) state;
+	in_pause(&f);
+	expect(&f, PRIMARY_OPEN, PRIMARY_ALL_GOOD);
+	elected_again(&f);
+	expect(&f, PRIMARY_OPEN, PRIMARY_ALL_GOOD);
+	f.lease_until = 0;
+	expect(&f, PRIMARY_CLOSE, PRIMARY_NO_LEASE);
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+	{
+		f = world_primary();
+		reasons[i](&f);
+		assert_int_equal(primary_decide(&f).action, PRIMARY_RESIGN);
+		in_pause(&f);
+		assert_int_not_equal(primary_decide(&f).action, PRIMARY_RESIGN);
+	}
+	f = world_primary();
+	in_pause(&f);
+	fsync_off(&f);
+	expect(&f, PRIMARY_RESIGN, PRIMARY_LEADS_FORBIDDEN);
+	f = world_primary();
+	in_pause(&f);
+	another_leads(&f);
+	expect(&f, PRIMARY_RESTART, PRIMARY_DEPOSED);
+}
+
+/* One that has begun is finished. */
+static void
+in_a_pause_no_rebuild_begins(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	in_pause(&f);
+	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
+	reinit_is_wanted(&f);
+	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
+	f = world_follower();
+	in_pause(&f);
+	rebuilding(&f);
+	expect(&f, PRIMARY_CLONE, PRIMARY_HALF_CLONED);
+	half_rewound(&f);
+	expect(&f, PRIMARY_REWIND, PRIMARY_HALF_REWOUND);
+	f = world_follower();
+	in_pause(&f);
+	whole(&f);
+	diverged(&f);
+	expect(&f, PRIMARY_CLONE, PRIMARY_DIVERGED_NO_REWIND);
+}
+
+/* Also where a setting that needs a restart was corrected; never of who leads. */
+static void
+a_restart_is_for_standbys(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	restart_is_wanted(&f);
+	fsync_off(&f);
+	expect(&f, PRIMARY_RESTART, PRIMARY_RESTART_WANTED);
+	no_server(&f);
+	expect(&f, PRIMARY_REFUSE, PRIMARY_FORBIDDEN);
+	f = world_elected();
+	restart_is_wanted(&f);
+	expect(&f, PRIMARY_PROMOTE, PRIMARY_ELECTED);
+	f = world_primary();
+	restart_is_wanted(&f);
+	expect(&f, PRIMARY_OPEN, PRIMARY_ALL_GOOD);
+}
+
+/* Rule 21: its floor is all that it has confirmed, and it has a leader to copy from. */
+static void
+a_new_copy_begins_when_nothing_comes_in(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	reinit_while_it_streams(&f);
+	expect(&f, PRIMARY_WAIT, PRIMARY_REINIT_RECEIVING);
+	f.receiving = f.check.loose = false;
+	expect(&f, PRIMARY_WAIT, PRIMARY_LOOK_AGAIN);
+	f.leader.flush = 2700;
+	expect(&f, PRIMARY_CLONE, PRIMARY_REINIT_WANTED);
+	assert_true(primary_decide(&f).floor.index == 2700);
+	f.leader.promoted = false;
+	expect(&f, PRIMARY_WAIT, PRIMARY_LEADER_NOT_READY);
+	f = world_elected();
+	reinit_is_wanted(&f);
+	expect(&f, PRIMARY_PROMOTE, PRIMARY_ELECTED);
 }
 
 /* Rule 17: kept only without any higher claim, run on, on a timeline of its own. */
@@ -1075,6 +1241,11 @@ what_is_refused_says_what_to_set(void **state)
 }
 
 static const struct CMUnitTest edges[] = {
+	cmocka_unit_test(in_a_pause_nobody_is_promoted),
+	cmocka_unit_test(in_a_pause_a_primary_stays),
+	cmocka_unit_test(in_a_pause_no_rebuild_begins),
+	cmocka_unit_test(a_restart_is_for_standbys),
+	cmocka_unit_test(a_new_copy_begins_when_nothing_comes_in),
 	cmocka_unit_test(every_reason_has_a_row_and_a_test),
 	cmocka_unit_test(a_timeline_is_kept_only_below_no_claim),
 	cmocka_unit_test(a_primary_on_a_followed_timeline_is_foreign),

@@ -17,7 +17,7 @@
 #include "primary_worlds.h"
 #include "random.h"
 
-#define TURNS 400000
+#define TURNS 600000
 
 static uint64_t random_state = 1;
 
@@ -71,6 +71,7 @@ change_election(PrimaryFacts *f)
 			break;
 		case 2:
 			f->term += below(2);
+			f->in_pause = coin();
 			break;
 		case 3:
 			f->claim = below(9);
@@ -175,6 +176,8 @@ change_rebuild(PrimaryFacts *f)
 		default:
 			f->setting = coin() ? PRIMARY_SETTING_GOOD : PRIMARY_SETTING_FSYNC;
 			f->health = (PrimaryHealth) below(PRIMARY_HEALTHS);
+			f->restart_wanted = below(4) == 0;
+			f->reinit_wanted = coin();
 	}
 }
 
@@ -318,7 +321,7 @@ check_promote(const PrimaryFacts *f, const PrimaryOrder *order)
 	assert_int_equal(f->leader_id, f->self);
 	assert_int_equal(f->server, RAFT_SERVER_RECOVERY);
 	assert_true(f->lease_until > f->now);
-	assert_true(f->claimed != 0 && order->timeline == f->claimed);
+	assert_true(f->claimed != 0 && order->timeline == f->claimed && !f->in_pause);
 	assert_true(f->end_known && f->replayed && !f->paused && !f->receiving && !f->promoting);
 	assert_true(f->passed_over <= PROMOTION_MOST_BURNT || f->burn_any);
 	assert_false(primary_position(f).foreign);
@@ -361,6 +364,7 @@ static void
 check_rebuild(const PrimaryFacts *f, const PrimaryOrder *order)
 {
 	assert_true(f->leader.flush != 0);
+	assert_true(!f->in_pause || f->rebuild != RAFT_INTACT);
 	assert_true(order->node == f->leader_id && f->leader_id >= 0 && f->leader_id != f->self);
 	assert_true(f->leader.server == RAFT_SERVER_PRIMARY && f->leader.promoted);
 	assert_true(f->system_id == 0 || f->stored_system_id == f->system_id);

@@ -1611,6 +1611,165 @@ everybody_knows_the_port_of_a_server(void **state)
 
 /* ---- not managed ---- */
 
+/* ---- pause ---- */
+
+/* Node 0 is paused, or not, and whoever it reaches knows. */
+static void
+pause_is(bool pauses, uint32_t number)
+{
+	assert_int_equal(member_pause(&w->node[0].member, pauses), RAFT_PAUSE_TAKEN);
+	assert_int_equal(disk(0)->pause, number);
+	world_run(w, MS(100));
+	assert_true(raft_pause_is_known(raft(0)));
+	assert_int_equal(raft_in_pause(raft(0)), pauses);
+}
+
+static void
+pause_is_known_once_a_majority_has_stored_it(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	world_isolate(w, 0);
+	assert_int_equal(member_pause(&w->node[0].member, true), RAFT_PAUSE_TAKEN);
+	world_tick(w, 0);
+	world_drop_all(w);
+	assert_true(disk(0)->pause == 1 && raft_in_pause(raft(0)) && !raft_pause_is_known(raft(0)));
+	world_heal(w);
+	world_cut_both(w, 0, 2);
+	world_run(w, MS(100));
+	assert_true(raft_pause_is_known(raft(0)) && disk(1)->pause == 1 && disk(2)->pause == 0);
+	assert_non_null(world_event(w, 1, RAFT_PAUSED));
+	world_heal(w);
+	world_run(w, MS(100));
+	assert_true(disk(2)->pause == 1 && raft_in_pause(raft(2)));
+}
+
+/* Its leader is lost, and who leads next has heard of it in a vote alone. */
+static void
+pause_outlives_its_leader(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	world_cut_both(w, 0, 2);
+	pause_is(true, 1);
+	world_crash(w, 0);
+	w->node[1].config.may_lead = false;
+	member_reload(&w->node[1].member, &w->node[1].config.timeouts, false);
+	world_heal(w);
+	assert_int_equal(disk(2)->pause, 0);
+	assert_true(world_run_until(w, world_is_stable, MS(5000)));
+	assert_int_equal(world_leader(w), 2);
+	assert_true(disk(2)->pause == 1 && raft_in_pause(raft(2)));
+	world_run(w, MS(100));
+	assert_true(raft_pause_is_known(raft(2)));
+	assert_int_equal(member_pause(&w->node[2].member, false), RAFT_PAUSE_TAKEN);
+	world_run(w, MS(100));
+	assert_true(disk(1)->pause == 2 && !raft_in_pause(raft(1)));
+}
+
+static void
+pause_outlives_all_processes(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	pause_is(true, 1);
+	for (int i = 0; i < 3; i++)
+		world_crash(w, i);
+	for (int i = 0; i < 3; i++)
+	{
+		world_restart(w, i);
+		assert_true(raft_in_pause(raft(i)));
+	}
+}
+
+/* What a leader said that had no majority gives way to what a later one says. */
+static void
+later_word_about_a_pause_counts(void **state)
+{
+	RaftMessage late;
+
+	(void) state;
+	lead_promoted(3);
+	pause_is(true, 1);
+	pause_is(true, 3);
+	pause_is(false, 4);
+	pause_is(false, 6);
+	late = world_heartbeat(w, 0, 1, disk(0)->term, raft(0)->heartbeat_round + 1);
+	late.told = candidate_with(2);
+	late.told.pause = 5;
+	world_inject(w, &late);
+	assert_true(disk(1)->pause == 6 && !raft_in_pause(raft(1)));
+
+	/* and a leader takes over what one of its members was told before */
+	late = world_heartbeat(w, 0, 1, disk(0)->term, raft(0)->heartbeat_round + 2);
+	late.told = candidate_with(2);
+	late.told.pause = 7;
+	world_inject(w, &late);
+	assert_int_equal(disk(1)->pause, 7);
+	world_run(w, MS(300));
+	assert_true(disk(0)->pause == 7 && disk(2)->pause == 7);
+}
+
+static void
+pause_is_refused(void **state)
+{
+	(void) state;
+	lead(3);
+	assert_int_equal(member_pause(&w->node[0].member, true), RAFT_PAUSE_NO_CLAIM);
+	lead_promoted(3);
+	assert_int_equal(member_pause(&w->node[1].member, true), RAFT_PAUSE_NOT_LEADER);
+
+	/* it leads, and its lease has run out: others may have paused the cluster meanwhile */
+	world_advance(w, MS(1000));
+	assert_int_equal(raft(0)->role, RAFT_LEADER);
+	assert_int_equal(member_pause(&w->node[0].member, true), RAFT_PAUSE_NOT_LEADER);
+	assert_int_equal(disk(0)->pause, 0);
+	lead_promoted(1);
+	raft(0)->saved.pause = w->node[0].disk.pause = w->node[0].before.pause = UINT32_MAX - 1;
+	assert_int_equal(member_pause(&w->node[0].member, true), RAFT_PAUSE_EXHAUSTED);
+	for (int result = RAFT_PAUSE_TAKEN; result <= RAFT_PAUSE_EXHAUSTED; result++)
+		assert_true(strlen(raft_describe_pause((RaftPauseResult) result)) > 5);
+	assert_string_equal(raft_describe_pause((RaftPauseResult) 99), "unknown");
+}
+
+/* A member that has lost its state may have been one of the majority. */
+static void
+pause_is_learned_with_the_lost_state(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	world_cut_both(w, 0, 1);
+	pause_is(true, 1);
+	for (int i = 0; i < 3; i++)
+	{
+		world_crash(w, i);
+		w->node[i].config.may_lead = false;
+	}
+	world_heal(w);
+	world_wipe(w, 2);
+	for (int i = 0; i < 3; i++)
+		world_start(w, i);
+	world_run(w, MS(5000));
+	assert_int_equal(world_leader(w), RAFT_NONE);
+	assert_int_equal(disk(2)->abstaining, RAFT_VOTING);
+	assert_true(disk(2)->pause == 1 && disk(1)->pause == 0);
+}
+
+/* No rebuild begins in a pause, so no floor is named for one. */
+static void
+nobody_is_forgotten_in_a_pause(void **state)
+{
+	(void) state;
+	lead_promoted(3);
+	data_is(1, (RaftData){.server = RAFT_SERVER_NONE});
+	world_run(w, MS(100));
+	assert_true(raft_to_forget(raft(0)) == 2);
+	pause_is(true, 1);
+	assert_true(raft_to_forget(raft(0)) == 0);
+	pause_is(false, 2);
+	assert_true(raft_to_forget(raft(0)) == 2);
+}
+
 static void
 not_managed_says_nothing_of_data(void **state)
 {
@@ -1702,6 +1861,13 @@ main(void)
 		cmocka_unit_test(impossible_positions_are_no_floor),
 		cmocka_unit_test(impossible_claims_of_others_are_dropped),
 		cmocka_unit_test(everybody_knows_the_port_of_a_server),
+		cmocka_unit_test(pause_is_known_once_a_majority_has_stored_it),
+		cmocka_unit_test(pause_outlives_its_leader),
+		cmocka_unit_test(pause_outlives_all_processes),
+		cmocka_unit_test(later_word_about_a_pause_counts),
+		cmocka_unit_test(pause_is_refused),
+		cmocka_unit_test(pause_is_learned_with_the_lost_state),
+		cmocka_unit_test(nobody_is_forgotten_in_a_pause),
 		cmocka_unit_test(not_managed_says_nothing_of_data),
 	};
 

@@ -61,6 +61,7 @@ record_of_data(uint64_t save_number)
 	saved.n_timelines = 2;
 	saved.timelines[0] = (RaftTimeline){.id = 1};
 	saved.timelines[1] = (RaftTimeline){.id = 9, .created = true};
+	saved.pause = 6;
 	return saved;
 }
 
@@ -78,7 +79,7 @@ same_data(const RaftSaved *a, const RaftSaved *b)
 		   a->settled == b->settled && a->rebuild == b->rebuild &&
 		   a->rebuild_source == b->rebuild_source && a->rebuild_term == b->rebuild_term &&
 		   a->floor.epoch == b->floor.epoch && a->floor.index == b->floor.index &&
-		   a->n_timelines == b->n_timelines;
+		   a->n_timelines == b->n_timelines && a->pause == b->pause;
 }
 
 static bool
@@ -128,7 +129,7 @@ slot_layout_never_changes(void **state)
 		0, 0, 0, 0, 0, 0, 0, 41, 0, 0, 0, 0, 0, 0, 0, 7,
 		0, 0, 0, 1, 0xb3, 0x74, 0xd8, 0x48,
 		0, 0, 0, 2, 0, 0, 0, 1, 0x80, 0, 0, 9,
-		[196] = 0x80, [203] = 5};
+		[196] = 0x80, [203] = 5, [207] = 6};
 	RaftSaved saved = record_of_data(6);
 	uint8_t	  slot[STORE_SLOT_SIZE];
 	uint32_t  crc = UINT32_C(0xffffffff);
@@ -172,6 +173,7 @@ every_value_comes_back(void **state)
 	values[3].claim = RAFT_MAX_TIMELINE;
 	values[3].floor = (RaftPosition){.epoch = RAFT_MAX_TIMELINE, .index = UINT64_MAX};
 	values[3].n_timelines = RAFT_TIMELINES;
+	values[3].pause = UINT32_MAX;
 	for (uint32_t i = 0; i < RAFT_TIMELINES; i++)
 		values[3].timelines[i] = (RaftTimeline){.id = RAFT_MAX_TIMELINE - i, .created = i % 2 == 0};
 	for (int i = 0; i < 4; i++)
