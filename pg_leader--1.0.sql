@@ -395,13 +395,13 @@ LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pg_leader_transfer(int4, interval) IS
 'hand over the leadership, by default to the most up-to-date peer; returns the id of the new leader';
 
-CREATE FUNCTION pg_leader_switchover(target int4 DEFAULT NULL, wait interval DEFAULT '30s')
+CREATE FUNCTION pg_leader_switchover(target int4 DEFAULT NULL, wait interval DEFAULT '30s', slots bool DEFAULT false)
 RETURNS int4
 AS 'MODULE_PATHNAME'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
 
-COMMENT ON FUNCTION pg_leader_switchover(int4, interval) IS
-'managed mode, on the primary: make another member the primary, by default the fittest; returns the id of the new one, or an error that says whether this server is the primary as before';
+COMMENT ON FUNCTION pg_leader_switchover(int4, interval, bool) IS
+'managed mode, on the primary: make another member the primary, by default the fittest, and with "slots" only once it has the logical replication slots that are to survive; returns the id of the new one, or an error that says whether this server is the primary as before';
 
 CREATE FUNCTION pg_leader_wait_for_leader(wait interval DEFAULT '30s')
 RETURNS int4
@@ -433,7 +433,7 @@ COMMENT ON FUNCTION pg_leader_slots_missing(int4) IS
 
 REVOKE ALL ON FUNCTION pg_stat_pg_leader_reset() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pg_leader_switchover(int4, interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_switchover(int4, interval, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_slots_missing(int4) FROM PUBLIC;
 

@@ -66,6 +66,8 @@ switchover_begin(Switchover *s, const SwitchoverFacts *facts, int32_t target, co
 	s->limits = *limits;
 	if (!leads(facts) || !facts->open)
 		return give_up(s, SWITCHOVER_NOT_OPEN);
+	if (facts->paused)
+		return give_up(s, SWITCHOVER_PAUSED);
 	if (target < 0 || target >= RAFT_MAX_NODES || target == facts->self)
 		return give_up(s, SWITCHOVER_NO_TARGET);
 	if (!facts->target_fits)
@@ -176,6 +178,8 @@ switchover_next(Switchover *s, const SwitchoverFacts *facts)
 			(void) give_up(s, SWITCHOVER_LEADERSHIP_LOST);
 		else if (!facts->target_fits)
 			(void) give_up(s, SWITCHOVER_TARGET_LOST);
+		else if (facts->paused)
+			(void) give_up(s, SWITCHOVER_PAUSED);
 		else if (facts->cancelled)
 			(void) give_up(s, SWITCHOVER_CANCELLED);
 	}
@@ -235,6 +239,7 @@ switchover_describe(SwitchoverReason reason)
 		[SWITCHOVER_SENDERS_STAY] = "WAL senders have not ended in time",
 		[SWITCHOVER_REFUSED] = "the election refused the transfer",
 		[SWITCHOVER_CANCELLED] = "it was cancelled",
+		[SWITCHOVER_PAUSED] = "the cluster is paused, and no other member would be promoted",
 	};
 
 	return (unsigned) reason < SWITCHOVER_REASONS ? words[reason] : "unknown";

@@ -66,6 +66,7 @@ typedef enum SwitchoverReason
 	SWITCHOVER_SENDERS_STAY,
 	SWITCHOVER_REFUSED,	  /* raft_transfer() says no, for another reason than the position */
 	SWITCHOVER_CANCELLED, /* by whoever has asked for it */
+	SWITCHOVER_PAUSED,	  /* in a pause nobody is promoted */
 	SWITCHOVER_REASONS
 } SwitchoverReason;
 
@@ -94,6 +95,7 @@ typedef struct SwitchoverFacts
 	uint64_t target_replay;
 	uint32_t senders;	/* walsenders of members that still run */
 	bool	 cancelled; /* nobody wants it any more */
+	bool	 paused;	/* the cluster is */
 
 	/* What raft_transfer() said in this step; only in SWITCHOVER_HAND_OVER. */
 	bool			   transfer_tried;

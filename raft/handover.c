@@ -65,6 +65,8 @@ raft_is_replaceable(const Raft *r, uint64_t now)
 	uint32_t others = 0;
 	bool	 is_needed;
 
+	if (raft_in_pause(r))
+		return false;
 	for_each_peer(r, id)
 		others += raft_counts_in_quorum(r, &r->peers[id]) && is_live(&r->peers[id], now, 2 * r->config.timeouts.max_timeout);
 	is_needed = others < raft_quorum(r);

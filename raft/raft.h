@@ -716,8 +716,9 @@ extern bool raft_could_lead(const Raft *r, uint64_t now, int32_t id, uint64_t in
 extern bool raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index);
 
 /*
- * For a leader: could another member be elected now?  The others are a majority without this one;
- * or it takes this one's vote, which somebody who holds less does not get.
+ * For a leader: could another member be elected now, and take over?  The others are a majority
+ * without this one; or it takes this one's vote, which somebody who holds less does not get.  In a
+ * pause nobody takes over.
  */
 extern bool raft_is_replaceable(const Raft *r, uint64_t now);
 

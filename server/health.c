@@ -10,7 +10,6 @@
 #include <sys/un.h>
 
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
@@ -22,6 +21,7 @@
 #include "server/health.h"
 #include "server/managed.h"
 #include "server/parent.h"
+#include "server/position.h"
 #include "server/receiver.h"
 #include "server/settings.h"
 #include "server/show.h"
@@ -30,16 +30,6 @@
 #define TELL_INTERVAL UINT64CONST(1000000)
 
 /* ---- what is seen ---- */
-
-/* End of what is inserted.  Behind the header of an empty page there is nothing to flush yet. */
-static XLogRecPtr
-inserted(void)
-{
-	XLogRecPtr end = GetXLogInsertRecPtr();
-	uint32	   header = XLogSegmentOffset(end, wal_segment_size) < XLOG_BLCKSZ ? SizeOfXLogLongPHD : SizeOfXLogShortPHD;
-
-	return end % XLOG_BLCKSZ <= header ? end - end % XLOG_BLCKSZ : end;
-}
 
 /*
  * What is written is read first: else a flush in between would look like something that waits.  A
@@ -53,7 +43,7 @@ look_at_wal(HealthFacts *facts, RaftServer server)
 
 	if (server == RAFT_SERVER_PRIMARY)
 	{
-		facts->written = inserted();
+		facts->written = position_inserted();
 		facts->flushed = GetFlushRecPtr(NULL);
 	}
 	else if (server == RAFT_SERVER_RECOVERY)
@@ -232,7 +222,7 @@ health_flush_rest(void)
 
 	if (RecoveryInProgress())
 		return;
-	end = inserted();
+	end = position_inserted();
 	if (end <= GetFlushRecPtr(NULL) || GetFlushRecPtr(NULL) != flushed)
 	{
 		flushed = GetFlushRecPtr(NULL);

@@ -513,3 +513,12 @@ position_read_end(PositionEnd *end, bool (*stop)(void), Words *words)
 	MemoryContextDelete(own);
 	return good;
 }
+
+XLogRecPtr
+position_inserted(void)
+{
+	XLogRecPtr end = GetXLogInsertRecPtr();
+	uint32	   header = XLogSegmentOffset(end, wal_segment_size) < XLOG_BLCKSZ ? SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+
+	return end % XLOG_BLCKSZ <= header ? end - end % XLOG_BLCKSZ : end;
+}

@@ -50,4 +50,10 @@ extern bool position_read_bytes(const Lineage *path, uint64_t from, uint64_t end
  */
 extern uint64_t position_received(const Lineage *path, uint64_t end);
 
+/*
+ * A primary: the end of what it has inserted.  Behind the header of an empty page there is nothing
+ * that could be flushed.
+ */
+extern XLogRecPtr position_inserted(void);
+
 #endif /* PG_LEADER_POSITION_H */

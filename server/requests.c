@@ -9,14 +9,18 @@
 #include "access/xlog.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "node/clock.h"
+#include "server/exchange.h"
 #include "server/fence.h"
 #include "server/row.h"
 #include "server/settings.h"
 #include "server/shared.h"
+#include "server/slots.h"
 #include "server/status.h"
 #include "server/switchover.h"
 
@@ -26,7 +30,8 @@
 /* The worker answers requests at once, if it is there and not stopped. */
 #define ANSWER_WAIT UINT64CONST(5000000)
 
-#define BOUND_RETRY UINT64CONST(20000) /* us between attempts while others are bound by promises */
+#define SLOTS_INTERVAL 200				  /* ms between two looks at the slots of another member */
+#define BOUND_RETRY	   UINT64CONST(20000) /* us between attempts while others are bound by promises */
 
 EXPORTED_FUNCTION(pg_stat_pg_leader_reset);
 EXPORTED_FUNCTION(pg_leader_switchover);
@@ -282,6 +287,8 @@ hint_of_switchover(SwitchoverReason reason)
 			return "pg_leader_fence says why.";
 		case SWITCHOVER_TARGET_LOST:
 			return "pg_leader_peers shows which members are reachable and may lead; \"pg_leaderctl list\" says why not.";
+		case SWITCHOVER_PAUSED:
+			return "Call pg_leader_resume() first.";
 		case SWITCHOVER_CHECKPOINT_SLOW:
 			return "Run CHECKPOINT before, or give it more time to wait.";
 		case SWITCHOVER_COMMITS_WAIT:
@@ -305,6 +312,37 @@ refuse_switchover(const SwitchoverAnswer *answer)
 			 errhint("%s", hint_of_switchover(answer->reason))));
 }
 
+static bool
+is_interrupted(void)
+{
+	return InterruptPending;
+}
+
+/* Until the target has the logical slots that are to survive; an error at the deadline. */
+static void
+wait_for_slots(int32_t target, uint64 deadline)
+{
+	Raft *raft = palloc(sizeof(Raft));
+	Words words;
+
+	if (target == RAFT_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a switchover that waits for logical slots needs a target")));
+	words_clear(&words);
+	while (!exchange_read_core(raft) || !slots_are_ready(raft, target, is_interrupted, &words))
+	{
+		if (clock_now() >= deadline)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("no switchover: %s", words.error),
+					 words.hint[0] != '\0' ? errhint("%s", words.hint) : 0));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, SLOTS_INTERVAL, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /*
  * The primary becomes a standby, and the target the primary.  This server stops soon after the answer
  * has gone out, so nothing may keep it from that: its transaction has read nothing that could be wrong.
@@ -314,13 +352,18 @@ pg_leader_switchover(PG_FUNCTION_ARGS)
 {
 	SwitchoverAsked	 asked = {.target = PG_ARGISNULL(0) ? RAFT_NONE : PG_GETARG_INT32(0)};
 	SwitchoverAnswer answer;
-	uint64			 now = clock_now();
+	uint64			 deadline;
+	uint64			 now;
 
 	require_library();
 	if (!PG_ARGISNULL(0) && asked.target < 0)
 		refuse_transfer(RAFT_TRANSFER_UNKNOWN_NODE, asked.target);
-	asked.wait = wait_deadline(fcinfo, 1) - now;
+	deadline = wait_deadline(fcinfo, 1);
 	check_switchover(asked.target);
+	if (!PG_ARGISNULL(2) && PG_GETARG_BOOL(2))
+		wait_for_slots(asked.target, deadline);
+	now = clock_now();
+	asked.wait = deadline > now ? deadline - now : 0;
 	if (!switchover_ask(&asked, &answer))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),

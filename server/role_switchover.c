@@ -9,11 +9,11 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "postmaster/bgwriter.h"
 
 #include "server/control_file.h"
 #include "server/fence.h"
+#include "server/position.h"
 #include "server/role.h"
 #include "server/senders.h"
 #include "server/settings.h"
@@ -85,6 +85,7 @@ gather(int32_t target, SwitchoverFacts *f)
 	f->waiting = role.order.action == PRIMARY_DRAIN ? fence_count_commits() : PG_UINT32_MAX;
 	f->flush = view.flush;
 	f->senders = view.n_senders;
+	f->paused = raft_in_pause(r);
 	f->cancelled = request.number != 0 && !switchover_is_wanted(request.number);
 	f->transfer_tried = transfer_tried;
 	f->transfer = transfer;
@@ -124,17 +125,6 @@ fittest(void)
 
 /* ---- the steps ---- */
 
-/* Before the header of a page on which nothing has been written yet. */
-static XLogRecPtr
-end_of_inserted(void)
-{
-	XLogRecPtr end = GetXLogInsertRecPtr();
-
-	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
-		return end - SizeOfXLogLongPHD;
-	return end % XLOG_BLCKSZ == SizeOfXLogShortPHD ? end - SizeOfXLogShortPHD : end;
-}
-
 static void
 carry_out(void)
 {
@@ -152,7 +142,7 @@ carry_out(void)
 			RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
 			break;
 		case SWITCHOVER_CATCH_UP:
-			XLogFlush(end_of_inserted());
+			XLogFlush(position_inserted());
 			break;
 		case SWITCHOVER_END_SENDERS:
 			for (i = 0; i < RAFT_MAX_NODES; i++)

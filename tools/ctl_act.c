@@ -19,6 +19,7 @@
 /* How long each may take without --wait, us. */
 #define PAUSE_WAIT	 (10 * SECOND)
 #define REINIT_WAIT	 (10 * SECOND)
+#define SWITCH_WAIT	 (30 * SECOND)
 #define RESTART_WAIT (300 * SECOND)
 
 /* Between two looks at a server that restarts, us. */
@@ -152,6 +153,14 @@ say(const char *format, ...)
 	fflush(stdout);
 }
 
+static void
+sleep_a_moment(void)
+{
+	struct timespec moment = {.tv_nsec = LOOK_INTERVAL * 1000};
+
+	(void) nanosleep(&moment, NULL);
+}
+
 /* ---- pause, resume ---- */
 
 /* "pg_leader_pause('10000 ms')" */
@@ -203,6 +212,72 @@ reinit(CtlAct *act)
 	return true;
 }
 
+/* ---- switchover ---- */
+
+/* Who is the primary and open for commits, and not that one; RAFT_NONE: nobody that answers. */
+static int32_t
+other_primary(const CtlAct *act, int32_t node_id)
+{
+	for (int i = 0; i < act->round->n_servers; i++)
+	{
+		const CtlServer *server = &act->round->servers[i];
+
+		if (ctl_counts(act->round, server) && server->node_id != node_id && ctl_own_is(server, OWN_FENCE_OPEN))
+			return server->node_id;
+	}
+	return RAFT_NONE;
+}
+
+/* The answer was lost with the server that was to give it: look what has come of it. */
+static bool
+find_out(CtlAct *act, int32_t node_id, int32_t *next)
+{
+	uint64_t until = clock_now() + act->wait;
+
+	do
+	{
+		ctl_ask(act->round, act->options);
+		*next = other_primary(act, node_id);
+		if (*next != RAFT_NONE)
+			return true;
+		sleep_a_moment();
+	} while (clock_now() < until);
+	return ctl_act_fail("\"" CTL_PROGRAM " events\" shows what has happened.",
+						"node %d has ended the connection, and no other primary is open for commits within %g s", (int) node_id,
+						(double) act->wait / 1e6);
+}
+
+/* target: RAFT_NONE lets the primary choose.  next: who is the primary then. */
+static bool
+switch_to(CtlAct *act, const CtlServer *primary, int32_t target, bool slots, int32_t *next)
+{
+	int32_t node_id = primary->node_id;
+	char	call[CALL_SIZE];
+	char	result[32];
+	CtlSaid said;
+
+	(void) snprintf(call, sizeof(call), "pg_leader_switchover(nullif(%d, %d), '%" PRIu64 " ms', %s)", (int) target, RAFT_NONE,
+					act->wait / 1000, slots ? "true" : "false");
+	said = ctl_act_call(act, primary, call, result, sizeof(result));
+	if (said == CTL_SAID_LOST)
+		return find_out(act, node_id, next);
+	*next = (int32_t) ctl_number(result);
+	return said == CTL_SAID_ROWS;
+}
+
+static bool
+switch_over(CtlAct *act)
+{
+	const CtlServer *primary = ctl_act_leader(act);
+	int32_t			 before = primary != NULL ? primary->node_id : RAFT_NONE;
+	int32_t			 next;
+
+	if (primary == NULL || !switch_to(act, primary, act->node, act->slots, &next))
+		return false;
+	say("Node %d is the primary now, in the place of node %d, which follows it.", (int) next, (int) before);
+	return true;
+}
+
 /* ---- restart ---- */
 
 static bool
@@ -230,14 +305,6 @@ started_at(const CtlAct *act, const CtlServer *server, char *text, size_t size)
 	(void) query(act, server, "SELECT pg_catalog.pg_postmaster_start_time()", act->options->timeout, text, size, &words);
 }
 
-static void
-sleep_a_moment(void)
-{
-	struct timespec moment = {.tv_nsec = LOOK_INTERVAL * 1000};
-
-	(void) nanosleep(&moment, NULL);
-}
-
 /* Until it was started after "before" and streams; false: not in time, and that was said. */
 static bool
 wait_until_back(CtlAct *act, int32_t node_id, const char *before)
@@ -263,11 +330,23 @@ wait_until_back(CtlAct *act, int32_t node_id, const char *before)
 
 /* The old primary comes back from a switchover as a standby that was started anew. */
 static bool
-restart_primary(CtlAct *act, int32_t node_id)
+restart_primary(CtlAct *act, const CtlServer *primary)
 {
-	(void) act;
-	return ctl_act_fail("Call pg_leader_transfer() on it: it restarts as a standby then.",
-						"node %d is the primary: make another member the primary first", (int) node_id);
+	int32_t	 node_id = primary->node_id;
+	int32_t	 next;
+	uint64_t wait = act->wait;
+	char	 before[64];
+
+	started_at(act, primary, before, sizeof(before));
+	act->wait = SWITCH_WAIT;
+	if (!switch_to(act, primary, RAFT_NONE, false, &next))
+		return false;
+	act->wait = wait;
+	say("Node %d is the primary now, in the place of node %d.", (int) next, (int) node_id);
+	if (!wait_until_back(act, node_id, before))
+		return false;
+	say("Node %d was restarted, and streams.", (int) node_id);
+	return true;
 }
 
 static bool
@@ -327,7 +406,8 @@ restart_all(CtlAct *act)
 		if (server == NULL || !restart_standby(act, server))
 			return false;
 	}
-	return restart_primary(act, primary_id);
+	primary = ctl_act_member(act, primary_id);
+	return primary != NULL && restart_primary(act, primary);
 }
 
 static bool
@@ -340,7 +420,7 @@ restart(CtlAct *act)
 	server = ctl_act_member(act, act->node);
 	if (server == NULL)
 		return false;
-	return is_primary(server) ? restart_primary(act, act->node) : restart_standby(act, server);
+	return is_primary(server) ? restart_primary(act, server) : restart_standby(act, server);
 }
 
 /* ---- the table ---- */
@@ -348,6 +428,7 @@ restart(CtlAct *act)
 static const CtlVerb verbs[] = {
 	{"pause", CTL_NODE_NONE, false, PAUSE_WAIT, pause_cluster},
 	{"resume", CTL_NODE_NONE, false, PAUSE_WAIT, resume_cluster},
+	{"switchover", CTL_NODE_MAYBE, false, SWITCH_WAIT, switch_over},
 	{"reinit", CTL_NODE_NEEDED, false, REINIT_WAIT, reinit},
 	{"restart", CTL_NODE_NEEDED, true, RESTART_WAIT, restart},
 };

@@ -7,6 +7,7 @@
  *	  pg_leaderctl [OPTION]... events [CONNECTION]
  *	  pg_leaderctl [OPTION]... watch [CONNECTION]
  *	  pg_leaderctl [OPTION]... adopt [CONNECTION]
+ *	  pg_leaderctl [OPTION]... switchover [NODE] [CONNECTION]
  *	  pg_leaderctl [OPTION]... pause | resume [CONNECTION]
  *	  pg_leaderctl [OPTION]... reinit | restart NODE [CONNECTION]
  *	  pg_leaderctl [OPTION]... restart --rolling [CONNECTION]
@@ -76,12 +77,15 @@ print_help(void)
 		   "            are managed, which steps are done, and the commands of the next one\n"
 		   "\n"
 		   "Commands that change something, and do not ask back:\n"
+		   "  switchover [NODE]\n"
+		   "                 make that standby the primary, or else the fittest one\n"
 		   "  pause          no server is promoted, and none is demoted because of its health\n"
 		   "  resume         the end of that\n"
 		   "  reinit NODE    that standby clones its data anew from the primary\n"
-		   "  restart NODE   restart the server of that standby, and wait until it streams again\n"
+		   "  restart NODE   restart that server, and wait until it streams; the primary by a\n"
+		   "                 switchover\n"
 		   "  restart --rolling\n"
-		   "                 so with all standbys, one after the other\n"
+		   "                 so with all of them, one after the other, the primary last\n"
 		   "\n"
 		   "CONNECTION is one server of the cluster, as for psql: a connection string, a URI\n"
 		   "or the name of a database.  The other members are found from there.  Several hosts,\n"
@@ -97,7 +101,9 @@ print_help(void)
 		   "                           put it into ~/.pgpass\n"
 		   "  -t, --timeout=SECONDS    how long each server may take to answer (default 2)\n"
 		   "  -W, --wait=SECONDS       how long a command that changes something may take (default 10,\n"
-		   "                           of each restart 300)\n"
+		   "                           of a switchover 30, of each restart 300)\n"
+		   "      --slots              switchover: only once NODE has the logical slots that are to\n"
+		   "                           survive\n"
 		   "  -i, --interval=SECONDS   watch: time between two looks (default 2)\n"
 		   "  -n, --events=N           how many events (default %d, of watch %d)\n"
 		   "      --format=FORMAT      list, events: table, or json: one object a line\n"
@@ -435,6 +441,9 @@ take_option(Options *options, int option)
 		case 'R':
 			options->act.rolling = true;
 			return true;
+		case 'S':
+			options->act.slots = true;
+			return true;
 		case 'i':
 			options->interval = read_seconds(optarg);
 			if (options->interval == 0)
@@ -467,6 +476,8 @@ take_node(Options *options, int argc, char **argv)
 	act->node = RAFT_NONE;
 	if (act->rolling && (act->verb == NULL || !act->verb->rolls))
 		return complain("Try restart.", "--rolling goes with restart");
+	if (act->slots && strcmp(options->verb, "switchover") != 0)
+		return complain("Try switchover.", "--slots goes with switchover");
 	if (act->verb == NULL)
 		return act->wait == 0 ? EXIT_SUCCESS : complain(try_help, "--wait goes with commands that change something");
 	if (options->interval > 0 || options->json || options->ask.events != 0)
@@ -490,7 +501,7 @@ take_node(Options *options, int argc, char **argv)
 static int
 take_arguments(Options *options, int argc, char **argv)
 {
-	static const char *const commands = "The commands are list, events, watch, adopt, pause, resume, reinit and restart.";
+	static const char *const commands = "The commands are list, events, watch, adopt, switchover, pause, resume, reinit and restart.";
 	bool					 is_list;
 	bool					 is_events;
 	bool					 is_adopt;
@@ -558,6 +569,7 @@ main(int argc, char **argv)
 		{"timeout", required_argument, NULL, 't'},
 		{"wait", required_argument, NULL, 'W'},
 		{"rolling", no_argument, NULL, 'R'},
+		{"slots", no_argument, NULL, 'S'},
 		{"interval", required_argument, NULL, 'i'},
 		{"events", required_argument, NULL, 'n'},
 		{"format", required_argument, NULL, 'F'},

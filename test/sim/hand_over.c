@@ -87,6 +87,7 @@ gather(const World *w, int i, int target, SwitchoverFacts *f)
 		.target_fits = raft_could_lead(r, view.now, target, 0),
 		.target_told = target < 0 ? 0 : r->peers[target].position.index,
 		.senders = view.n_senders,
+		.paused = raft_in_pause(r),
 		.transfer_tried = k->hand_over.transfer_tried,
 		.transfer = k->hand_over.transfer,
 		.stopped = s->life == SIM_DOWN || s->start != k->hand_over.start};

@@ -30,7 +30,7 @@ $server->safe_psql('postgres', q{
 	CREATE ROLE monitor LOGIN IN ROLE pg_monitor;
 	CREATE ROLE files LOGIN IN ROLE pg_read_server_files;
 	CREATE ROLE operator LOGIN;
-	GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval), pg_leader_switchover(int4, interval), pg_leader_admit(), pg_stat_pg_leader_reset() TO operator;
+	GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval), pg_leader_switchover(int4, interval, bool), pg_leader_admit(), pg_stat_pg_leader_reset() TO operator;
 	GRANT ALTER SYSTEM ON PARAMETER pg_leader.notify_command, pg_leader.log_messages TO operator;
 	CREATE ROLE super LOGIN SUPERUSER;
 	CREATE ROLE replicator LOGIN REPLICATION});
@@ -108,7 +108,7 @@ my @claims = (
 	[ 'reference.md', '| `state_file` | `text` | its path; shown to superusers and members of `pg_read_all_settings` |', @state_file ],
 	[ 'reference.md', 'The privileges of PUBLIC are granted when it is created, and can be revoked.', @revoke ],
 	[ 'reference.md', '| all functions without a *, all views | everyone | |', @everyone ],
-	[ 'reference.md', '| `pg_leader_switchover(int4, interval)` | superusers |', @switchover ],
+	[ 'reference.md', '| `pg_leader_switchover(int4, interval, bool)` | superusers |', @switchover ],
 	[ 'reference.md', '| `pg_leader_transfer(int4, interval)` | superusers |', @transfer ],
 	[ 'reference.md', '| `pg_leader_admit()` | superusers |', @admit ],
 	[ 'reference.md', '| `pg_stat_pg_leader_reset()` | superusers |', @reset ],

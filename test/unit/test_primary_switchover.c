@@ -149,6 +149,9 @@ it_does_not_begin_where_it_cannot_end(void **state)
 	assert_int_equal(switchover_begin(&s, &f, RAFT_NONE, &limits), SWITCHOVER_NO_TARGET);
 	f.target_fits = false;
 	assert_int_equal(switchover_begin(&s, &f, 1, &limits), SWITCHOVER_TARGET_LOST);
+	f = world();
+	f.paused = true;
+	assert_int_equal(switchover_begin(&s, &f, 1, &limits), SWITCHOVER_PAUSED);
 }
 
 static void
@@ -353,6 +356,9 @@ cancelled_in_each_step_that_has_a_way_back(void **state)
 
 		f.cancelled = true;
 		expect_back(&s, &f, SWITCHOVER_CANCELLED);
+		s = at_step(step, &f);
+		f.paused = true;
+		expect_back(&s, &f, SWITCHOVER_PAUSED);
 	}
 
 	/* and not afterwards */
