@@ -23,22 +23,22 @@ health_look(HealthWatch *watch, const HealthFacts *facts)
 		watch->unflushed_for = 0;
 	else
 		watch->unflushed_for += passed;
-	if (facts->turned == 0 || facts->turned != watch->turned)
-		watch->no_turn_for = 0;
+	if (facts->steps == 0 || facts->steps != watch->steps)
+		watch->no_step_for = 0;
 	else
-		watch->no_turn_for += passed;
+		watch->no_step_for += passed;
 	watch->looked_at = facts->now;
 	watch->flushed = facts->flushed;
-	watch->turned = facts->turned;
+	watch->steps = facts->steps;
 	if (watch->unflushed_for >= facts->timeout)
 		return PRIMARY_HEALTH_DISK_HUNG;
-	if (watch->no_turn_for >= facts->timeout)
-		return PRIMARY_HEALTH_NO_TURN;
+	if (watch->no_step_for >= facts->timeout)
+		return PRIMARY_HEALTH_WORKER_HUNG;
 	return facts->silence >= facts->timeout ? PRIMARY_HEALTH_NO_ANSWER : PRIMARY_HEALTHY;
 }
 
 bool
 health_is_grave(PrimaryHealth health)
 {
-	return health == PRIMARY_HEALTH_DISK_HUNG || health == PRIMARY_HEALTH_NO_TURN || health == PRIMARY_HEALTH_NO_ANSWER;
+	return health == PRIMARY_HEALTH_DISK_HUNG || health == PRIMARY_HEALTH_WORKER_HUNG || health == PRIMARY_HEALTH_NO_ANSWER;
 }

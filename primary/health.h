@@ -28,7 +28,7 @@ typedef struct HealthFacts
 	uint64_t written;
 	uint64_t flushed;
 
-	uint64_t turned;  /* any number that changes with each turn of the role worker; 0: none is expected */
+	uint64_t steps;	  /* any number that changes while the role worker gets on; 0: it has not begun */
 	uint64_t silence; /* how long new connections have got no answer; 0: they have, or it is not known */
 } HealthFacts;
 
@@ -37,12 +37,12 @@ typedef struct HealthWatch
 {
 	uint64_t looked_at;
 	uint64_t flushed;
-	uint64_t turned;
+	uint64_t steps;
 	uint64_t unflushed_for;
-	uint64_t no_turn_for;
+	uint64_t no_step_for;
 } HealthWatch;
 
-/* HEALTHY, DISK_HUNG, NO_TURN or NO_ANSWER. */
+/* HEALTHY, DISK_HUNG, WORKER_HUNG or NO_ANSWER. */
 extern PrimaryHealth health_look(HealthWatch *watch, const HealthFacts *facts);
 
 /* Does it keep a leader from serving, and not only from standing? */

@@ -118,11 +118,11 @@ typedef enum PrimarySetting
 typedef enum PrimaryHealth
 {
 	PRIMARY_HEALTHY = 0,
-	PRIMARY_HEALTH_DISK_HUNG, /* WAL stays unflushed for health_timeout */
-	PRIMARY_HEALTH_NO_TURN,	  /* nor does the role worker end its turn: it may wait for a disk */
-	PRIMARY_HEALTH_NO_ANSWER, /* a new connection got none for health_timeout */
-	PRIMARY_HEALTH_NO_ROOM,	  /* for two segments of WAL: may not stand */
-	PRIMARY_HEALTH_TOO_SMALL, /* settings below those in pg_control: may not stand */
+	PRIMARY_HEALTH_DISK_HUNG,	/* WAL stays unflushed for health_timeout */
+	PRIMARY_HEALTH_WORKER_HUNG, /* nor does the role worker get on: it may wait for a disk */
+	PRIMARY_HEALTH_NO_ANSWER,	/* a new connection got none for health_timeout */
+	PRIMARY_HEALTH_NO_ROOM,		/* for two segments of WAL: may not stand */
+	PRIMARY_HEALTH_TOO_SMALL,	/* settings below those in pg_control: may not stand */
 	PRIMARY_HEALTHS
 } PrimaryHealth;
 

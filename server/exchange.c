@@ -42,7 +42,7 @@ typedef struct Exchange
 	pg_atomic_uint32 data_change;
 	ExchangeData	 data;
 
-	pg_atomic_uint64 turns;
+	pg_atomic_uint64 steps;
 	pg_atomic_uint32 health;
 
 	/* One question at a time: it waits while asked is above answered. */
@@ -95,7 +95,7 @@ exchange_init_memory(void)
 		pg_atomic_init_u32(&exchange->core_change, 0);
 		pg_atomic_init_u32(&exchange->data_change, 0);
 		pg_atomic_init_u32(&exchange->shown_change, 0);
-		pg_atomic_init_u64(&exchange->turns, 0);
+		pg_atomic_init_u64(&exchange->steps, 0);
 		pg_atomic_init_u32(&exchange->health, PRIMARY_HEALTHY);
 		pg_atomic_init_u64(&exchange->asked, 0);
 		pg_atomic_init_u64(&exchange->answered, 0);
@@ -232,15 +232,15 @@ exchange_take_data(ExchangeData *data)
 /* ---- health ---- */
 
 void
-exchange_count_turn(void)
+exchange_count_step(void)
 {
-	pg_atomic_fetch_add_u64(&exchange->turns, 1);
+	pg_atomic_fetch_add_u64(&exchange->steps, 1);
 }
 
 uint64
-exchange_turns(void)
+exchange_steps(void)
 {
-	return pg_atomic_read_u64(&exchange->turns);
+	return pg_atomic_read_u64(&exchange->steps);
 }
 
 void

@@ -62,9 +62,9 @@ extern bool exchange_take_data(ExchangeData *data);
 
 /* ---- health ---- */
 
-/* The role worker has ended a turn.  The election worker: a number that each of them changes. */
-extern void	  exchange_count_turn(void);
-extern uint64 exchange_turns(void);
+/* The role worker gets on: it does not wait for a disk.  The election worker: how often it has said so. */
+extern void	  exchange_count_step(void);
+extern uint64 exchange_steps(void);
 
 /* What the election worker has found (health.h); the role worker. */
 extern void			 exchange_show_health(PrimaryHealth health);

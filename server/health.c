@@ -10,7 +10,6 @@
 #include <sys/un.h>
 
 #include "access/xlog.h"
-#include "access/xlogrecovery.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "replication/walreceiver.h"
@@ -187,7 +186,7 @@ health_keep(Member *member, RaftServer server)
 	PrimaryHealth	   before = health;
 	HealthFacts		   facts = {.now = clock_now(),
 								.timeout = (uint64) settings.health_timeout * 1000,
-								.turned = exchange_turns(),
+								.steps = exchange_steps(),
 								.silence = board_silence(parent_board())};
 
 	tell_supervisor();
@@ -200,7 +199,7 @@ health_keep(Member *member, RaftServer server)
 	}
 	if (health_is_grave(health) && raft->role == RAFT_LEADER && raft_is_replaceable(raft, facts.now))
 		resign(member);
-	if (health == PRIMARY_HEALTH_DISK_HUNG || health == PRIMARY_HEALTH_NO_TURN)
+	if (health == PRIMARY_HEALTH_DISK_HUNG || health == PRIMARY_HEALTH_WORKER_HUNG)
 		tell_deposed(raft, server, facts.now);
 	if (health != before)
 		say_changed(raft);

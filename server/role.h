@@ -80,7 +80,7 @@ typedef struct Role
 	uint64_t	   archived_at;
 	uint64_t	   marked_at; /* and no checkpoint was asked for since; 0: it was */
 
-	uint64_t health_said_at;
+	uint64_t health_said_at[PRIMARY_HEALTHS];
 	uint64_t end_said_at;
 
 	PrimaryFacts facts;

@@ -73,9 +73,11 @@ handle_sigterm(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
+/* Asked all the time, also while another member's answer or the end of WAL is waited for. */
 bool
 role_stops(void)
 {
+	exchange_count_step();
 	return leave_requested || !PostmasterIsAlive();
 }
 
@@ -203,7 +205,7 @@ say_health(void)
 {
 	PrimaryHealth health = role.facts.health;
 
-	if (health != PRIMARY_HEALTHY && once_a_minute(&role.health_said_at, role.now))
+	if (health != PRIMARY_HEALTHY && once_a_minute(&role.health_said_at[health], role.now))
 		ereport(WARNING,
 				(errmsg("pg_leader: this server does not stand for election: %s", primary_health_words(health))));
 }
@@ -232,6 +234,19 @@ gather(void)
 	role_gather();
 }
 
+/* The order's reason, and what no order says: why it would not stand. */
+static void
+describe(char *why, size_t size)
+{
+	const char *health = primary_health_words(role.facts.health);
+	size_t		length;
+
+	(void) primary_describe(&role.order, &role.facts, why, size);
+	length = strlen(why);
+	if (health != NULL && strstr(why, health) == NULL)
+		snprintf(why + length, size - length, "; it does not stand for election: %s", health);
+}
+
 static void
 show(void)
 {
@@ -249,7 +264,7 @@ show(void)
 	shown.node = role.order.node;
 	shown.since = role.order_since;
 	shown.open = role.open;
-	(void) primary_describe(&role.order, f, shown.why, sizeof(shown.why));
+	describe(shown.why, sizeof(shown.why));
 	if (role.order.action == PRIMARY_REFUSE)
 		strlcpy(shown.refusal, shown.why, sizeof(shown.refusal));
 	else if (f->setting != PRIMARY_SETTING_GOOD)
@@ -389,7 +404,6 @@ pg_leader_role_main(Datum argument)
 		}
 		turn();
 		health_flush_rest();
-		exchange_count_turn();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_for(), wait_event);
 		ResetLatch(MyLatch);
 	}

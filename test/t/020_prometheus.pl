@@ -147,7 +147,7 @@ foreach my $line (split /\n/, PostgreSQL::Test::Utils::slurp_file($queries))
 }
 my %exported = map { s/\{.*//r => 1 } keys %{ scrape($leader) };
 is(join(' ', grep { !$exported{$_} } sort keys %declared), '', 'all that is declared is exported');
-my %used = map { $_ => 1 } PostgreSQL::Test::Utils::slurp_file($alerts) =~ /\b(pg_leader_(?!status|peers|events|stat_drops\b|admit|fence\b)\w+)/g;
+my %used = map { $_ => 1 } PostgreSQL::Test::Utils::slurp_file($alerts) =~ /\b(pg_leader_(?!status|peers|events|stat_drops\b|admit|server\b|fence\b)\w+)/g;
 my @unknown = grep { !exists $declared{$_} && !/^pg_leader_(?:max_|state)/ } sort keys %used;
 is("@unknown", '', 'alerts use nothing else');
 

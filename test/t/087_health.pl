@@ -275,6 +275,7 @@ subtest 'wal_volume_full_on_standby: it confirms nothing more and says why, and 
 	told($primary);
 	$cluster->wait_for_log($id, qr/WARNING:  pg_leader: this server does not stand for election: its disk has no room for two segments of WAL/, $offset);
 	like($cluster->log_of($id, $offset), qr/(?:could not write|No space left)/, 'PostgreSQL says so, too');
+	like($cluster->role($id)->{reason_text}, qr/; it does not stand for election: its disk has no room/, 'and pg_leader_server');
 	is($cluster->sql($primary, "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_leader_$id' AND flush_lsn >= pg_current_wal_flush_lsn()"), '0',
 		'it has not confirmed what it has not got');
 	told($primary);

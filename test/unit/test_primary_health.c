@@ -90,17 +90,17 @@ it_begins_to_hang_when_there_is_something_to_flush(void **state)
 }
 
 static void
-a_role_worker_that_ends_no_turn(void **state)
+a_role_worker_that_does_not_get_on(void **state)
 {
 	HealthWatch watch = {0};
 	HealthFacts facts = begin();
 
 	(void) state;
 	assert_int_equal(looks(&watch, &facts, 100), PRIMARY_HEALTHY); /* it has not begun */
-	facts.turned = 1;
+	facts.steps = 1;
 	assert_int_equal(looks(&watch, &facts, 10), PRIMARY_HEALTHY);
-	assert_int_equal(looks(&watch, &facts, 1), PRIMARY_HEALTH_NO_TURN);
-	facts.turned++;
+	assert_int_equal(looks(&watch, &facts, 1), PRIMARY_HEALTH_WORKER_HUNG);
+	facts.steps++;
 	assert_int_equal(looks(&watch, &facts, 1), PRIMARY_HEALTHY);
 	facts.written = 90;
 	assert_int_equal(looks(&watch, &facts, 11), PRIMARY_HEALTH_DISK_HUNG); /* which is why */
@@ -130,7 +130,7 @@ who_was_asleep_looks_again_first(void **state)
 
 	(void) state;
 	facts.written = 90;
-	facts.turned = 1;
+	facts.steps = 1;
 	looks(&watch, &facts, 3);
 	facts.now += 100 * TIMEOUT;
 	assert_int_equal(looks(&watch, &facts, 1), PRIMARY_HEALTHY);
@@ -145,7 +145,7 @@ what_is_grave(void **state)
 	(void) state;
 	assert_false(health_is_grave(PRIMARY_HEALTHY));
 	assert_true(health_is_grave(PRIMARY_HEALTH_DISK_HUNG));
-	assert_true(health_is_grave(PRIMARY_HEALTH_NO_TURN));
+	assert_true(health_is_grave(PRIMARY_HEALTH_WORKER_HUNG));
 	assert_true(health_is_grave(PRIMARY_HEALTH_NO_ANSWER));
 	assert_false(health_is_grave(PRIMARY_HEALTH_NO_ROOM));
 	assert_false(health_is_grave(PRIMARY_HEALTH_TOO_SMALL));
@@ -159,7 +159,7 @@ main(void)
 		cmocka_unit_test(a_disk_that_hangs_for_the_timeout),
 		cmocka_unit_test(a_slow_disk_that_moves_is_healthy),
 		cmocka_unit_test(it_begins_to_hang_when_there_is_something_to_flush),
-		cmocka_unit_test(a_role_worker_that_ends_no_turn),
+		cmocka_unit_test(a_role_worker_that_does_not_get_on),
 		cmocka_unit_test(connections_that_get_no_answer),
 		cmocka_unit_test(who_was_asleep_looks_again_first),
 		cmocka_unit_test(what_is_grave),
