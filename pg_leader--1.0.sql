@@ -84,7 +84,8 @@ CREATE FUNCTION pg_leader_get_status(
     OUT state_file_health text,
     OUT authentication bool,
     OUT boot int8,
-    OUT refused_settings text)
+    OUT refused_settings text,
+    OUT paused bool)
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 
@@ -427,6 +428,38 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pg_leader_slots_missing(int4) IS
 'on the primary: why logical slots with failover could not go on on that member after a switchover; NULL: they could';
 
+CREATE FUNCTION pg_leader_pause(wait interval DEFAULT '10s')
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_pause(interval) IS
+'pause the cluster, called on the leader: no server is promoted, none is demoted because of its health, no rebuild begins';
+
+CREATE FUNCTION pg_leader_resume(wait interval DEFAULT '10s')
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_resume(interval) IS
+'end the pause of the cluster, called on the leader';
+
+CREATE FUNCTION pg_leader_reinit()
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_reinit() IS
+'let this managed standby clone its data anew from the primary';
+
+CREATE FUNCTION pg_leader_restart()
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_restart() IS
+'let the supervisor restart the server of this managed standby';
+
 --
 -- Privileges
 --
@@ -436,6 +469,10 @@ REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_switchover(int4, interval, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_slots_missing(int4) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_pause(interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_resume(interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_reinit() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_restart() FROM PUBLIC;
 
 GRANT SELECT ON pg_leader_status, pg_leader_peers, pg_leader_events, pg_leader_server, pg_leader_fence, pg_leader_slots,
     pg_stat_pg_leader, pg_leader_stat_messages, pg_leader_stat_drops,

@@ -34,6 +34,7 @@ typedef struct BoardShown
 	uint64_t lease_term;
 	uint64_t term;		/* the member's */
 	int64_t	 leader_id; /* RAFT_NONE: it knows of none */
+	uint64_t paused;	/* 1: the cluster is, as far as this member knows */
 } BoardShown;
 
 /* What a member has said of its PostgreSQL. */

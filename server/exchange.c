@@ -27,6 +27,9 @@
 /* How long the role worker waits for the member, us. */
 #define PATIENCE UINT64CONST(1000000)
 
+/* How long an operator's wish holds, us. */
+#define WISH_LASTS UINT64CONST(10000000)
+
 /* Whether receivers' reports pass. */
 typedef enum Reports
 {
@@ -54,6 +57,8 @@ typedef struct Exchange
 
 	pg_atomic_uint32 shown_change;
 	ExchangeShown	 shown;
+
+	pg_atomic_uint64 wish; /* until when it holds, us; the two low bits: ExchangeWish */
 
 	Latch *role_latch;	   /* NULL: there is no role worker */
 	Latch *election_latch; /* NULL: there is no member */
@@ -99,6 +104,7 @@ exchange_init_memory(void)
 		pg_atomic_init_u32(&exchange->health, PRIMARY_HEALTHY);
 		pg_atomic_init_u64(&exchange->asked, 0);
 		pg_atomic_init_u64(&exchange->answered, 0);
+		pg_atomic_init_u64(&exchange->wish, 0);
 		SpinLockInit(&exchange->gate_lock);
 		pg_atomic_init_u32(&exchange->reports, REPORTS_HELD);
 		pg_atomic_init_u32(&exchange->held_back, 0);
@@ -128,6 +134,7 @@ typedef struct Core
 	RaftTold leader;
 	uint32_t promoting;
 	uint64_t forget;
+	uint32_t pause;
 	bool	 is_leader_of_term;
 } Core;
 
@@ -143,6 +150,7 @@ core_of(const Raft *raft)
 	core.claim = raft->saved.claim;
 	core.claimed = raft->role == RAFT_LEADER ? raft_claimed(raft) : 0;
 	core.promoting = raft->saved.promoting;
+	core.pause = raft->saved.pause;
 	core.forget = raft->role == RAFT_LEADER ? raft_to_forget(raft) : 0;
 	if (raft->leader_id >= 0 && raft->leader_id < RAFT_MAX_NODES)
 	{
@@ -357,6 +365,23 @@ bool
 exchange_read_shown(ExchangeShown *shown)
 {
 	return exchange != NULL && change_copy(&exchange->shown_change, shown, &exchange->shown, sizeof(*shown));
+}
+
+/* ---- what an operator wants of this server ---- */
+
+void
+exchange_wish(ExchangeWish wish)
+{
+	pg_atomic_write_u64(&exchange->wish, (clock_now() + WISH_LASTS) << 2 | (uint64) wish);
+	wake(exchange->role_latch);
+}
+
+ExchangeWish
+exchange_wished(uint64_t now)
+{
+	uint64 wish = pg_atomic_read_u64(&exchange->wish);
+
+	return wish >> 2 > now ? (ExchangeWish) (wish & 3) : EXCHANGE_NO_WISH;
 }
 
 /* ---- this start of the server ---- */

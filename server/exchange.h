@@ -135,6 +135,24 @@ extern void exchange_show(const ExchangeShown *shown);
 /* Any backend; false: not now. */
 extern bool exchange_read_shown(ExchangeShown *shown);
 
+/* ---- what an operator wants of this server ---- */
+
+typedef enum ExchangeWish
+{
+	EXCHANGE_NO_WISH = 0,
+	EXCHANGE_REINIT,
+	EXCHANGE_RESTART
+} ExchangeWish;
+
+/*
+ * Any backend.  It is obeyed within 10 s or not at all, so that nothing is done of which nobody
+ * thinks any more.  The end of the server is the end of it.
+ */
+extern void exchange_wish(ExchangeWish wish);
+
+/* The role worker. */
+extern ExchangeWish exchange_wished(uint64_t now);
+
 /* ---- this start of the server ---- */
 
 /* The claim that was used up here last; none after a start.  Role worker only. */

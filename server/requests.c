@@ -1,7 +1,7 @@
 /*
  * server/requests.c
- *	  SQL functions that ask a worker for something, or wait: hand over, switch over, admit,
- *	  reset, wait for a leader.
+ *	  SQL functions that ask a worker for something, or wait: hand over, switch over, pause,
+ *	  admit, reset, wait for a leader.
  */
 #include "postgres.h"
 
@@ -38,6 +38,8 @@ EXPORTED_FUNCTION(pg_leader_switchover);
 EXPORTED_FUNCTION(pg_leader_transfer);
 EXPORTED_FUNCTION(pg_leader_wait_for_leader);
 EXPORTED_FUNCTION(pg_leader_admit);
+EXPORTED_FUNCTION(pg_leader_pause);
+EXPORTED_FUNCTION(pg_leader_resume);
 
 /* How long argument n says to wait, as a moment of the election's clock. */
 static uint64_t
@@ -409,4 +411,80 @@ pg_leader_wait_for_leader(PG_FUNCTION_ARGS)
 					 errhint("%s", hint)));
 		shared_wait(deadline);
 	}
+}
+
+/* ---- pause, resume ---- */
+
+static void
+refuse_pause(RaftPauseResult result)
+{
+	if (result == RAFT_PAUSE_NOT_LEADER)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this member is not the leader"),
+				 errdetail_internal("%s", describe_leader()),
+				 errhint("Call pg_leader_pause() and pg_leader_resume() on the leader, or use \"pg_leaderctl\".")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the cluster can be neither paused nor resumed: %s", raft_describe_pause(result))));
+}
+
+/* Until a majority has stored it, so that no later leader misses it. */
+static void
+wait_for_majority(uint64_t term, uint64_t deadline)
+{
+	static const char *const may_be = "It may come into force all the same. Look at pg_leader_status, and call it again on the leader.";
+	SharedStatus			 status;
+
+	for (;;)
+	{
+		bool leads = status_read(&status) && status.role == RAFT_LEADER && status.term == term;
+
+		if (leads && status.pause_known)
+			break;
+		if (!leads)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("this member lost the leadership before a majority had stored that"),
+					 errdetail_internal("%s", describe_leader()),
+					 errhint("%s", may_be)));
+		if (clock_now() >= deadline)
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("timed out while waiting for a majority to store that"),
+					 errhint("%s", may_be)));
+		shared_wait(deadline);
+	}
+	shared_wait_end();
+}
+
+static void
+pause_or_resume(FunctionCallInfo fcinfo, SharedRequestKind kind)
+{
+	uint64_t	 deadline;
+	SharedAnswer answer;
+
+	require_library();
+	deadline = wait_deadline(fcinfo, 0);
+	request(kind, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
+	if (answer.verdict == SHARED_REFUSED)
+		refuse_pause(answer.pause);
+	ereport(LOG,
+			(errmsg("pg_leader: role \"%s\" called pg_leader_%s()",
+					GetUserNameFromId(GetUserId(), false), kind == SHARED_PAUSE ? "pause" : "resume")));
+	wait_for_majority(answer.term, deadline);
+}
+
+Datum
+pg_leader_pause(PG_FUNCTION_ARGS)
+{
+	pause_or_resume(fcinfo, SHARED_PAUSE);
+	PG_RETURN_VOID();
+}
+
+Datum
+pg_leader_resume(PG_FUNCTION_ARGS)
+{
+	pause_or_resume(fcinfo, SHARED_RESUME);
+	PG_RETURN_VOID();
 }

@@ -346,6 +346,8 @@ gather_own(PrimaryFacts *f)
 	f->authorised = used->claim;
 	f->authorised_term = used->term;
 	f->wrote_on = role.wrote_on;
+	f->restart_wanted = exchange_wished(f->now) == EXCHANGE_RESTART;
+	f->reinit_wanted = exchange_wished(f->now) == EXCHANGE_REINIT;
 	f->setting = refused_setting();
 	f->health = health(f->paused);
 }

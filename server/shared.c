@@ -188,7 +188,8 @@ show_board(uint64_t lease_until)
 	BoardShown shown = {.lease_until = lease_until,
 						.lease_term = lease_until != 0 ? shared->status.term : 0,
 						.term = shared->status.term,
-						.leader_id = shared->status.leader_id};
+						.leader_id = shared->status.leader_id,
+						.paused = shared->status.paused};
 
 	board_show(parent_board(), &shown);
 }
@@ -262,6 +263,7 @@ shared_publish_status(const SharedStatus *status, uint64_t lease_until)
 	uint64_t before = pg_atomic_read_u64(&shared->lease_until);
 	bool	 is_news = shared->status.term != status->term ||
 				   shared->status.leader_id != status->leader_id ||
+				   shared->status.paused != status->paused || shared->status.pause_known != status->pause_known ||
 				   (lease_until == 0 && before != 0);
 
 	/* what is lost goes first, what is won comes last */

@@ -67,6 +67,8 @@ typedef struct SharedStatus
 	uint64_t	 promise_until;
 	uint64_t	 boot;
 	bool		 may_lead;
+	bool		 paused;	  /* raft_in_pause() */
+	bool		 pause_known; /* raft_pause_is_known() */
 	RaftTimeouts timeouts;
 	TimestampTz	 since; /* when the role was taken up */
 } SharedStatus;
@@ -133,6 +135,8 @@ typedef enum SharedRequestKind
 {
 	SHARED_TRANSFER = 1,
 	SHARED_ADMIT,
+	SHARED_PAUSE,
+	SHARED_RESUME,
 	SHARED_RESET_STATISTICS
 } SharedRequestKind;
 
@@ -147,7 +151,7 @@ typedef struct SharedRequest
 typedef enum SharedVerdict
 {
 	SHARED_DONE = 0,
-	SHARED_REFUSED,	  /* transfer: see result.  admit: not abstaining */
+	SHARED_REFUSED,	  /* transfer: see result; pause, resume: see pause.  admit: not abstaining */
 	SHARED_NO_MEMBER, /* the worker takes no part, or has just ended */
 	SHARED_NO_ANSWER  /* the worker did not answer in time */
 } SharedVerdict;
@@ -156,7 +160,8 @@ typedef struct SharedAnswer
 {
 	SharedVerdict	   verdict;
 	RaftTransferResult result;
-	uint64_t		   term; /* that the transfer ended */
+	RaftPauseResult	   pause;
+	uint64_t		   term; /* of the member before that; a transfer has ended it */
 } SharedAnswer;
 
 /* ---- the postmaster ---- */

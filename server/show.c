@@ -257,6 +257,8 @@ fill_status(const Raft *raft)
 	status.promise_until = raft_promise_until(raft);
 	status.boot = raft->saved.boot;
 	status.may_lead = raft->may_lead;
+	status.paused = raft_in_pause(raft);
+	status.pause_known = raft_pause_is_known(raft);
 	status.timeouts = timeouts;
 }
 

@@ -298,6 +298,10 @@ pg_leader_get_status(PG_FUNCTION_ARGS)
 		snprintf(refused + strlen(refused), sizeof(refused) - strlen(refused), "%smax_worker_processes",
 				 refused[0] != '\0' ? ", " : "");
 	add_text_or_null(&row, refused);
+	if (takes_part)
+		add(&row, BoolGetDatum(status.paused));
+	else
+		add_null(&row);
 	PG_RETURN_DATUM(return_row(fcinfo, &row));
 }
 

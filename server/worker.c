@@ -544,6 +544,12 @@ answer_request(void)
 				if (!member_admit(&home.member))
 					answer.verdict = SHARED_REFUSED;
 				break;
+			case SHARED_PAUSE:
+			case SHARED_RESUME:
+				answer.pause = member_pause(&home.member, request.kind == SHARED_PAUSE);
+				if (answer.pause != RAFT_PAUSE_TAKEN)
+					answer.verdict = SHARED_REFUSED;
+				break;
 			case SHARED_RESET_STATISTICS:
 				reset_statistics();
 				break;

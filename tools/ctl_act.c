@@ -100,6 +100,7 @@ query(const CtlAct *act, const CtlServer *server, const char *text, uint64_t bou
 	PGresult *rows = NULL;
 	CtlSaid	  said = CTL_SAID_NOTHING;
 
+	words_clear(words);
 	if (connection == NULL || !ctl_session_connect(connection, act->options->timeout))
 		(void) words_set(words, NULL, "no connection");
 	else

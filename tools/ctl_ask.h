@@ -56,6 +56,7 @@ typedef enum CtlOwnColumn
 	OWN_REPLAY_PAUSED,
 	OWN_WAL_END,  /* bytes; of a standby: replayed */
 	OWN_BEHIND_S, /* age of what it replayed last; NULL: nothing is left to replay */
+	OWN_PAUSED,
 	OWN_COLUMNS
 } CtlOwnColumn;
 

@@ -400,8 +400,9 @@ set_title(CtlView *view, const CtlServer *open, int n_open, int n_answered)
 						view->managed ? "are the open primary" : "lead");
 	else
 		(void) snprintf(verdict, sizeof(verdict), view->managed ? "no primary is open for commits" : "nobody leads");
-	(void) snprintf(view->title, sizeof(view->title), "Cluster \"%s\"%s: %s. %d of %d members answer.", name,
-					view->managed ? "" : ", election only", verdict, n_answered, view->n_members);
+	(void) snprintf(view->title, sizeof(view->title), "Cluster \"%s\"%s: %s. %d of %d members answer.%s", name,
+					view->managed ? "" : ", election only", verdict, n_answered, view->n_members,
+					view->paused ? " It is PAUSED: no server is promoted until \"" CTL_PROGRAM " resume\"." : "");
 }
 
 void
@@ -417,6 +418,7 @@ ctl_view(const CtlRound *round, CtlView *view)
 	view->round = round;
 	view->managed = ctl_own_is(round->first, OWN_MANAGED);
 	view->primary = view->managed && open != NULL ? open : only(round, is_primary, &n);
+	view->paused = leader != NULL && ctl_own_is(leader, OWN_PAUSED);
 	view->is_fine = open != NULL;
 	view->n_members = round->list.n_members;
 	for (int i = 0; i < view->n_members; i++)
@@ -433,6 +435,7 @@ ctl_view(const CtlRound *round, CtlView *view)
 		set_host(member, entry);
 		judge_member(view, member, leader != NULL ? leader->node_id : -1);
 		n_answered += member->answered;
+		view->paused |= leader == NULL && member->answered && ctl_own_is(member->server, OWN_PAUSED);
 		view->is_fine &= member->n_notes == 0;
 	}
 	set_title(view, open, n_open, n_answered);

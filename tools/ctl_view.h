@@ -40,6 +40,7 @@ typedef struct CtlView
 	const CtlRound	*round;
 	const CtlServer *primary; /* the only one, or the only one that is open; NULL: there is none */
 	bool			 managed;
+	bool			 paused;  /* as the leader says, or without one any member */
 	bool			 is_fine; /* one open primary, or one leader, and no notes */
 	char			 title[4 * CTL_ERROR_SIZE];
 	int				 n_members;

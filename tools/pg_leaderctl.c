@@ -239,6 +239,7 @@ print_json(void)
 		printf(", \"lag_seconds\": %s", member->lag > 0 && member->lag_s[0] != '\0' ? member->lag_s : "null");
 		print_json_text("sync", member->sync);
 		ctl_json_number("lease_ms", member->lease);
+		printf(", \"paused\": %s", view.paused ? "true" : "false");
 		fputs(", \"problems\": [", stdout);
 		for (int j = 0; j < member->n_notes; j++)
 		{

@@ -18,7 +18,7 @@ SELECT state, node_id, role, leader_id, leader_address LIKE '127.0.0.1:%' AS add
        promise_remaining IS NULL OR promise_remaining <= min_timeout AS promise,
        min_timeout, max_timeout, heartbeat_interval, since <= clock_timestamp() AS since,
        state_file LIKE '%/node-0.state' AS state_file, state_file_health,
-       authentication, boot >= 1 AS boot, refused_settings
+       authentication, boot >= 1 AS boot, refused_settings, paused
 FROM pg_leader_status;
 \x
 
@@ -100,6 +100,14 @@ SELECT pg_leader_transfer(-7);
 SELECT pg_leader_transfer(NULL, NULL);
 SELECT pg_leader_transfer(wait => '-1s');
 SELECT pg_leader_is_leader();
+
+-- Maintenance is for managed servers.
+SELECT pg_leader_pause();
+SELECT pg_leader_resume('0');
+SELECT pg_leader_pause(NULL);
+SELECT pg_leader_pause('-1s');
+SELECT pg_leader_reinit();
+SELECT pg_leader_restart();
 
 -- Waiting
 SELECT pg_leader_wait_for_leader('0s');

@@ -28,6 +28,10 @@ SELECT count(*) AS conninfo FROM pg_settings WHERE name = 'pg_leader.replication
 
 SELECT pg_leader_transfer();
 SELECT pg_leader_admit();
+SELECT pg_leader_pause();
+SELECT pg_leader_resume();
+SELECT pg_leader_reinit();
+SELECT pg_leader_restart();
 SELECT pg_stat_pg_leader_reset();
 ALTER SYSTEM SET pg_leader.candidate = off;
 SET pg_leader.candidate = off;
@@ -51,10 +55,15 @@ RESET ROLE;
 GRANT EXECUTE ON FUNCTION pg_stat_pg_leader_reset() TO regress_leader_plain;
 GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval) TO regress_leader_plain;
 GRANT EXECUTE ON FUNCTION pg_leader_admit() TO regress_leader_plain;
+GRANT EXECUTE ON FUNCTION pg_leader_pause(interval), pg_leader_resume(interval), pg_leader_reinit(), pg_leader_restart() TO regress_leader_plain;
 SET ROLE regress_leader_plain;
 SELECT pg_stat_pg_leader_reset();
 SELECT pg_leader_transfer();
 SELECT pg_leader_admit();
+SELECT pg_leader_pause();
+SELECT pg_leader_resume();
+SELECT pg_leader_reinit();
+SELECT pg_leader_restart();
 RESET ROLE;
 
 DROP EXTENSION pg_leader;

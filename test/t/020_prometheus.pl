@@ -97,7 +97,7 @@ foreach my $id ($cluster->ids)
 	my $said = scrape($id);
 	my $leads = $id == $leader ? 1 : 0;
 	my %expected = (taking_part => 1, is_leader => $leads, leader_known => 1, leader_id => $leader, term => $term,
-		abstaining => 0, may_lead => 1, authentication => 0, node_id => $id, members => 3,
+		abstaining => 0, may_lead => 1, paused => 0, authentication => 0, node_id => $id, members => 3,
 		fence_is_open => -1, map { ("fence_$_" => 0) } qw(waiting waited withheld commits_refused commands_refused reads_refused logins_refused));
 
 	foreach my $name (sort keys %expected)
@@ -177,7 +177,7 @@ is("@unknown", '', 'alerts use nothing else');
 			CREATE SCHEMA "$schema";
 			CREATE VIEW "$schema".pg_leader_status AS
 				SELECT 'taking part'::text AS state, true AS is_leader, 77 AS leader_id, public.caught() AS term,
-					'1 s'::interval AS lease_remaining, false AS abstaining, true AS may_lead, false AS authentication,
+					'1 s'::interval AS lease_remaining, false AS abstaining, true AS may_lead, false AS paused, false AS authentication,
 					77 AS node_id, 77 AS members;
 			GRANT USAGE ON SCHEMA "$schema" TO PUBLIC;
 			GRANT SELECT ON ALL TABLES IN SCHEMA "$schema" TO PUBLIC;));

@@ -31,6 +31,7 @@ $server->safe_psql('postgres', q{
 	CREATE ROLE files LOGIN IN ROLE pg_read_server_files;
 	CREATE ROLE operator LOGIN;
 	GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval), pg_leader_switchover(int4, interval, bool), pg_leader_admit(), pg_stat_pg_leader_reset() TO operator;
+	GRANT EXECUTE ON FUNCTION pg_leader_pause(interval), pg_leader_resume(interval), pg_leader_reinit(), pg_leader_restart() TO operator;
 	GRANT ALTER SYSTEM ON PARAMETER pg_leader.notify_command, pg_leader.log_messages TO operator;
 	CREATE ROLE super LOGIN SUPERUSER;
 	CREATE ROLE replicator LOGIN REPLICATION});
@@ -59,6 +60,10 @@ my @switchover = (
 my @transfer = (
 	[ 'plain', 'SELECT pg_leader_transfer()', $denied ], [ 'monitor', 'SELECT pg_leader_transfer()', $denied ],
 	map { [ $_, 'SELECT pg_leader_transfer()', qr/no other member can lead/ ] } qw(operator super));
+my @pause = map { my $query = "SELECT pg_leader_$_()"; ([ 'plain', $query, $denied ], [ 'monitor', $query, $denied ],
+		map { [ $_, $query, qr/pg_leader\.manage is off/ ] } qw(operator super)) } qw(pause resume);
+my @restart = map { my $query = "SELECT pg_leader_$_()"; ([ 'plain', $query, $denied ], [ 'monitor', $query, $denied ],
+		map { [ $_, $query, qr/this server is not managed/ ] } qw(operator super)) } qw(reinit restart);
 my @admit = (
 	[ 'plain', 'SELECT pg_leader_admit()', $denied ], [ 'monitor', 'SELECT pg_leader_admit()', $denied ],
 	map { [ $_, 'SELECT pg_leader_admit()', qr/does not abstain/ ] } qw(operator super));
@@ -110,6 +115,8 @@ my @claims = (
 	[ 'reference.md', '| all functions without a *, all views | everyone | |', @everyone ],
 	[ 'reference.md', '| `pg_leader_switchover(int4, interval, bool)` | superusers |', @switchover ],
 	[ 'reference.md', '| `pg_leader_transfer(int4, interval)` | superusers |', @transfer ],
+	[ 'reference.md', '| `pg_leader_pause(interval)`, `pg_leader_resume(interval)` | superusers |', @pause ],
+	[ 'reference.md', '| `pg_leader_reinit()`, `pg_leader_restart()` | superusers |', @restart ],
 	[ 'reference.md', '| `pg_leader_admit()` | superusers |', @admit ],
 	[ 'reference.md', '| `pg_stat_pg_leader_reset()` | superusers |', @reset ],
 	[ 'reference.md', '| paths: `pg_leader_status.state_file`,', @state_file, @settings_paths ],
@@ -122,6 +129,7 @@ my @claims = (
 	[ 'security.md', '| everyone | see who leads,', @everyone, @settings_paths, @transfer, @switchover, @admit, @reset, @change, @notify ],
 	[ 'security.md', '| `pg_read_all_settings` (so `pg_monitor`) | also see the paths', @state_file, @settings_paths ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_transfer()` or `pg_leader_switchover()` |', @transfer, @switchover ],
+	[ 'security.md', '| who was granted EXECUTE on `pg_leader_pause()`,', @pause, @restart ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_admit()` |', @admit ],
 	[ 'security.md', '| who was granted ALTER SYSTEM on `pg_leader.notify_command` |', @notify ],
 	[ 'security.md', '| `pg_read_server_files` | read every file', @key ],

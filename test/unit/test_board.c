@@ -49,12 +49,12 @@ what_one_shows_the_other_sees(void **state)
 	board_read(ours, &shown, NULL, &now);
 	assert_int_equal(shown.lease_until, 0);
 	assert_int_equal(shown.leader_id, RAFT_NONE);
-	board_show(theirs, &(BoardShown){.lease_until = until, .lease_term = 5, .term = 6, .leader_id = 2});
+	board_show(theirs, &(BoardShown){.lease_until = until, .lease_term = 5, .term = 6, .leader_id = 2, .paused = 1});
 	board_read(ours, &shown, NULL, &now);
-	assert_true(shown.lease_until == until && shown.lease_term == 5 && shown.term == 6 && shown.leader_id == 2);
+	assert_true(shown.lease_until == until && shown.lease_term == 5 && shown.term == 6 && shown.leader_id == 2 && shown.paused == 1);
 	board_end_lease(theirs);
 	board_read(ours, &shown, NULL, &now);
-	assert_true(shown.lease_until == 0 && shown.term == 6 && shown.leader_id == 2);
+	assert_true(shown.lease_until == 0 && shown.term == 6 && shown.leader_id == 2 && shown.paused == 1);
 	board_remove(theirs);
 	board_remove(ours);
 }
