@@ -56,7 +56,7 @@ sub refused
 
 # ---- called wrongly ----
 
-refused(qr/no command given\n.*hint: The commands are list, events, watch, adopt, pause, resume, reinit and restart/s, 'no command');
+refused(qr/no command given\n.*hint: The commands are list, events, watch, adopt, switchover, pause, resume, reinit and restart/s, 'no command');
 refused(qr/no such command/, 'another command', 'promote');
 refused(qr/too many arguments\n.*hint: Put a connection string into quotes/s, 'a connection string without quotes', 'list', 'host=a', 'port=1');
 refused(qr/two connections/, 'two connections', 'list', '-d', 'host=a', 'host=b');

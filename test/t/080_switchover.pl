@@ -146,6 +146,29 @@ subtest 'switchover_under_load' => sub {
 	}
 };
 
+# ctl(ARGUMENT...): (exit status, output, errors) of pg_leaderctl switchover, which is told of one standby.
+sub ctl
+{
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ 'pg_leaderctl', 'switchover', @_, '-h', '127.0.0.1', '-p', $cluster->server($one)->port ], '>', \$out, '2>', \$err);
+	return ($? >> 8, $out, $err);
+}
+
+subtest 'by pg_leaderctl' => sub {
+	my $old = $primary;
+	my $new = $one;
+
+	$cluster->wait_until('the members are found', sub { IPC::Run::run([ 'pg_leaderctl', 'list', '-h', '127.0.0.1', '-p', $cluster->server($one)->port ], '>', \my $out, '2>', \my $err) });
+	like((ctl(17))[2], qr/error: node $primary: node 17 is not a member of the cluster/, 'an unknown node is refused');
+	like((ctl('--slots'))[2], qr/error: node $primary: a switchover that waits for logical slots needs a target/, 'slots of nobody, too');
+	$offset = $cluster->log_size($old);
+	is_deeply([ ctl($new) ], [ 0, "Node $new is the primary now, in the place of node $old, which follows it.\n", '' ], 'it is done, and says so');
+	learn_roles();
+	is($primary, $new, 'it is');
+	follows_unharmed($old);
+};
+
 subtest 'target_too_slow: given up, and the primary goes on' => sub {
 	my $receiver = $cluster->receiver($one);
 	my $took;

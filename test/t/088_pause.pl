@@ -58,6 +58,11 @@ like($cluster->log_of($primary), qr/role ".*" called pg_leader_pause\(\)/, 'the 
 $cluster->sql($primary, 'INSERT INTO kept VALUES (2)');
 done('a second pause', qr/^The cluster is paused/, 'pause');
 
+# ---- no switchover ----
+
+like((ctl('switchover'))[2], qr/error: node $primary: no switchover: the cluster is paused, and no other member would be promoted\n.*hint: Call pg_leader_resume\(\) first/, 'no switchover');
+is($cluster->open_primary, $primary, 'the primary is the same');
+
 # ---- no rebuild begins ----
 
 my ($status, $out, $err) = ctl('reinit', $other);
