@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "access/xlog.h"
+#include "access/xlogrecovery.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "replication/walreceiver.h"
@@ -32,7 +33,8 @@
 
 /*
  * What is written is read first: else a flush in between would look like something that waits.  A
- * receiver that has ended has flushed what it had written.
+ * receiver that has ended has flushed what it had written; and one that has begun writes again, and
+ * does not flush, what was replayed by then.
  */
 static void
 look_at_wal(HealthFacts *facts, RaftServer server)
@@ -50,7 +52,7 @@ look_at_wal(HealthFacts *facts, RaftServer server)
 		written = GetWalRcvWriteRecPtr();
 		view = receiver_look();
 		facts->written = view.runs && !view.waits ? written : 0;
-		facts->flushed = view.flushed;
+		facts->flushed = Max(view.flushed, GetXLogReplayRecPtr(NULL));
 	}
 }
 

@@ -217,14 +217,16 @@ subtest 'frozen_postmaster: sessions go on, and another one leads' => sub {
 	learn_roles();
 };
 
-subtest 'a supervisor that stands still says nothing of its server' => sub {
-	my $offset = $cluster->log_size($primary);
+subtest 'a supervisor that stands still says nothing of its server, nor is a standby unhealthy that has started and waits' => sub {
+	my %offset = map { $_ => $cluster->log_size($_) } $cluster->ids;
 
+	$cluster->kill_server($others[0]); # it receives again what it has replayed, and nothing new
+	$cluster->comes_back($others[0], $primary);
 	$cluster->signal($primary, 'STOP');
 	$cluster->stays('nothing happens', 2 * TIMEOUT, sub { $cluster->role($primary)->{is_open} });
 	$cluster->signal($primary, 'CONT');
 	$cluster->stays('nor once it goes on', 1, sub { $cluster->role($primary)->{is_open} });
-	unlike($cluster->log_of($primary, $offset), qr/not healthy/, 'nor is anything said');
+	unlike($cluster->log_of($_, $offset{$_}), qr/not healthy/, "nor does node $_ say anything") foreach $cluster->ids;
 };
 
 subtest 'disk_hung: another one leads, and the old one is stopped' => sub {
