@@ -301,10 +301,10 @@ supervisor_command()
 	fi
 }
 
-# What it has said last since then, without the date.
+# What it has said last since then, without the date.  The log may not be there yet.
 last_words()
 {
-	as_server tail -c "+$(($1 + 1))" -- "$(node_log "$id")" 2>/dev/null |
+	{ as_server tail -c "+$(($1 + 1))" -- "$(node_log "$id")" 2>/dev/null || true; } |
 		sed -nE 's/^.* pg_leader_supervisor: (LOG|WARNING|ERROR|HINT):  //p' | tail -n 1
 }
 
