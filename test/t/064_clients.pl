@@ -14,6 +14,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use PgBeside;
 use PgLeaderManaged;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -30,7 +31,6 @@ my $cluster = PgLeaderManaged->new('clients', 3, settings => { min_timeout => '3
 my $tmp = PostgreSQL::Test::Utils::tempdir('clients');
 my $bouncer_port = PostgreSQL::Test::Cluster::get_free_port();
 my ($primary, $one, $other);
-my $bouncer; # its process
 
 # ---- libpq and psql ----
 
@@ -172,18 +172,8 @@ sub point_bouncer_at
 
 sub start_bouncer
 {
-	append_to_file("$tmp/users.txt", qq("app" ""\n));
-	append_to_file("$tmp/pgbouncer.ini", "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = $bouncer_port\nunix_socket_dir =\n" .
-		  "auth_type = trust\nauth_file = $tmp/users.txt\nadmin_users = app\nserver_login_retry = 1\n" .
-		  "server_check_delay = 0\nlogfile = $tmp/pgbouncer.log\n[databases]\n%include $tmp/databases.ini\n");
 	point_bouncer_at($primary);
-	$bouncer = fork // die "fork: $!";
-	if ($bouncer == 0)
-	{
-		open STDOUT, '>', '/dev/null';
-		open STDERR, '>&', \*STDOUT;
-		exec 'pgbouncer', "$tmp/pgbouncer.ini" or POSIX::_exit(127);
-	}
+	PgBeside::run_bouncer($tmp, $bouncer_port, "%include $tmp/databases.ini");
 	$cluster->wait_until('PgBouncer answers', sub { (psql(bouncer('session'), 'SELECT 1'))[0] == 0 });
 	return;
 }
@@ -409,15 +399,3 @@ $cluster->check_timelines;
 $cluster->check_history;
 $cluster->stop_all;
 done_testing();
-
-END
-{
-	my $exit_code = $?;
-
-	if (defined $bouncer)
-	{
-		kill 'KILL', $bouncer;
-		waitpid $bouncer, 0;
-	}
-	$? = $exit_code;
-}

@@ -12,6 +12,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use PgBeside;
 use PgLeaderManaged;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -25,25 +26,9 @@ my $tmp = PostgreSQL::Test::Utils::tempdir('haproxy');
 my $cluster = PgLeaderManaged->new('haproxy', 3, conf => "autovacuum = off\n");
 my %http = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } $cluster->ids;
 my %bind = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(sample_primary sample_standbys patroni_primary patroni_standbys patroni_old bouncer);
-my ($primary, @others, @proxies);
+my ($primary, @others);
 
 # ---- HAProxy ----
-
-# run(COMMAND...): until this test ends.
-sub run
-{
-	my @command = @_;
-	my $pid = fork // die "fork: $!";
-
-	if ($pid == 0)
-	{
-		open STDOUT, '>>', "$tmp/$command[0].log";
-		open STDERR, '>&', \*STDOUT;
-		exec @command or POSIX::_exit(127);
-	}
-	push @proxies, $pid;
-	return;
-}
 
 sub start_proxy
 {
@@ -52,17 +37,7 @@ sub start_proxy
 
 	append_to_file($file, $text);
 	command_ok([ 'haproxy', '-c', '-f', $file ], "HAProxy accepts the configuration: $name");
-	run('haproxy', '-db', '-f', $file);
-	return;
-}
-
-sub start_bouncer
-{
-	append_to_file("$tmp/users.txt", qq("app" ""\n));
-	append_to_file("$tmp/pgbouncer.ini", "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = $bind{bouncer}\nunix_socket_dir =\n" .
-		  "auth_type = trust\nauth_file = $tmp/users.txt\nserver_login_retry = 1\nserver_check_delay = 0\nlogfile = $tmp/pgbouncer.log\n" .
-		  "[databases]\npostgres = host=127.0.0.1 port=$bind{sample_primary} pool_mode=transaction\n");
-	run('pgbouncer', "$tmp/pgbouncer.ini");
+	PgBeside::run("$tmp/$name.log", 'haproxy', '-db', '-f', $file);
 	return;
 }
 
@@ -177,7 +152,7 @@ is($cluster->sql($primary, 'CREATE ROLE app LOGIN; CREATE TABLE told (n int); GR
 $cluster->wait_for_replay($primary);
 start_proxy('sample', from_sample());
 start_proxy('patroni', as_for_patroni());
-start_bouncer();
+PgBeside::run_bouncer($tmp, $bind{bouncer}, "postgres = host=127.0.0.1 port=$bind{sample_primary} pool_mode=transaction");
 lead('at first');
 
 subtest 'the primary answers no commits any more, and goes on' => sub {
@@ -215,15 +190,3 @@ $cluster->check_timelines;
 $cluster->check_history;
 $cluster->stop_all;
 done_testing();
-
-END
-{
-	my $exit_code = $?;
-
-	foreach my $pid (@proxies)
-	{
-		kill 'KILL', $pid;
-		waitpid $pid, 0;
-	}
-	$? = $exit_code;
-}
