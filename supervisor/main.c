@@ -40,7 +40,8 @@ print_help(void)
 {
 	printf("%s runs a PostgreSQL server as a member of a pg_leader cluster: it\n"
 		   "starts the server as a standby, again when it has crashed, and rewinds or clones its\n"
-		   "data where they do not go together with the leader's. It runs pg_leader.notify_command.\n"
+		   "data where they do not go together with the leader's. It runs pg_leader.notify_command\n"
+		   "and answers HTTP at pg_leader.http_listen.\n"
 		   "With pg_leader.manage = off, the server is started as it is, and its data stay as they\n"
 		   "are.\n"
 		   "\n"

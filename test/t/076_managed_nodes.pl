@@ -18,10 +18,12 @@ my $scripts = "$FindBin::RealBin/../../script";
 my $dir = PostgreSQL::Test::Utils::tempdir_short;
 my $config = "$dir/test.config";
 my @udp = map { PostgreSQL::Test::Cluster::get_free_port() } 0 .. 2;
-my $tcp;
+my ($tcp, $http);
 
+# three of each
 do { $tcp = PostgreSQL::Test::Cluster::get_free_port() }
-  until 2 == grep { PostgreSQL::Test::Cluster::can_bind('127.0.0.1', $tcp + $_) } 1, 2;
+  until 5 == grep { PostgreSQL::Test::Cluster::can_bind('127.0.0.1', $tcp + $_) } 1 .. 5;
+$http = $tcp + 3;
 
 append_to_file($config, <<"TEXT");
 N_NODES=3
@@ -31,6 +33,7 @@ PGLD_DB_PATHNAME_PREFIX=$dir/n/node
 PGLD_STATE_DIRECTORY=$dir/n/state
 PGLD_SOCKET_DIRECTORY=$dir/n/s
 PGLD_START_PORT=$tcp
+PGLD_HTTP_PORT=$http
 PGLD_USER=postgres
 MIN_TIMEOUT=300
 MAX_TIMEOUT=600
@@ -95,6 +98,7 @@ system('mkdir', "$dir/packaged") == 0 && system('cp', '-r', $scripts, "$dir/pack
 quickstart('from nothing', qr/\Apg_leader is installed.*\nnode 0: wrote.*\n(?:.*\n)*node 0: creating a database cluster.*\n(?:.*\n)*node 2: begins without data.*\nwaiting for a primary and 2 standbys\n\n(?:.*\n)* +[012] \| \S+ +\| primary \| open for commits /);
 is(sql('CREATE TABLE told (n int); INSERT INTO told VALUES (1); SELECT count(*) FROM told'), 1, 'it takes commits');
 quickstart('once more: there is nothing to do', qr/\A(?:pg_leader is installed.*\n)(?:node \d: runs already, port \d+\n){3}waiting for a primary/);
+is(scalar(grep { system("curl -sfo '$dir/said' --noproxy '*' http://127.0.0.1:@{[ $http + $_ ]}/primary") == 0 } 0 .. 2), 1, 'one of them is the primary by HTTP');
 is(scalar(grep { on($_, 'SELECT system_identifier FROM pg_control_system()') eq on(0, 'SELECT system_identifier FROM pg_control_system()') } 0 .. 2), 3, 'they are one system');
 is(join(' ', map { on($_, 'SHOW pg_leader.node_id') } 0 .. 2), '0 1 2', 'each with its own id');
 is(on(1, q(SELECT count(*) FROM pg_extension WHERE extname = 'pg_leader')), 1, 'with the extension');
