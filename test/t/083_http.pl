@@ -12,12 +12,14 @@ use lib $FindBin::RealBin;
 
 use IO::Socket::INET;
 use JSON::PP ();
+use List::Util ();
 use PgLeaderManaged;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $cluster = PgLeaderManaged->new('http', 3, conf => "autovacuum = off\n");
 my %port = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } $cluster->ids;
+my $tmp = PostgreSQL::Test::Utils::tempdir('http');
 my ($primary, $standby, $other);
 
 $cluster->set($_, http_listen => "127.0.0.1:$port{$_}") foreach $cluster->ids;
@@ -71,6 +73,31 @@ sub are
 # all_are(STATUS, PATH...): of each.
 sub all_are { my ($status, @paths) = @_; return map { $_ => $status } @paths; }
 
+# flood(ID, N, SECONDS): so many processes ask without a pause; how often in all.
+sub flood
+{
+	my ($id, $n, $seconds) = @_;
+	my @pipes;
+
+	foreach (1 .. $n)
+	{
+		my $pid = open(my $pipe, '-|') // die "fork: $!";
+
+		if ($pid == 0)
+		{
+			my $end = PgLeaderCluster::clock_now() + $seconds * 1e6;
+			my $asked = 0;
+
+			while (PgLeaderCluster::clock_now() < $end) { $asked++ if ask($id, '/primary'); }
+			print $asked;
+			close STDOUT;
+			POSIX::_exit(0);
+		}
+		push @pipes, $pipe;
+	}
+	return List::Util::sum(map { my $pipe = $_; <$pipe> } @pipes);
+}
+
 my @primary_paths = qw(/ /primary /read-write /master /leader);
 my @replica_paths = ('/replica', '/sync', '/synchronous', '/quorum', '/replica?lag=1MB', '/replica?replication_state=streaming',
 	'/replica?lag=16kB&replication_state=streaming');
@@ -113,6 +140,8 @@ subtest 'what they say' => sub {
 		[ 'leader', 'running', '127.0.0.1', $cluster->server($primary)->port, 'replica', 'streaming', '127.0.0.1', $cluster->server($standby)->port ], 'all members');
 	like($members{"pg_leader_$standby"}{lag}, qr/^\d+$/, 'how far they are behind');
 	is(json($standby, '/cluster')->{members}[$primary]{role}, 'leader', 'a standby knows the leader, too');
+	append_to_file("$tmp/metrics", (ask($standby, '/metrics'))[1]);
+	command_ok([ 'sh', '-c', "promtool check metrics <$tmp/metrics" ], 'Prometheus can read the metrics');
 	like((ask($primary, '/metrics'))[1], qr/^pg_leader_server_is_open\{cluster="[^"]+",node="$primary"\} 1$/m, 'metrics of the primary');
 	like((ask($standby, '/metrics'))[1], qr/^pg_leader_server_lag_bytes\{cluster="[^"]+",node="$standby"\} \d+$/m, 'and of a standby');
 };
@@ -163,6 +192,13 @@ subtest 'while the server is down' => sub {
 		$slowest = $took if $took > $slowest;
 	}
 	note("the slowest of 50 answers while it is down took $slowest us");
+
+	# its member is in the same process
+	my $term = $cluster->sql($primary, 'SELECT pg_leader_term()');
+	my $asked = flood($standby, 4, 2);
+	note("it was asked $asked times in 2 s meanwhile");
+	is($cluster->sql($primary, "SELECT reachable FROM pg_leader_peers WHERE node_id = $standby"), 't', 'its member is heard beside all these');
+	is($cluster->sql($primary, 'SELECT pg_leader_term()'), $term, 'and the term is the same');
 	$cluster->stop($standby);
 	is(connection($standby), undef, 'without the supervisor nobody answers');
 	$cluster->start($standby);
@@ -219,6 +255,24 @@ subtest 'the setting' => sub {
 	$cluster->start($standby);
 	$cluster->wait_until('with a wrong one the supervisor does not start', sub { !$cluster->is_running($standby) });
 	like($cluster->log_of($standby, $log), qr/invalid value for "pg_leader\.http_listen".*HINT:  Write address:port/s, 'and says what to write');
+	$cluster->set($standby, http_listen => "127.0.0.1:$port{$primary}");
+	$cluster->start($standby);
+	$cluster->comes_back($standby, $primary);
+	like($cluster->log_of($standby, $log), qr/could not listen at "127\.0\.0\.1:$port{$primary}" for HTTP: Address already in use/, 'a port that is taken keeps no server from starting');
+};
+
+subtest 'where pg_leader only elects' => sub {
+	my $elects = PgLeaderManaged->new('elects', 1, settings => { manage => 'off' });
+
+	$port{elects} = PostgreSQL::Test::Cluster::get_free_port();
+	$elects->set(0, http_listen => "127.0.0.1:$port{elects}");
+	$elects->start(0);
+	$elects->wait_until('the leader is one by HTTP', sub { defined connection('elects') && ask('elects', '/leader') == 200 });
+	are('nobody knows whether it is a primary', 'elects', '/primary' => 503, '/replica' => 503, '/read-only' => 503, '/health' => 200, all_are(200, @always));
+	kill 'STOP', $elects->worker(0);
+	$elects->wait_until('without a lease there is none', sub { ask('elects', '/leader') == 503 });
+	kill 'CONT', $elects->worker(0);
+	$elects->stop_all;
 };
 
 $cluster->check_timelines;
