@@ -150,6 +150,7 @@ $cluster->start_all;
 ($primary, @others) = $cluster->wait_for_roles;
 is($cluster->sql($primary, 'CREATE ROLE app LOGIN; CREATE TABLE told (n int); GRANT ALL ON told TO app'), '', 'a role that is exempt from nothing');
 $cluster->wait_for_replay($primary);
+command_ok([ 'haproxy', '-c', '-f', $sample ], 'HAProxy accepts the sample as it is');
 start_proxy('sample', from_sample());
 start_proxy('patroni', as_for_patroni());
 PgBeside::run_bouncer($tmp, $bind{bouncer}, "postgres = host=127.0.0.1 port=$bind{sample_primary} pool_mode=transaction");
