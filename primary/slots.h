@@ -27,10 +27,10 @@ typedef struct SlotsFacts
 {
 	uint64_t members; /* bit i: node id i is in the list */
 	int32_t	 self;
-	int32_t	 leader;	   /* whom this server follows, itself if it leads */
-	uint64_t end;		   /* what it has replayed, or as primary flushed */
-	uint64_t heard;		   /* bit i: node id i was heard of within SLOTS_HEARD_FOR, or the leader has a slot for it */
-	bool	 synchronizes; /* sync_replication_slots is on, in recovery */
+	int32_t	 leader;				  /* whom this server follows, itself if it leads */
+	uint64_t end;					  /* what it has replayed, or as primary flushed */
+	uint64_t heard;					  /* bit i: node id i was heard of within SLOTS_HEARD_FOR, or the leader has a slot for it */
+	bool	 synchronizes;			  /* sync_replication_slots is on, in recovery */
 	uint64_t flushed[RAFT_MAX_NODES]; /* by node id: slots_flushed() of this server's history; 0: not known */
 } SlotsFacts;
 

@@ -93,10 +93,10 @@ ask_leader(void)
 		"SELECT pg_catalog.string_agg(pg_catalog.substr(slot_name, 11) || ' ' || restart_lsn, ',') "
 		"FROM pg_catalog.pg_replication_slots "
 		"WHERE slot_type = 'physical' AND NOT temporary AND wal_status <> 'lost' AND slot_name ~ '^pg_leader_[0-9]+$'";
-	int32_t	 node = role.order.node;
-	char	 answer[RAFT_MAX_NODES * 32];
-	char	 what[64];
-	Words	 words;
+	int32_t node = role.order.node;
+	char	answer[RAFT_MAX_NODES * 32];
+	char	what[64];
+	Words	words;
 
 	if (leaders.node != node || leaders.term != role.facts.term)
 	{

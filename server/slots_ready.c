@@ -131,7 +131,7 @@ pg_leader_slots_missing(PG_FUNCTION_ARGS)
 	bool  ready;
 
 	require_library();
-	if (RecoveryInProgress() || !exchange_read_core(raft))
+	if (!settings.manage || RecoveryInProgress() || !exchange_read_core(raft))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this server is not the primary of a managed cluster"),

@@ -28,9 +28,9 @@ SELECT count(*) AS rows, bool_and(f IS NULL) AS nulls FROM pg_leader_fence f;
 SELECT count(*) AS slots FROM pg_leader_slots;
 
 -- Slots, whoever made them
-SELECT FROM pg_create_physical_replication_slot('pg_leader_7', true), pg_create_physical_replication_slot('of_somebody');
+SELECT count(pg_create_physical_replication_slot(name, name <> 'of_somebody')) AS made FROM unnest('{pg_leader_7,of_somebody}'::text[]) name;
 SELECT slot_name, kind, node_id, active, wal_status, kept_bytes >= 0 AS keeps, failover, synced, ready FROM pg_leader_slots ORDER BY 1;
-SELECT FROM pg_drop_replication_slot('pg_leader_7'), pg_drop_replication_slot('of_somebody');
+SELECT count(pg_drop_replication_slot(slot_name)) AS dropped FROM pg_leader_slots;
 
 -- Peers: only this member
 SELECT node_id, address = resolved AS resolved, is_self, is_leader, last_heard, round_trip,

@@ -52,7 +52,7 @@ my $read_key = "CREATE TEMP TABLE lines (line text); COPY lines FROM '$key_file'
 my @looks = map { "SELECT * FROM $_" } qw(pg_leader_status pg_leader_peers pg_leader_events pg_stat_pg_leader
 	pg_leader_server pg_leader_fence pg_leader_stat_messages pg_leader_stat_drops pg_leader_stat_times pg_leader_stat_histogram),
 	'pg_leader_lease()', 'pg_leader_wait_for_leader()', 'get_node_info()', 'pg_leader_node_id()', 'pg_leader_term()',
-	'pg_leader_leader_id()', 'pg_leader_is_leader()', '(SELECT count(*) FROM pg_leader_stat_peers) AS peers';
+	'pg_leader_leader_id()', 'pg_leader_is_leader()', '(SELECT count(*) FROM pg_leader_stat_peers) AS peers', '(SELECT count(*) FROM pg_leader_slots) AS slots';
 my @everyone = map { my $role = $_; map { [ $role, $_, qr/^(?!ERROR)./ ] } @looks } qw(plain monitor super);
 my @switchover = (
 	[ 'plain', 'SELECT pg_leader_switchover()', $denied ], [ 'monitor', 'SELECT pg_leader_switchover()', $denied ],
@@ -67,6 +67,9 @@ my @restart = map { my $query = "SELECT pg_leader_$_()"; ([ 'plain', $query, $de
 my @admit = (
 	[ 'plain', 'SELECT pg_leader_admit()', $denied ], [ 'monitor', 'SELECT pg_leader_admit()', $denied ],
 	map { [ $_, 'SELECT pg_leader_admit()', qr/does not abstain/ ] } qw(operator super));
+my @missing = (
+	[ 'plain', 'SELECT pg_leader_slots_missing(1)', $denied ], [ 'monitor', 'SELECT pg_leader_slots_missing(1)', $denied ],
+	[ 'super', 'SELECT pg_leader_slots_missing(1)', qr/not the primary of a managed cluster/ ]);
 my @reset = (
 	[ 'plain', 'SELECT pg_stat_pg_leader_reset()', $denied ], [ 'monitor', 'SELECT pg_stat_pg_leader_reset()', $denied ],
 	map { [ $_, 'SELECT pg_stat_pg_leader_reset()', qr/^$/ ] } qw(operator super));
@@ -107,7 +110,7 @@ my @revoke = (
 
 # Which document, a sentence of it or the beginning of a row, and what is tried.
 my @claims = (
-	[ 'reference.md', 'Functions marked * need a [privilege](#who-may-do-what).', @transfer, @switchover, @admit, @reset ],
+	[ 'reference.md', 'Functions marked * need a [privilege](#who-may-do-what).', @transfer, @switchover, @admit, @missing, @reset ],
 	[ 'reference.md', 'Everyone may read them, on standbys too.', @everyone ],
 	[ 'reference.md', '| `state` | `text` |' ], # tried when the member takes no part
 	[ 'reference.md', '| `state_file` | `text` | its path; shown to superusers and members of `pg_read_all_settings` |', @state_file ],
@@ -118,6 +121,7 @@ my @claims = (
 	[ 'reference.md', '| `pg_leader_pause(interval)`, `pg_leader_resume(interval)` | superusers |', @pause ],
 	[ 'reference.md', '| `pg_leader_reinit()`, `pg_leader_restart()` | superusers |', @restart ],
 	[ 'reference.md', '| `pg_leader_admit()` | superusers |', @admit ],
+	[ 'reference.md', '| `pg_leader_slots_missing(int4)` | superusers |', @missing ],
 	[ 'reference.md', '| `pg_stat_pg_leader_reset()` | superusers |', @reset ],
 	[ 'reference.md', '| paths: `pg_leader_status.state_file`,', @state_file, @settings_paths ],
 	[ 'reference.md', '| changing a setting | superusers,', @change, @notify ],
