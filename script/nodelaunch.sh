@@ -198,6 +198,8 @@ print_managed_settings()
 	fi
 	set_line max_wal_senders "$((2 * 10#$N_NODES + 8))"
 	set_line wal_keep_size 512MB
+	set_line max_slot_wal_keep_size 2GB
+	set_line max_replication_slots "$((2 * 10#$N_NODES + 8))"
 	set_line recovery_init_sync_method syncfs
 }
 
