@@ -364,10 +364,12 @@ has_state(const PGresult *result, const char *state)
 bool
 upstream_connect(Upstream *upstream, const char *conninfo, Words *words)
 {
-	static const char *const  what = "connect to";
-	static const char *const  keywords[] = {"dbname", "dbname", "replication", "application_name", NULL};
-	char					  name[32];
-	const char				 *values[] = {conninfo, "postgres", "database", name, NULL};
+	static const char *const what = "connect to";
+	static const char *const keywords[] = {"dbname", "dbname", "replication", "application_name", "options", NULL};
+	char					 name[32];
+
+	/* what is asked runs no operator that a user of that server has made */
+	const char				 *values[] = {conninfo, "postgres", "database", name, "-c search_path=", NULL};
 	uint64_t				  until = deadline(upstream);
 	PostgresPollingStatusType step = PGRES_POLLING_WRITING;
 

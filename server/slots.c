@@ -30,7 +30,7 @@
 #define ASK_INTERVAL UINT64CONST(10000000)
 
 /* How long no slot is made or dropped after one could not be, us. */
-#define PAUSE UINT64CONST(10000000)
+#define PAUSE UINT64CONST(5000000)
 
 /* What the leader said. */
 static struct

@@ -191,6 +191,24 @@ subtest 'without a free slot a member is served without' => sub {
 	wait_for_slots();
 };
 
+subtest 'what cannot be done is said, and tried again' => sub {
+	my $directory = $cluster->server($one)->data_dir . '/pg_replslot';
+	my $worker = $cluster->role_worker($one);
+
+	kill 'STOP', $worker;
+	is($cluster->sql($one, q(SELECT count(pg_create_physical_replication_slot('pg_leader_7', true)))), '1', 'a slot that is to go');
+	chmod 0500, $directory or die "$directory: $!";
+	kill 'CONT', $worker;
+	$cluster->wait_for_log($one, qr/WARNING:  pg_leader: the replication slot "pg_leader_7" could not be made or dropped: could not rename file/, 0);
+	chmod 0700, $directory or die "$directory: $!";
+	wait_for_slots();
+	is($cluster->role_worker($one), $worker, 'by the same process');
+
+	$cluster->server($one)->append_conf('postgresql.conf', 'max_slot_wal_keep_size = -1');
+	$cluster->signal($one, 'HUP');
+	$cluster->wait_for_log($one, qr/WARNING:  pg_leader: max_slot_wal_keep_size is -1: .*\n.*HINT:  Set/, 0);
+};
+
 subtest 'slots that are not whole after a crash, or gone' => sub {
 	my $old = $primary;
 
