@@ -352,7 +352,8 @@ void
 slots_prepare(int32_t member)
 {
 	char name[SLOTS_NAME_SIZE];
-	bool is_there = false;
+	Seen seen;
+	Seen its = {.slot = {.member = RAFT_NONE}};
 	int	 n_free = 0;
 	int	 i;
 
@@ -360,13 +361,20 @@ slots_prepare(int32_t member)
 	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
 	for (i = 0; i < max_replication_slots; i++)
 	{
-		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
-
-		n_free += !slot->in_use;
-		is_there |= slot->in_use && strcmp(NameStr(slot->data.name), name) == 0;
+		if (!look(&ReplicationSlotCtl->replication_slots[i], &seen))
+			n_free++;
+		else if (seen.slot.member == member)
+			its = seen;
 	}
 	LWLockRelease(ReplicationSlotControlLock);
-	if (!is_there && n_free > 0)
+	if (its.slot.member != RAFT_NONE)
+	{
+		/* PostgreSQL 16 and 17 would let it have that one, and keep no WAL for it */
+		if (!its.slot.physical || its.slot.temporary || !its.slot.lost || its.slot.user != SLOTS_UNUSED || !try(drop, name))
+			return;
+		n_free++;
+	}
+	if (n_free > 0)
 		(void) try(make, name);
 }
 

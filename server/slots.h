@@ -9,8 +9,8 @@
 #include "../node/words.h"
 
 /*
- * That member's walsender, before it serves it: make its slot, if there is none and one is free.
- * Where that fails, the receiver goes on without.
+ * That member's walsender, before it serves it: make its slot, if there is none that holds WAL, and
+ * one is free.  Where that fails, the receiver goes on without.
  */
 extern void slots_prepare(int32_t member);
 

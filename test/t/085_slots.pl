@@ -145,10 +145,15 @@ subtest 'beyond max_slot_wal_keep_size it is cloned, and has a new slot' => sub 
 		$cluster->signal($id, 'HUP');
 	}
 	$cluster->stop($away);
+
+	# so that its walsender finds it when it comes back
+	kill 'STOP', $cluster->role_worker($primary);
 	write_wal(20) foreach 1 .. 3; # the other one must not lag behind so far
-	$cluster->wait_for_log($primary, qr/the replication slot "pg_leader_$away" was dropped/, 0);
+	like(slots($primary), qr/pg_leader_$away lost/, 'it is lost');
 	$offset = $cluster->log_size($away);
 	$cluster->start($away);
+	$cluster->wait_for_log($primary, qr/the replication slot "pg_leader_$away" was dropped\n.*the replication slot "pg_leader_$away" was made/, 0);
+	kill 'CONT', $cluster->role_worker($primary);
 	comes_back($away, 'cloned', $offset);
 	wait_for_slots();
 };
