@@ -59,6 +59,7 @@ max_wal_senders = 10
 max_worker_processes = 16
 log_checkpoints = off
 wal_keep_size = 64MB
+max_slot_wal_keep_size = 1GB
 recovery_init_sync_method = syncfs
 ));
 	return $server;
