@@ -123,6 +123,8 @@ raft_describe_pause(RaftPauseResult result)
 			return "pg_leader.manage is off, so no server is promoted or demoted";
 		case RAFT_PAUSE_NOT_LEADER:
 			return "this member is not the leader";
+		case RAFT_PAUSE_NO_LEASE:
+			return "this member leads, and has no lease: not enough members acknowledge in time";
 		case RAFT_PAUSE_NO_CLAIM:
 			return "the cluster has not had a primary under pg_leader yet";
 		case RAFT_PAUSE_EXHAUSTED:

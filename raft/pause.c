@@ -44,9 +44,12 @@ raft_pause(Raft *r, uint64_t now, bool pauses, RaftOutput *out)
 	if (!r->config.managed)
 		return RAFT_PAUSE_NOT_MANAGED;
 
-	/* One that is cut off could end a pause of which it does not know that others began it. */
-	if (r->role != RAFT_LEADER || raft_lease_until(r) <= now)
+	if (r->role != RAFT_LEADER)
 		return RAFT_PAUSE_NOT_LEADER;
+
+	/* One that is cut off could end a pause of which it does not know that others began it. */
+	if (raft_lease_until(r) <= now)
+		return RAFT_PAUSE_NO_LEASE;
 	if (r->saved.claim == 0)
 		return RAFT_PAUSE_NO_CLAIM;
 	if (r->saved.pause > UINT32_MAX - 2)

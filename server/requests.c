@@ -30,8 +30,8 @@
 /* The worker answers requests at once, if it is there and not stopped. */
 #define ANSWER_WAIT UINT64CONST(5000000)
 
+#define RETRY_AFTER	   UINT64CONST(20000) /* us between attempts, while others are bound by promises, or there is no lease */
 #define SLOTS_INTERVAL 200				  /* ms between two looks at the slots of another member */
-#define BOUND_RETRY	   UINT64CONST(20000) /* us between attempts while others are bound by promises */
 
 EXPORTED_FUNCTION(pg_stat_pg_leader_reset);
 EXPORTED_FUNCTION(pg_leader_switchover);
@@ -88,6 +88,16 @@ request(SharedRequestKind kind, int32_t target, uint64_t deadline, SharedAnswer 
 				(errcode(ERRCODE_QUERY_CANCELED),
 				 errmsg("the worker of pg_leader did not answer in time"),
 				 errhint("Check whether the worker process is stopped.")));
+}
+
+/* For a moment.  News, and the first call, end a wait early. */
+static void
+wait_to_retry(uint64_t deadline)
+{
+	uint64_t again = Min(deadline, clock_now() + RETRY_AFTER);
+
+	while (clock_now() < again)
+		shared_wait(again);
 }
 
 Datum
@@ -211,17 +221,11 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 	/* a short wait is for the new leader, not for the worker's answer */
 	for (;;)
 	{
-		uint64_t again;
-
 		request(SHARED_TRANSFER, target, clock_now() + ANSWER_WAIT, &answer);
 		if (answer.verdict != SHARED_REFUSED || answer.result != RAFT_TRANSFER_BOUND ||
 			clock_now() >= deadline)
 			break;
-
-		/* news, and the first call, end a wait early */
-		again = Min(deadline, clock_now() + BOUND_RETRY);
-		while (clock_now() < again)
-			shared_wait(again);
+		wait_to_retry(deadline);
 	}
 	if (answer.verdict == SHARED_REFUSED)
 		refuse_transfer(answer.result, target);
@@ -466,7 +470,13 @@ pause_or_resume(FunctionCallInfo fcinfo, SharedRequestKind kind)
 
 	require_library();
 	deadline = wait_deadline(fcinfo, 0);
-	request(kind, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
+	for (;;)
+	{
+		request(kind, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
+		if (answer.verdict != SHARED_REFUSED || answer.pause != RAFT_PAUSE_NO_LEASE || clock_now() >= deadline)
+			break;
+		wait_to_retry(deadline);
+	}
 	if (answer.verdict == SHARED_REFUSED)
 		refuse_pause(answer.pause);
 	ereport(LOG,

@@ -102,6 +102,7 @@ gather(ProbeFacts *facts)
 		return;
 	facts->election.leader_id = member->raft.leader_id;
 	facts->election.term = member->raft.saved.term;
+	facts->election.paused = raft_in_pause(&member->raft);
 	probe_members(&member->raft, facts->server.members);
 }
 

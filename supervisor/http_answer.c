@@ -161,6 +161,8 @@ put_server(Text *text, const SupervisorSettings *settings, const ProbeFacts *fac
 	put_standbys(text, settings, server);
 	if (facts->election.leader_id < 0)
 		put(text, "\"cluster_unlocked\": true, ");
+	if (facts->election.paused)
+		put(text, "\"pause\": true, ");
 	if (server->system_id != 0)
 		put(text, "\"database_system_identifier\": \"%" PRIu64 "\", ", server->system_id);
 	put(text, "\"patroni\": {\"version\": \"" PROGRAM_VERSION "\", \"scope\": ");
@@ -233,7 +235,7 @@ put_cluster(Text *text, const SupervisorSettings *settings, const ProbeFacts *fa
 	}
 	put(text, "], \"scope\": ");
 	put_quoted(text, settings->cluster_name);
-	put(text, "}\n");
+	put(text, "%s}\n", facts->election.paused ? ", \"pause\": true" : "");
 }
 
 /* ---- Prometheus: /metrics ---- */
@@ -265,6 +267,7 @@ put_metrics(Text *text, const SupervisorSettings *settings, const ProbeFacts *fa
 		{"is_streaming", "1 if the server receives WAL from the leader.", server->streams},
 		{"is_rebuilding", "1 while the data of the server are being replaced.", facts->process == PROBE_REBUILDS},
 		{"replay_is_paused", "1 if somebody has paused replay.", server->is_paused},
+		{"cluster_is_paused", "1 if the cluster is paused, as far as this member knows.", election->paused},
 		{"term", "Term of the member.", (double) election->term},
 		{"leader_id", "Id of the leader that it knows; -1: none.", (double) election->leader_id},
 		{"lease_remaining_seconds", "Rest of the lease of this member; 0: it has none.", (double) lease / 1e6},

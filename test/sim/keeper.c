@@ -401,6 +401,7 @@ turn(World *w, int i)
 	Node		*n = &w->node[i];
 	SimServer	*s = server_of(w, i);
 	PrimaryFacts f;
+	PrimaryOrder order;
 	bool		 told;
 
 	bool is_frozen = keeper_is_frozen(w, i);
@@ -454,12 +455,16 @@ turn(World *w, int i)
 	compare(w, i, &f);
 	name_floors(w, i);
 	raft_set_may_lead(&n->member.raft, n->config.may_lead && primary_may_stand(&f));
-	k->order = primary_decide(&f);
-	watch_decided(&k->following, &f, &k->order);
-	w->reasons[k->order.reason]++;
-	TRACE(w, BIT(i), "  order %s: %s", primary_action_name(k->order.action), primary_reason_name(k->order.reason));
-	if (!is_frozen || is_for_supervisor(k->order.action))
-		obey(w, i, &f, &k->order);
+	order = primary_decide(&f);
+	watch_decided(&k->following, &f, &order);
+	w->reasons[order.reason]++;
+	TRACE(w, BIT(i), "  order %s: %s", primary_action_name(order.action), primary_reason_name(order.reason));
+
+	/* a frozen worker has given no other order since */
+	if (is_frozen && !is_for_supervisor(order.action))
+		return;
+	k->order = order;
+	obey(w, i, &f, &k->order);
 }
 
 /*

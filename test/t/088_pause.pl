@@ -8,12 +8,17 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use HTTP::Tiny;
 use PgLeaderManaged;
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $cluster = PgLeaderManaged->new('paused', 3, settings => {%PgLeaderCluster::STEADY});
+my %port = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } $cluster->ids;
 my ($primary, $standby, $other, $leader, $next);
+
+$cluster->set($_, http_listen => "127.0.0.1:$port{$_}") foreach $cluster->ids;
 
 # ctl(ARGUMENT...): (exit status, output, errors) of pg_leaderctl, which is told of all servers.
 sub ctl
@@ -24,6 +29,9 @@ sub ctl
 		'>', \$out, '2>', \$err);
 	return ($? >> 8, $out, $err);
 }
+
+# http(ID, PATH): the body of what its supervisor says there.
+sub http { my ($id, $path) = @_; return HTTP::Tiny->new->get("http://127.0.0.1:$port{$id}$path")->{content}; }
 
 # paused(): of those that answer, what they say, in one word for each.
 sub paused { return join ' ', map { $cluster->sql($_, 'SELECT paused FROM pg_leader_status') // '?' } $cluster->running; }
@@ -54,6 +62,9 @@ $cluster->wait_until('all say so', sub { paused() eq 't t t' });
 like((ctl('list'))[1], qr/^Cluster .* open for commits\. 3 of 3 members answer\. It is PAUSED: /, 'the list says so first of all');
 like((ctl('list', '--format', 'json'))[1], qr/"paused": true/, 'in JSON, too');
 is((ctl('list'))[0], 0, 'nothing is wrong with it');
+like(http($_, '/patroni'), qr/"pause": true/, "and node $_ over HTTP") foreach $primary, $standby;
+like(http($standby, '/cluster'), qr/, "pause": true\}$/, 'of the cluster, too');
+like(http($standby, '/metrics'), qr/^pg_leader_server_cluster_is_paused\{.*\} 1$/m, 'and for Prometheus');
 like($cluster->log_of($primary), qr/role ".*" called pg_leader_pause\(\)/, 'the log says who');
 $cluster->sql($primary, 'INSERT INTO kept VALUES (2)');
 done('a second pause', qr/^The cluster is paused/, 'pause');
@@ -73,10 +84,12 @@ $cluster->stop($other);
 system_or_bail('sh', '-c', "cd '" . $cluster->server($other)->data_dir . "' && rm -rf base global pg_wal pg_xact PG_VERSION");
 my $offset = $cluster->log_size($other);
 $cluster->start($other);
+$cluster->wait_until('its supervisor says that, too', sub { http($other, '/patroni') =~ /"pause": true/ });
 $cluster->wait_for_log($other, qr/the server is not started: it has no data that may be used, and no rebuild begins while the cluster is paused/, $offset);
 done('resume', qr/^The cluster is not paused any more/, 'resume');
 $cluster->wait_for_followers('then it is cloned', $primary);
 is(paused(), 'f f f', 'nobody is paused');
+unlike(http($primary, $_), qr/"pause"/, "nor at $_") foreach qw(/patroni /cluster);
 
 # ---- nobody is promoted, whatever restarts ----
 
@@ -104,7 +117,7 @@ is($cluster->sql($next, 'SELECT count(*) FROM kept'), 2, 'with all data');
 # ---- a wait that is too short ----
 
 $cluster->kill_all($cluster->others($next));
-like($cluster->failure($next, "SELECT pg_leader_pause('0')"), qr/not the leader|timed out while waiting for a majority|lost the leadership/, 'without a majority it is not paused');
+like($cluster->failure($next, "SELECT pg_leader_pause('0')"), qr/not the leader|has no lease|timed out while waiting for a majority|lost the leadership/, 'without a majority it is not paused');
 $cluster->start($cluster->others($next));
 $next = $cluster->wait_for_primary('a primary, when they are back');
 done('the last word counts', qr/^The cluster is not paused any more/, 'resume');

@@ -1722,7 +1722,7 @@ pause_is_refused(void **state)
 	/* it leads, and its lease has run out: others may have paused the cluster meanwhile */
 	world_advance(w, MS(1000));
 	assert_int_equal(raft(0)->role, RAFT_LEADER);
-	assert_int_equal(member_pause(&w->node[0].member, true), RAFT_PAUSE_NOT_LEADER);
+	assert_int_equal(member_pause(&w->node[0].member, true), RAFT_PAUSE_NO_LEASE);
 	assert_int_equal(disk(0)->pause, 0);
 	lead_promoted(1);
 	raft(0)->saved.pause = w->node[0].disk.pause = w->node[0].before.pause = UINT32_MAX - 1;
