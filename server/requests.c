@@ -212,10 +212,16 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 	int32_t		 target = PG_ARGISNULL(0) ? RAFT_NONE : PG_GETARG_INT32(0);
 	uint64_t	 deadline;
 	SharedAnswer answer;
+	SharedStatus status;
 
 	require_library();
 	if (!PG_ARGISNULL(0) && target < 0)
 		refuse_transfer(RAFT_TRANSFER_UNKNOWN_NODE, target);
+	if (status_read(&status) && status.paused)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the cluster is paused, and no other member would be promoted"),
+				 errhint("Call pg_leader_resume() on the leader first.")));
 	deadline = wait_deadline(fcinfo, 1);
 
 	/* a short wait is for the new leader, not for the worker's answer */
@@ -232,8 +238,6 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 
 	for (;;)
 	{
-		SharedStatus status;
-
 		if (status_read(&status) && status.term > answer.term && status.leader_id >= 0)
 		{
 			shared_wait_end();

@@ -79,6 +79,7 @@ is($cluster->open_primary, $primary, 'the primary is the same');
 my ($status, $out, $err) = ctl('reinit', $other);
 
 is($status, 1, 'a new copy is refused');
+like($cluster->failure($primary, "SELECT pg_leader_$_()"), qr/the cluster is paused, and no other member would be promoted/, "and a $_") foreach qw(transfer switchover);
 like($err, qr/node $other: no rebuild begins while the cluster is paused\n.*hint: Call pg_leader_resume\(\)/, 'and why');
 $cluster->stop($other);
 system_or_bail('sh', '-c', "cd '" . $cluster->server($other)->data_dir . "' && rm -rf base global pg_wal pg_xact PG_VERSION");

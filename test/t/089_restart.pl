@@ -57,7 +57,7 @@ like($cluster->log_of($standby), qr/called pg_leader_restart\(\).*restarting the
 refused('of nobody', qr/error: node 7 is not a member of the cluster\n.*hint: "pg_leaderctl list" shows the members/, 'restart', 7);
 like($cluster->failure($primary, 'SELECT pg_leader_restart()'), qr/ERROR:  this server is the primary\nHINT:  Make another member the primary first/, 'in SQL, too');
 
-# ---- all ----
+# ---- all, the primary last, by a switchover ----
 
 @before = started($cluster->ids);
 my ($first, $second) = sort $standby, $other;
@@ -69,6 +69,7 @@ like($out, qr/^Node $first was restarted, and streams\.\nNode $second was restar
 isnt((started($_))[0], $before[$_], "node $_ was restarted") foreach $cluster->ids;
 is_deeply([ (ctl('restart', $primary))[0], $cluster->open_primary ], [ 0, $cluster->open_primary ], 'the old primary is a standby like others');
 ($primary, $standby, $other) = $cluster->wait_for_roles;
+$cluster->wait_until('the primary knows where all listen', sub { (ctl('list'))[0] == 0 });
 $cluster->stop($other);
 @before = started($standby);
 refused('not while one is away', qr/error: node $other does not answer: |the port of node $other is not known/, 'restart', '--rolling');
