@@ -583,9 +583,9 @@ typedef enum RaftPauseResult
 	RAFT_PAUSE_TAKEN = 0, /* it is so, once raft_pause_is_known() */
 	RAFT_PAUSE_NOT_MANAGED,
 	RAFT_PAUSE_NOT_LEADER,
-	RAFT_PAUSE_NO_LEASE,   /* for a while, as a rule: acknowledgements are late */
-	RAFT_PAUSE_NO_CLAIM,   /* nothing was ever claimed: nobody would be promoted later either */
-	RAFT_PAUSE_EXHAUSTED   /* no number is left */
+	RAFT_PAUSE_NO_LEASE, /* for a while, as a rule: acknowledgements are late */
+	RAFT_PAUSE_NO_CLAIM, /* nothing was ever claimed: nobody would be promoted later either */
+	RAFT_PAUSE_EXHAUSTED /* no number is left */
 } RaftPauseResult;
 
 /*

@@ -39,7 +39,7 @@ struct CtlAct
 	int32_t			  node; /* RAFT_NONE: none was named */
 	bool			  rolling;
 	bool			  slots; /* a switchover waits for logical slots */
-	uint64_t		  wait; /* us that it may take; 0: as the verb says */
+	uint64_t		  wait;	 /* us that it may take; 0: as the verb says */
 	const CtlOptions *options;
 	CtlRound		 *round; /* in which somebody has answered */
 };
