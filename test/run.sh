@@ -644,7 +644,7 @@ prove_tests()
 	local -a alone=() beside=()
 
 	for test in "${tests[@]}"; do
-		if [[ $test =~ /0[3-7][0-9]_ ]]; then beside+=("$test"); else alone+=("$test"); fi
+		if [[ $test =~ /0[3-9][0-9]_ ]]; then beside+=("$test"); else alone+=("$test"); fi
 	done
 	if (( ${#alone[@]} > 0 )); then prove_with 1 "${alone[@]}" || status=$?; fi
 	if (( ${#beside[@]} > 0 )); then prove_with 2 "${beside[@]}" || status=$?; fi
