@@ -319,7 +319,12 @@ CREATE FUNCTION pg_leader_get_server(
     OUT reason text,
     OUT reason_text text,
     OUT node_id int4,
-    OUT since interval)
+    OUT since interval,
+    OUT at_risk text,
+    OUT without_primary interval,
+    OUT lag int8,
+    OUT rewinds int8,
+    OUT clones int8)
 RETURNS record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;

@@ -222,8 +222,10 @@ watch_unfit(WatchDirectory *watch)
 }
 
 void
-watch_rebuilds(WatchDirectory *watch, uint64_t now, int32_t source, uint64_t term)
+watch_rebuilds(WatchDirectory *watch, RaftRebuild how, uint64_t now, int32_t source, uint64_t term)
 {
+	watch->rewinds += how == RAFT_REWINDING;
+	watch->clones += how == RAFT_CLONING;
 	watch->unfit = false;
 	watch->deaths = 0;
 	watch->failures++;

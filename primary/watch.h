@@ -102,6 +102,8 @@ typedef struct WatchDirectory
 	uint64_t failed_at;
 	int32_t	 failed_source;
 	uint64_t failed_term;
+	uint32_t rewinds; /* begun since the supervisor was started, as the next one; for people only */
+	uint32_t clones;
 } WatchDirectory;
 
 /* Into the facts: how often and when rebuilds have come to nothing. */
@@ -118,7 +120,7 @@ extern void watch_died(WatchDirectory *watch, bool reading);
 extern void watch_unfit(WatchDirectory *watch);
 
 /* Obeyed: REWIND or CLONE, before the first byte changes; RESTART. */
-extern void watch_rebuilds(WatchDirectory *watch, uint64_t now, int32_t source, uint64_t term);
+extern void watch_rebuilds(WatchDirectory *watch, RaftRebuild how, uint64_t now, int32_t source, uint64_t term);
 extern void watch_restarts(WatchDirectory *watch, PrimaryReason reason, uint64_t now);
 
 /* watch_streams() has said so: whatever failed before is over. */

@@ -21,6 +21,7 @@
 
 #include "../node/member.h"
 #include "../primary/primary.h"
+#include "../primary/risk.h"
 
 #define EXCHANGE_CONNINFO_SIZE 1024 /* of PostgreSQL's receiver, MAXCONNINFO */
 #define EXCHANGE_TEXT_SIZE	   144
@@ -128,6 +129,12 @@ typedef struct ExchangeShown
 	bool		  open;
 	char		  why[EXCHANGE_TEXT_SIZE];
 	char		  refusal[EXCHANGE_TEXT_SIZE]; /* what keeps this server out, whatever the order is; '': nothing */
+	char		  at_risk[RISK_TEXT_SIZE];	   /* of the open primary: risk_describe(); else '' */
+	uint64_t	  primary_at;				   /* when it knew of an open primary last, or its start */
+	bool		  lag_known;
+	uint64_t	  lag;	   /* bytes of the leader's WAL that are not replayed here */
+	uint32_t	  rewinds; /* WatchDirectory */
+	uint32_t	  clones;
 } ExchangeShown;
 
 extern void exchange_show(const ExchangeShown *shown);

@@ -152,6 +152,11 @@ extern bool role_is_to_tell(void);
 /* In each turn, as long as nothing is to be waited for: one slot is made or dropped at most. */
 extern void role_keep_slots(void);
 
+/* ---- role_row.c ---- */
+
+/* At the end of each turn, for people. */
+extern void role_show_row(void);
+
 /* ---- role_show.c ---- */
 
 /* At the end of each turn, onto the supervisor's board. */

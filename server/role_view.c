@@ -12,6 +12,9 @@
 
 EXPORTED_FUNCTION(pg_leader_get_server);
 
+/* A primary that was known so lately is known, us: longer than a turn of the role worker. */
+#define WITHOUT_PRIMARY UINT64CONST(1000000)
+
 static const char *
 server_name(RaftServer server)
 {
@@ -20,22 +23,25 @@ server_name(RaftServer server)
 
 /*
  * pg_leader_get_server(OUT server, OUT timeline, OUT wal_end, OUT is_open, OUT order_name, OUT
- * reason, OUT reason_text, OUT node_id, OUT since): NULLs without managed mode.
+ * reason, OUT reason_text, OUT node_id, OUT since, OUT at_risk, OUT without_primary, OUT lag, OUT
+ * rewinds, OUT clones): NULLs without managed mode.
  */
 Datum
 pg_leader_get_server(PG_FUNCTION_ARGS)
 {
 	ExchangeShown shown;
 	Row			  row = {0};
+	uint64_t	  now;
 	int			  i;
 
 	require_library();
 	if (!exchange_read_shown(&shown) || shown.server == RAFT_SERVER_NONE)
 	{
-		for (i = 0; i < 9; i++)
+		for (i = 0; i < 14; i++)
 			add_null(&row);
 		return return_row(fcinfo, &row);
 	}
+	now = clock_now();
 	add_text(&row, server_name(shown.server));
 	if (shown.end_known)
 	{
@@ -52,6 +58,14 @@ pg_leader_get_server(PG_FUNCTION_ARGS)
 	add_text(&row, primary_reason_name(shown.reason));
 	add_text(&row, shown.why);
 	add_node(&row, shown.node);
-	add_age(&row, shown.since, clock_now());
+	add_age(&row, shown.since, now);
+	add_text_or_null(&row, shown.at_risk);
+	add_age(&row, now - shown.primary_at >= WITHOUT_PRIMARY ? shown.primary_at : 0, now);
+	if (shown.lag_known)
+		add_count(&row, shown.lag);
+	else
+		add_null(&row);
+	add_count(&row, shown.rewinds);
+	add_count(&row, shown.clones);
 	return return_row(fcinfo, &row);
 }

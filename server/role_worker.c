@@ -234,45 +234,6 @@ gather(void)
 	role_gather();
 }
 
-/* The order's reason, and what no order says: why it would not stand. */
-static void
-describe(char *why, size_t size)
-{
-	const char *health = primary_health_words(role.facts.health);
-	size_t		length;
-
-	(void) primary_describe(&role.order, &role.facts, why, size);
-	length = strlen(why);
-	if (health != NULL && strstr(why, health) == NULL)
-		snprintf(why + length, size - length, "; it does not stand for election: %s", health);
-}
-
-static void
-show(void)
-{
-	static const PrimaryOrder forbidden = {.action = PRIMARY_REFUSE, .reason = PRIMARY_FORBIDDEN, .node = RAFT_NONE};
-	const PrimaryFacts		 *f = &role.facts;
-	ExchangeShown			  shown;
-
-	memset(&shown, 0, sizeof(shown));
-	shown.server = role.server;
-	shown.end_known = f->end_known;
-	shown.timeline = f->timeline;
-	shown.end = f->end;
-	shown.action = role.order.action;
-	shown.reason = role.order.reason;
-	shown.node = role.order.node;
-	shown.since = role.order_since;
-	shown.open = role.open;
-	describe(shown.why, sizeof(shown.why));
-	if (role.order.action == PRIMARY_REFUSE)
-		strlcpy(shown.refusal, shown.why, sizeof(shown.refusal));
-	else if (f->setting != PRIMARY_SETTING_GOOD)
-		(void) primary_describe(&forbidden, f, shown.refusal, sizeof(shown.refusal));
-	exchange_show(&shown);
-	role_show();
-}
-
 static void
 turn(void)
 {
@@ -304,7 +265,8 @@ turn(void)
 	role_keep_slots();
 	(void) role_tell_member(); /* that it is open */
 	role_note_keep();
-	show();
+	role_show_row();
+	role_show();
 	if (role.raft.saved.promoting != 0 && role.server == RAFT_SERVER_RECOVERY && role.now - role.woken_at >= WAKE_INTERVAL)
 	{
 		role.woken_at = role.now;

@@ -267,7 +267,7 @@ rebuilder_obey(Member *member, const PrimaryOrder *order, WatchDirectory *watch)
 		say_trouble(job_name(JOB_CLONE), &words);
 		return;
 	}
-	watch_rebuilds(watch, clock_now(), order->node, member->raft.saved.term);
+	watch_rebuilds(watch, how, clock_now(), order->node, member->raft.saved.term);
 	said_trouble[0] = '\0';
 	service_status("%s the data directory from node %d", how == RAFT_REWINDING ? "rewinding" : "cloning", (int) order->node);
 	say("%s the data directory \"%s\" from node %d", how == RAFT_REWINDING ? "rewinding" : "cloning", settings->data_directory, (int) order->node);

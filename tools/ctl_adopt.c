@@ -439,7 +439,7 @@ print_table(void)
 			ctl_table_add(&table, "-");
 		ctl_table_add(&table, "%s", value(member, "source")[0] != '\0' ? value(member, "source") : "-");
 	}
-	ctl_table_print(&table);
+	ctl_table_print(stdout, &table);
 }
 
 static void

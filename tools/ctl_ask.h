@@ -57,6 +57,8 @@ typedef enum CtlOwnColumn
 	OWN_WAL_END,  /* bytes; of a standby: replayed */
 	OWN_BEHIND_S, /* age of what it replayed last; NULL: nothing is left to replay */
 	OWN_PAUSED,
+	OWN_AT_RISK,
+	OWN_WITHOUT_MS, /* how long it has known no open primary; NULL: it knows one */
 	OWN_COLUMNS
 } CtlOwnColumn;
 

@@ -110,8 +110,15 @@ print_json(const Event *event, const char *at)
 	puts("}");
 }
 
+/* Which of them is the first of the last ones. */
+static size_t
+first_of_last(size_t n, long last)
+{
+	return n > (size_t) last ? n - (size_t) last : 0;
+}
+
 void
-ctl_events_print(const CtlRound *round, long last, bool json)
+ctl_events_print(FILE *to, const CtlRound *round, long last)
 {
 	static const char *const titles[] = {"at", "node", "term", "role", "leader", "reason"};
 	static const bool		 right[] = {false, true, true, false, true, false};
@@ -119,18 +126,13 @@ ctl_events_print(const CtlRound *round, long last, bool json)
 	size_t					 n;
 	Event					*events = collect(round, &n);
 
-	for (size_t i = n > (size_t) last ? n - (size_t) last : 0; i < n; i++)
+	for (size_t i = first_of_last(n, last); i < n; i++)
 	{
 		const Event *event = &events[i];
 		const char	*leader = value_of(event, EVENT_LEADER);
 		char		 at[TIME_SIZE];
 
 		write_time(event->at, at);
-		if (json)
-		{
-			print_json(event, at);
-			continue;
-		}
 		ctl_table_add(&table, "%s", at);
 		ctl_table_add(&table, "%d", (int) event->server->node_id);
 		ctl_table_add(&table, "%s", value_of(event, EVENT_TERM));
@@ -138,7 +140,21 @@ ctl_events_print(const CtlRound *round, long last, bool json)
 		ctl_table_add(&table, "%s", leader != NULL ? leader : "-");
 		ctl_table_add(&table, "%s", value_of(event, EVENT_REASON));
 	}
-	if (!json)
-		ctl_table_print(&table);
+	ctl_table_print(to, &table);
+	free(events);
+}
+
+void
+ctl_events_print_json(const CtlRound *round, long last)
+{
+	size_t n;
+	Event *events = collect(round, &n);
+	char   at[TIME_SIZE];
+
+	for (size_t i = first_of_last(n, last); i < n; i++)
+	{
+		write_time(events[i].at, at);
+		print_json(&events[i], at);
+	}
 	free(events);
 }

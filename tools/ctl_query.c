@@ -38,7 +38,8 @@ static const char own[] =
 	" pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
 	" ELSE pg_current_wal_flush_lsn() END, '0/0'),"
 	" CASE WHEN pg_is_in_recovery() AND pg_last_wal_replay_lsn() < pg_last_wal_receive_lsn()"
-	" THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::numeric(20, 1) END, s.paused"
+	" THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::numeric(20, 1) END, s.paused,"
+	" v.at_risk, (extract(epoch FROM v.without_primary) * 1000)::int8"
 	" FROM %1$s.pg_leader_status s CROSS JOIN %1$s.pg_leader_server v CROSS JOIN %1$s.pg_leader_fence f"
 	" CROSS JOIN pg_control_checkpoint() c LEFT JOIN pg_stat_wal_receiver r ON true;";
 

@@ -31,18 +31,18 @@ ctl_table_add(CtlTable *table, const char *format, ...)
 }
 
 static void
-print_cell(const char *text, int width, bool right, bool is_last)
+print_cell(FILE *to, const char *text, int width, bool right, bool is_last)
 {
 	int padding = width - (int) strlen(text);
 
 	if (padding < 0)
 		padding = 0;
-	printf(" %*s%s%*s", right ? padding : 0, "", text, right || is_last ? 0 : padding, "");
-	fputs(is_last ? "\n" : " |", stdout);
+	fprintf(to, " %*s%s%*s", right ? padding : 0, "", text, right || is_last ? 0 : padding, "");
+	fputs(is_last ? "\n" : " |", to);
 }
 
 void
-ctl_table_print(CtlTable *table)
+ctl_table_print(FILE *to, CtlTable *table)
 {
 	int widths[CTL_TABLE_COLUMNS];
 	int last = table->n_columns - 1;
@@ -57,18 +57,18 @@ ctl_table_print(CtlTable *table)
 		}
 	}
 	for (int i = 0; i <= last; i++)
-		print_cell(table->titles[i], widths[i], false, i == last);
+		print_cell(to, table->titles[i], widths[i], false, i == last);
 	for (int i = 0; i <= last; i++)
 	{
 		for (int j = 0; j < widths[i] + 2; j++)
-			putchar('-');
-		putchar(i == last ? '\n' : '+');
+			fputc('-', to);
+		fputc(i == last ? '\n' : '+', to);
 	}
 	for (int j = 0; j < table->n_cells; j++)
 	{
 		int i = j % table->n_columns;
 
-		print_cell(table->cells[j], widths[i], table->right[i], i == last);
+		print_cell(to, table->cells[j], widths[i], table->right[i], i == last);
 		free(table->cells[j]);
 	}
 	free(table->cells);

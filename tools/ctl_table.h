@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define CTL_TABLE_COLUMNS 8
 
@@ -25,8 +26,8 @@ typedef struct CtlTable
 extern void ctl_table_add(CtlTable *table, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* To standard output; what was added is freed. */
-extern void ctl_table_print(CtlTable *table);
+/* What was added is freed. */
+extern void ctl_table_print(FILE *to, CtlTable *table);
 
 /* A text as JSON to standard output; NULL: null. */
 extern void ctl_json_text(const char *text);

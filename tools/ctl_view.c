@@ -386,6 +386,26 @@ has_lease(const CtlServer *server)
 	return ctl_own_is(server, OWN_HAS_LEASE);
 }
 
+/*
+ * For how long nobody has known an open primary: as long as the one who has known it last.  A server
+ * that was started since counts from its start, and others that were cut off from theirs on.
+ */
+static int64_t
+time_without(const CtlRound *round)
+{
+	int64_t least = -1;
+
+	for (int i = 0; i < round->n_servers; i++)
+	{
+		const CtlServer *server = &round->servers[i];
+		int64_t			 ms = ctl_counts(round, server) ? ctl_number(ctl_own(server, OWN_WITHOUT_MS)) : -1;
+
+		if (ms >= 0 && (least < 0 || ms < least))
+			least = ms;
+	}
+	return least > 0 ? least : 0;
+}
+
 static void
 set_title(CtlView *view, const CtlServer *open, int n_open, int n_answered)
 {
@@ -438,5 +458,9 @@ ctl_view(const CtlRound *round, CtlView *view)
 		view->paused |= leader == NULL && member->answered && ctl_own_is(member->server, OWN_PAUSED);
 		view->is_fine &= member->n_notes == 0;
 	}
+	if (n_open == 0)
+		view->without_ms = time_without(round);
+	if (open != NULL)
+		view->at_risk = ctl_own(open, OWN_AT_RISK);
 	set_title(view, open, n_open, n_answered);
 }

@@ -21,6 +21,7 @@
  *	  ctl_events.c		their events, merged
  *	  ctl_adopt.c		the way to managed mode; ctl_inquire.c: what it asks besides
  *	  ctl_act.c			the commands that change something; ctl_session.c: one session
+ *	  ctl_screen.c		the terminal of "watch"; ctl_frame.c: one picture for it
  *	  ctl_table.c		how tables and JSON are printed
  */
 #include <getopt.h>
@@ -31,10 +32,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../node/clock.h"
 #include "ctl_act.h"
 #include "ctl_adopt.h"
 #include "ctl_ask.h"
 #include "ctl_events.h"
+#include "ctl_frame.h"
+#include "ctl_screen.h"
 #include "ctl_table.h"
 #include "ctl_view.h"
 
@@ -72,7 +76,8 @@ print_help(void)
 		   "  list      the members: who is the primary, who follows it and how far behind,\n"
 		   "            and what is not as it should be\n"
 		   "  events    what has happened, on all members, newest last\n"
-		   "  watch     the list and the last events, again and again until it is interrupted\n"
+		   "  watch     the list and the last events, again and again: on a terminal in place, with\n"
+		   "            what has changed in bold, until q or Ctrl+C\n"
 		   "  adopt     a running primary and its standbys: what has to be corrected before they\n"
 		   "            are managed, which steps are done, and the commands of the next one\n"
 		   "\n"
@@ -192,25 +197,29 @@ print_failed(FILE *to, const char *prefix, const CtlServer *server)
 }
 
 static void
-print_list(void)
+print_list(FILE *to)
 {
 	static const char *const titles[] = {"node", "host", "role", "state", "timeline", "lag", "sync", "lease"};
 	static const bool		 right[] = {true, false, false, false, true, true, false, true};
 	CtlTable				 table = {.n_columns = 8, .titles = titles, .right = right};
 
-	puts(view.title);
+	fprintf(to, "%s\n", view.title);
+	if (view.without_ms > 0)
+		fprintf(to, "without an open primary: for %" PRId64 " s\n", view.without_ms / 1000);
+	if (view.at_risk != NULL)
+		fprintf(to, "at risk: %s\n", view.at_risk);
 	for (int i = 0; i < view.n_members; i++)
 		add_member(&table, &view.members[i]);
-	ctl_table_print(&table);
+	ctl_table_print(to, &table);
 	for (int i = 0; i < view.n_members; i++)
 	{
 		for (int j = 0; j < view.members[i].n_notes; j++)
-			printf("node %d: %s\n", (int) view.members[i].node_id, view.members[i].notes[j].text);
+			fprintf(to, "node %d: %s\n", (int) view.members[i].node_id, view.members[i].notes[j].text);
 	}
 	for (int i = 0; i < round_of_answers.n_servers && !view.is_fine; i++)
 	{
 		if (round_of_answers.servers[i].node_id == RAFT_NONE)
-			print_failed(stdout, "", &round_of_answers.servers[i]);
+			print_failed(to, "", &round_of_answers.servers[i]);
 	}
 }
 
@@ -240,6 +249,7 @@ print_json(void)
 		print_json_text("sync", member->sync);
 		ctl_json_number("lease_ms", member->lease);
 		printf(", \"paused\": %s", view.paused ? "true" : "false");
+		print_json_text("at_risk", member->server == view.primary && view.at_risk != NULL ? view.at_risk : "");
 		fputs(", \"problems\": [", stdout);
 		for (int j = 0; j < member->n_notes; j++)
 		{
@@ -288,7 +298,7 @@ list(const Options *options)
 	else if (options->json)
 		print_json();
 	else
-		print_list();
+		print_list(stdout);
 	return status;
 }
 
@@ -305,7 +315,10 @@ events(const Options *options)
 		print_silence(stderr);
 		return EXIT_TROUBLE;
 	}
-	ctl_events_print(&round_of_answers, options->ask.events, options->json);
+	if (options->json)
+		ctl_events_print_json(&round_of_answers, options->ask.events);
+	else
+		ctl_events_print(stdout, &round_of_answers, options->ask.events);
 	fflush(stdout);
 	for (int i = 0; i < view.n_members; i++)
 	{
@@ -353,7 +366,7 @@ act(Options *options)
 /* ---- watch ---- */
 
 static void
-print_now(double interval)
+print_now(FILE *to, double interval)
 {
 	time_t	  now = time(NULL);
 	struct tm parts;
@@ -361,38 +374,106 @@ print_now(double interval)
 
 	if (localtime_r(&now, &parts) != NULL)
 		(void) strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts);
-	printf("%s, every %g s\n\n", text, interval);
+	fprintf(to, "%s, every %g s", text, interval);
 }
 
-/* Until it is interrupted, or nobody reads it any more. */
-static int
-watch(const Options *options)
+/* The answers, as text.  rows: 0, or so many are there, which fewer events may have to fit. */
+static char *
+write_answers(const Options *options, double interval, int rows)
 {
-	double			interval = options->interval > 0 ? options->interval : 2;
+	char  *text = NULL;
+	size_t size;
+	FILE  *to = open_memstream(&text, &size);
+	long   n = options->ask.events;
+
+	if (to == NULL)
+		return NULL;
+	print_now(to, interval);
+	fputs(rows > 0 ? "; q: end\n\n" : "\n\n", to);
+	if (round_of_answers.first == NULL)
+		print_silence(to);
+	else
+	{
+		print_list(to);
+		(void) fflush(to);
+		for (size_t i = 0; i < size && rows > 0; i++)
+			rows -= text[i] == '\n';
+		/* an empty line, and two of the table */
+		if (rows > 0 && n > rows - 3)
+			n = rows > 4 ? rows - 3 : 1;
+		fputc('\n', to);
+		ctl_events_print(to, &round_of_answers, n);
+	}
+	if (fclose(to) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* In place, until somebody ends it. */
+static int
+watch_screen(const Options *options, double interval)
+{
+	char		 *before = NULL; /* the text of the last look but one */
+	char		 *text = NULL;
+	CtlScreenWait what = CTL_SCREEN_TIME;
+	uint64_t	  next_at = 0;
+
+	while (what != CTL_SCREEN_QUIT)
+	{
+		int	  rows;
+		int	  columns;
+		char *frame;
+		bool  is_shown;
+
+		if (what == CTL_SCREEN_TIME)
+		{
+			free(before);
+			before = text;
+			text = NULL;
+			next_at = clock_now() + (uint64_t) (interval * 1e6);
+			(void) ask(options);
+		}
+		ctl_screen_size(&rows, &columns);
+		free(text);
+		text = write_answers(options, interval, rows);
+		frame = text != NULL ? ctl_frame(text, before != NULL ? before : "", rows, columns) : NULL;
+		is_shown = frame != NULL && ctl_screen_write(frame);
+		free(frame);
+		if (!is_shown)
+			return EXIT_TROUBLE;
+		what = ctl_screen_wait(next_at);
+	}
+	ctl_screen_end();
+	return EXIT_SUCCESS;
+}
+
+/* One after the other, until it is interrupted, or nobody reads it any more. */
+static int
+watch_lines(const Options *options, double interval)
+{
 	struct timespec pause = {.tv_sec = (time_t) interval};
-	bool			is_terminal = isatty(STDOUT_FILENO) == 1;
 
 	pause.tv_nsec = (long) ((interval - (double) pause.tv_sec) * 1e9);
 	for (;;)
 	{
+		char *text;
+
 		(void) ask(options);
-		if (is_terminal)
-			fputs("\033[H\033[2J", stdout);
-		print_now(interval);
-		if (round_of_answers.first == NULL)
-			print_silence(stdout);
-		else
-		{
-			print_list();
-			putchar('\n');
-			ctl_events_print(&round_of_answers, options->ask.events, false);
-		}
-		if (!is_terminal)
-			putchar('\n');
-		if (fflush(stdout) != 0)
+		text = write_answers(options, interval, 0);
+		if (text == NULL || puts(text) < 0 || fflush(stdout) != 0)
 			return EXIT_TROUBLE;
+		free(text);
 		(void) nanosleep(&pause, NULL);
 	}
+}
+
+static int
+watch(const Options *options)
+{
+	double interval = options->interval > 0 ? options->interval : 2;
+
+	return ctl_screen_begin() ? watch_screen(options, interval) : watch_lines(options, interval);
 }
 
 /* ---- arguments ---- */

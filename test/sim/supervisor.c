@@ -139,7 +139,7 @@ rebuild(World *w, int i, const PrimaryOrder *order, RaftRebuild how)
 												 PRIMARY_REMAINS_BROKEN;
 		return;
 	}
-	watch_rebuilds(&k->directory, clock_local(w, n), order->node, n->durable.term);
+	watch_rebuilds(&k->directory, how, clock_local(w, n), order->node, n->durable.term);
 	stop_server(w, i, how == RAFT_CLONING);
 	if (!is_aside || k->remains != PRIMARY_REMAINS_UNTOUCHED)
 		k->remains = PRIMARY_REMAINS_BROKEN;

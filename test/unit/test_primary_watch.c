@@ -406,7 +406,7 @@ what_does_not_start_is_unfit_until_it_is_rebuilt(void **state)
 	assert_int_equal(watch_system(&watch, 77), 0);
 	watch_died(&watch, false);
 	assert_int_equal(watch_system(&watch, 77), 0);
-	watch_rebuilds(&watch, 1000, 1, 7);
+	watch_rebuilds(&watch, RAFT_CLONING, 1000, 1, 7);
 	assert_int_equal(watch_system(&watch, 77), 77);
 	assert_int_equal(watch_system(&watch, 0), 0);
 }
@@ -417,7 +417,7 @@ failures_count_until_it_follows(void **state)
 	WatchDirectory watch = {0};
 
 	(void) state;
-	watch_rebuilds(&watch, 1000, 1, 7);
+	watch_rebuilds(&watch, RAFT_CLONING, 1000, 1, 7);
 	watch_restarts(&watch, PRIMARY_NOT_RUNNING, 2000);
 	assert_int_equal(watch.failures, 1);
 	assert_int_equal(watch.stuck_since, 0);
@@ -425,7 +425,7 @@ failures_count_until_it_follows(void **state)
 	watch_restarts(&watch, PRIMARY_NOT_STREAMING, 4000);
 	assert_int_equal(watch.failures, 3);
 	assert_int_equal(watch.stuck_since, 3000);
-	watch_rebuilds(&watch, 5000, 2, 8);
+	watch_rebuilds(&watch, RAFT_REWINDING, 5000, 2, 8);
 	assert_int_equal(watch.stuck_since, 0);
 	assert_int_equal(watch.failures, 4);
 	assert_int_equal(watch.failed_at, 5000);
@@ -440,6 +440,11 @@ failures_count_until_it_follows(void **state)
 	watch_followed(&watch);
 	assert_int_equal(watch.failures, 0);
 	assert_int_equal(watch.stuck_since, 0);
+
+	/* for people: all of them */
+	watch_rebuilds(&watch, RAFT_CLONING, 7000, 1, 9);
+	assert_int_equal(watch.rewinds, 1);
+	assert_int_equal(watch.clones, 2);
 }
 
 /* Else its pause would last as long as the machine had run. */
@@ -449,7 +454,7 @@ a_failure_is_not_in_the_future(void **state)
 	WatchDirectory watch = {0};
 
 	(void) state;
-	watch_rebuilds(&watch, 5000, 1, 7);
+	watch_rebuilds(&watch, RAFT_CLONING, 5000, 1, 7);
 	watch_clock(&watch, 6000);
 	assert_int_equal(watch.failed_at, 5000);
 	watch_clock(&watch, 100);
