@@ -5,6 +5,7 @@
 #	  measures, and the names in the scripts' configurations.  The server is asked
 #	  what there is.  Each SQL object also has a COMMENT.  Orders and reasons of
 #	  managed servers are in doc/managed.md, in the words of primary/, and so are those of the fence.
+#	  What doc/night.md has people look for is said by the programs.
 #	  The options and signals of pg_leader_supervisor are the same in its --help and its manual page.
 
 use strict;
@@ -216,6 +217,26 @@ is_deeply([ grep { rows('`pg_leader_fence`')->{reason}[2] !~ /`$_`/ } @closed ],
 delete @refusals{ grep { !$is_refused{$_} } keys %refusals };
 names_agree('settings that are refused', [ values %refusals ],
 	[ map { $_->[1] } values %{ rows('Settings that it refuses', $managed) } ]);
+
+# ---- at three in the morning: what one sees there is what the programs say ----
+
+# Of both, what stands between values: a format's are as good as "..." and numbers.
+my $night = source('doc/night.md');
+my $words = join "\n", map { source($_) =~ s/"\n\s*"//gr =~ s/\\"/"/gr } map { s{^\Q$top\E/}{}r } map { glob "$top/$_/*.c" } qw(tools primary server);
+my $alerts = source('config/prometheus/alerts.yaml');
+my @rows = grep { !/^\| you see / } $night =~ /^(\| .*)$/mg;
+my @seen = map { (split /(?<!\\)\|/)[1] =~ /`([^`]+)`/g } @rows;
+
+cmp_ok(scalar @seen, '>=', 25, 'night.md has messages');
+cmp_ok(scalar @rows, '<=', 25, 'and is no longer than a night');
+foreach my $message (@seen)
+{
+	my @missing = $message =~ /^PgLeader/ ? grep { $alerts !~ /alert: $_$/m } $message :
+	  grep { index($words, $_) < 0 } grep { /\w{2}/ } map { s/^[\s()":]+|[\s()":]+$//gr } split /\.\.\./, $message;
+
+	is("@missing", '', "night.md: $message");
+}
+is_deeply([ grep { $night !~ /\b$_\b/ && source('doc/operations.md') !~ /\b$_\b/ } $alerts =~ /alert: (\w+)/g ], [], 'each alert is in a table');
 
 # ---- the supervisor: --help, the manual page, and the reference ----
 
