@@ -98,6 +98,7 @@ foreach my $id ($cluster->ids)
 	my $leads = $id == $leader ? 1 : 0;
 	my %expected = (taking_part => 1, is_leader => $leads, leader_known => 1, leader_id => $leader, term => $term,
 		abstaining => 0, may_lead => 1, paused => 0, authentication => 0, node_id => $id, members => 3,
+		server_at_risk => 0, server_without_primary_seconds => 'NaN', server_lag_bytes => 'NaN', server_rewinds => 0, server_clones => 0,
 		fence_is_open => -1, map { ("fence_$_" => 0) } qw(waiting waited withheld commits_refused commands_refused reads_refused logins_refused));
 
 	foreach my $name (sort keys %expected)
@@ -244,6 +245,8 @@ $managed->sql(0, 'CREATE ROLE scraper LOGIN; CREATE ROLE app LOGIN; CREATE TABLE
 start_exporter('managed', 'scraper', 'postgres', $managed->server(0));
 $managed->wait_until('managed: the exporter answers', sub { (scrape_fence()->{is_open} // '') eq '1' });
 is_deeply([ @{ scrape_fence() }{qw(waiting withheld commits_refused commands_refused logins_refused)} ], [ (0) x 5 ], 'managed: nothing was refused');
+my $said = scrape('managed');
+is_deeply([ map { $said->{"pg_leader_server_$_"} } qw(at_risk without_primary_seconds lag_bytes rewinds clones) ], [ 1, 0, 'NaN', 0, 0 ], 'managed: one member is at risk');
 my $worker = $managed->worker(0);
 kill 'STOP', $worker;
 $managed->wait_until('managed: the fence is closed', sub { (scrape_fence()->{is_open} // '') eq '0' });
