@@ -37,7 +37,7 @@ count(const RiskFacts *facts, uint64_t those, const char *what, uint32_t needed,
 	int			length;
 	const char *before = "; not node ";
 
-	length = snprintf(buffer, RISK_TEXT_SIZE, "one more failure stops commits: %" PRIu32 " of %" PRIu32 " members %s, and %" PRIu32 " have to",
+	length = snprintf(buffer, RISK_TEXT_SIZE, "one more failure stops commits: %" PRIu32 " of %" PRIu32 " %s %" PRIu32 " have to",
 					  raft_count_nodes(facts->members & those), raft_count_nodes(facts->members), what, needed);
 	for (int id = 0; id < RAFT_MAX_NODES && length < RISK_TEXT_SIZE; id++)
 	{
@@ -56,10 +56,10 @@ risk_describe(const RiskFacts *facts, char *buffer)
 	switch (risk_judge(facts))
 	{
 		case RISK_VOTES:
-			count(facts, facts->bound, "acknowledge the leader", majority(facts), buffer);
+			count(facts, facts->bound, "members acknowledge the leader, and", majority(facts), buffer);
 			return buffer;
 		case RISK_COPIES:
-			count(facts, facts->holders, "hold the newest WAL", raft_copies(raft_count_nodes(facts->members)), buffer);
+			count(facts, facts->holders, "members hold the newest WAL, and", raft_copies(raft_count_nodes(facts->members)), buffer);
 			return buffer;
 		case RISK_PAUSED:
 			words = "a failure of the primary stops commits: the cluster is paused, and no member takes over";

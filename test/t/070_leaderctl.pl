@@ -8,8 +8,10 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use IO::Pty ();
 use JSON::PP ();
 use PgLeaderManaged;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -95,6 +97,7 @@ $cluster->wait_until('all members are found from a standby, and all is well', su
 my ($status, $list, $errors) = run_it('list', @from_standby);
 
 is($errors, '', 'no errors');
+unlike($list, qr/at risk|without/, 'and nothing is at risk');
 like($list, qr/^Cluster "pg_leader": node $primary is the primary, and open for commits\. 3 of 3 members answer\.\n/, 'the list says who is open');
 like($list, qr/^ +$primary \| 127\.0\.0\.1:\d+ \| primary \| open for commits +\| +2 \| +- \| - +\| +\d+ ms$/m, 'the primary, with its lease');
 foreach my $id ($standby, $other)
@@ -135,6 +138,110 @@ is(scalar(grep { $_->{node} == $primary && $_->{reason} =~ /^OPEN, after/ } @eve
 ($code, $out) = run_it('events', @from_standby, '-n', 2);
 like($out, qr/^ at +\| node \| term \| role +\| leader \| reason *\n[-+]+\n(?: \d{4}-[^\n]+\n){2}\z/, 'a table, and as many as are wanted');
 
+# ---- at risk ----
+
+# at_risk(): the line of the list; ''.
+sub at_risk { return (run_it('list', @from_standby))[1] =~ /^at risk: (.*)$/m ? $1 : ''; }
+
+$cluster->set($_, candidate => 'off') foreach $standby, $other;
+$cluster->sql($_, 'SELECT pg_reload_conf()') foreach $standby, $other;
+$cluster->wait_until('nobody could take over', sub { at_risk() eq 'a failure of the primary stops commits: no other member that holds the newest WAL may lead' });
+is((objects(@from_standby))[0], 0, 'which is nothing that is wrong');
+is(member($primary, @from_standby)->{at_risk}, at_risk(), 'in JSON, too');
+$cluster->set($standby, candidate => 'on');
+$cluster->sql($standby, 'SELECT pg_reload_conf()');
+$cluster->wait_until('one could', sub { at_risk() eq '' });
+$cluster->set($other, candidate => 'on');
+$cluster->sql($other, 'SELECT pg_reload_conf()');
+
+# ---- watch on a terminal ----
+
+my $screen = '';
+my ($pty, $watching);
+
+# on_terminal(ROWS, COLUMNS, ARGUMENT...): "watch" begins on a terminal of that size.
+sub on_terminal
+{
+	my ($rows, $columns, @arguments) = @_;
+
+	$screen = '';
+	$pty = IO::Pty->new;
+	$pty->slave->set_winsize($rows, $columns);
+	$watching = fork() // die "fork: $!";
+	if ($watching == 0)
+	{
+		$pty->make_slave_controlling_terminal;
+		POSIX::dup2(fileno($pty->slave), $_) foreach 0 .. 2;
+		exec('pg_leaderctl', 'watch', @from_standby, '-i', '0.2', @arguments) or POSIX::_exit(127);
+	}
+	$pty->blocking(0);
+	return;
+}
+
+sub see { while (sysread($pty, my $more, 65536)) { $screen .= $more; } return $screen; }
+
+# last_frame(): what stands between the last two beginnings of a frame, by lines.
+sub last_frame
+{
+	my @frames = split /\033\[H/, see();
+
+	return @frames < 3 ? () : split /\r?\n/, $frames[-2];
+}
+
+sub is_on_screen
+{
+	my ($name, $pattern) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$cluster->wait_until($name, sub { join("\n", last_frame()) =~ $pattern });
+	return;
+}
+
+# ends(KEY, STATUS, NAME): that key ends it, with that status of waitpid().
+sub ends
+{
+	my ($key, $status, $name) = @_;
+	my $termios = POSIX::Termios->new;
+
+	syswrite($pty, $key);
+	waitpid($watching, 0);
+	is($?, $status, "$name ends it");
+	like(see(), qr/\033\[J\033\[\?25h\033\[\?1049l\z/, 'the screen is as before');
+	$termios->getattr(fileno $pty->slave);
+	ok($termios->getlflag & POSIX::ECHO(), 'and so are the keys');
+	return;
+}
+
+local $ENV{TERM} = 'xterm';
+on_terminal(16, 100);
+is_on_screen('a frame', qr/every 0\.2 s; q: end.*Cluster .*reason/s);
+like($screen, qr/^\033\[\?1049h\033\[\?25l\033\[H/, 'on the second screen');
+my @frame = map { s/\033\[[0-9]*[A-Za-z]//gr } last_frame();
+is_deeply([ grep { length $_ > 99 } @frame ], [], 'no line is wider than the terminal');
+is(scalar @frame, 16, 'and it is filled, by events');
+like(join("\n", @frame), qr/^ \d{4}-.{92}>$/m, 'what is cut off is marked');
+$screen = '';
+$cluster->sql($standby, 'SELECT pg_wal_replay_pause()');
+is_on_screen('what has changed', qr/replay paused/);
+like($screen, qr/\| standby \|\033\[1m streaming from node $primary, replay paused *\033\[0m\|/, 'is bold');
+$cluster->sql($standby, 'SELECT pg_wal_replay_resume()');
+$pty->slave->set_winsize(7, 200);
+is_on_screen('another size', qr/\(\d+ more lines\)/);
+is(scalar(my @smaller = last_frame()), 7, 'is seen at once');
+ends('q', 0, 'q');
+on_terminal(30, 120);
+is_on_screen('again', qr/Cluster/);
+ends("\003", POSIX::SIGINT(), 'Ctrl+C');
+{
+	local $ENV{TERM} = 'dumb';
+
+	on_terminal(30, 120);
+	$cluster->wait_until('a terminal that can do nothing', sub { see() =~ /every.*every/s });
+	unlike($screen, qr/\033/, 'gets no codes');
+	kill 'TERM', $watching;
+	waitpid($watching, 0);
+}
+
 # ---- a member that stands still, and one whose server is down ----
 
 my $postmaster = $cluster->postmaster($other);
@@ -157,6 +264,7 @@ $cluster->wait_until('a server that is down, under a member that runs', sub { (m
 is($code, 1, 'its events are missing');
 like($errors, qr/warning: events of node $other are missing: no connection: .*; node \d heard it [0-9.]+ s ago, without a PostgreSQL that runs/, 'and it is said why');
 $cluster->stop($other);
+$cluster->wait_until('a member less', sub { at_risk() eq "one more failure stops commits: 2 of 3 members acknowledge the leader, and 2 have to; not node $other" });
 $cluster->start($other);
 $cluster->wait_for_followers('it is back', $primary);
 
@@ -170,7 +278,7 @@ $cluster->wait_for_followers('it is back again', $primary);
 
 # ---- watch: told of the primary alone, it goes on without it ----
 
-my $screen = '';
+$screen = '';
 my $watch = IPC::Run::start([ 'pg_leaderctl', 'watch', at($cluster->server($primary)), '-i', '0.2', '-t', 1, '-n', 3 ],
 	'>', \$screen, '2>&1', IPC::Run::timeout(3 * $limit));
 
@@ -206,6 +314,7 @@ $cluster->wait_until('no quorum: the primary says why it is closed', sub {
 ($status, $list) = run_it('list', at($cluster->server($next)));
 is($status, 1, 'no primary is open: exit status 1');
 like($list, qr/: no primary is open for commits\. 1 of 3 members answer\..*^node $next: no leader is known$/ms, 'and why');
+$cluster->wait_until('for how long', sub { (run_it('list', at($cluster->server($next))))[1] =~ /^without an open primary: for \d+ s$/m });
 command_checks_all([ 'pg_leaderctl', 'list', at($cluster->server($next)), '-U', 'app' ], 1, [qr/^$/],
 	[qr/it refuses the connection: pg_leader: this server does not accept connections now.*hint: Connect as a role of pg_leader\.fence_exempt_roles/s], 'who may not log in is told what to do');
 $cluster->stop_all;
