@@ -40,10 +40,10 @@ typedef struct CtlView
 	const CtlRound	*round;
 	const CtlServer *primary; /* the only one, or the only one that is open; NULL: there is none */
 	bool			 managed;
-	bool			 paused;  /* as the leader says, or without one any member */
+	bool			 paused;	 /* as the leader says, or without one any member */
 	int64_t			 without_ms; /* how long no open primary has been known; 0: there is one, or it is not known */
 	const char		*at_risk;	 /* what the open primary says; NULL: nothing */
-	bool			 is_fine; /* one open primary, or one leader, and no notes */
+	bool			 is_fine;	 /* one open primary, or one leader, and no notes */
 	char			 title[4 * CTL_ERROR_SIZE];
 	int				 n_members;
 	CtlMember		 members[RAFT_MAX_NODES];
