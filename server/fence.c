@@ -359,6 +359,13 @@ fence_count_commits(void)
 	return n;
 }
 
+bool
+fence_drains(void)
+{
+	pg_memory_barrier();
+	return pg_atomic_read_u32(&fence->drains) != 0;
+}
+
 void
 fence_count(FenceCount count)
 {

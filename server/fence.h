@@ -93,8 +93,12 @@ typedef enum FenceStep
 
 extern void fence_set_step(FenceStep step);
 
-/* The commits that have begun, and are not answered. */
+/*
+ * A hand-over waits for the commits that have begun and are not answered.  Who has just begun one
+ * asks whether it was late: then the hand-over may not have seen it.
+ */
 extern uint32_t fence_count_commits(void);
+extern bool		fence_drains(void);
 
 typedef enum FenceCount
 {

@@ -25,7 +25,6 @@
 #include "libpq/libpq.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "port/atomics.h"
 #include "replication/logicalworker.h"
 #include "replication/walsender.h"
 #include "storage/ipc.h"
@@ -165,8 +164,7 @@ begin_commit_when_open(FenceCount count, const char *what)
 	{
 		wait_until_open(count, what);
 		begin_commit();
-		pg_memory_barrier();
-		if (!fence_look().drains)
+		if (!fence_drains())
 			return;
 		end_commit();
 	}
