@@ -3,7 +3,7 @@
  *	  Between struct Raft and its packed form, and the passing of time.
  *
  * What is not packed is a constant of this world (configuration, member list,
- * positions, version of the datagrams) or statistics that no decision reads
+ * positions, version of the datagrams, that nobody pauses it) or statistics that no decision reads
  * (counters, times of events), and what is read only of data that change: of these all
  * have the same.  What does not fit a packed field ends the program:
  * nothing is cut off in silence.
@@ -24,8 +24,8 @@
  */
 #if UINTPTR_MAX > UINT32_MAX
 _Static_assert(sizeof(RaftSaved) == 256, "pack.c does not know all of RaftSaved");
-_Static_assert(sizeof(RaftPeer) == 320, "pack.c does not know all of RaftPeer");
-_Static_assert(sizeof(RaftMessage) == 208, "pack.c does not know all of RaftMessage");
+_Static_assert(sizeof(RaftPeer) == 336, "pack.c does not know all of RaftPeer");
+_Static_assert(sizeof(RaftMessage) == 216, "pack.c does not know all of RaftMessage");
 _Static_assert(offsetof(Raft, peers) == 3744, "pack.c does not know all of Raft");
 #endif
 
