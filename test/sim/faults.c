@@ -51,9 +51,9 @@ static struct
 	uint64_t	 pace;
 	uint32_t	 weight[CHAOS_KINDS]; /* of each fault, drawn per run */
 	SimData		 snapshot;
-	int			 snapshot_of;  /* -1: none */
-	RaftPosition snapshot_end; /* that its member knew of */
-	uint64_t	 lost_some;	   /* bit i: the end of its server has taken what it had told, or its state file was torn */
+	int			 snapshot_of; /* -1: none */
+	RaftPosition snapshot_end;
+	uint64_t	 lost_some; /* bit i: the end of its server has taken what it had told, or its state file was torn */
 } mix;
 
 /* Has this member all its data, as far as truth goes, and may it vote with them? */
@@ -200,6 +200,17 @@ is_loss_seen(const World *w, int i)
 	return raft_is_older(mix.snapshot_end, known) || !raft_is_older(mix.snapshot_end, k->data_told.position);
 }
 
+/* What its member was told may be less, or that it is not known. */
+static RaftPosition
+all_that_it_holds(const World *w, int i)
+{
+	uint16_t	 timeline = 0;
+	SimLsn		 end = sim_true_end(&w->keepers->cluster, i, &timeline);
+	RaftPosition there = {timeline, end};
+
+	return raft_is_older(there, w->keepers->keeper[i].data_told.position) ? w->keepers->keeper[i].data_told.position : there;
+}
+
 /* The state file too; only where everybody else knows that there is a newer one. */
 static void
 restore_both(World *w, int i)
@@ -344,7 +355,7 @@ fault_of_data(World *w, int i, int kind)
 			break;
 		case CHAOS_SNAPSHOT:
 			sim_snapshot(c, i, &mix.snapshot);
-			mix.snapshot_end = w->keepers->keeper[i].data_told.position;
+			mix.snapshot_end = all_that_it_holds(w, i);
 			mix.snapshot_of = i;
 			w->node[i].disk.has_copy = false;
 			if (w->node[i].disk.exists && !node_is_saving(w, i))
