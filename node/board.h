@@ -59,12 +59,14 @@ typedef struct BoardServer
 	uint64_t	leader_end;	   /* in recovery: where the WAL of its leader ended, as that said last */
 	uint64_t	leader_end_at; /* when it streamed last; 0: never */
 	uint64_t	senders;	   /* bit i: node id i streams from here */
+	uint64_t	primary_at;	   /* when it knew of an open primary last, or its start */
 	uint32_t	timeline;	   /* of end */
 	int32_t		node;		   /* whom the order is about; RAFT_NONE */
 	int32_t		version;	   /* PG_VERSION_NUM */
 	uint8_t		server;		   /* RaftServer */
 	bool		is_ready;	   /* sessions may log in, as far as the server's data are concerned */
 	bool		streams;
+	bool		at_risk;				 /* as the open primary: one more failure would stop commits */
 	bool		is_paused;				 /* replay */
 	char		order[BOARD_ORDER_SIZE]; /* primary_action_name() */
 	char		why[BOARD_WHY_SIZE];	 /* and why, for people */

@@ -154,13 +154,13 @@ extern void role_keep_slots(void);
 
 /* ---- role_row.c ---- */
 
-/* At the end of each turn, for people. */
+/* At the end of each turn, for people; then role_show(). */
 extern void role_show_row(void);
 
 /* ---- role_show.c ---- */
 
-/* At the end of each turn, onto the supervisor's board. */
-extern void role_show(void);
+/* At the end of each turn, onto the supervisor's board.  row: of that turn. */
+extern void role_show(const ExchangeShown *row);
 
 /* ---- role_obey.c ---- */
 

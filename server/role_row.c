@@ -132,4 +132,5 @@ role_show_row(void)
 	shown.rewinds = role.directory.rewinds;
 	shown.clones = role.directory.clones;
 	exchange_show(&shown);
+	role_show(&shown);
 }

@@ -68,7 +68,7 @@ show_self(BoardServer *shown)
 }
 
 void
-role_show(void)
+role_show(const ExchangeShown *row)
 {
 	const PrimaryFacts *f = &role.facts;
 	BoardServer			shown;
@@ -90,6 +90,8 @@ role_show(void)
 		show_leader_end(&shown);
 	}
 	shown.senders = streaming_members();
+	shown.primary_at = row->primary_at;
+	shown.at_risk = row->at_risk[0] != '\0';
 	strlcpy(shown.order, primary_action_name(role.order.action), sizeof(shown.order));
 	(void) primary_describe(&role.order, f, shown.why, sizeof(shown.why));
 	probe_members(&role.raft, shown.members);

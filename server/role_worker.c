@@ -266,7 +266,6 @@ turn(void)
 	(void) role_tell_member(); /* that it is open */
 	role_note_keep();
 	role_show_row();
-	role_show();
 	if (role.raft.saved.promoting != 0 && role.server == RAFT_SERVER_RECOVERY && role.now - role.woken_at >= WAKE_INTERVAL)
 	{
 		role.woken_at = role.now;

@@ -248,6 +248,16 @@ put_metric(Text *text, const SupervisorSettings *settings, const char *name, con
 	put(text, ",node=\"%d\"} %.17g\n", settings->node_id, value);
 }
 
+/* In seconds; 0: it knows one, or did less than one second ago. */
+static double
+without_primary(const ProbeFacts *facts)
+{
+	uint64_t at = facts->server.primary_at;
+	double	 seconds = facts->now > at ? (double) (facts->now - at) / 1e6 : 0;
+
+	return seconds >= 1 ? seconds : 0;
+}
+
 static void
 put_metrics(Text *text, const SupervisorSettings *settings, const ProbeFacts *facts)
 {
@@ -268,6 +278,7 @@ put_metrics(Text *text, const SupervisorSettings *settings, const ProbeFacts *fa
 		{"is_rebuilding", "1 while the data of the server are being replaced.", facts->process == PROBE_REBUILDS},
 		{"replay_is_paused", "1 if somebody has paused replay.", server->is_paused},
 		{"cluster_is_paused", "1 if the cluster is paused, as far as this member knows.", election->paused},
+		{"at_risk", "1 if the server is the open primary, and one more failure would stop commits.", server->at_risk},
 		{"term", "Term of the member.", (double) election->term},
 		{"leader_id", "Id of the leader that it knows; -1: none.", (double) election->leader_id},
 		{"lease_remaining_seconds", "Rest of the lease of this member; 0: it has none.", (double) lease / 1e6},
@@ -279,6 +290,8 @@ put_metrics(Text *text, const SupervisorSettings *settings, const ProbeFacts *fa
 
 	for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++)
 		put_metric(text, settings, metrics[i].name, metrics[i].help, metrics[i].value);
+	if (server->primary_at != 0)
+		put_metric(text, settings, "without_primary_seconds", "For how long the server has known no open primary; 0: it knows one.", without_primary(facts));
 	if (probe_lag(facts, false, &lag))
 		put_metric(text, settings, "lag_bytes", "How much WAL of the leader is not replayed here.", (double) lag);
 }

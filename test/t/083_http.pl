@@ -143,6 +143,8 @@ subtest 'what they say' => sub {
 	append_to_file("$tmp/metrics", (ask($standby, '/metrics'))[1]);
 	command_ok([ 'sh', '-c', "promtool check metrics <$tmp/metrics" ], 'Prometheus can read the metrics');
 	like((ask($primary, '/metrics'))[1], qr/^pg_leader_server_is_open\{cluster="[^"]+",node="$primary"\} 1$/m, 'metrics of the primary');
+	like((ask($primary, '/metrics'))[1], qr/^pg_leader_server_at_risk\{cluster="[^"]+",node="$primary"\} 0$/m, 'nothing is at risk');
+	like((ask($standby, '/metrics'))[1], qr/^pg_leader_server_without_primary_seconds\{cluster="[^"]+",node="$standby"\} 0$/m, 'a primary is known');
 	like((ask($standby, '/metrics'))[1], qr/^pg_leader_server_lag_bytes\{cluster="[^"]+",node="$standby"\} \d+$/m, 'and of a standby');
 };
 
