@@ -31,18 +31,18 @@
 #define compat_guc_free(pointer) free(pointer)
 #endif
 
-/* Where the value of a setting comes from that is in force; the setting exists. */
-static inline GucSource
-compat_guc_source(const char *name)
+/* What PostgreSQL knows of a setting; it exists. */
+static inline const struct config_generic *
+compat_guc(const char *name)
 {
 #if PG_VERSION_NUM >= 160000
-	return find_option(name, false, false, ERROR)->source;
+	return find_option(name, false, false, ERROR);
 #else
 	struct config_generic **settings = get_guc_variables();
 
 	while (strcmp((*settings)->name, name) != 0)
 		settings++;
-	return (*settings)->source;
+	return *settings;
 #endif
 }
 

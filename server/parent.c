@@ -24,6 +24,7 @@ static bool	  is_taken = false; /* and the numbers in the environment mean nothi
 static char *known_command = NULL;
 static int	 known_timeout;
 static char *known_listen = NULL;
+static char *known_cluster = NULL;
 
 /* The descriptor that a variable names, which what this server starts does not see; -1: none. */
 static int
@@ -46,9 +47,12 @@ know_settings(void)
 		pfree(known_command);
 	if (known_listen != NULL)
 		pfree(known_listen);
+	if (known_cluster != NULL)
+		pfree(known_cluster);
 	known_command = MemoryContextStrdup(TopMemoryContext, settings.notify_command);
 	known_timeout = settings.notify_timeout;
 	known_listen = MemoryContextStrdup(TopMemoryContext, settings.http_listen);
+	known_cluster = MemoryContextStrdup(TopMemoryContext, settings.cluster);
 	if (channel < 0 && known_command[0] != '\0')
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
@@ -126,7 +130,7 @@ void
 parent_check_settings(void)
 {
 	if (strcmp(known_command, settings.notify_command) == 0 && known_timeout == settings.notify_timeout &&
-		strcmp(known_listen, settings.http_listen) == 0)
+		strcmp(known_listen, settings.http_listen) == 0 && strcmp(known_cluster, settings.cluster) == 0)
 		return;
 	know_settings();
 	parent_tell(CONTROL_RELOADED);

@@ -21,21 +21,20 @@
 typedef struct Known
 {
 	const char *name;
-	bool		needs_restart; /* what is corrected counts only then */
-	char	   *given;		   /* before it was defined; NULL: nothing */
-	bool		in_file;	   /* "given" came from a file */
-	bool		at_start;	   /* refused then, and the default is in force */
-	bool		now;		   /* the files hold a value that is refused */
-	bool		is_set;		   /* the files hold a value */
-	bool		is_useless;	   /* PostgreSQL took the value, the member cannot use it */
+	char	   *given;		/* before it was defined; NULL: nothing */
+	bool		in_file;	/* "given" came from a file */
+	bool		at_start;	/* refused then, and the default is in force */
+	bool		now;		/* the files hold a value that is refused */
+	bool		is_set;		/* the files hold a value */
+	bool		is_useless; /* PostgreSQL took the value, the member cannot use it */
 } Known;
 
 static Known known[] = {
-	{.name = "pg_leader.node_id", .needs_restart = true},
-	{.name = "pg_leader.cluster", .needs_restart = true},
-	{.name = "pg_leader.cluster_name", .needs_restart = true},
-	{.name = "pg_leader.listen_address", .needs_restart = true},
-	{.name = "pg_leader.state_directory", .needs_restart = true},
+	{.name = "pg_leader.node_id"},
+	{.name = "pg_leader.cluster"},
+	{.name = "pg_leader.cluster_name"},
+	{.name = "pg_leader.listen_address"},
+	{.name = "pg_leader.state_directory"},
 	{.name = "pg_leader.secret_file"},
 	{.name = "pg_leader.candidate"},
 	{.name = "pg_leader.min_timeout"},
@@ -46,7 +45,7 @@ static Known known[] = {
 	{.name = "pg_leader.notify_command"},
 	{.name = "pg_leader.notify_timeout"},
 	{.name = "pg_leader.http_listen"},
-	{.name = "pg_leader.manage", .needs_restart = true},
+	{.name = "pg_leader.manage"},
 	{.name = "pg_leader.replication_conninfo"},
 	{.name = "pg_leader.clone_max_rate"},
 	{.name = "pg_leader.open_timeout"},
@@ -197,7 +196,13 @@ refused_after_definition(void)
 static bool
 is_not_taken(const Known *setting)
 {
-	return setting->is_set && compat_guc_source(setting->name) < PGC_S_FILE;
+	return setting->is_set && compat_guc(setting->name)->source < PGC_S_FILE;
+}
+
+static bool
+needs_restart(const Known *setting)
+{
+	return compat_guc(setting->name)->context == PGC_POSTMASTER;
 }
 
 /*
@@ -214,7 +219,7 @@ refused_look(void)
 		return;
 	for (i = 0; i < (int) lengthof(known); i++)
 	{
-		if (known[i].in_file && !known[i].needs_restart && !known[i].now && !is_not_taken(&known[i]))
+		if (known[i].in_file && !needs_restart(&known[i]) && !known[i].now && !is_not_taken(&known[i]))
 			known[i].at_start = false;
 	}
 	list_names();

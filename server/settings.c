@@ -187,6 +187,10 @@ check_http_listen(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * Where nothing but the election depends on the list, a reload changes it.  In managed mode
+ * commits are counted by it as well, and only a start takes another one over.
+ */
 static void
 define_membership(void)
 {
@@ -202,7 +206,7 @@ define_membership(void)
 							   "id=host:port, id=host:port, ...",
 							   &settings.cluster,
 							   DEFAULT_CLUSTER,
-							   PGC_POSTMASTER, 0, check_cluster, assign_cluster, NULL);
+							   settings.manage ? PGC_POSTMASTER : PGC_SIGHUP, 0, check_cluster, assign_cluster, NULL);
 	DefineCustomStringVariable("pg_leader.cluster_name",
 							   "Sets the name of the cluster, the same on all members.",
 							   "Datagrams and state files of other clusters are refused.",
@@ -390,10 +394,10 @@ void
 settings_define(void)
 {
 	refused_before_definition();
+	define_managed();
 	define_membership();
 	define_timing();
 	define_notification();
-	define_managed();
 	refused_after_definition();
 	MarkGUCPrefixReserved("pg_leader");
 }
@@ -421,8 +425,8 @@ settings_config(RaftConfig *config, Words *words)
 	const char	  *wrong;
 
 	if (refused_at_start()[0] != '\0')
-		return words_set(words, "The log says why, where the server started. Correct the value and reload; pg_leader.node_id, cluster, "
-								"cluster_name, listen_address and state_directory need a restart.",
+		return words_set(words, "The log says why, where the server started. Correct the value and reload; pg_leader.node_id, "
+								"cluster_name, listen_address and state_directory, and cluster in managed mode, need a restart.",
 						 "refused settings: %s", refused_at_start());
 	if (settings.node_id < 0 || cluster == NULL)
 		return words_set(words, "Set pg_leader.node_id and pg_leader.cluster and restart the server.",

@@ -62,6 +62,9 @@
 /* Big, and needed as long as the process lives. */
 static Home home;
 
+/* The list that this process began with; what pg_leader.cluster holds changes with a reload. */
+static Cluster members;
+
 static volatile sig_atomic_t leave_requested = false;
 static volatile pid_t		 asked_by; /* which process has requested it; 0: the kernel did not tell */
 
@@ -237,6 +240,15 @@ taken(Home *at)
 		log_dropped_by_election(&at->message, outcome);
 }
 
+/* Does pg_leader.cluster hold another list, or none?  Written in another way it is the same. */
+static bool
+has_other_list(void)
+{
+	const Cluster *cluster = settings_cluster();
+
+	return cluster == NULL || cluster_list_digest(cluster, cluster->n_members) != cluster_list_digest(&members, members.n_members);
+}
+
 /* ---- leaving ---- */
 
 static void
@@ -286,7 +298,7 @@ read_secret(bool *changed, Words *words)
 static bool
 get_ready(Words *words)
 {
-	HomeSettings at = {.cluster = settings_cluster(),
+	HomeSettings at = {.cluster = &members,
 					   .cluster_name = settings.cluster_name,
 					   .listen_address = settings.listen_address,
 					   .look_for_evidence = recorder_load_events};
@@ -295,9 +307,11 @@ get_ready(Words *words)
 
 	words_clear(words);
 
-	/* timeouts may have been reloaded, all else is fixed */
+	/* timeouts may have been reloaded, and the list before anything was opened with it */
 	if (!settings_config(&at.config, words))
 		return false;
+	if (members.n_members == 0)
+		members = *settings_cluster();
 
 	/*
 	 * Each time: a file that became unusable meanwhile must not let this member start
@@ -347,6 +361,8 @@ wait_until_ready(void)
 			ProcessConfigFile(PGC_SIGHUP);
 			refused_look();
 			parent_check_settings();
+			if (members.n_members != 0 && has_other_list())
+				leave("the member list has changed");
 		}
 		MemoryContextReset(turn_context);
 	}
@@ -401,9 +417,9 @@ start_election(void)
 	look_for_refused();
 	home.arrived = arrived;
 	home.taken = taken;
-	show_start(&home.config, settings_cluster(), &home.first);
+	show_start(&home.config, &members, &home.first);
 	log_start(&home.config, &home.first);
-	log_keys(&home.secret.keys, settings_cluster());
+	log_keys(&home.secret.keys, &members);
 	show_addresses(&home.transport.addresses);
 
 	/* shows what we are before the first datagram can go out */
@@ -440,7 +456,7 @@ arm_timer(void)
  * The file is read again although its name may be the same: keys are exchanged by
  * what it holds.
  */
-static void
+static bool
 reload_secret(void)
 {
 	Words words;
@@ -452,14 +468,43 @@ reload_secret(void)
 	if (usable)
 	{
 		if (changed)
-			log_keys(&home.secret.keys, settings_cluster());
-		return;
+			log_keys(&home.secret.keys, &members);
+		return true;
 	}
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIG_FILE_ERROR),
 			 home.secret.keys.n > 0 ? errmsg("pg_leader: new keys are not usable, keeping the old ones: %s", words.error) :
 									  errmsg("pg_leader: the new secret file is not usable, authentication stays off: %s", words.error),
 			 errhint("%s Then reload again.", words.hint)));
+	return false;
+}
+
+/*
+ * Another list begins with another process, which abstains until it may vote by it.  One with
+ * which that process could not take part stays out, and this one goes on.
+ */
+static void
+reload_list(bool secret_is_usable)
+{
+	bool	   is_other = has_other_list();
+	RaftConfig wanted;
+	Words	   words;
+
+	words_clear(&words);
+	if (is_other && !secret_is_usable)
+		(void) words_set(&words, "Correct the secret file.", "the secret file that goes with it is not usable");
+	else if (is_other && settings_config(&wanted, &words))
+	{
+		ereport(LOG,
+				(errmsg("pg_leader: the worker restarts to take over another member list: %s", settings.cluster)));
+		leave("the member list has changed");
+	}
+	refused_by_member("pg_leader.cluster", is_other);
+	if (is_other)
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("pg_leader: the new member list is not usable, keeping the old one: %s", words.error),
+				 errhint("%s Then reload again.", words.hint)));
 }
 
 /* The values that differ from those in force are of no use; wanted == in_force: none is. */
@@ -496,7 +541,7 @@ reload_settings(void)
 		log_timeouts(&home.config.timeouts);
 	}
 	show_useless_timeouts(&wanted.timeouts, &home.config.timeouts);
-	reload_secret();
+	reload_list(reload_secret());
 
 	show_cause("pg_leader.candidate was switched off");
 	member_reload(&home.member, &home.config.timeouts, settings.candidate);

@@ -147,7 +147,6 @@ static const char *const asked_for[] = {
 	"data_directory",
 	"pg_leader.manage",
 	"pg_leader.node_id",
-	"pg_leader.cluster",
 	"pg_leader.cluster_name",
 	"pg_leader.listen_address",
 	"pg_leader.state_directory",
@@ -158,6 +157,7 @@ static const char *const asked_for[] = {
 	"pg_leader.min_timeout",
 	"pg_leader.max_timeout",
 	"pg_leader.heartbeat_interval",
+	"pg_leader.cluster",
 	NOTIFY_COMMAND,
 	NOTIFY_TIMEOUT,
 	HTTP_LISTEN,
@@ -166,7 +166,7 @@ static const char *const asked_for[] = {
 #define N_ASKED_FOR (sizeof(asked_for) / sizeof(asked_for[0]))
 
 /* The last ones are asked for alone, too. */
-#define N_OWN 3
+#define N_OWN 4
 
 static Inquiry inquiries[N_ASKED_FOR];
 
@@ -423,6 +423,21 @@ read_http_listen(const Command *command, SupervisorSettings *settings, Words *wo
 		   words_set(words, wrong.hint, "invalid value for \"" HTTP_LISTEN "\": %s", wrong.error);
 }
 
+static bool
+read_list(const Command *command, SupervisorSettings *settings, Words *words)
+{
+	if (!ask_or(command, "pg_leader.cluster", DEFAULT_CLUSTER, words))
+		return false;
+	if (settings->node_id == DEFAULT_NODE_ID || answer.text[0] == '\0')
+		return words_set(words, "Set pg_leader.node_id and pg_leader.cluster.", "%s is not set",
+						 answer.text[0] == '\0' ? "pg_leader.cluster" : "pg_leader.node_id");
+	if (!cluster_parse(answer.text, &settings->cluster, words))
+		return false;
+	return cluster_member(&settings->cluster, settings->node_id) != NULL ||
+		   words_set(words, "Members without explicit ids are numbered from 0 by position.",
+					 "pg_leader.node_id is %d, which is not in pg_leader.cluster", settings->node_id);
+}
+
 /* Those that are asked for last. */
 static bool
 read_own(const Command *command, SupervisorSettings *settings, Words *words)
@@ -440,17 +455,8 @@ read_member(const Command *command, SupervisorSettings *settings, Words *words)
 		return false;
 	if (asked == ASKED_FOUND && (!value_int(answer.text, &settings->node_id) || settings->node_id < DEFAULT_NODE_ID || settings->node_id >= RAFT_MAX_NODES))
 		return bad_value("pg_leader.node_id", "It is a number from 0 to 63.", words);
-	if (!ask_or(command, "pg_leader.cluster", DEFAULT_CLUSTER, words))
-		return false;
-	if (settings->node_id == DEFAULT_NODE_ID || answer.text[0] == '\0')
-		return words_set(words, "Set pg_leader.node_id and pg_leader.cluster.", "%s is not set",
-						 answer.text[0] == '\0' ? "pg_leader.cluster" : "pg_leader.node_id");
-	if (!cluster_parse(answer.text, &settings->cluster, words))
-		return false;
-	if (cluster_member(&settings->cluster, settings->node_id) == NULL)
-		return words_set(words, "Members without explicit ids are numbered from 0 by position.",
-						 "pg_leader.node_id is %d, which is not in pg_leader.cluster", settings->node_id);
-	if (!read_text(command, "pg_leader.cluster_name", DEFAULT_CLUSTER_NAME, settings->cluster_name, sizeof(settings->cluster_name), words))
+	if (!read_list(command, settings, words) ||
+		!read_text(command, "pg_leader.cluster_name", DEFAULT_CLUSTER_NAME, settings->cluster_name, sizeof(settings->cluster_name), words))
 		return false;
 	return cluster_is_name(settings->cluster_name) ||
 		   bad_value("pg_leader.cluster_name", "It is 1 to 63 printable characters of ASCII.", words);
@@ -582,7 +588,8 @@ supervisor_settings_read_own(const Command *command, SupervisorSettings *setting
 	bool good;
 
 	words_clear(words);
-	good = begin_inquiries(command, N_ASKED_FOR - N_OWN, words) && read_own(command, settings, words);
+	good = begin_inquiries(command, N_ASKED_FOR - N_OWN, words) &&
+		   (settings->manage || read_list(command, settings, words)) && read_own(command, settings, words);
 	end_inquiries();
 	return good;
 }

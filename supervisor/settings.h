@@ -40,8 +40,8 @@ typedef struct SupervisorSettings
 extern bool supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words);
 
 /*
- * The last three of them alone: what of the supervisor's own can change at any time.  false: they
- * may be half read.
+ * The last three of them alone, what of the supervisor's own can change at any time, and the member
+ * list where a reload of the server changes it: manage is off.  false: they may be half read.
  */
 extern bool supervisor_settings_read_own(const Command *command, SupervisorSettings *settings, Words *words);
 
