@@ -1,0 +1,174 @@
+# test/t/091_list_managed.pl
+#	  Managed members: three become five, and three again, by a restart of each, while a client
+#	  writes.  Nothing that it was told is lost, no timeline is made twice, and the standby names
+#	  are those of the list in force.  A reload changes no list here.  And two of three are lost
+#	  for good: what is left goes on as another cluster.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PgLeaderManaged;
+use PostgreSQL::Test::Utils;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my $cluster = PgLeaderManaged->new('change', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' },
+	conf => PgLeaderManaged::QUIET);
+my $ledger = PostgreSQL::Test::Utils::tempdir('ledger') . '/told';
+my ($primary, $writer, $list, @told);
+
+# write_on(ID...): whoever of them is the primary, one commit after the other; what was told, and when.
+sub write_on
+{
+	my @servers = map { $cluster->server($_) } @_;
+	my $to = sprintf 'host=%s port=%s user=app dbname=postgres target_session_attrs=read-write connect_timeout=2',
+	  join(',', map { $_->host } @servers), join(',', map { $_->port } @servers);
+	my $pid = fork // die "fork: $!";
+
+	return $pid if $pid != 0;
+	open STDOUT, '>', '/dev/null';
+	open STDERR, '>', '/dev/null';
+	open my $file, '>>', $ledger or POSIX::_exit(1);
+	$file->autoflush;
+	for (my $n = 1; ; $n++)
+	{
+		printf {$file} "%d %.3f\n", $n, time if system('psql', '-X', '-q', '-d', $to, '-c', "INSERT INTO told VALUES ($n)") == 0;
+		usleep(5_000);
+	}
+}
+
+# told(): [number, time] of each commit that was answered.
+sub told { return map { [ split / / ] } split /\n/, slurp_file($ledger); }
+
+# restart_with(LIST, ID...): one after the other, their supervisors as well.
+sub restart_with
+{
+	my ($new, @ids) = @_;
+
+	foreach my $id (@ids)
+	{
+		$cluster->set($id, cluster => $new);
+		$cluster->stop($id);
+		$cluster->start($id);
+	}
+	return;
+}
+
+# is_done(WHAT, SINCE, NAMES): tests; there is a primary by this list, which takes commits, and the names are the list's.
+sub is_done
+{
+	my ($what, $since, $names) = @_;
+	my ($n, $longest) = (0, 0);
+	my @lost;
+	my %has;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	($primary) = $cluster->wait_for_roles;
+	$n = told();
+	$cluster->wait_until("$what: commits are answered", sub { told() > $n + 5 });
+	@told = told();
+	foreach my $i (1 .. $#told)
+	{
+		my $gap = $told[$i][1] - $told[ $i - 1 ][1];
+
+		$longest = $gap if $told[$i][1] > $since && $gap > $longest;
+	}
+	diag(sprintf '%s: %d commits were answered so far, and none for %.1f s at the longest', $what, scalar @told, $longest);
+	is($cluster->sql($primary, 'SHOW synchronous_standby_names'), $names, "$what: the names are the list's");
+	%has = map { $_ => 1 } split /\n/, $cluster->sql($primary, 'SELECT n FROM told');
+	@lost = grep { !$has{ $_->[0] } } @told;
+	is(join(' ', map { $_->[0] } @lost), '', "$what: nothing that was told is lost");
+	return;
+}
+
+sub names { my ($copies, @ids) = @_; return "ANY $copies (" . join(', ', map { "\"pg_leader_$_\"" } @ids) . ')'; }
+
+$cluster->start_all;
+($primary) = $cluster->wait_for_roles;
+is($cluster->sql($primary, 'CREATE TABLE told (n int); CREATE ROLE app LOGIN; GRANT ALL ON told TO app'), '', 'a table');
+$cluster->add($_) foreach 3, 4;
+my $three = $cluster->{list};
+my $five = $cluster->{list} = $cluster->list(0 .. 4);
+
+# Without state files: their data are not trusted, and are cloned from the leader's.
+$cluster->create($_)->append_conf('postgresql.conf', PgLeaderManaged::QUIET) foreach 3, 4;
+append_to_file($ledger, '');
+$writer = write_on(0 .. 4);
+$cluster->wait_until('a client writes', sub { told() > 20 });
+
+# ---- a reload ----
+
+my $offset = $cluster->log_size($primary);
+my $term = $cluster->status($primary)->{term};
+
+$cluster->set($primary, cluster => $five);
+$cluster->signal($primary, 'HUP');
+$cluster->wait_for_log($primary, qr/parameter "pg_leader\.cluster" cannot be changed without restarting the server/, $offset);
+is($cluster->sql($primary, q(SELECT pending_restart FROM pg_settings WHERE name = 'pg_leader.cluster')), 't', 'a reload: a restart is pending');
+is($cluster->status($primary)->{members} . ' ' . $cluster->status($primary)->{term}, "3 $term", 'a reload: the list and the term are as before');
+
+# ---- three to five ----
+
+my $since = time;
+
+$cluster->start(3, 4);
+restart_with($five, $cluster->others($primary, 3, 4), $primary);
+is_done('three to five', $since, names(2, 0 .. 4));
+
+# ---- five to three ----
+
+my @going = grep { $_ != $primary } 4, 3, 2;
+@going = @going[ 0, 1 ];
+my @staying = $cluster->others(@going);
+
+$since = time;
+$cluster->stop($_) foreach @going;
+delete $cluster->{members}{$_} foreach @going;
+$list = $cluster->{list} = $cluster->list(@staying);
+restart_with($list, (grep { $_ != $primary } @staying), $primary);
+$cluster->wait_until('five to three: they wait for the word of a person',
+	sub { !grep { (($cluster->status($_) // {})->{abstain_waits_for} // '') !~ /^pg_leader_admit\(\)/ } @staying });
+is($cluster->sql($_, 'SELECT pg_leader_admit()'), '', "five to three: pg_leader_admit() on node $_") foreach @staying;
+is_done('five to three', $since, names(1, @staying));
+
+kill 'TERM', $writer;
+waitpid $writer, 0;
+@told = told();
+
+# ---- two of three are lost for good ----
+
+my ($left, @lost) = grep { $_ != $primary } @staying;
+push @lost, $primary;
+$cluster->wait_for_replay($left, $primary);
+my $was = $cluster->role($left)->{timeline};
+
+$cluster->check_history;
+$cluster->kill_server($_) foreach @lost;
+$cluster->stop($_) foreach @lost;
+$cluster->stays('a majority is lost: there is no primary', 3, sub { !$cluster->role($left)->{is_open} });
+like($cluster->role($left)->{wal_end}, qr{^[0-9A-F]+/[0-9A-F]+$}, 'what is left says up to where it has WAL');
+
+# Another cluster, of what is left.
+$cluster->stop($left);
+unlink glob $cluster->state_file($left) =~ s/\.state$/.*/r;
+$cluster->forget_state($left);
+delete $cluster->{members}{$_} foreach @lost;
+$cluster->{list} = $cluster->list($left);
+$cluster->{cluster_name} = 'what is left';
+$cluster->set($left, cluster => $cluster->{list}, cluster_name => $cluster->{cluster_name});
+$cluster->write_first_state($left);
+$cluster->start($left);
+is($cluster->wait_for_primary('what is left is the primary'), $left, 'which it is');
+cmp_ok($cluster->role($left)->{timeline}, '>', $was, 'on a new timeline');
+is($cluster->sql($left, 'SHOW synchronous_standby_names'), '', 'no other is waited for');
+is($cluster->sql($left, 'INSERT INTO told VALUES (-1)'), '', 'it takes commits');
+my %has = map { $_ => 1 } split /\n/, $cluster->sql($left, 'SELECT n FROM told');
+is(join(' ', grep { !$has{$_} } map { $_->[0] } @told), '', 'and has what it had');
+$cluster->check_timelines;
+$cluster->check_history;
+$cluster->stop_all;
+done_testing();
