@@ -425,6 +425,14 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pg_leader_admit() IS
 'let an abstaining member vote although some members will never answer it';
 
+CREATE FUNCTION pg_leader_trust_data(wal_end pg_lsn)
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pg_leader_trust_data(pg_lsn) IS
+'managed mode: go on with this member''s data, whose WAL ends there, although what was answered may be lost with the members that are gone';
+
 CREATE FUNCTION pg_leader_slots_missing(target int4)
 RETURNS text
 AS 'MODULE_PATHNAME'
@@ -473,6 +481,7 @@ REVOKE ALL ON FUNCTION pg_stat_pg_leader_reset() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_transfer(int4, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_switchover(int4, interval, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_admit() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_leader_trust_data(pg_lsn) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_slots_missing(int4) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_pause(interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_leader_resume(interval) FROM PUBLIC;

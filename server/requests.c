@@ -1,7 +1,7 @@
 /*
  * server/requests.c
  *	  SQL functions that ask a worker for something, or wait: hand over, switch over, pause,
- *	  admit, reset, wait for a leader.
+ *	  admit, trust data, reset, wait for a leader.
  */
 #include "postgres.h"
 
@@ -12,6 +12,7 @@
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 
 #include "node/clock.h"
@@ -40,6 +41,7 @@ EXPORTED_FUNCTION(pg_leader_wait_for_leader);
 EXPORTED_FUNCTION(pg_leader_admit);
 EXPORTED_FUNCTION(pg_leader_pause);
 EXPORTED_FUNCTION(pg_leader_resume);
+EXPORTED_FUNCTION(pg_leader_trust_data);
 
 /* How long argument n says to wait, as a moment of the election's clock. */
 static uint64_t
@@ -123,6 +125,51 @@ pg_leader_admit(PG_FUNCTION_ARGS)
 	ereport(LOG,
 			(errmsg("pg_leader: role \"%s\" called pg_leader_admit()",
 					GetUserNameFromId(GetUserId(), false))));
+	PG_RETURN_VOID();
+}
+
+/* Who calls it has looked at where this member's WAL ends, and says so. */
+static void
+check_wal_end(XLogRecPtr said)
+{
+	Raft *raft = palloc(sizeof(Raft));
+
+	if (!exchange_read_core(raft) || !raft->data.known)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("where the WAL of this member ends is not known"),
+				 errhint("pg_leader_server.wal_end shows it once the server has read its WAL.")));
+	if (raft->data.position.index != said)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the WAL of this member does not end at %X/%X", LSN_FORMAT_ARGS(said)),
+				 errdetail("It ends at %X/%X on timeline " UINT64_FORMAT ".", LSN_FORMAT_ARGS(raft->data.position.index),
+						   (uint64) raft->data.position.epoch),
+				 errhint("Compare pg_leader_server of all members that are left, and trust the one that has most.")));
+}
+
+Datum
+pg_leader_trust_data(PG_FUNCTION_ARGS)
+{
+	XLogRecPtr	 end = PG_GETARG_LSN(0);
+	SharedAnswer answer;
+
+	require_library();
+	if (!settings.manage)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this server is not managed by pg_leader"),
+				 errhint("pg_leader.manage is off.")));
+	check_wal_end(end);
+	request(SHARED_TRUST_DATA, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
+	if (answer.verdict == SHARED_REFUSED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the data of this member are not in doubt, or are being rebuilt"),
+				 errhint("Nothing has changed. \"pg_leaderctl events\" shows why there is no primary.")));
+	ereport(LOG,
+			(errmsg("pg_leader: role \"%s\" called pg_leader_trust_data(): WAL ends at %X/%X",
+					GetUserNameFromId(GetUserId(), false), LSN_FORMAT_ARGS(end))));
 	PG_RETURN_VOID();
 }
 

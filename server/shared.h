@@ -135,6 +135,7 @@ typedef enum SharedRequestKind
 {
 	SHARED_TRANSFER = 1,
 	SHARED_ADMIT,
+	SHARED_TRUST_DATA,
 	SHARED_PAUSE,
 	SHARED_RESUME,
 	SHARED_RESET_STATISTICS
@@ -151,7 +152,7 @@ typedef struct SharedRequest
 typedef enum SharedVerdict
 {
 	SHARED_DONE = 0,
-	SHARED_REFUSED,	  /* transfer: see result; pause, resume: see pause.  admit: not abstaining */
+	SHARED_REFUSED,	  /* transfer: see result; pause, resume: see pause.  admit: not abstaining.  trust: see raft_trust_data() */
 	SHARED_NO_MEMBER, /* the worker takes no part, or has just ended */
 	SHARED_NO_ANSWER  /* the worker did not answer in time */
 } SharedVerdict;

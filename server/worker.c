@@ -589,6 +589,10 @@ answer_request(void)
 				if (!member_admit(&home.member))
 					answer.verdict = SHARED_REFUSED;
 				break;
+			case SHARED_TRUST_DATA:
+				if (!member_trust_data(&home.member))
+					answer.verdict = SHARED_REFUSED;
+				break;
 			case SHARED_PAUSE:
 			case SHARED_RESUME:
 				answer.pause = member_pause(&home.member, request.kind == SHARED_PAUSE);

@@ -116,8 +116,9 @@ SELECT pg_leader_wait_for_leader('-178000000 years');
 SELECT pg_leader_wait_for_leader('178000000 years');
 SELECT pg_leader_wait_for_leader(NULL);
 
--- Nothing to admit
+-- Nothing to admit, and no data
 SELECT pg_leader_admit();
+SELECT pg_leader_trust_data('0/1');
 
 -- Nothing is without a word of explanation: no rows.
 SELECT d.classid::regclass, d.objid

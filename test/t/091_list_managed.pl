@@ -2,7 +2,7 @@
 #	  Managed members: three become five, and three again, by a restart of each, while a client
 #	  writes.  Nothing that it was told is lost, no timeline is made twice, and the standby names
 #	  are those of the list in force.  A reload changes no list here.  And two of three are lost
-#	  for good: what is left goes on as another cluster.
+#	  for good: what is left goes on alone, on the word of a person.
 
 use strict;
 use warnings;
@@ -143,31 +143,47 @@ waitpid $writer, 0;
 
 my ($left, @lost) = grep { $_ != $primary } @staying;
 push @lost, $primary;
-$cluster->wait_for_replay($left, $primary);
+$cluster->wait_for_replay($primary);
 my $was = $cluster->role($left)->{timeline};
 
 $cluster->check_history;
-$cluster->kill_server($_) foreach @lost;
-$cluster->stop($_) foreach @lost;
+$cluster->kill_all(@lost);
 $cluster->stays('a majority is lost: there is no primary', 3, sub { !$cluster->role($left)->{is_open} });
 like($cluster->role($left)->{wal_end}, qr{^[0-9A-F]+/[0-9A-F]+$}, 'what is left says up to where it has WAL');
 
-# Another cluster, of what is left.
+# The list is what is left, and a person says what that means.
 $cluster->stop($left);
-unlink glob $cluster->state_file($left) =~ s/\.state$/.*/r;
-$cluster->forget_state($left);
 delete $cluster->{members}{$_} foreach @lost;
 $cluster->{list} = $cluster->list($left);
-$cluster->{cluster_name} = 'what is left';
-$cluster->set($left, cluster => $cluster->{list}, cluster_name => $cluster->{cluster_name});
-$cluster->write_first_state($left);
+$cluster->set($left, cluster => $cluster->{list});
+$offset = $cluster->log_size($left);
 $cluster->start($left);
+$cluster->wait_until('it abstains', sub { (($cluster->status($left) // {})->{abstain_waits_for} // '') =~ /^pg_leader_admit\(\)/ });
+is($cluster->sql($left, 'SELECT pg_leader_admit()'), '', 'pg_leader_admit()');
+$cluster->wait_for_log($left, qr/the new member list leaves out 2 members, which may be all that held a commit: neither votes nor stands/, $offset);
+$cluster->stays('that alone is not enough', 2, sub { !$cluster->role($left)->{is_open} });
+$cluster->wait_until('where its WAL ends is known', sub { defined $cluster->role($left)->{wal_end} });
+my $end = $cluster->role($left)->{wal_end};
+like($cluster->failure($left, q(SELECT pg_leader_trust_data('0/1'))), qr{ERROR:  the WAL of this member does not end at 0/1\nDETAIL:  It ends at \Q$end\E on timeline $was\.\nHINT:  Compare},
+	'nor is the word of somebody who has not looked');
+is($cluster->sql($left, "SELECT pg_leader_trust_data('$end')"), '', 'pg_leader_trust_data()');
 is($cluster->wait_for_primary('what is left is the primary'), $left, 'which it is');
 cmp_ok($cluster->role($left)->{timeline}, '>', $was, 'on a new timeline');
 is($cluster->sql($left, 'SHOW synchronous_standby_names'), '', 'no other is waited for');
 is($cluster->sql($left, 'INSERT INTO told VALUES (-1)'), '', 'it takes commits');
+like($cluster->failure($left, q(SELECT pg_leader_trust_data(pg_current_wal_flush_lsn()))), qr/ERROR:  (?:the data of this member are not in doubt|the WAL of this member does not end)/, 'there is no doubt any more');
 my %has = map { $_ => 1 } split /\n/, $cluster->sql($left, 'SELECT n FROM told');
 is(join(' ', grep { !$has{$_} } map { $_->[0] } @told), '', 'and has what it had');
+
+# And a new member at the end of the list.
+$cluster->add(5);
+$list = $cluster->{list} = $cluster->list($left, 5);
+$cluster->create(5)->append_conf('postgresql.conf', PgLeaderManaged::QUIET);
+$cluster->start(5);
+restart_with($list, $left);
+($primary) = $cluster->wait_for_roles;
+is($primary, $left, 'a new one: who has the data is the primary');
+$cluster->wait_until('a new one: it has them, too', sub { ($cluster->sql(5, 'SELECT count(*) FROM told') // '') eq ($cluster->sql($primary, 'SELECT count(*) FROM told') // '-') });
 $cluster->check_timelines;
 $cluster->check_history;
 $cluster->stop_all;
