@@ -751,6 +751,32 @@ three_to_one(World *w)
 	EXPECT(w, has_commit(w, settle_data(w), commit));
 }
 
+/*
+ * Rule 24: the other two are lost for good.  A person has to say that the third goes on with
+ * what it has, beyond that they are stopped.
+ */
+static void
+majority_lost_for_good(World *w)
+{
+	int		 commit;
+	uint32_t claim;
+
+	(void) begin_data(w, 3);
+	lead_with(w, 2);
+	commit = commit_on(w, 2);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+	world_run(w, MS(500));
+	EXPECT(w, has_commit(w, 0, commit));
+	claim = saved(w, 0)->claim;
+	shrink_to(w, 1);
+	node_may_lead(w, 0, true);
+	EXPECT(w, !run_until(w, SECONDS(5), somebody_leads, 0));
+	EXPECT(w, member_trust_data(&w->node[0].member));
+	EXPECT(w, settle_data(w) == 0 && has_commit(w, 0, commit) && saved(w, 0)->claim > claim);
+	commit = commit_on(w, 0);
+	EXPECT(w, run_until(w, SECONDS(1), answered, commit));
+}
+
 /* One after the other, with an open leader in between, is well. */
 static void
 three_to_two_to_one(World *w)
@@ -1120,6 +1146,7 @@ const Scenario scenarios_rebuilds[] = {
 	{"five_to_three", five_to_three, NULL},
 	{"appended_with_an_older_copy", appended_with_an_older_copy, NULL},
 	{"three_to_one", three_to_one, NULL},
+	{"majority_lost_for_good", majority_lost_for_good, NULL},
 	{"three_to_two_to_one", three_to_two_to_one, NULL},
 	{"replaced_machine_does_not_vote", replaced_machine_does_not_vote, NULL},
 	{"stale_copy_joins", stale_copy_joins, NULL},
