@@ -24,7 +24,8 @@ pass('CREATE EXTENSION works all the same');
 # none is forgotten.
 @functions = split /\n/, $server->safe_psql('postgres', q{
 	SELECT format('SELECT %s(%s)', p.oid::regproc,
-		CASE WHEN p.pronargs > p.pronargdefaults THEN 'needs arguments' ELSE '' END)
+		(SELECT string_agg(format('%L::%s', CASE a.type WHEN 'pg_lsn'::regtype THEN '0/1' ELSE '1' END, a.type::regtype), ', ')
+			FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a(type, number) WHERE a.number <= p.pronargs - p.pronargdefaults))
 	FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
 	JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
 	WHERE e.extname = 'pg_leader' ORDER BY 1});
@@ -33,6 +34,12 @@ pass('CREATE EXTENSION works all the same');
 	FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass
 	JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
 	WHERE e.extname = 'pg_leader' AND c.relkind = 'v' ORDER BY 1});
+
+# One that asks PostgreSQL alone works.
+my $plain = 'SELECT * FROM pg_leader_slots';
+is($server->safe_psql('postgres', $plain), '', $plain);
+@views = grep { $_ ne $plain } @views;
+
 cmp_ok(scalar @functions, '>=', 10, 'the extension has functions');
 cmp_ok(scalar @views, '>=', 4, 'the extension has views');
 
