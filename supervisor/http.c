@@ -387,6 +387,46 @@ http_listen(bool again)
 		say("answering HTTP no longer");
 }
 
+/* ---- beside the loop ---- */
+
+int
+http_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	struct pollfd  all[HTTP_POLL_MOST + CONNECTIONS + LISTEN_MOST];
+	struct pollfd *of_connections = all + n;
+	struct pollfd *of_listeners = of_connections + CONNECTIONS;
+	int			   ready = 0;
+
+	/* what has no descriptor is left out by poll() */
+	for (nfds_t i = 0; i < n; i++)
+		all[i] = fds[i];
+	for (int i = 0; i < CONNECTIONS; i++)
+		of_connections[i] = (struct pollfd){.fd = connections[i].stage != STAGE_FREE ? connections[i].fd : -1,
+											.events = connections[i].stage == STAGE_WRITES ? POLLOUT : POLLIN};
+	for (int i = 0; i < LISTEN_MOST; i++)
+		of_listeners[i] = (struct pollfd){.fd = i < n_listeners ? listeners[i].fd : -1, .events = POLLIN};
+	if (poll(all, n + CONNECTIONS + LISTEN_MOST, timeout) < 0)
+		return -1;
+	for (nfds_t i = 0; i < n; i++)
+	{
+		fds[i] = all[i];
+		ready += fds[i].revents != 0;
+	}
+
+	/* connections first: accepting can end one */
+	for (int i = 0; i < CONNECTIONS; i++)
+	{
+		if (of_connections[i].revents != 0)
+			go_on(&connections[i]);
+	}
+	for (int i = 0; i < n_listeners; i++)
+	{
+		if (of_listeners[i].revents != 0)
+			on_listener(listeners[i].fd, EV_READ, &listeners[i]);
+	}
+	return ready;
+}
+
 void
 http_init(struct event_base *of, const SupervisorSettings *known, HttpServer (*see)(void))
 {

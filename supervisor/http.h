@@ -35,4 +35,11 @@ extern void http_init(struct event_base *base, const SupervisorSettings *setting
  */
 extern void http_listen(bool again);
 
+/*
+ * As poll(), for HTTP_POLL_MOST descriptors at most: for whoever cannot go back to the loop while
+ * he waits.  HTTP is answered meanwhile.
+ */
+#define HTTP_POLL_MOST 2
+extern int http_poll(struct pollfd *fds, nfds_t n, int timeout);
+
 #endif /* PG_LEADER_SUPERVISOR_HTTP_H */

@@ -62,6 +62,8 @@ typedef struct Answer
 /* Big, and used by one call at a time. */
 static Answer answer;
 
+static int (*wait_for)(struct pollfd *fds, nfds_t n, int timeout) = poll;
+
 /* ---- asking ---- */
 
 /* Does not return. */
@@ -108,7 +110,7 @@ listen_to(int out, int err)
 
 		if (now >= end)
 			return false;
-		if (poll(fds, 2, (int) ((end - now) / 1000) + 1) < 0)
+		if (wait_for(fds, 2, (int) ((end - now) / 1000) + 1) < 0)
 			continue;
 		if (fds[0].revents != 0 && !take(out, answer.text, sizeof(answer.text), &answer.text_length))
 			fds[0].fd = -1;
@@ -251,6 +253,7 @@ begin_inquiries(const Command *command, size_t first, Words *words)
 	{
 		if (!begin_inquiry(&inquiries[i], command, asked_for[i], words))
 			return false;
+		(void) wait_for(NULL, 0, 0);
 	}
 	return true;
 }
@@ -568,6 +571,12 @@ read_all(const Command *command, SupervisorSettings *settings, Words *words)
 		.timeouts = settings->timeouts};
 	wrong = raft_check_config(&config);
 	return wrong == NULL || words_set(words, "Correct the pg_leader settings.", "%s", wrong);
+}
+
+void
+supervisor_settings_wait_with(int (*wait)(struct pollfd *fds, nfds_t n, int timeout))
+{
+	wait_for = wait;
 }
 
 bool

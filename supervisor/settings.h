@@ -9,6 +9,8 @@
 #ifndef PG_LEADER_SUPERVISOR_SETTINGS_H
 #define PG_LEADER_SUPERVISOR_SETTINGS_H
 
+#include <poll.h>
+
 #include "../node/cluster.h"
 #include "../node/store.h"
 #include "command.h"
@@ -35,6 +37,9 @@ typedef struct SupervisorSettings
 	uint64_t	 notify_timeout;					  /* us */
 	char		 http_listen[HTTP_LISTEN_SIZE];		  /* empty: nowhere; else listen_parse() can read it */
 } SupervisorSettings;
+
+/* From now on, what is to be called instead of poll() while settings are read. */
+extern void supervisor_settings_wait_with(int (*wait)(struct pollfd *fds, nfds_t n, int timeout));
 
 /* false: *words says what cannot be. */
 extern bool supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words);

@@ -775,6 +775,7 @@ supervise(const Command *how, SupervisorSettings *known)
 	probe_init(base);
 	rebuilder_init(base, command, settings, look_now);
 	http_init(base, settings, look_at_server);
+	supervisor_settings_wait_with(http_poll);
 	http_listen(true);
 	service_ready();
 	wind_timer(0);
