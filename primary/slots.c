@@ -65,7 +65,7 @@ slots_verdict(const SlotsFacts *facts, const SlotsSlot *slot)
 		return SLOTS_DROP;
 
 	/* the rows that a standby needs are held by whoever leads: here nobody would let them go */
-	if (slots_target(facts, slot) > slot->restart || (slot->holds_rows && facts->leader != facts->self))
+	if (slots_target(facts, slot) / facts->step > slot->restart / facts->step || (slot->holds_rows && facts->leader != facts->self))
 		return SLOTS_ADVANCE;
 	return SLOTS_LEAVE;
 }

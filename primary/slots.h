@@ -30,6 +30,7 @@ typedef struct SlotsFacts
 	int32_t	 leader;				  /* whom this server follows, itself if it leads */
 	uint64_t end;					  /* what it has replayed, or as primary flushed */
 	uint64_t heard;					  /* bit i: node id i was heard of within SLOTS_HEARD_FOR, or the leader has a slot for it */
+	uint64_t step;					  /* of WAL, bytes: within one a slot is not moved; 1 or more */
 	bool	 synchronizes;			  /* sync_replication_slots is on, in recovery */
 	uint64_t flushed[RAFT_MAX_NODES]; /* by node id: slots_flushed() of this server's history; 0: not known */
 } SlotsFacts;

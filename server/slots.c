@@ -26,8 +26,9 @@
 #include "server/senders.h"
 #include "server/slots.h"
 
-/* How often the leader is asked, us. */
+/* How often the leader is asked, and how long a new one is not, which has enough to do; us. */
 #define ASK_INTERVAL UINT64CONST(10000000)
+#define FIRST_PAUSE	 UINT64CONST(2000000)
 
 /* How long no slot is made or dropped after one could not be, us. */
 #define PAUSE UINT64CONST(5000000)
@@ -37,7 +38,7 @@ static struct
 {
 	int32_t	 node;
 	uint64_t term;
-	uint64_t asked_at;
+	uint64_t ask_at;
 	uint64_t slots[RAFT_MAX_NODES]; /* by node id: from where its slot holds WAL; 0: it has none */
 } leaders;
 
@@ -103,10 +104,11 @@ ask_leader(void)
 		memset(&leaders, 0, sizeof(leaders));
 		leaders.node = node;
 		leaders.term = role.facts.term;
+		leaders.ask_at = role.now + FIRST_PAUSE;
 	}
-	if ((leaders.asked_at != 0 && role.now - leaders.asked_at < ASK_INTERVAL) || stops_asking())
+	if (role.now < leaders.ask_at || stops_asking())
 		return;
-	leaders.asked_at = role.now;
+	leaders.ask_at = role.now + ASK_INTERVAL;
 	if (slots_ask(&role.raft, node, query, answer, sizeof(answer), stops_asking, &words))
 		take_answer(answer);
 	else if (!stops_asking())
@@ -129,6 +131,7 @@ gather(SlotsFacts *facts)
 	facts->members = r->config.members;
 	facts->self = r->config.node_id;
 	facts->leader = leads ? facts->self : role.order.node;
+	facts->step = leads ? 1 : (uint64_t) wal_segment_size; /* what is written is saved at a checkpoint, as when it is promoted */
 	facts->end = leads ? GetFlushRecPtr(NULL) : GetXLogReplayRecPtr(NULL);
 	facts->synchronizes = !leads && compat_synchronizes_slots();
 	for (id = 0; id < RAFT_MAX_NODES; id++)

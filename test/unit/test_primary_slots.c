@@ -16,7 +16,7 @@
 static SlotsFacts
 standby(void)
 {
-	SlotsFacts facts = {.members = 0x27, .self = 1, .leader = 0, .end = 1000, .heard = 0x24};
+	SlotsFacts facts = {.members = 0x27, .self = 1, .leader = 0, .end = 1000, .heard = 0x24, .step = 1};
 
 	facts.flushed[2] = 900;
 	facts.flushed[5] = 1100;
@@ -86,6 +86,22 @@ never_moved_beyond_what_is_here(void **state)
 	(void) state;
 	assert_int_equal(slots_verdict(&facts, &slot), SLOTS_ADVANCE);
 	assert_int_equal(slots_target(&facts, &slot), 1000);
+}
+
+/* WAL is kept by whole segments. */
+static void
+not_moved_within_a_segment(void **state)
+{
+	SlotsFacts facts = standby();
+	SlotsSlot  slot = slot_of(2);
+
+	(void) state;
+	facts.step = 300;
+	slot.restart = 600;
+	assert_int_equal(slots_verdict(&facts, &slot), SLOTS_ADVANCE);
+	assert_int_equal(slots_target(&facts, &slot), 900);
+	facts.flushed[2] = 899;
+	assert_int_equal(slots_verdict(&facts, &slot), SLOTS_LEAVE);
 }
 
 /* Nobody says how far it is: further than any other. */
@@ -272,6 +288,7 @@ main(void)
 		cmocka_unit_test(moved_to_what_the_member_has_flushed),
 		cmocka_unit_test(never_moved_back),
 		cmocka_unit_test(never_moved_beyond_what_is_here),
+		cmocka_unit_test(not_moved_within_a_segment),
 		cmocka_unit_test(the_leaders_is_moved_with_our_own_end),
 		cmocka_unit_test(one_in_use_is_its_walsenders),
 		cmocka_unit_test(nobody_else_may_use_it),
