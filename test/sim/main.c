@@ -158,7 +158,7 @@ report_failure(const Scenario *scenario, uint64_t seed)
 static const Scenario *const tables[] = {scenarios_votes, scenarios_network, scenarios_state,
 										 scenarios_lease, scenarios_adoption, scenarios_claims, scenarios_positions, scenarios_answers,
 										 scenarios_copies,
-										 scenarios_rebuilds};
+										 scenarios_rebuilds, scenarios_maintenance};
 
 static void
 list_scenarios(void)
