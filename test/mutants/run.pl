@@ -121,7 +121,7 @@ sub run
 sub make_copy
 {
 	my ($tree) = @_;
-	my @parts = grep { -e "$ROOT/$_" } qw(raft node primary test/lib test/unit test/sim);
+	my @parts = grep { -e "$ROOT/$_" } qw(raft node primary tools test/lib test/unit test/sim);
 	mkdir $tree or die "$tree: $!\n";
 	chdir $ROOT or die "$ROOT: $!\n";
 	my $status = system('cp', '-p', '-r', '--parents', '-t', $tree, '--', @parts);

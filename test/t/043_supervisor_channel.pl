@@ -65,7 +65,7 @@ supervised($server, $log, "$work/bin/pg_leader_supervisor");
 
 # ---- messages, see primary/control.h and primary/primary.h ----
 
-my $layout = 'L l  l l l L Q Q Q  Q  L C x3 L x4 Q Q l x4 Q  L L Z400';
+my $layout = 'L l  l l l L Q Q Q  Q  L C x3 L x4 Q Q l x4 Q L L  L L Z400';
 my @enums = slurp_file("$FindBin::RealBin/../../primary/primary.h") =~ /typedef enum Primary(?:Action|Reason)\s*\{(.*?)\}/gs;
 my (%number, %types);
 
@@ -86,7 +86,7 @@ sub message
 	my ($type, %of) = @_;
 
 	return pack $layout, $of{magic} // hex $magic, $types{$type}, $number{ $of{action} // 'PRIMARY_WAIT' },
-	  $number{ $of{reason} // 'PRIMARY_LEADS_HALF_REBUILT' }, $of{node} // -1, 0, 0, 0, 0, 0, (0) x 7, $of{wrote_on} // 0, 0, $of{text} // '';
+	  $number{ $of{reason} // 'PRIMARY_LEADS_HALF_REBUILT' }, $of{node} // -1, 0, 0, 0, 0, 0, (0) x 9, $of{wrote_on} // 0, 0, $of{text} // '';
 }
 
 sub report
@@ -104,7 +104,7 @@ sub heard
 	return () unless -e "$work/heard";
 	return map {
 		my @field = unpack $layout, pack 'H*', $_;
-		{ magic => $field[0], type => $field[1], deaths => $field[10], failures => $field[12], stuck => $field[13], wrote_on => $field[17] }
+		{ magic => $field[0], type => $field[1], deaths => $field[10], failures => $field[12], stuck => $field[13], wrote_on => $field[19] }
 	} split /\n/, slurp_file("$work/heard");
 }
 
@@ -128,7 +128,7 @@ sub restarts
 
 make_member("$work/state");
 $supervisor = start_and_wait('the first start');
-is(length message('STOPS'), 512, 'a message is as long as in this test');
+is(length message('STOPS'), 520, 'a message is as long as in this test');
 wait_until('it is told of its directory', sub { () = heard() });
 is_deeply((heard())[0], { magic => hex $magic, type => $types{DIRECTORY}, deaths => 0, failures => 0, stuck => 0, wrote_on => 0 },
 	'of which nothing is known');
