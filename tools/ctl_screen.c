@@ -28,7 +28,7 @@
 
 static volatile sig_atomic_t is_taken = 0;
 static volatile sig_atomic_t has_other_size = 0;
-static bool					 has_keys; /* standard input is a terminal, and was changed */
+static volatile sig_atomic_t has_keys = 0; /* standard input is a terminal, and is changed */
 static bool					 reads_keys;
 static struct termios		 before;
 static sigset_t				 waiting; /* the signals that are blocked while it waits */
@@ -44,7 +44,7 @@ give_back(void)
 	is_taken = 0;
 	ignored = write(STDOUT_FILENO, GIVE_BACK, sizeof(GIVE_BACK) - 1);
 	(void) ignored;
-	if (has_keys)
+	if (has_keys != 0)
 		(void) tcsetattr(STDIN_FILENO, TCSANOW, &before);
 }
 
@@ -69,9 +69,10 @@ take_keys(void)
 {
 	struct termios keys;
 
-	reads_keys = has_keys = isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &before) == 0;
-	if (!has_keys)
+	reads_keys = isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &before) == 0;
+	if (!reads_keys)
 		return;
+	has_keys = 1;
 	keys = before;
 	keys.c_lflag &= ~(tcflag_t) (ICANON | ECHO);
 	keys.c_cc[VMIN] = 1;
@@ -100,8 +101,8 @@ ctl_screen_begin(void)
 		(void) sigaction(ends[i], &action, NULL);
 	action.sa_handler = on_size;
 	(void) sigaction(SIGWINCH, &action, NULL);
+	is_taken = 1; /* first, so that a signal finds what is to be given back */
 	take_keys();
-	is_taken = 1;
 	if (ctl_screen_write(TAKE) && atexit(give_back) == 0)
 		return true;
 	give_back();
