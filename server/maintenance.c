@@ -14,7 +14,6 @@
 
 #include "server/exchange.h"
 #include "server/row.h"
-#include "server/settings.h"
 #include "server/shared.h"
 #include "server/status.h"
 
@@ -27,12 +26,7 @@ check_standby(SharedStatus *status, const char *hint)
 {
 	ExchangeShown shown;
 
-	require_library();
-	if (!settings.manage)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this server is not managed by pg_leader"),
-				 errhint("pg_leader.manage is off.")));
+	require_managed();
 	if (!status_read(status))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

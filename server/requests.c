@@ -154,12 +154,7 @@ pg_leader_trust_data(PG_FUNCTION_ARGS)
 	XLogRecPtr	 end = PG_GETARG_LSN(0);
 	SharedAnswer answer;
 
-	require_library();
-	if (!settings.manage)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this server is not managed by pg_leader"),
-				 errhint("pg_leader.manage is off.")));
+	require_managed();
 	check_wal_end(end);
 	request(SHARED_TRUST_DATA, RAFT_NONE, clock_now() + ANSWER_WAIT, &answer);
 	if (answer.verdict == SHARED_REFUSED)

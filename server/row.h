@@ -1,7 +1,7 @@
 /*
  * server/row.h
  *	  What the files that hold SQL functions share: rows of results, filled from left
- *	  to right, and an error of a library that is too old.
+ *	  to right, and the errors of a library that is too old and of a server that is not managed.
  *
  * Included after postgres.h.  Nothing here knows what a column means.
  */
@@ -16,6 +16,7 @@
 #include "utils/tuplestore.h"
 
 #include "server/library.h"
+#include "server/settings.h"
 #include "server/shared.h"
 
 #define EXPORTED_FUNCTION(name)                      \
@@ -27,6 +28,17 @@ require_library(void)
 {
 	if (!shared_available())
 		library_refuse();
+}
+
+static inline void
+require_managed(void)
+{
+	require_library();
+	if (!settings.manage)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this server is not managed by pg_leader"),
+				 errhint("pg_leader.manage is off.")));
 }
 
 static inline Datum
