@@ -138,10 +138,16 @@ fence_set(uint64_t open_term, bool drains)
 	/* the board never says more than this memory */
 	if (open_term != before || drains)
 		board_close(parent_board());
-	pg_atomic_write_u32(&fence->drains, drains);
 	if (before == open_term)
+	{
+		pg_atomic_write_u32(&fence->drains, drains);
 		return;
+	}
+
+	/* from draining to closed: nobody sees it open in between, see fence_holds_back() */
 	pg_atomic_write_u64(&fence->open_term, open_term);
+	pg_write_barrier();
+	pg_atomic_write_u32(&fence->drains, drains);
 	if ((before == 0) != (open_term == 0))
 		pg_atomic_write_u64(&fence->changed_at, clock_now());
 	pg_memory_barrier();
@@ -360,10 +366,14 @@ fence_count_commits(void)
 }
 
 bool
-fence_drains(void)
+fence_holds_back(void)
 {
+	bool drains;
+
 	pg_memory_barrier();
-	return pg_atomic_read_u32(&fence->drains) != 0;
+	drains = pg_atomic_read_u32(&fence->drains) != 0;
+	pg_read_barrier();
+	return drains || pg_atomic_read_u64(&fence->open_term) == 0;
 }
 
 void

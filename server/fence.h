@@ -98,7 +98,7 @@ extern void fence_set_step(FenceStep step);
  * asks whether it was late: then the hand-over may not have seen it.
  */
 extern uint32_t fence_count_commits(void);
-extern bool		fence_drains(void);
+extern bool		fence_holds_back(void);
 
 typedef enum FenceCount
 {

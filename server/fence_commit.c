@@ -164,7 +164,7 @@ begin_commit_when_open(FenceCount count, const char *what)
 	{
 		wait_until_open(count, what);
 		begin_commit();
-		if (!fence_drains())
+		if (!fence_holds_back())
 			return;
 		end_commit();
 	}
