@@ -198,7 +198,9 @@ advance(ReplicationSlot *slot, uint64 target, bool releases_rows)
 	TimestampTz now = GetCurrentTimestamp();
 
 	SpinLockAcquire(&slot->mutex);
-	if (slot->active_pid == 0)
+
+	/* a checkpoint may have invalidated it since it was looked at */
+	if (slot->active_pid == 0 && slot->data.restart_lsn != InvalidXLogRecPtr && !compat_slot_is_invalid(&slot->data))
 	{
 		slot->data.restart_lsn = Max(slot->data.restart_lsn, target);
 		if (releases_rows)
