@@ -397,7 +397,8 @@ wait_for_slots(int32_t target, uint64 deadline)
 
 /*
  * The primary becomes a standby, and the target the primary.  This server stops soon after the answer
- * has gone out, so nothing may keep it from that: its transaction has read nothing that could be wrong.
+ * has gone out, so nothing may keep it from that: by itself, its transaction has read nothing that could
+ * be wrong.
  */
 Datum
 pg_leader_switchover(PG_FUNCTION_ARGS)
@@ -423,7 +424,8 @@ pg_leader_switchover(PG_FUNCTION_ARGS)
 				 errhint("\"pg_leaderctl events\" shows what has come of it.")));
 	if (answer.reason != SWITCHOVER_GOES_ON)
 		refuse_switchover(&answer);
-	fence_trust_read();
+	if (!IsTransactionBlock())
+		fence_trust_read();
 	ereport(LOG,
 			(errmsg("pg_leader: role \"%s\" called pg_leader_switchover(), and node %d leads",
 					GetUserNameFromId(GetUserId(), false), answer.leader)));

@@ -63,16 +63,18 @@ switchover_init_memory(void)
 
 /* ---- a session ---- */
 
+/* The entry may be another session's by now. */
 static void
 give_up(int code, Datum ignored)
 {
 	SpinLockAcquire(&entry->lock);
-	entry->is_wanted = false;
+	if (entry->pid == MyProcPid)
+		entry->is_wanted = false;
 	SpinLockRelease(&entry->lock);
 	exchange_wake_role_worker();
 }
 
-/* The entry may be another session's by now. */
+/* The same of it. */
 static void
 leave(int code, Datum ignored)
 {
