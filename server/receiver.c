@@ -139,16 +139,18 @@ ReceiverView
 receiver_look(void)
 {
 	ReceiverView view;
+	bool		 streams; /* PostgreSQL says so from the receiver's first step on */
 	pid_t		 pid;
 
 	SpinLockAcquire(&WalRcv->mutex);
 	pid = WalRcv->pid;
 	view.runs = WalRcv->walRcvState != WALRCV_STOPPED || pid != 0;
-	view.streams = WalRcv->walRcvState == WALRCV_STREAMING;
+	streams = WalRcv->walRcvState == WALRCV_STREAMING;
 	view.flushed = WalRcv->flushedUpto;
 	view.timeline = WalRcv->receivedTLI;
 	SpinLockRelease(&WalRcv->mutex);
 	view.waits = pid != 0 && pid == exchange_waiting_receiver();
+	view.streams = streams && !view.waits;
 	return view;
 }
 

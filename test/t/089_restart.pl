@@ -91,6 +91,22 @@ append_to_file("$directory/base/stray", 'no file of the primary');
 is_deeply([ (ctl('reinit', $other))[0, 2] ], [ 0, '' ], 'a standby is told to clone its data anew');
 $cluster->wait_until('it does', sub { $cluster->log_of($other) =~ /stopping the server for a clone from node $primary: an operator has asked for a new copy/ });
 $cluster->wait_until('and follows again', sub { !-e "$directory/base/stray" && ($cluster->sql($other, 'SELECT count(*) FROM kept') // 0) == 1000 && $cluster->follows($other, $primary) });
+
+# The role worker sees nothing of what is between the end of one receiver and the next one at the gate.
+my ($receiver, $role) = ($cluster->receiver($other), $cluster->role_worker($other));
+my $offset = $cluster->log_size($other);
+
+$cluster->sql($primary, 'INSERT INTO kept VALUES (0)');
+$cluster->wait_for_replay($primary);
+kill 'STOP', $receiver;
+is_deeply([ (ctl('reinit', $other))[0, 2] ], [ 0, '' ], 'a standby that has received more since it compared is told to');
+$cluster->wait_for_log($other, qr/order WAIT: an operator has asked for a new copy .* its WAL receiver has not ended yet/, $offset);
+kill 'STOP', $role;
+kill 'CONT', $receiver;
+$cluster->wait_until('another receiver waits', sub { my $next = $cluster->receiver($other); return defined $next && $next != $receiver && $cluster->sql($other, q(SELECT count(*) FROM pg_stat_wal_receiver WHERE sender_port IS NOT NULL)); });
+kill 'CONT', $role;
+$cluster->wait_for_log($other, qr/stopping the server for a clone from node $primary: an operator has asked for a new copy/, $offset);
+$cluster->wait_for_followers('and follows again', $primary);
 refused('a new copy of the primary', qr/node $primary: this server is the primary\n.*hint: Only a standby clones/, 'reinit', $primary);
 $cluster->check_timelines;
 $cluster->stop_all;
