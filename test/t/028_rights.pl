@@ -31,7 +31,7 @@ $server->safe_psql('postgres', q{
 	CREATE ROLE files LOGIN IN ROLE pg_read_server_files;
 	CREATE ROLE operator LOGIN;
 	GRANT EXECUTE ON FUNCTION pg_leader_transfer(int4, interval), pg_leader_switchover(int4, interval, bool), pg_leader_admit(), pg_stat_pg_leader_reset() TO operator;
-	GRANT EXECUTE ON FUNCTION pg_leader_pause(interval), pg_leader_resume(interval), pg_leader_reinit(), pg_leader_restart() TO operator;
+	GRANT EXECUTE ON FUNCTION pg_leader_pause(interval), pg_leader_resume(interval), pg_leader_reinit(), pg_leader_restart(), pg_leader_trust_data(pg_lsn) TO operator;
 	GRANT ALTER SYSTEM ON PARAMETER pg_leader.notify_command, pg_leader.log_messages TO operator;
 	CREATE ROLE super LOGIN SUPERUSER;
 	CREATE ROLE replicator LOGIN REPLICATION});
@@ -67,6 +67,10 @@ my @restart = map { my $query = "SELECT pg_leader_$_()"; ([ 'plain', $query, $de
 my @admit = (
 	[ 'plain', 'SELECT pg_leader_admit()', $denied ], [ 'monitor', 'SELECT pg_leader_admit()', $denied ],
 	map { [ $_, 'SELECT pg_leader_admit()', qr/does not abstain/ ] } qw(operator super));
+my $trust = q(SELECT pg_leader_trust_data('0/1'));
+my @trust = (
+	[ 'plain', $trust, $denied ], [ 'monitor', $trust, $denied ],
+	map { [ $_, $trust, qr/this server is not managed/ ] } qw(operator super));
 my @missing = (
 	[ 'plain', 'SELECT pg_leader_slots_missing(1)', $denied ], [ 'monitor', 'SELECT pg_leader_slots_missing(1)', $denied ],
 	[ 'super', 'SELECT pg_leader_slots_missing(1)', qr/not the primary of a managed cluster/ ]);
@@ -110,7 +114,7 @@ my @revoke = (
 
 # Which document, a sentence of it or the beginning of a row, and what is tried.
 my @claims = (
-	[ 'reference.md', 'Functions marked * need a [privilege](#who-may-do-what).', @transfer, @switchover, @admit, @missing, @reset ],
+	[ 'reference.md', 'Functions marked * need a [privilege](#who-may-do-what).', @transfer, @switchover, @admit, @trust, @missing, @reset ],
 	[ 'reference.md', 'Everyone may read them, on standbys too.', @everyone ],
 	[ 'reference.md', '| `state` | `text` |' ], # tried when the member takes no part
 	[ 'reference.md', '| `state_file` | `text` | its path; shown to superusers and members of `pg_read_all_settings` |', @state_file ],
@@ -121,6 +125,7 @@ my @claims = (
 	[ 'reference.md', '| `pg_leader_pause(interval)`, `pg_leader_resume(interval)` | superusers |', @pause ],
 	[ 'reference.md', '| `pg_leader_reinit()`, `pg_leader_restart()` | superusers |', @restart ],
 	[ 'reference.md', '| `pg_leader_admit()` | superusers |', @admit ],
+	[ 'reference.md', '| `pg_leader_trust_data(pg_lsn)` | superusers |', @trust ],
 	[ 'reference.md', '| `pg_leader_slots_missing(int4)` | superusers |', @missing ],
 	[ 'reference.md', '| `pg_stat_pg_leader_reset()` | superusers |', @reset ],
 	[ 'reference.md', '| paths: `pg_leader_status.state_file`,', @state_file, @settings_paths ],
@@ -135,6 +140,7 @@ my @claims = (
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_transfer()` or `pg_leader_switchover()` |', @transfer, @switchover ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_pause()`,', @pause, @restart ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_admit()` |', @admit ],
+	[ 'security.md', '| who was granted EXECUTE on `pg_leader_trust_data()` |', @trust ],
 	[ 'security.md', '| who was granted ALTER SYSTEM on `pg_leader.notify_command` |', @notify ],
 	[ 'security.md', '| `pg_read_server_files` | read every file', @key ],
 	[ 'security.md', '| superusers | everything: read the key', @key, @change, @notify ],
