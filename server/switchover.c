@@ -14,14 +14,19 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 
+#include "node/clock.h"
 #include "server/compat.h"
 #include "server/exchange.h"
+#include "server/settings.h"
 #include "server/switchover.h"
 
 #define SWITCHOVER_NAME "pg_leader switchover"
 
 /* How long the session sleeps at most until it looks again, ms. */
 #define SLEEP 100
+
+/* How long an answer may be late, us: beside what the end of a switchover takes. */
+#define GRACE UINT64CONST(5000000)
 
 typedef struct Entry
 {
@@ -120,11 +125,23 @@ has_answer(uint64 number, SwitchoverAnswer *answer)
 	return has;
 }
 
+/* It takes the request back, see give_up(). */
+static void
+fail(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("the role worker of pg_leader has not said in time what has come of the switchover"),
+			 errdetail("It gives the switchover up as soon as it gets on, unless the target was told to stand before."),
+			 errhint("\"pg_leaderctl list\" shows who is the primary, the server log why the role worker does not get on.")));
+}
+
 bool
 switchover_ask(const SwitchoverAsked *asked, SwitchoverAnswer *answer)
 {
 	static bool		leaves = false;
 	volatile uint64 number;
+	uint64			until = clock_now() + asked->wait + 2 * (uint64) settings.max_timeout * 1000 + GRACE;
 
 	if (!leaves)
 		before_shmem_exit(leave, (Datum) 0);
@@ -135,7 +152,11 @@ switchover_ask(const SwitchoverAsked *asked, SwitchoverAnswer *answer)
 	{
 		exchange_wake_role_worker();
 		while (!has_answer(number, answer))
+		{
+			if (clock_now() >= until)
+				fail();
 			ConditionVariableTimedSleep(&entry->changed, SLEEP, PG_WAIT_EXTENSION);
+		}
 		ConditionVariableCancelSleep();
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_up, (Datum) 0);

@@ -34,7 +34,8 @@ extern void switchover_init_memory(void);
 /* ---- a session ---- */
 
 /*
- * Ask, and wait for the answer.  An error that ends the wait takes the request back.  false:
+ * Ask, and wait for the answer, a few seconds longer than asked->wait at most: then it is an error.
+ * An error that ends the wait takes the request back.  false:
  * another switchover is under way, to answer->target.
  */
 extern bool switchover_ask(const SwitchoverAsked *asked, SwitchoverAnswer *answer);

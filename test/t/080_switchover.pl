@@ -199,6 +199,17 @@ subtest 'another one during that, and it is cancelled' => sub {
 	is($cluster->open_primary, $primary, 'on the same primary');
 };
 
+subtest 'role_worker_stands_still: the session does not wait for ever' => sub {
+	my $worker = $cluster->role_worker($primary);
+
+	kill 'STOP', $worker;
+	$offset = $cluster->log_size($primary);
+	like((switch_over("$one, '0'"))[1], qr/ERROR:  the role worker of pg_leader has not said in time what has come of the switchover\nDETAIL:/, 'an error');
+	kill 'CONT', $worker;
+	$cluster->wait_for_log($primary, qr/switchover to node $one given up in the step "checkpoint": it was cancelled/, $offset);
+	is($cluster->open_primary, $primary, 'and the primary is the same');
+};
+
 subtest 'target_dies_in_it' => sub {
 	my $receiver = $cluster->receiver($one);
 	my ($out, $error) = ('', '');
