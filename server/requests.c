@@ -128,13 +128,29 @@ pg_leader_admit(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Where another member is the primary, its data count, and nothing has to be trusted. */
+static void
+check_no_primary(const Raft *raft)
+{
+	int32_t leader = raft->leader_id;
+
+	if (leader >= 0 && leader != raft->config.node_id && raft->peers[leader].told.promoted)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node %d is the primary", leader),
+				 errhint("This member goes by the data of the primary, without a person. \"pg_leaderctl list\" shows what it waits for.")));
+}
+
 /* Who calls it has looked at where this member's WAL ends, and says so. */
 static void
 check_wal_end(XLogRecPtr said)
 {
 	Raft *raft = palloc(sizeof(Raft));
+	bool  is_read = exchange_read_core(raft);
 
-	if (!exchange_read_core(raft) || !raft->data.known)
+	if (is_read)
+		check_no_primary(raft);
+	if (!is_read || !raft->data.known)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("where the WAL of this member ends is not known"),

@@ -184,6 +184,7 @@ restart_with($list, $left);
 ($primary) = $cluster->wait_for_roles;
 is($primary, $left, 'a new one: who has the data is the primary');
 $cluster->wait_until('a new one: it has them, too', sub { ($cluster->sql(5, 'SELECT count(*) FROM told') // '') eq ($cluster->sql($primary, 'SELECT count(*) FROM told') // '-') });
+like($cluster->failure(5, q(SELECT pg_leader_trust_data('0/1'))), qr/ERROR:  node $primary is the primary\nHINT:/, 'and is not to be trusted, where there is a primary');
 $cluster->check_timelines;
 $cluster->check_history;
 $cluster->stop_all;
