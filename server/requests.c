@@ -397,7 +397,7 @@ wait_for_slots(int32_t target, uint64 deadline)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a switchover that waits for logical slots needs a target")));
-	words_clear(&words);
+	(void) words_set(&words, NULL, "it is not known yet how to ask node %d for its slots", target);
 	while (!exchange_read_core(raft) || !slots_are_ready(raft, target, is_interrupted, &words))
 	{
 		if (clock_now() >= deadline)

@@ -140,8 +140,11 @@ pg_leader_slots_missing(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("node %d is not another member of the cluster", target)));
-	ready = slots_are_ready(raft, target, is_interrupted, &words);
-	CHECK_FOR_INTERRUPTS();
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		ready = slots_are_ready(raft, target, is_interrupted, &words);
+	} while (!ready && InterruptPending);
 	if (ready)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(words.error));
