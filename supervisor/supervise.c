@@ -725,7 +725,8 @@ look_at_server(void)
 {
 	HttpServer seen = {.board = server.board, .process = PROBE_STOPPED};
 
-	if (phase == PHASE_RUNS)
+	/* while it hands over it takes commits, until its fence says otherwise */
+	if (phase == PHASE_RUNS || (phase == PHASE_STOPS && step == STEP_HAND_OVER))
 		seen.process = PROBE_RUNS;
 	else if (phase != PHASE_DOWN)
 		seen.process = PROBE_STOPS;

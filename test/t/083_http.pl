@@ -263,6 +263,22 @@ subtest 'the setting' => sub {
 	like($cluster->log_of($standby, $log), qr/could not listen at "127\.0\.0\.1:$port{$primary}" for HTTP: Address already in use/, 'a port that is taken keeps no server from starting');
 };
 
+# The checkpoint before a hand-over may take seconds, and until the fence is closed there is no other primary.
+subtest 'its supervisor is told to stop: it is the primary until it hands over' => sub {
+	my $checkpointer = $cluster->titled($primary, qr/\bcheckpointer\b/);
+	my $log = $cluster->log_size($primary);
+
+	kill 'STOP', $checkpointer;
+	$cluster->signal($primary, 'TERM');
+	$cluster->wait_for_log($primary, qr/the server hands over to another member first/, $log);
+	is(ask($primary, '/primary'), 200, 'it takes commits');
+	kill 'CONT', $checkpointer;
+	$cluster->wait_until('it has stopped', sub { !$cluster->is_running($primary) });
+	$cluster->wait_for_primary('another one is the primary');
+	$cluster->start($primary);
+	$cluster->wait_for_roles;
+};
+
 subtest 'where pg_leader only elects' => sub {
 	my $elects = PgLeaderManaged->new('elects', 1, settings => { manage => 'off' });
 
