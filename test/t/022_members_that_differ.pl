@@ -142,7 +142,7 @@ sub answer
 	substr($datagram, 32, 16) = pack 'Q> Q>', $boot, 4711;
 	substr($datagram, 48, 16) = $start;
 	substr($datagram, 64, 8) = pack 'Q>', 1_000_000;
-	substr($datagram, 88) = ("\0" x 48) . ("\xff" x 8) . ("\0" x 80);
+	substr($datagram, 88) = ("\0" x 48) . ("\xff" x 8) . ("\0" x (length($datagram) - 144));
 	return $datagram;
 }
 
