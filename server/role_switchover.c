@@ -10,6 +10,7 @@
 
 #include "access/xlog.h"
 #include "postmaster/bgwriter.h"
+#include "storage/lwlock.h"
 
 #include "server/control_file.h"
 #include "server/fence.h"
@@ -206,6 +207,23 @@ say_step(SwitchoverStep before)
 	event(text);
 }
 
+/*
+ * The target has all that this server has flushed.  What is written behind the closed fence from
+ * then on would have to be rewound if the WAL writer flushed it before the server is stopped: who
+ * holds this lock keeps all others from that.  It is not waited for.
+ */
+static void
+keep_from_flushing(void)
+{
+	bool keeps = now.step >= SWITCHOVER_END_SENDERS && now.step <= SWITCHOVER_STOP;
+	bool holds = LWLockHeldByMe(WALWriteLock);
+
+	if (keeps && !holds)
+		(void) LWLockConditionalAcquire(WALWriteLock, LW_EXCLUSIVE);
+	else if (!keeps && holds)
+		LWLockRelease(WALWriteLock);
+}
+
 static void
 hasten(const SwitchoverFacts *f)
 {
@@ -230,7 +248,9 @@ advance(void)
 		before = now.step;
 		carry_out();
 		gather(now.target, &f);
-		if (switchover_next(&now, &f) == before)
+		(void) switchover_next(&now, &f);
+		keep_from_flushing();
+		if (now.step == before)
 		{
 			hasten(&f);
 			return;

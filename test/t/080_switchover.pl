@@ -50,7 +50,9 @@ sub is_refused
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	like($error, $pattern, $name);
-	is($cluster->open_primary, $primary, 'the primary is the same');
+
+	# the answer goes out in the turn at whose end the fence opens again
+	$cluster->wait_until('the primary is the same', sub { ($cluster->open_primary // -1) == $primary });
 	is($cluster->sql($primary, 'INSERT INTO told VALUES (-1, 0)'), '', 'and takes commits');
 	return $took;
 }
@@ -227,6 +229,40 @@ subtest 'target_dies_in_it' => sub {
 	like((switch_over("$one"))[1], qr/ERROR:  no switchover: the target is not heard, or may not lead\nHINT:  pg_leader_peers/, 'and to one that is down, none begins');
 	$cluster->start($one);
 	$cluster->comes_back($one, $primary);
+};
+
+# A session writes once the other one leads, and goes on until the server is stopped.
+use constant WRITES_LATE => <<'SQL';
+DO $$
+BEGIN
+	PERFORM count(*) FROM told;
+	LOOP
+		EXIT WHEN (SELECT leader_id IS DISTINCT FROM node_id FROM pg_leader_status);
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+	INSERT INTO told SELECT -3, g FROM generate_series(1, 20000) g;
+	PERFORM pg_sleep(60);
+END
+$$
+SQL
+
+subtest 'nothing is flushed once the target was told, however late the server is stopped' => sub {
+	my $old = $primary;
+	my $supervisor = $cluster->supervisor($old);
+	my ($out, $error, $writes);
+
+	$writes = IPC::Run::start([ 'psql', '-XAtqc', WRITES_LATE, '-h', $cluster->server($old)->host, '-p', $cluster->server($old)->port, 'postgres' ], '>&', \my $said);
+	$cluster->wait_until('it waits', sub { ($cluster->sql($old, q(SELECT wait_event FROM pg_stat_activity WHERE query ~ '^DO')) // '') eq 'PgSleep' });
+	$offset = $cluster->log_size($old);
+	kill 'STOP', $supervisor;
+	($out, $error) = switch_over($one);
+	is($out, $one, 'it is done') or diag($error);
+	usleep(1_000_000); # the WAL writer comes by five times
+	kill 'CONT', $supervisor;
+	$writes->finish;
+	learn_roles();
+	is($primary, $out, 'it is the primary');
+	follows_unharmed($old);
 };
 
 subtest 'archiver_hangs, logical_walsender_hangs' => sub {
