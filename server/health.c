@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "replication/walreceiver.h"
+#include "storage/lwlock.h"
 
 #include "node/clock.h"
 #include "primary/health.h"
@@ -221,7 +222,8 @@ health_flush_rest(void)
 	XLogRecPtr		  end;
 	uint64			  now = clock_now();
 
-	if (RecoveryInProgress())
+	/* who hands over keeps all from flushing, itself included */
+	if (RecoveryInProgress() || LWLockHeldByMe(WALWriteLock))
 		return;
 	end = position_inserted();
 	if (end <= GetFlushRecPtr(NULL) || GetFlushRecPtr(NULL) != flushed)
