@@ -215,7 +215,7 @@ say_step(SwitchoverStep before)
 static void
 keep_from_flushing(void)
 {
-	bool keeps = now.step >= SWITCHOVER_END_SENDERS && now.step <= SWITCHOVER_STOP;
+	bool keeps = now.step == SWITCHOVER_HAND_OVER || now.step == SWITCHOVER_STOP;
 	bool holds = LWLockHeldByMe(WALWriteLock);
 
 	if (keeps && !holds)
