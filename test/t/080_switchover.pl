@@ -181,20 +181,29 @@ subtest 'target_too_slow: given up, and the primary goes on' => sub {
 	cmp_ok($took, '<', 10, 'in time');
 };
 
-subtest 'another one during that, and it is cancelled' => sub {
+# begin_to_wait(): a test; a switchover to one whose WAL receiver stands still: (its session, a reference
+# to its errors, the receiver).
+sub begin_to_wait
+{
 	my $receiver = $cluster->receiver($one);
-	my ($out, $error) = ('', '');
+	my $error = '';
 	my $run;
 
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	kill 'STOP', $receiver;
 	$offset = $cluster->log_size($primary);
 	$run = IPC::Run::start([ 'psql', '-XAtqc', "SELECT pg_leader_switchover($one, '60s')", '-h', $cluster->server($primary)->host, '-p', $cluster->server($primary)->port, 'postgres' ],
-		'>', \$out, '2>', \$error);
+		'>', \my $out, '2>', \$error);
 	$cluster->wait_for_log($primary, qr/switchover to node $one: catch up/, $offset);
+	return ($run, \$error, $receiver);
+}
+
+subtest 'another one during that, and it is cancelled' => sub {
+	my ($run, $error, $receiver) = begin_to_wait();
 	like((switch_over($other))[1], qr/ERROR:  another switchover is under way/, 'a second one is refused');
 	$cluster->sql($primary, q(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ 'switchover' AND pid <> pg_backend_pid()));
 	$run->finish;
-	like($error, qr/ERROR:  canceling statement due to user request/, 'the first one is cancelled');
+	like($$error, qr/ERROR:  canceling statement due to user request/, 'the first one is cancelled');
 	$cluster->wait_for_log($primary, qr/switchover to node $one given up in the step "catch up": it was cancelled/, $offset);
 	kill 'CONT', $receiver;
 	$cluster->wait_until('and commits go on', sub { ($cluster->sql($primary, 'INSERT INTO told VALUES (-1, 2)') // 'not') eq '' });
@@ -213,19 +222,11 @@ subtest 'role_worker_stands_still: the session does not wait for ever' => sub {
 };
 
 subtest 'target_dies_in_it' => sub {
-	my $receiver = $cluster->receiver($one);
-	my ($out, $error) = ('', '');
-	my $run;
-
-	kill 'STOP', $receiver;
-	$offset = $cluster->log_size($primary);
-	$run = IPC::Run::start([ 'psql', '-XAtqc', "SELECT pg_leader_switchover($one, '60s')", '-h', $cluster->server($primary)->host, '-p', $cluster->server($primary)->port, 'postgres' ],
-		'>', \$out, '2>', \$error);
-	$cluster->wait_for_log($primary, qr/switchover to node $one: catch up/, $offset);
+	my ($run, $error, $receiver) = begin_to_wait();
 	$cluster->kill_all($one);
 	$run->finish;
-	like($error, qr/ERROR:  the switchover to node $one was given up: the target is not heard, or may not lead\n/, 'it says so');
-	is($cluster->open_primary, $primary, 'the primary is the same');
+	like($$error, qr/ERROR:  the switchover to node $one was given up: the target is not heard, or may not lead\n/, 'it says so');
+	$cluster->wait_until('the primary is the same', sub { ($cluster->open_primary // -1) == $primary });
 	like((switch_over("$one"))[1], qr/ERROR:  no switchover: the target is not heard, or may not lead\nHINT:  pg_leader_peers/, 'and to one that is down, none begins');
 	$cluster->start($one);
 	$cluster->comes_back($one, $primary);
