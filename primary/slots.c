@@ -50,7 +50,7 @@ slots_verdict(const SlotsFacts *facts, const SlotsSlot *slot)
 	bool wanted = is_other_member(facts, slot->member);
 
 	if (is_left_behind(facts, slot))
-		return slot->user == SLOTS_UNUSED ? SLOTS_DROP : SLOTS_LEAVE;
+		return slot->user == SLOTS_UNUSED ? SLOTS_SUPERSEDED : SLOTS_LEAVE;
 	if (slot->member == RAFT_NONE)
 		return SLOTS_LEAVE;
 	if (!slot->physical || slot->temporary)

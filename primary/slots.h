@@ -61,8 +61,9 @@ typedef enum SlotsVerdict
 	SLOTS_LEAVE = 0,
 	SLOTS_ADVANCE, /* to slots_target(), and without holding rows on a standby */
 	SLOTS_DROP,
-	SLOTS_END_USER, /* and then look again */
-	SLOTS_TAKEN		/* the name is a member's, and the slot is of another kind */
+	SLOTS_SUPERSEDED, /* drop, if whoever leads has one of that name: else it is the last one */
+	SLOTS_END_USER,	  /* and then look again */
+	SLOTS_TAKEN		  /* the name is a member's, and the slot is of another kind */
 } SlotsVerdict;
 
 extern SlotsVerdict slots_verdict(const SlotsFacts *facts, const SlotsSlot *slot);

@@ -50,6 +50,7 @@ static uint64 ask_said_at;
 static uint64 few_said_at;
 static uint64 taken_said_at;
 static uint64 stranger_said_at;
+static uint64 last_said_at;
 
 /* ---- what the leader has ---- */
 
@@ -116,6 +117,29 @@ ask_leader(void)
 		snprintf(what, sizeof(what), "could not ask node %d for its replication slots", node);
 		role_say_failed(LOG, &ask_said_at, what, &words);
 	}
+}
+
+/* Has it a slot of that name?  Asked as seldom as the rest; false: not, or it has not said so. */
+static bool
+leader_has(const char *name)
+{
+	static uint64 asked_at;
+	char		  answer[16];
+	Words		  words;
+
+	if (asked_at != 0 && role.now - asked_at < ASK_INTERVAL)
+		return false;
+	asked_at = role.now;
+	if (!slots_ask(&role.raft, leaders.node, psprintf("SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_name = '%s'", name),
+				   answer, sizeof(answer), stops_asking, &words))
+		return false;
+	if (strcmp(answer, "0") == 0 && once_a_minute(&last_said_at, role.now))
+		ereport(WARNING,
+				(errmsg("pg_leader: the logical replication slot \"%s\" is of this server's time as primary, and node %d has none of that name",
+						name, leaders.node),
+				 errdetail("As long as it is there, PostgreSQL synchronizes no slots to this server."),
+				 errhint("Create it on the primary if it is still needed, or drop it here.")));
+	return strcmp(answer, "0") != 0;
 }
 
 /* ---- what is known ---- */
@@ -291,9 +315,12 @@ say_few(int32_t member)
 
 /* ---- all of them ---- */
 
-/* Look at all, move those that can be; "dropped": the name of one that is to go.  Returns whose are there. */
+/*
+ * Look at all, move those that can be; "dropped": the name of one that is to go, "superseded": if the
+ * leader has it.  Returns whose are there.
+ */
 static uint64_t
-visit(const SlotsFacts *facts, char *dropped, int *n_free)
+visit(const SlotsFacts *facts, char *dropped, char *superseded, int *n_free)
 {
 	uint64_t there = 0;
 	bool	 moved = false;
@@ -318,6 +345,8 @@ visit(const SlotsFacts *facts, char *dropped, int *n_free)
 			advance(slot, slots_target(facts, &seen.slot), facts->leader != facts->self);
 		else if (verdict == SLOTS_DROP)
 			strlcpy(dropped, seen.name, NAMEDATALEN);
+		else if (verdict == SLOTS_SUPERSEDED)
+			strlcpy(superseded, seen.name, NAMEDATALEN);
 		else if (verdict == SLOTS_END_USER)
 			end_user(&seen);
 		else if (verdict == SLOTS_TAKEN)
@@ -388,6 +417,7 @@ role_keep_slots(void)
 {
 	SlotsFacts facts;
 	char	   name[NAMEDATALEN] = "";
+	char	   superseded[NAMEDATALEN] = "";
 	int		   n_free = 0;
 	int32_t	   id;
 	uint64_t   there;
@@ -398,10 +428,12 @@ role_keep_slots(void)
 	if (role.server == RAFT_SERVER_RECOVERY)
 		ask_leader();
 	gather(&facts);
-	there = visit(&facts, name, &n_free);
+	there = visit(&facts, name, superseded, &n_free);
 	if (paused_at != 0 && role.now - paused_at < PAUSE)
 		return;
 	paused_at = 0;
+	if (name[0] == '\0' && superseded[0] != '\0' && leader_has(superseded))
+		strlcpy(name, superseded, sizeof(name));
 	if (name[0] != '\0')
 	{
 		paused_at = try(drop, name) ? 0 : role.now;

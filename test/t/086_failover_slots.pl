@@ -1,6 +1,7 @@
 # test/t/086_failover_slots.pl
 #	  Logical slots that survive a failover (PostgreSQL 17 and later): PostgreSQL synchronizes
-#	  them to the standbys, and what keeps it from that on a former primary is removed.
+#	  them to the standbys, and what keeps it from that on a former primary is removed.  Before
+#	  that none do, and nobody waits for them.
 
 use strict;
 use warnings;
@@ -13,10 +14,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my ($major) = `pg_config --version` =~ /PostgreSQL (\d+)/;
-plan skip_all => "PostgreSQL $major does not synchronize logical slots" if $major < 17;
-
+my $synchronizes = $major >= 17;
 my $cluster = PgLeaderManaged->new('failover_slots', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' },
-	conf => PgLeaderManaged::QUIET . "wal_level = logical\nhot_standby_feedback = on\nsync_replication_slots = on\nwal_receiver_status_interval = 1s\nmax_slot_wal_keep_size = 1GB\n");
+	conf => PgLeaderManaged::QUIET . "wal_level = logical\nhot_standby_feedback = on\nwal_receiver_status_interval = 1s\nmax_slot_wal_keep_size = 1GB\n" .
+	  ($synchronizes ? "sync_replication_slots = on\n" : ''));
 my ($primary, $one, $other);
 
 sub learn_roles { ($primary, $one, $other) = $cluster->wait_for_roles; return; }
@@ -48,6 +49,23 @@ is($cluster->sql($primary, 'CREATE TABLE told (n int)'), '', 'a table');
 is(missing($one), 'nothing', 'no slot, and so none that is missing');
 like($cluster->failure($one, "SELECT pg_leader_slots_missing($other)"), qr/this server is not the primary of a managed cluster/, 'the primary knows');
 like($cluster->failure($primary, "SELECT pg_leader_slots_missing($primary)"), qr/node $primary is not another member of the cluster/, 'of another one');
+
+if (!$synchronizes)
+{
+	is($cluster->sql($primary, q(SELECT FROM pg_create_logical_replication_slot('of_consumer', 'test_decoding'))), '', 'a logical slot');
+	is($cluster->sql($primary, q(SELECT kind, node_id IS NULL, failover, synced, ready IS NULL FROM pg_leader_slots WHERE slot_name = 'of_consumer')),
+		'logical|t|f|f|t', 'it does not survive a failover');
+	is(missing($one), 'nothing', 'so it is missed nowhere');
+	is($cluster->sql($primary, "SELECT pg_leader_switchover($one, '30s', true)"), $one, 'and a switchover that waits for such slots does not wait for it');
+	learn_roles();
+	is($cluster->sql($primary, q(SELECT count(*) FROM pg_leader_slots WHERE kind = 'logical')), 0, 'the new primary has none');
+	$cluster->check_timelines;
+	$cluster->check_history;
+	$cluster->stop_all;
+	done_testing();
+	exit;
+}
+
 is($cluster->sql($primary, q(SELECT FROM pg_create_logical_replication_slot('of_consumer', 'test_decoding', false, false, true))), '', 'a slot that is to survive');
 wait_until_ready();
 is($cluster->sql($primary, q(SELECT ready IS NULL AND failover AND NOT synced FROM pg_leader_slots WHERE slot_name = 'of_consumer')), 't', 'on the primary it is the original');
@@ -73,6 +91,22 @@ subtest 'and after a hand-over back' => sub {
 	learn_roles();
 	is($cluster->sql($primary, 'INSERT INTO told VALUES (3)'), '', 'a commit');
 	like(consume(), qr/n\[integer\]:3\b/, 'it is consumed');
+	wait_until_ready();
+};
+
+subtest 'one that nobody else has stays on a former primary' => sub {
+	my $old = $primary;
+	my $target = $one;
+	my $offset;
+
+	is($cluster->sql($old, q(SELECT FROM pg_create_logical_replication_slot('of_nobody_else', 'test_decoding', false, false, true))), '', 'a slot that no standby has completely yet');
+	$offset = $cluster->log_size($old);
+	like(missing($target), qr/of_nobody_else/, 'so it would be missed');
+	$cluster->hand_over($target);
+	learn_roles();
+	$cluster->wait_for_log($old, qr/WARNING:  pg_leader: the logical replication slot "of_nobody_else" is of this server's time as primary, and node $target has none of that name/, $offset);
+	is($cluster->sql($old, q(SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'of_nobody_else')), 1, 'it is there');
+	is($cluster->sql($old, q(SELECT FROM pg_drop_replication_slot('of_nobody_else'))), '', 'an operator drops it');
 	wait_until_ready();
 };
 

@@ -251,7 +251,7 @@ left_behind_by_a_primary_it_is_in_the_way(void **state)
 	(void) state;
 	assert_int_equal(slots_verdict(&facts, &slot), SLOTS_LEAVE);
 	facts.synchronizes = true;
-	assert_int_equal(slots_verdict(&facts, &slot), SLOTS_DROP);
+	assert_int_equal(slots_verdict(&facts, &slot), SLOTS_SUPERSEDED);
 	slot.user = SLOTS_STRANGER;
 	assert_int_equal(slots_verdict(&facts, &slot), SLOTS_LEAVE);
 	slot.user = SLOTS_UNUSED;
