@@ -101,14 +101,16 @@ sub shows
 
 # ---- primaries that come back ----
 
-# stop_primary(): a test; its supervisor stops it, and another one goes on.
+# stop_primary(): tests; it is stopped behind its supervisor's back, which would switch over, and another
+# one goes on.
 sub stop_primary
 {
 	my $old = $primary;
 	my ($out);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$cluster->stop($old);
+	system_or_bail('pg_ctl', '-s', '-D', $cluster->server($old)->data_dir, '-m', 'fast', 'stop');
+	is($cluster->stop($old), 0, 'its supervisor ends');
 	($out) = run_command([ 'pg_controldata', $cluster->directory($old) ]);
 	like($out, qr/^Database cluster state: +shut down$/m, 'a clean stop');
 	return $old;
