@@ -229,9 +229,12 @@ other_primary(const CtlAct *act, int32_t node_id)
 	return RAFT_NONE;
 }
 
-/* The answer was lost with the server that was to give it: look what has come of it. */
+/*
+ * Until another one is open.  That it leads was the answer, or that was lost with the server that was to
+ * give it.
+ */
 static bool
-find_out(CtlAct *act, int32_t node_id, int32_t *next)
+wait_until_open(CtlAct *act, int32_t node_id, int32_t *next)
 {
 	uint64_t until = clock_now() + act->wait;
 
@@ -244,8 +247,7 @@ find_out(CtlAct *act, int32_t node_id, int32_t *next)
 		sleep_a_moment();
 	} while (clock_now() < until);
 	return ctl_act_fail("\"" CTL_PROGRAM " events\" shows what has happened.",
-						"node %d has ended the connection, and no other primary is open for commits within %g s", (int) node_id,
-						(double) act->wait / 1e6);
+						"no other primary than node %d is open for commits within %g s", (int) node_id, (double) act->wait / 1e6);
 }
 
 /* target: RAFT_NONE lets the primary choose.  next: who is the primary then. */
@@ -254,16 +256,12 @@ switch_to(CtlAct *act, const CtlServer *primary, int32_t target, bool slots, int
 {
 	int32_t node_id = primary->node_id;
 	char	call[CALL_SIZE];
-	char	result[32];
 	CtlSaid said;
 
 	(void) snprintf(call, sizeof(call), "pg_leader_switchover(nullif(%d, %d), '%" PRIu64 " ms', %s)", (int) target, RAFT_NONE,
 					act->wait / 1000, slots ? "true" : "false");
-	said = ctl_act_call(act, primary, call, result, sizeof(result));
-	if (said == CTL_SAID_LOST)
-		return find_out(act, node_id, next);
-	*next = (int32_t) ctl_number(result);
-	return said == CTL_SAID_ROWS;
+	said = ctl_act_call(act, primary, call, NULL, 0);
+	return (said == CTL_SAID_ROWS || said == CTL_SAID_LOST) && wait_until_open(act, node_id, next);
 }
 
 static bool
@@ -275,7 +273,7 @@ switch_over(CtlAct *act)
 
 	if (primary == NULL || !switch_to(act, primary, act->node, act->slots, &next))
 		return false;
-	say("Node %d is the primary now, in the place of node %d, which follows it.", (int) next, (int) before);
+	say("Node %d is the primary now, in the place of node %d, which comes back as a standby.", (int) next, (int) before);
 	return true;
 }
 

@@ -165,7 +165,7 @@ subtest 'by pg_leaderctl' => sub {
 	like((ctl(17))[2], qr/error: node $primary: node 17 is not a member of the cluster/, 'an unknown node is refused');
 	like((ctl('--slots'))[2], qr/error: node $primary: a switchover that waits for logical slots needs a target/, 'slots of nobody, too');
 	$offset = $cluster->log_size($old);
-	is_deeply([ ctl($new) ], [ 0, "Node $new is the primary now, in the place of node $old, which follows it.\n", '' ], 'it is done, and says so');
+	is_deeply([ ctl($new) ], [ 0, "Node $new is the primary now, in the place of node $old, which comes back as a standby.\n", '' ], 'it is done, and says so');
 	learn_roles();
 	is($primary, $new, 'it is');
 	follows_unharmed($old);
