@@ -148,6 +148,7 @@ receiver_look(void)
 	streams = WalRcv->walRcvState == WALRCV_STREAMING;
 	view.flushed = WalRcv->flushedUpto;
 	view.timeline = WalRcv->receivedTLI;
+	view.leader_end = WalRcv->latestWalEnd;
 	SpinLockRelease(&WalRcv->mutex);
 	view.waits = pid != 0 && pid == exchange_waiting_receiver();
 	view.streams = streams && !view.waits;

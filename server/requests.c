@@ -380,12 +380,6 @@ refuse_switchover(const SwitchoverAnswer *answer)
 			 errhint("%s", hint_of_switchover(answer->reason))));
 }
 
-static bool
-is_interrupted(void)
-{
-	return InterruptPending;
-}
-
 /* Until the target has the logical slots that are to survive; an error at the deadline. */
 static void
 wait_for_slots(int32_t target, uint64 deadline)
@@ -398,7 +392,7 @@ wait_for_slots(int32_t target, uint64 deadline)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a switchover that waits for logical slots needs a target")));
 	(void) words_set(&words, NULL, "it is not known yet how to ask node %d for its slots", target);
-	while (!exchange_read_core(raft) || !slots_are_ready(raft, target, is_interrupted, &words))
+	while (!exchange_read_core(raft) || !slots_are_ready(raft, target, &words))
 	{
 		if (clock_now() >= deadline)
 			ereport(ERROR,

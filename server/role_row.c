@@ -8,8 +8,6 @@
 #include "postgres.h"
 
 #include "access/xlogrecovery.h"
-#include "replication/walreceiver.h"
-#include "storage/spin.h"
 
 #include "server/receiver.h"
 #include "server/role.h"
@@ -79,15 +77,12 @@ primary_known_at(void)
 static bool
 find_lag(uint64 *lag)
 {
-	uint64 replayed = GetXLogReplayRecPtr(NULL);
-	uint64 end;
+	ReceiverView view = receiver_look();
+	uint64		 replayed = GetXLogReplayRecPtr(NULL);
 
-	if (role.server != RAFT_SERVER_RECOVERY || !receiver_look().streams)
+	if (role.server != RAFT_SERVER_RECOVERY || !view.streams)
 		return false;
-	SpinLockAcquire(&WalRcv->mutex);
-	end = WalRcv->latestWalEnd;
-	SpinLockRelease(&WalRcv->mutex);
-	*lag = end > replayed ? end - replayed : 0;
+	*lag = view.leader_end > replayed ? view.leader_end - replayed : 0;
 	return true;
 }
 

@@ -9,8 +9,6 @@
 #include "access/xlogrecovery.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
-#include "replication/walreceiver.h"
-#include "storage/spin.h"
 #include "utils/timestamp.h"
 
 #include "node/board.h"
@@ -27,13 +25,12 @@ static void
 show_leader_end(BoardServer *shown)
 {
 	static uint64 at; /* when it streamed last */
+	ReceiverView  view = receiver_look();
 
-	shown->streams = receiver_look().streams;
-	if (shown->streams)
+	shown->streams = view.streams;
+	if (view.streams)
 		at = role.now;
-	SpinLockAcquire(&WalRcv->mutex);
-	shown->leader_end = WalRcv->latestWalEnd;
-	SpinLockRelease(&WalRcv->mutex);
+	shown->leader_end = view.leader_end;
 	shown->leader_end_at = at;
 }
 

@@ -317,7 +317,7 @@ role_switch_over(void)
 {
 	SwitchoverAsked asked;
 
-	if (!is_under_way() && now.step != SWITCHOVER_STOP && !role.leaves && switchover_take(&asked))
+	if (!is_under_way() && !role.leaves && switchover_take(&asked))
 	{
 		request = asked;
 		begin(request.target, request.wait);

@@ -28,6 +28,6 @@ extern bool slots_ask(const Raft *raft, int32_t node, const char *query, char *a
  * after a switchover to it they go on there?  false, with words: which it has not, or why this
  * is not known.  Waits as slots_ask() does.  True before PostgreSQL 17, and without such slots.
  */
-extern bool slots_are_ready(const Raft *raft, int32_t target, bool (*stop)(void), Words *words);
+extern bool slots_are_ready(const Raft *raft, int32_t target, Words *words);
 
 #endif /* PG_LEADER_SLOTS_SERVER_H */

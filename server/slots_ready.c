@@ -92,8 +92,14 @@ list_failover_slots(StringInfo names)
 	LWLockRelease(ReplicationSlotControlLock);
 }
 
+static bool
+is_interrupted(void)
+{
+	return InterruptPending;
+}
+
 bool
-slots_are_ready(const Raft *raft, int32_t target, bool (*stop)(void), Words *words)
+slots_are_ready(const Raft *raft, int32_t target, Words *words)
 {
 	StringInfoData names;
 	char		   missing[256];
@@ -108,17 +114,11 @@ slots_are_ready(const Raft *raft, int32_t target, bool (*stop)(void), Words *wor
 					 "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s "
 					 "WHERE s.slot_name = n AND s.synced AND NOT s.temporary AND s.invalidation_reason IS NULL)",
 					 names.data);
-	if (!slots_ask(raft, target, query, missing, sizeof(missing), stop, words))
+	if (!slots_ask(raft, target, query, missing, sizeof(missing), is_interrupted, words))
 		return false;
 	return missing[0] == '\0' ||
 		   words_set(words, "See pg_leader_slots there. A slot is complete only after its consumer has moved on.",
 					 "node %d does not have these logical replication slots yet: %s", target, missing);
-}
-
-static bool
-is_interrupted(void)
-{
-	return InterruptPending;
 }
 
 /* pg_leader_slots_missing(target int4): why slots with failover could not go on there; NULL: they could. */
@@ -143,7 +143,7 @@ pg_leader_slots_missing(PG_FUNCTION_ARGS)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		ready = slots_are_ready(raft, target, is_interrupted, &words);
+		ready = slots_are_ready(raft, target, &words);
 	} while (!ready && InterruptPending);
 	if (ready)
 		PG_RETURN_NULL();
