@@ -214,9 +214,18 @@ ctl_options_named(const CtlAddress **servers)
 	return n_named;
 }
 
+/* What a server says that ends, or warns of, is no answer; what it refuses is an error. */
+static void
+ignore_notice(void *argument, const PGresult *notice)
+{
+	(void) argument;
+	(void) notice;
+}
+
 PGconn *
 ctl_options_connect(const CtlAddress *server)
 {
+	PGconn	   *connection;
 	const char *all_keywords[MAX_PARAMETERS + 4];
 	const char *all_values[MAX_PARAMETERS + 4];
 	int			n = n_parameters;
@@ -231,5 +240,8 @@ ctl_options_connect(const CtlAddress *server)
 	all_values[n++] = server->port;
 	all_keywords[n] = NULL;
 	all_values[n] = NULL;
-	return PQconnectStartParams(all_keywords, all_values, 0);
+	connection = PQconnectStartParams(all_keywords, all_values, 0);
+	if (connection != NULL)
+		(void) PQsetNoticeReceiver(connection, ignore_notice, NULL);
+	return connection;
 }
