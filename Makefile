@@ -1,7 +1,7 @@
 # pg_leader: leader election inside PostgreSQL.
 #
 #	make                 the module and the programs pg_leader_state,
-#	                     pg_leader_supervisor and pg_leaderctl
+#	                     pg_leader_supervisor, pg_leaderctl and pg_leader_keep
 #	make install         all of these, the extension's files, and a manual page
 #	make check-sql       the SQL interface, on a private server (after install);
 #	                     make installcheck is the same
@@ -21,7 +21,8 @@ primary_sources := $(sort $(wildcard primary/*.c))
 server_sources := pg_leader.c $(sort $(wildcard server/*.c))
 supervisor_sources := $(sort $(wildcard supervisor/*.c))
 ctl_sources := tools/pg_leaderctl.c $(sort $(wildcard tools/ctl_*.c))
-headers := $(wildcard raft/*.h node/*.h primary/*.h server/*.h supervisor/*.h tools/*.h)
+keep_sources := $(sort $(wildcard keep/*.c))
+headers := $(wildcard raft/*.h node/*.h primary/*.h server/*.h supervisor/*.h tools/*.h keep/*.h)
 
 server_objects := $(server_sources:.c=.o)
 OBJS := $(server_objects) $(node_sources:.c=.o) $(primary_sources:.c=.o) $(raft_sources:.c=.o)
@@ -33,12 +34,14 @@ frontend_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) tools/pg_l
 		node/scheduler.c node/transport.c node/secret.c node/upstream.c node/value.c,$(node_sources)))
 supervisor_objects := $(patsubst %.c,build/frontend/%.o,$(raft_sources) $(node_sources) $(primary_sources) \
 	$(supervisor_sources))
+keep_objects := $(patsubst %.c,build/frontend/%.o,node/lineage.c node/words.c supervisor/files.c supervisor/program.c \
+	supervisor/say.c tools/ctl_table.c $(keep_sources))
 ctl_objects := $(patsubst %.c,build/frontend/%.o,node/cluster.c node/words.c $(ctl_sources))
 
 # PGXS would run these against whatever server is there; see check-sql.
 REGRESS = interface privileges settings
 NO_INSTALLCHECK = 1
-EXTRA_CLEAN = build pg_leader_state pg_leader_supervisor pg_leaderctl results regression.diffs regression.out
+EXTRA_CLEAN = build pg_leader_state pg_leader_supervisor pg_leaderctl pg_leader_keep results regression.diffs regression.out
 
 PG_CPPFLAGS = -I$(srcdir) -I$(includedir)
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter
@@ -92,7 +95,10 @@ pg_leader_supervisor: $(supervisor_objects)
 pg_leaderctl: $(ctl_objects)
 	$(CC) $(frontend_cflags) -o $@ $^ $(LDFLAGS) -L$(libdir) -lpq
 
-programs = pg_leader_state pg_leader_supervisor pg_leaderctl
+pg_leader_keep: $(keep_objects)
+	$(CC) $(frontend_cflags) -o $@ $^ $(LDFLAGS) -L$(pkglibdir) -L$(libdir) -lpq -lpgcommon -lpgport $(filter -lcrypto,$(LIBS))
+
+programs = pg_leader_state pg_leader_supervisor pg_leaderctl pg_leader_keep
 manual_pages = supervisor/pg_leader_supervisor.1
 all: $(programs)
 install: install-programs

@@ -1,6 +1,6 @@
 # bench/BenchManaged.pm
-#	  Managed servers on this machine, for bench/promote and bench/writable, which kill their
-#	  primary again and again, and for bench/fence.
+#	  Managed servers on this machine, for bench/promote, bench/writable and bench/compare, which
+#	  make their primary fail again and again, and for bench/fence.
 #
 # Servers are run by their supervisors, in a directory of their own that goes with the object.
 # What they do is known from their logs, all on one clock.
@@ -13,9 +13,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../test/chaos", "$FindBin::RealBin/../test/stand";
 
+use Bench;
 use Chaos;
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
+use Measure ();
 use POSIX ();
 use Stand;
 use Time::HiRes qw(sleep);
@@ -23,6 +25,21 @@ use Time::Local qw(timegm);
 
 # Nobody waits longer than this for anything, in seconds.
 use constant PATIENCE => 120;
+
+# What bench/compare asks of each system: its settings, as HEARTBEAT/MIN-MAX in ms, and the
+# programs that it needs, with Debian's packages.
+sub defaults { return ('50/200-400', '20/40-80'); }
+
+sub programs { return (pg_leader_supervisor => undef); }
+
+sub name { return 'pg_leader'; }
+
+sub version { return Bench::commit(); }
+
+# undef, or what is wrong with that word.
+sub wrong { my ($text) = @_; return Measure::timings($text) ? undef : 'is not HEARTBEAT/MIN-MAX in ms'; }
+
+sub options { my ($text) = @_; return %{ Measure::timings($text) }; }
 
 # With initdb, and as many members as servers; none runs.  Options:
 #
@@ -33,6 +50,7 @@ use constant PATIENCE => 120;
 #							directory and returns the program and its options
 #	tmp						where the directory is made; TMPDIR by default
 #	stand					each server is in a network namespace of its own, on a test stand
+#	beside					further namespaces on that stand, after those of the servers
 sub new
 {
 	my ($class, %options) = @_;
@@ -43,19 +61,20 @@ sub new
 		my $missing = Stand::missing();
 
 		die "no test stand is possible here: $missing\n" if defined $missing;
-		$self->{stand} = Stand->new(nodes => $self->{n});
+		$self->{stand} = Stand->new(nodes => $self->{n} + ($options{beside} // 0));
 		$self->{stand}->join_bridge;
 	}
 	$self->{dir} = tempdir("pg_leader_${FindBin::Script}_XXXXXX", defined $options{tmp} ? (DIR => $options{tmp}) : (TMPDIR => 1));
 	chmod 0755, $self->{dir};
 	chown Chaos::owner(), $self->{dir};
 	chomp($self->{bin} = `\${PG_CONFIG:-pg_config} --bindir`);
-	$self->{tcp} = Chaos::free_row($self->{n});
-	$self->run_as_owner("$self->{bin}/initdb", '-D', "$self->{dir}/node0", '-U', 'postgres', '-A', 'trust', '--no-instructions');
-	append("$self->{dir}/node0/pg_hba.conf", join '', map { "host $_ all @{[ Stand::NETWORK ]}.0/24 trust\n" } qw(all replication)) if $options{stand};
-	$self->run_as_owner('cp', '-a', "$self->{dir}/node0", "$self->{dir}/node$_") foreach 1 .. $self->{n} - 1;
+	$self->{tcp} = Chaos::free_row($self->{n} + ($options{beside} // 0));
+	$self->make_places(%options);
+	$self->run_as_owner("$self->{bin}/initdb", '-D', $self->data(0), '-U', 'postgres', '-A', 'trust', '--no-instructions');
+	append($self->data(0) . '/pg_hba.conf', join '', map { "host $_ all @{[ Stand::NETWORK ]}.0/24 trust\n" } qw(all replication)) if $options{stand};
+	$self->run_as_owner('cp', '-a', $self->data(0), $self->data($_)) foreach 1 .. $self->{n} - 1;
 	$self->create(%options);
-	append("$self->{dir}/node$_/postgresql.conf", $self->settings($_, %options)) foreach $self->ids;
+	append($self->data($_) . '/postgresql.conf', $self->settings($_, %options)) foreach $self->ids;
 	$self->{server_bin} = defined $options{under} ? $self->wrap($options{under}->($self->{dir})) : $self->{bin};
 	return $self;
 }
@@ -90,6 +109,12 @@ SCRIPT
 	chmod 0755, "$bin/postgres";
 	return $bin;
 }
+
+# What test/stand/ManagedStand.pm has otherwise: where data directories are, what has to be there
+# before, and words before a supervisor's command.
+sub data { my ($self, $id) = @_; return "$self->{dir}/node$id"; }
+sub make_places { return; }
+sub environment { return; }
 
 sub ids { my ($self) = @_; return 0 .. $self->{n} - 1; }
 
@@ -194,7 +219,7 @@ sub start
 {
 	my ($self, @ids) = @_;
 
-	$self->{supervisors}{$_} = $self->spawn_in_node($_, $self->log_path($_), "$self->{server_bin}/pg_leader_supervisor", '-D', "$self->{dir}/node$_") foreach @ids;
+	$self->{supervisors}{$_} = $self->spawn_in_node($_, $self->log_path($_), $self->environment($_), "$self->{server_bin}/pg_leader_supervisor", '-D', $self->data($_)) foreach @ids;
 	return;
 }
 
@@ -212,7 +237,7 @@ sub stop
 sub kill_server
 {
 	my ($self, $id) = @_;
-	my ($postmaster) = Chaos::slurp("$self->{dir}/node$id/postmaster.pid") =~ /\A(\d+)$/m or die "node $id does not run\n";
+	my ($postmaster) = Chaos::slurp($self->data($id) . '/postmaster.pid') =~ /\A(\d+)$/m or die "node $id does not run\n";
 	my @pids = $self->pids($id);
 
 	kill 'STOP', $postmaster;
@@ -245,8 +270,49 @@ sub follows
 sub pids
 {
 	my ($self, $id) = @_;
-	return map { m{^/proc/(\d+)} && (readlink($_) // '') eq "$self->{dir}/node$id" ? $1 : () } glob '/proc/[0-9]*/cwd';
+	my $data = $self->data($id);
+
+	return map { m{^/proc/(\d+)} && (readlink($_) // '') eq $data ? $1 : () } glob '/proc/[0-9]*/cwd';
 }
+
+# All processes in a node's namespace, whatever they are: the machine, so to say.
+sub machine_pids
+{
+	my ($self, $id) = @_;
+	my $inode = (stat "/run/netns/pgldtest$id")[1];
+
+	return map { m{^/proc/(\d+)/} && (readlink($_) // '') eq "net:[$inode]" ? $1 : () } glob '/proc/[0-9]*/ns/net';
+}
+
+# That machine stands still; nothing of it can act on anything from then on.
+sub freeze_machine
+{
+	my ($self, $id) = @_;
+
+	Chaos::eventually(PATIENCE, sub {
+			my @going_on = grep { Stand::goes_on($_) } $self->machine_pids($id);
+			kill 'STOP', @going_on;
+			return !@going_on;
+		}) or die "processes of node $id go on in spite of SIGSTOP\n";
+	return;
+}
+
+sub thaw_machine { my ($self, $id) = @_; kill 'CONT', $self->machine_pids($id); return; }
+
+sub kill_machine
+{
+	my ($self, $id) = @_;
+
+	$self->freeze_machine($id);
+	kill 'KILL', $self->machine_pids($id);
+	Chaos::eventually(PATIENCE, sub { waitpid($_, POSIX::WNOHANG()) foreach $self->children($id); return !$self->machine_pids($id) })
+	  or die "processes of node $id do not end\n";
+	delete $self->{supervisors}{$id};
+	return;
+}
+
+# The processes of a node that this one has started.
+sub children { my ($self, $id) = @_; return grep { defined } $self->{supervisors}{$id}; }
 
 # The process of the election worker.
 sub worker
@@ -263,8 +329,9 @@ sub DESTROY
 
 	return if $self->{owner} != $$;
 	local ($?, $!, $@);
-	my @pids = values %{ $self->{supervisors} };
+	my @pids = map { $self->children($_) } keys %{ $self->{supervisors} };
 	kill 'QUIT', @pids;
+	kill 'KILL', map { $self->machine_pids($_) } $self->{stand} ? $self->{stand}->ids : ();
 	waitpid($_, 0) foreach @pids;
 	delete $self->{stand};
 	remove_tree($self->{dir});
@@ -276,16 +343,16 @@ sub DESTROY
 # As the members do, who may always log in; a client by that role gets a read-only session where the fence is closed.
 sub conninfo
 {
-	my ($self, $id, $role) = @_;
+	my ($self, $id, $role, $database) = @_;
 
-	return "host=$self->{dir} port=@{[ $self->{tcp} + $id ]} user=@{[ $role // 'postgres' ]} dbname=postgres";
+	return "host=$self->{dir} port=@{[ $self->{tcp} + $id ]} user=@{[ $role // 'postgres' ]} dbname=@{[ $database // 'postgres' ]}";
 }
 
 # Rows of a query, columns separated by "|"; undef: no answer.
 sub query
 {
-	my ($self, $id, $sql) = @_;
-	open(my $pipe, '-|', 'sh', '-c', 'exec "$@" 2>/dev/null', 'sh', "$self->{bin}/psql", '-XAtq', '-d', $self->conninfo($id), '-c', $sql) or die "psql: $!\n";
+	my ($self, $id, $sql, $database) = @_;
+	open(my $pipe, '-|', 'sh', '-c', 'exec "$@" 2>/dev/null', 'sh', "$self->{bin}/psql", '-XAtq', '-d', $self->conninfo($id, 'postgres', $database), '-c', $sql) or die "psql: $!\n";
 	my $answer = do { local $/ = undef; <$pipe> // '' };
 
 	close $pipe;
@@ -331,6 +398,21 @@ sub calm_primary
 	return;
 }
 
+# The primary that all others stream from, one of them synchronously, by its own view alone: of
+# whatever system.  Whether it is open is not asked.
+sub settled_primary
+{
+	my ($self) = @_;
+
+	foreach my $id ($self->ids)
+	{
+		my $answer = $self->query($id, q(SELECT count(*), bool_or(sync_state IN ('sync', 'quorum')) FROM pg_stat_replication WHERE state = 'streaming' AND pg_wal_lsn_diff(pg_current_wal_flush_lsn(), flush_lsn) <= 1 << 20 AND NOT pg_is_in_recovery()));
+
+		return $id if ($answer // '') eq $self->{n} - 1 . '|t';
+	}
+	return;
+}
+
 sub open_primary
 {
 	my ($self) = @_;
@@ -350,6 +432,13 @@ sub wait_for_first_primary
 	Chaos::eventually(PATIENCE, sub { defined $self->query($first->[0], 'CREATE EXTENSION IF NOT EXISTS pg_leader') })
 	  or die "the new primary takes no commits\n" . $self->describe;
 	return $first->[0];
+}
+
+sub switch_over
+{
+	my ($self, $primary) = @_;
+
+	return $self->query($primary, 'SELECT pg_leader_switchover()') // die "no switchover\n" . $self->describe;
 }
 
 # How often a supervisor has rebuilt its server's data directory.

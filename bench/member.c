@@ -230,11 +230,9 @@ make_config(const Options *options, RaftConfig *config)
 			 "node %ld is not in the member list", options->node_id);
 	*config = (RaftConfig){
 		.node_id = (int32_t) options->node_id,
-		.members = cluster_members(&cluster),
-		.list_digest = cluster_list_digest(&cluster, cluster.n_members),
-		.list_size = (uint32_t) cluster.n_members,
 		.may_lead = true,
 		.timeouts = options->timeouts};
+	cluster_configure(&cluster, config);
 	wrong = raft_check_config(config);
 	if (wrong != NULL)
 		fail("See the settings of the same names.", "%s", wrong);

@@ -65,6 +65,33 @@ addresses_literal(const ClusterMember *member, struct sockaddr_storage *address,
 	return true;
 }
 
+/* A member whose address is not known yet, or by its name only. */
+static bool
+begin_address(Addresses *addresses, const Cluster *cluster, const ClusterMember *member, Words *words)
+{
+	MemberAddress *its = &addresses->of[member->node_id];
+	char		   text[CLUSTER_ADDRESS_SIZE];
+	int32_t		   other;
+
+	if (member->is_name)
+	{
+		its->look_up_at = 0;
+		return true;
+	}
+	if (!addresses_literal(member, &its->address, words))
+		return false;
+	if (its->address.ss_family != addresses->family)
+		return words_set(words, NULL, "node %d is at %.200s, but this member's own address is %s",
+						 (int) member->node_id, cluster_format_address(member, text),
+						 addresses->family == AF_INET ? "IPv4" : "IPv6");
+	other = addresses_member_at(addresses, cluster, &its->address);
+	if (other != RAFT_NONE)
+		return words_set(words, NULL, "nodes %d and %d have the same address",
+						 (int) other, (int) member->node_id);
+	its->known = true;
+	return true;
+}
+
 bool
 addresses_init(Addresses *addresses, const Cluster *cluster, int family, Words *words)
 {
@@ -75,27 +102,38 @@ addresses_init(Addresses *addresses, const Cluster *cluster, int family, Words *
 		addresses->of[i].look_up_at = UINT64_MAX;
 	for (int i = 0; i < cluster->n_members; i++)
 	{
-		const ClusterMember *member = &cluster->members[i];
-		MemberAddress		*its = &addresses->of[member->node_id];
-		char				 text[CLUSTER_ADDRESS_SIZE];
-		int32_t				 other;
-
-		if (member->is_name)
-		{
-			its->look_up_at = 0;
-			continue;
-		}
-		if (!addresses_literal(member, &its->address, words))
+		if (!begin_address(addresses, cluster, &cluster->members[i], words))
 			return false;
-		if (its->address.ss_family != family)
-			return words_set(words, NULL, "node %d is at %.200s, but this member's own address is %s",
-							 (int) member->node_id, cluster_format_address(member, text),
-							 family == AF_INET ? "IPv4" : "IPv6");
-		other = addresses_member_at(addresses, cluster, &its->address);
-		if (other != RAFT_NONE)
-			return words_set(words, NULL, "nodes %d and %d have the same address",
-							 (int) other, (int) member->node_id);
-		its->known = true;
+	}
+	return true;
+}
+
+static void
+forget_address(Addresses *addresses, int32_t id)
+{
+	lookup_end(addresses->of[id].lookup);
+	memset(&addresses->of[id], 0, sizeof(addresses->of[id]));
+	addresses->of[id].look_up_at = UINT64_MAX;
+}
+
+bool
+addresses_set_list(Addresses *addresses, const Cluster *before, const Cluster *now, Words *words)
+{
+	for (int i = 0; i < now->n_members; i++)
+	{
+		if (cluster_member(before, now->members[i].node_id) != NULL || begin_address(addresses, now, &now->members[i], words))
+			continue;
+		for (; i >= 0; i--)
+		{
+			if (cluster_member(before, now->members[i].node_id) == NULL)
+				forget_address(addresses, now->members[i].node_id);
+		}
+		return false;
+	}
+	for (int i = 0; i < before->n_members; i++)
+	{
+		if (cluster_member(now, before->members[i].node_id) == NULL)
+			forget_address(addresses, before->members[i].node_id);
 	}
 	return true;
 }

@@ -70,6 +70,12 @@ extern void addresses_choose_own(const LookupFound *found, struct sockaddr_stora
 extern bool addresses_init(Addresses *addresses, const Cluster *cluster, int family, Words *words);
 
 /*
+ * Another list: members that come are looked up, those that go are forgotten, and all others stay
+ * as they are.  false, with words in error: one that comes cannot be; nothing has changed.
+ */
+extern bool addresses_set_list(Addresses *addresses, const Cluster *before, const Cluster *now, Words *words);
+
+/*
  * This member is own_id, and listens there.  is_found: because its name leads there;
  * so that is looked at again, see addresses_have_moved().
  */

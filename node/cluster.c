@@ -509,6 +509,39 @@ cluster_list_digest(const Cluster *cluster, int n)
 	return digest_end(digest);
 }
 
+void
+cluster_configure(const Cluster *cluster, RaftConfig *config)
+{
+	config->members = config->wanted = cluster_members(cluster);
+	config->list_digest = cluster_list_digest(cluster, cluster->n_members);
+	config->list_size = (uint32_t) cluster->n_members;
+	memset(config->addresses, 0, sizeof(config->addresses));
+	for (int i = 0; i < cluster->n_members; i++)
+	{
+		char address[CLUSTER_ADDRESS_SIZE];
+
+		config->addresses[cluster->members[i].node_id] =
+			cluster_text_digest(cluster_format_address(&cluster->members[i], address));
+	}
+}
+
+void
+cluster_keep(Cluster *cluster, const Cluster *before, uint64_t count)
+{
+	for (int i = 0; i < before->n_members; i++)
+	{
+		const ClusterMember *member = &before->members[i];
+		int					 at = cluster->n_members;
+
+		if ((count >> member->node_id & 1) == 0 || cluster_member(cluster, member->node_id) != NULL)
+			continue;
+		for (; at > 0 && cluster->members[at - 1].node_id > member->node_id; at--)
+			cluster->members[at] = cluster->members[at - 1];
+		cluster->members[at] = *member;
+		cluster->n_members++;
+	}
+}
+
 bool
 cluster_is_appended(const Cluster *cluster, uint32_t size, uint64_t digest)
 {

@@ -64,6 +64,18 @@ extern uint64_t cluster_members(const Cluster *cluster);
 extern uint64_t cluster_list_digest(const Cluster *cluster, int n);
 
 /*
+ * What the core has to know of a list: members, wanted, addresses, list_digest and list_size of
+ * the configuration.
+ */
+extern void cluster_configure(const Cluster *cluster, RaftConfig *config);
+
+/*
+ * The members of "count" that the list lacks, as "before" has them, are added to it: whoever counts
+ * has an address until it does not count any more.  A member of "before" alone stays out.
+ */
+extern void cluster_keep(Cluster *cluster, const Cluster *before, uint64_t count);
+
+/*
  * Is this list the given one (size, digest) with members appended?
  */
 extern bool cluster_is_appended(const Cluster *cluster, uint32_t size, uint64_t digest);

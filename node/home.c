@@ -104,6 +104,45 @@ home_start(Home *home, const MemberHost *host)
 	return true;
 }
 
+/* A member that both lists have, at two places: datagrams would go to one, and be taken from the other. */
+static bool
+has_moved(const Cluster *before, const Cluster *now)
+{
+	for (int i = 0; i < now->n_members; i++)
+	{
+		const ClusterMember *member = &now->members[i];
+		const ClusterMember *was = cluster_member(before, member->node_id);
+
+		if (was != NULL && (was->port != member->port || strcmp(was->host, member->host) != 0))
+			return true;
+	}
+	return false;
+}
+
+bool
+home_set_list(Home *home, Cluster *members, const Cluster *configured, Words *words)
+{
+	const Raft *raft = &home->member.raft;
+	Cluster		next = *configured;
+	RaftConfig	config = raft->config;
+
+	cluster_keep(&next, members, raft_voters(raft));
+	cluster_configure(&next, &config);
+	config.wanted = cluster_members(configured);
+	config.list_digest = cluster_list_digest(configured, configured->n_members);
+	config.list_size = (uint32_t) configured->n_members;
+	if (has_moved(members, configured) || !raft_list_fits(&config, &raft->saved.list))
+		return words_set(words, "Take the member out of the list first. When it does not count any more, add it with its new address.",
+						 "a member has another address in it");
+	if (!transport_set_list(&home->transport, members, &next, words))
+		return false;
+	*members = next;
+	(void) member_set_list(&home->member, &config);
+	home->config = home->member.raft.config;
+	home->addresses_changed = true;
+	return true;
+}
+
 bool
 home_save(Home *home, Words *words)
 {

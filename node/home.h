@@ -93,6 +93,13 @@ home_of(Member *member)
 	return (Home *) member->context;
 }
 
+/*
+ * The member that runs gets another list, see raft_set_list().  "configured" is what the settings
+ * have; *members, the list that home_open() was given, becomes that and whoever counts besides.  false,
+ * with words: nothing has changed.
+ */
+extern bool home_set_list(Home *home, Cluster *members, const Cluster *configured, Words *words);
+
 /* Make member->raft.saved durable; false, with words in error. */
 extern bool home_save(Home *home, Words *words);
 

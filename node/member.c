@@ -259,6 +259,16 @@ member_pause(Member *member, bool pauses)
 	return result;
 }
 
+bool
+member_set_list(Member *member, const RaftConfig *config)
+{
+	uint64_t now = begin_call_now(member);
+	bool	 taken = raft_set_list(&member->raft, now, config, &member->output);
+
+	act(member);
+	return taken;
+}
+
 void
 member_reload(Member *member, const RaftTimeouts *timeouts, bool may_lead)
 {

@@ -116,6 +116,7 @@ extern bool			   member_rebuild(Member *member, RaftRebuild how, RaftPosition fl
 extern bool			   member_rebuilt(Member *member);
 extern bool			   member_trust_data(Member *member);
 extern RaftPauseResult member_pause(Member *member, bool pauses);
+extern bool			   member_set_list(Member *member, const RaftConfig *config);
 
 /*
  * Settings that can change: timeouts, which passed raft_check_config(), and whether it

@@ -139,6 +139,22 @@ connected_socket(Sockets *sockets, const struct sockaddr_storage *peer, socklen_
 	return -1;
 }
 
+void
+sockets_disconnect(Sockets *sockets, int32_t node_id)
+{
+	SocketQueue *s = &sockets->queues[node_id];
+
+	if (s->fd >= 0)
+	{
+		count_drops(sockets, node_id);
+		(void) close(s->fd); /* which also ends the watching */
+		sockets->n_flooded -= s->flooded;
+	}
+	memset(s, 0, sizeof(*s));
+	s->fd = -1;
+	sockets->ready[node_id] = false;
+}
+
 bool
 sockets_connect(Sockets *sockets, int32_t node_id, const struct sockaddr_storage *peer,
 				socklen_t length)
@@ -149,15 +165,7 @@ sockets_connect(Sockets *sockets, int32_t node_id, const struct sockaddr_storage
 	s = &sockets->queues[node_id];
 	if (s->fd >= 0 && memcmp(&s->peer, peer, length) == 0)
 		return true;
-	if (s->fd >= 0)
-	{
-		count_drops(sockets, node_id);
-		(void) close(s->fd); /* which also ends the watching */
-		sockets->n_flooded -= s->flooded;
-	}
-	memset(s, 0, sizeof(*s));
-	s->fd = -1;
-	sockets->ready[node_id] = false;
+	sockets_disconnect(sockets, node_id);
 	s->fd = connected_socket(sockets, peer, length);
 	if (s->fd < 0)
 		return false;

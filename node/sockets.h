@@ -112,6 +112,9 @@ extern bool sockets_open(Sockets *sockets, int listener);
 extern bool sockets_connect(Sockets *sockets, int32_t node_id,
 							const struct sockaddr_storage *peer, socklen_t length);
 
+/* A peer that is none any more: its socket is closed, if it has one. */
+extern void sockets_disconnect(Sockets *sockets, int32_t node_id);
+
 /*
  * The next datagram; false: there is none to be read now.  *datagram is good until
  * the next call.  Queues take turns, and all that are ready have had theirs when

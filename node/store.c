@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define STORE_MAGIC		 "PGLDSAVE"
-#define STORE_RECORD_END 208
+#define STORE_RECORD_END 236
 
 /* Of a timeline which this member was authorised to create. */
 #define CREATED UINT32_C(0x80000000)
@@ -48,8 +48,12 @@ put_data(uint8_t *slot, const RaftSaved *saved)
 	put_number(slot + 112, 8, saved->floor.epoch);
 	put_number(slot + 120, 8, saved->floor.index);
 	put_number(slot + 128, 4, saved->n_timelines);
-	put_number(slot + 196, 8, saved->settled);
-	put_number(slot + 204, 4, saved->pause);
+	put_number(slot + 196, 4, saved->pause);
+	put_number(slot + 200, 4, saved->list.number);
+	put_number(slot + 204, 8, saved->list.now);
+	put_number(slot + 212, 8, saved->list.old);
+	put_number(slot + 220, 8, saved->list.digest);
+	put_number(slot + 228, 8, saved->list.term);
 	for (uint32_t i = 0; i < saved->n_timelines; i++)
 		put_number(slot + 132 + 4 * i, 4,
 				   saved->timelines[i].id | (saved->timelines[i].created ? CREATED : 0));
@@ -72,12 +76,16 @@ take_data(const uint8_t *slot, RaftSaved *saved)
 	saved->floor.epoch = get_number(slot + 112, 8);
 	saved->floor.index = get_number(slot + 120, 8);
 	saved->n_timelines = (uint32_t) get_number(slot + 128, 4);
-	saved->settled = get_number(slot + 196, 8);
-	saved->pause = (uint32_t) get_number(slot + 204, 4);
+	saved->pause = (uint32_t) get_number(slot + 196, 4);
+	saved->list.number = (uint32_t) get_number(slot + 200, 4);
+	saved->list.now = get_number(slot + 204, 8);
+	saved->list.old = get_number(slot + 212, 8);
+	saved->list.digest = get_number(slot + 220, 8);
+	saved->list.term = get_number(slot + 228, 8);
 	if (rebuild >= RAFT_REBUILDS || (flags & ~(uint64_t) (DISTRUSTED | NEVER_HELD)) != 0 || saved->claim > RAFT_MAX_TIMELINE ||
 		saved->promoting > saved->claim || saved->rebuild_term > RAFT_MAX_TERM ||
 		saved->rebuild_source < RAFT_NONE || saved->rebuild_source >= RAFT_MAX_NODES ||
-		!raft_position_is_possible(saved->floor) ||
+		!raft_position_is_possible(saved->floor) || !raft_list_is_possible(&saved->list) ||
 		saved->n_timelines > RAFT_TIMELINES)
 		return false;
 	saved->rebuild = (RaftRebuild) rebuild;

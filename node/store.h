@@ -44,9 +44,13 @@
  *	  120    8    floor, LSN
  *	  128    4    number of timelines
  *	  132    64   timelines; the highest bit: created
- *	  196    8    who was in the list when a leader was last open; bit i: node i
- *	  204    4    pause
- *	  208    44   zero
+ *	  196    4    pause
+ *	  200    4    list of members that count: number
+ *	  204    8    the list: its members; bit i: node i
+ *	  212    8    the list: those before
+ *	  220    8    the list: digest of their addresses
+ *	  228    8    the list: term of the leader that wrote it
+ *	  236    16   zero
  *	  252    4    CRC-32C of all bytes before it
  *
  * Magic, format and CRC stay where they are in every format, so that a file of

@@ -256,6 +256,23 @@ transport_open(Transport *transport, const Cluster *cluster, int32_t node_id,
 	return true;
 }
 
+bool
+transport_set_list(Transport *transport, const Cluster *before, const Cluster *now, Words *words)
+{
+	Words inner = {"", ""};
+
+	if (!addresses_set_list(&transport->addresses, before, now, &inner))
+		return words_set(words, "All members must have addresses of one family (IPv4 or IPv6), all different.",
+						 "%.500s", inner.error);
+	for (int i = 0; i < before->n_members; i++)
+	{
+		if (cluster_member(now, before->members[i].node_id) == NULL)
+			sockets_disconnect(&transport->sockets, before->members[i].node_id);
+	}
+	connect_peers(transport, now, clock_now());
+	return true;
+}
+
 uint64_t
 transport_tend_at(const Transport *transport)
 {

@@ -111,6 +111,12 @@ extern bool transport_open(Transport *transport, const Cluster *cluster, int32_t
 						   Secret *secret, Words *words);
 
 /*
+ * Another list, while it is open: members come and go, all others stay where they are.  false, with
+ * words: nothing has changed.
+ */
+extern bool transport_set_list(Transport *transport, const Cluster *before, const Cluster *now, Words *words);
+
+/*
  * The checks by themselves, for whoever has a datagram and no socket: may these
  * bytes, from that address, in?
  */

@@ -117,20 +117,6 @@ append_parameter(Text *text, const char *begin, const char *keyword, const char 
 		append_quoted(text, value);
 }
 
-/* libpq's errors, which end with a newline and can have several lines, on one. */
-static const char *
-one_line(const char *message, char *line, size_t size)
-{
-	size_t n = 0;
-
-	for (; *message != '\0' && n + 1 < size; message++)
-		line[n++] = *message == '\n' || *message == '\t' ? ' ' : *message;
-	while (n > 0 && line[n - 1] == ' ')
-		n--;
-	line[n] = '\0';
-	return line;
-}
-
 /* The user's own parameters; those of a link that is broken, unless the user has set them. */
 static bool
 append_parameters(Text *text, const char *begin, const PQconninfoOption *options, Words *words)
@@ -174,7 +160,7 @@ upstream_conninfo(const char *parameters, const char *host, uint16_t port, const
 	{
 		(void) words_set(words, "They are written like primary_conninfo, for example \"user=replicator sslmode=require\".",
 						 "the parameters for replication cannot be read: %s",
-						 error != NULL ? one_line(error, line, sizeof(line)) : "out of memory");
+						 error != NULL ? words_line(error, line, sizeof(line)) : "out of memory");
 		PQfreemem(error);
 		return false;
 	}
@@ -228,7 +214,7 @@ fail(Upstream *upstream, const char *hint, const char *what, const char *reason,
 	char line[WORDS_SIZE];
 
 	(void) words_set(words, hint, "could not %s \"%s\", port %s: %s", what, PQhost(upstream->connection),
-					 PQport(upstream->connection), one_line(reason, line, sizeof(line)));
+					 PQport(upstream->connection), words_line(reason, line, sizeof(line)));
 	upstream_close(upstream);
 	return false;
 }

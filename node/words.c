@@ -24,3 +24,16 @@ words_clear(Words *words)
 {
 	words->error[0] = words->hint[0] = '\0';
 }
+
+const char *
+words_line(const char *message, char *line, size_t size)
+{
+	size_t n = 0;
+
+	for (; *message != '\0' && n + 1 < size; message++)
+		line[n++] = *message == '\n' || *message == '\t' ? ' ' : *message;
+	while (n > 0 && line[n - 1] == ' ')
+		n--;
+	line[n] = '\0';
+	return line;
+}

@@ -9,6 +9,7 @@
 #define PG_LEADER_WORDS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define WORDS_SIZE 1024
 
@@ -27,5 +28,8 @@ extern bool words_set(Words *words, const char *hint, const char *format, ...)
 
 /* Nothing went wrong. */
 extern void words_clear(Words *words);
+
+/* An error of libpq's, which ends with a newline and can have several lines, on one; its line. */
+extern const char *words_line(const char *message, char *line, size_t size);
 
 #endif /* PG_LEADER_WORDS_H */

@@ -636,6 +636,19 @@ streams_never(const View *v)
 	return is_stuck(v) && f->failures > 0 && (!f->leader.has_end || has_passed(v, f->stuck_since, STUCK_PAUSES * f->rebuild_pause));
 }
 
+/*
+ * Recovery waits in the middle of a record, for the rest of what a former leader had begun.  Our WAL
+ * is that of this leader up to there, and from there on nobody's.  Once, as below.
+ */
+static bool
+part_left(const View *v)
+{
+	const PrimaryFacts *f = v->f;
+
+	return f->part_left && f->failures == 0 &&
+		   lineage_end(f->leader.lineage, lineage_timeline_before(f->lineage, f->end)) == f->end;
+}
+
 /* Once: what a restart has not mended is waited for. */
 static bool
 streams_not(const View *v)
@@ -833,6 +846,7 @@ static const Row table[] = {
 	{PRIMARY_DIFFERS, differs, PRIMARY_CLONE},
 	{PRIMARY_STREAMS_NEVER, streams_never, PRIMARY_CLONE},
 	{PRIMARY_NOT_COMPARED, not_compared, PRIMARY_WAIT},
+	{PRIMARY_PART_LEFT, part_left, PRIMARY_RESTART},
 	{PRIMARY_NOT_STREAMING, streams_not, PRIMARY_RESTART},
 	{PRIMARY_IS_REBUILT, is_rebuilt, PRIMARY_REBUILT},
 	{PRIMARY_COMPARED, is_compared, PRIMARY_FOLLOW},

@@ -23,6 +23,8 @@ take_saved(PrimaryFacts *facts, const RaftSaved *saved)
 	facts->rebuild_term = saved->rebuild_term;
 	facts->floor = saved->floor;
 	facts->in_pause = (saved->pause & 1) != 0;
+	facts->list_number = saved->list.number;
+	facts->list_term = saved->list.term;
 }
 
 /* What it says of itself; that it is promoted counts if it was said in the present term. */
@@ -40,7 +42,7 @@ primary_take_election(PrimaryFacts *facts, const Raft *raft)
 {
 	take_saved(facts, &raft->saved);
 	facts->self = raft->config.node_id;
-	facts->members = raft->config.list_size;
+	facts->members = raft_count_nodes(raft->saved.list.number != 0 ? raft_list_members(&raft->saved.list) : raft->config.members);
 	facts->leader_id = raft->role == RAFT_LEADER ? facts->self : raft->leader_id;
 	assert(facts->leader_id < RAFT_MAX_NODES);
 	if (facts->leader_id >= 0 && facts->leader_id != facts->self)

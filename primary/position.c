@@ -91,6 +91,8 @@ primary_position(const PrimaryFacts *facts)
 		return position;
 	position.known = true;
 	position.position = (RaftPosition){lineage_timeline_before(facts->lineage, end), end};
+	if (end == facts->end && facts->begun > end)
+		position.begun = (RaftPosition){lineage_timeline_before(facts->lineage, facts->begun), facts->begun};
 	return position;
 }
 
@@ -107,7 +109,15 @@ primary_behind(const PrimaryFacts *facts)
 {
 	PrimaryPosition own = primary_position(facts);
 
-	return own.known && raft_is_older(own.position, facts->floor);
+	return own.known && raft_is_below(own.position, own.begun, facts->floor);
+}
+
+bool
+primary_may_begin(const PrimaryHeld *held, uint64_t start, uint32_t timeline)
+{
+	/* what is on the timeline in which ours ends was read there */
+	return start <= held->end || timeline == held->timeline ||
+		   (timeline == held->received_on && start <= held->received);
 }
 
 /*
@@ -135,7 +145,7 @@ primary_floor(const PrimaryFacts *facts, RaftPosition *floor)
 		*floor = facts->leader.floor;
 		return facts->leader.named_floor;
 	}
-	if (own.known && raft_is_older(own.position, facts->floor))
+	if (primary_behind(facts))
 		return true;
 	if (facts->lineage == NULL || !facts->end_known || facts->leader.lineage == NULL || facts->leader.flush == 0)
 		return false;

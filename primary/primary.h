@@ -169,6 +169,8 @@ typedef struct PrimaryFacts
 	uint32_t	   timeline;   /* that the server is on */
 	const Lineage *lineage;	   /* of local WAL; read after end, which may have passed a fork */
 	bool		   end_known;
+	uint64_t	   begun;	  /* no record that begins at "end" ends before that; 0: not known */
+	bool		   part_left; /* recovery waits for the rest of that one, and no receiver may bring it */
 	uint64_t	   end;
 	bool		   receiving; /* a receiver runs */
 	bool		   replayed;  /* to the end */
@@ -190,8 +192,8 @@ typedef struct PrimaryFacts
 	uint64_t	   rebuild_term;
 	PrimaryRemains remains;
 	RaftPosition   floor;		  /* as the state file has it, also without a marker (rule 22) */
-	uint64_t	   stuck_since;	  /* when it was restarted for PRIMARY_NOT_STREAMING, in vain so far; 0: no */
-	uint32_t	   failures;	  /* rebuilds, and restarts for PRIMARY_NOT_STREAMING, since it really streamed */
+	uint64_t	   stuck_since;	  /* when it was restarted because it did not stream, in vain so far; 0: no */
+	uint32_t	   failures;	  /* rebuilds, and restarts for that, since it really streamed */
 	bool		   hints;		  /* checksums or wal_log_hints */
 	bool		   common_wal;	  /* local WAL reaches back to the last common checkpoint */
 	bool		   rewind_room;	  /* for what a rewind copies */
@@ -217,7 +219,11 @@ typedef struct PrimaryFacts
 	uint64_t		mark_end;		 /* of the logical message of that term */
 	uint64_t		quorum_flushed;	 /* quorum_flushed() */
 	uint64_t		released;		 /* WalSndCtl->lsn[FLUSH] */
-	bool			names_in_force;	 /* synchronous_standby_names is the list's */
+	bool			names_in_force;	 /* synchronous_standby_names is the list's, or the one's before */
+	bool			names_are_new;	 /* it is the list's */
+	uint32_t		list_number;	 /* of the members that count; 0: nothing was claimed */
+	uint64_t		list_term;		 /* of the leader that wrote that list */
+	uint32_t		list_held;		 /* list_number if that list is held, see RaftData.list_held; else 0 */
 	uint64_t		opened_term;	 /* the last one in which this worker has opened */
 	uint64_t		standing_since;	 /* open, and the quorum's flush stands still below our own */
 	bool			standing_before; /* we have resigned for that, and no commit has got through since */
@@ -329,6 +335,7 @@ typedef enum PrimaryReason
 	PRIMARY_DIVERGED_NO_REWIND,
 	PRIMARY_AHEAD,
 	PRIMARY_DIFFERS,
+	PRIMARY_PART_LEFT,
 	PRIMARY_NOT_STREAMING,
 	PRIMARY_STREAMS_NEVER,
 	PRIMARY_NOT_COMPARED,
@@ -366,6 +373,7 @@ typedef struct PrimaryPosition
 	bool		 foreign; /* WAL that nobody has authorised here; may be true of an unknown one */
 	bool		 by_hand; /* and this server wrote it itself; else it was received */
 	RaftPosition position;
+	RaftPosition begun; /* RaftData.begun */
 } PrimaryPosition;
 
 extern PrimaryPosition primary_position(const PrimaryFacts *facts);
@@ -387,6 +395,22 @@ extern bool primary_diverged(const PrimaryFacts *facts);
 
 /* Rule 22: is there less than the state file remembers?  Unknown data are not behind. */
 extern bool primary_behind(const PrimaryFacts *facts);
+
+/* WAL that a standby holds, without a gap. */
+typedef struct PrimaryHeld
+{
+	uint64_t end;		  /* as far as the role worker knows */
+	uint32_t timeline;	  /* in the name of the file in which that is */
+	uint32_t received_on; /* the last timeline on which a receiver was let begin, 0: none was, */
+	uint64_t received;	  /* and how far that was flushed */
+} PrimaryHeld;
+
+/*
+ * May a receiver begin there?  Recovery asks for what follows the last page that it has read.  That
+ * may be in the middle of a record that another leader had begun: then WAL of this leader is missing
+ * before that place, and PostgreSQL would say all the same that it is flushed up to there.
+ */
+extern bool primary_may_begin(const PrimaryHeld *held, uint64_t start, uint32_t timeline);
 
 /*
  * The floor of a rebuild that begins or goes on now (rule 21).  false: the leader has to

@@ -18,10 +18,34 @@ is_member(uint64_t members, int32_t id)
 	return id >= 0 && id < RAFT_MAX_NODES && (members >> id & 1) != 0;
 }
 
-const char *
-quorum_names(uint64_t members, char *buffer, size_t size)
+static uint32_t
+copies_of(uint64_t members)
 {
-	uint32_t	copies = raft_copies(raft_count_nodes(members));
+	return raft_copies(raft_count_nodes(members));
+}
+
+/*
+ * Whose names, and how many copies in all.  One list contains the other: who is in both is in
+ * the smaller one.  Only where that has too few, as from one member to two, the larger one.
+ */
+uint64_t
+quorum_named(const RaftList *list, uint32_t *copies)
+{
+	uint64_t both = list->now & list->old;
+
+	*copies = copies_of(list->now);
+	if (!raft_list_is_joint(list))
+		return list->now;
+	if (copies_of(list->old) > *copies)
+		*copies = copies_of(list->old);
+	return raft_count_nodes(both) >= *copies ? both : list->now | list->old;
+}
+
+const char *
+quorum_names(const RaftList *list, char *buffer, size_t size)
+{
+	uint32_t	copies;
+	uint64_t	members = quorum_named(list, &copies);
 	const char *separator = "";
 	size_t		length;
 
@@ -40,6 +64,33 @@ quorum_names(uint64_t members, char *buffer, size_t size)
 	length += (size_t) snprintf(buffer + length, size - length, ")");
 	assert(length < size);
 	return buffer;
+}
+
+/* Of a joint list: what counted before.  Of one that was reached through that: the joint one. */
+static RaftList
+list_before(const RaftList *list)
+{
+	if (raft_list_is_joint(list))
+		return (RaftList){.number = list->number - 1, .now = list->old};
+	return (RaftList){.number = list->number - 1, .now = list->now, .old = list->old};
+}
+
+bool
+quorum_has_names(const RaftList *list, const char *names)
+{
+	char	 buffer[QUORUM_NAMES_SIZE];
+	RaftList before = list_before(list);
+
+	if (strcmp(names, quorum_names(list, buffer, sizeof(buffer))) == 0)
+		return true;
+	return list->old != 0 && strcmp(names, quorum_names(&before, buffer, sizeof(buffer))) == 0;
+}
+
+void
+quorum_take_list(QuorumView *view, const RaftList *list)
+{
+	view->members = list->now;
+	view->old = raft_list_is_joint(list) ? list->old : 0;
 }
 
 static bool
@@ -102,7 +153,7 @@ quorum_verdict(const QuorumView *view, uint32_t i)
 	const QuorumSender *sender = &view->senders[i];
 
 	assert(i < view->n_senders);
-	if (!is_member(view->members, sender->member) || sender->member == view->self)
+	if (!is_member(view->members | view->old, sender->member) || sender->member == view->self)
 		return QUORUM_NOBODYS;
 	if (has_newer(view, sender))
 		return QUORUM_OLDER;
@@ -126,7 +177,6 @@ quorum_holders(const QuorumView *view, uint64_t end)
 {
 	uint64_t holders = 0;
 
-	assert(is_member(view->members, view->self));
 	if (view->flush >= end)
 		holders |= UINT64_C(1) << view->self;
 	for (uint32_t i = 0; i < view->n_senders; i++)
@@ -146,7 +196,10 @@ quorum_holders(const QuorumView *view, uint64_t end)
 static bool
 is_held(const QuorumView *view, uint64_t end)
 {
-	return raft_count_nodes(quorum_holders(view, end)) >= raft_copies(raft_count_nodes(view->members));
+	uint64_t holders = quorum_holders(view, end);
+
+	return is_member(view->members | view->old, view->self) && raft_count_nodes(holders & view->members) >= copies_of(view->members) &&
+		   raft_count_nodes(holders & view->old) >= (view->old == 0 ? 0 : copies_of(view->old));
 }
 
 /*

@@ -20,9 +20,20 @@
 
 /*
  * The text of synchronous_standby_names, the same on all members: C - 1 of all names, ''
- * for one member.  members: bit i, node id i.  Returns buffer.
+ * for one member.  While two lists count: so many of those who are in both that it is enough for
+ * either.  Returns buffer.
  */
-extern const char *quorum_names(uint64_t members, char *buffer, size_t size);
+extern const char *quorum_names(const RaftList *list, char *buffer, size_t size);
+
+/* Whose names those are, bit i: node id i; *copies: of how many copies a commit then has to have. */
+extern uint64_t quorum_named(const RaftList *list, uint32_t *copies);
+
+/*
+ * Are these the names of the list, or of the one before?  For with those, commits are held by as
+ * many as the present list's elections have to meet: nobody goes on to the next list before the
+ * names of the present one are in force (see PrimaryFacts.list_held).
+ */
+extern bool quorum_has_names(const RaftList *list, const char *names);
 
 /*
  * The member whose walsender this is: "pg_leader_7" is 7.  Capitals do not matter, as they do not
@@ -60,6 +71,7 @@ typedef enum QuorumVerdict
 typedef struct QuorumView
 {
 	uint64_t			members; /* bit i: node id i */
+	uint64_t			old;	 /* of the list before, while that counts, too; 0: it does not */
 	int32_t				self;
 	const QuorumSender *senders;
 	uint32_t			n_senders;
@@ -70,6 +82,9 @@ typedef struct QuorumView
 	uint64_t			term;	   /* of the lease and the bounds */
 	uint64_t			open_term; /* in which the fence was opened; 0: it is closed */
 } QuorumView;
+
+/* Who counts: members and old. */
+extern void quorum_take_list(QuorumView *view, const RaftList *list);
 
 extern QuorumVerdict quorum_verdict(const QuorumView *view, uint32_t sender);
 
@@ -82,7 +97,7 @@ extern bool quorum_is_open(const QuorumView *view);
 /* Rule 16: may a commit that ends there be answered? */
 extern bool quorum_answers(const QuorumView *view, uint64_t end);
 
-/* Up to where C members hold the WAL; 0: nowhere. */
+/* Up to where C members hold the WAL, of both lists while both count; 0: nowhere. */
 extern uint64_t quorum_flushed(const QuorumView *view);
 
 #endif /* PG_LEADER_QUORUM_H */

@@ -45,6 +45,27 @@ note_names(WatchLeading *watch, bool in_force)
 		watch->mark_term = watch->opened_term = 0;
 }
 
+/*
+ * What was answered or shown by the list before had been flushed before this list was known
+ * here.  So it is below where WAL ends at the look after that.
+ */
+static void
+note_list(WatchLeading *watch, PrimaryFacts *f)
+{
+	bool is_new = watch->list_number != f->list_number || watch->list_term != f->list_term || !f->names_are_new;
+	bool is_held;
+
+	watch->list_number = f->names_are_new ? f->list_number : 0;
+	watch->list_term = f->list_term;
+	if (is_new)
+		watch->list_end = 0;
+	else if (watch->list_end == 0)
+		watch->list_end = f->end;
+	is_held = watch->list_end != 0 && f->quorum_flushed >= watch->list_end &&
+			  (raft_copies(f->members) == 1 || f->released >= watch->list_end);
+	f->list_held = is_held ? f->list_number : 0;
+}
+
 void
 watch_leading(WatchLeading *watch, PrimaryFacts *facts, uint64_t progress)
 {
@@ -55,10 +76,12 @@ watch_leading(WatchLeading *watch, PrimaryFacts *facts, uint64_t progress)
 		watch->since = facts->now;
 		watch->moved_at = facts->now;
 		watch->standing_since = 0;
+		watch->list_number = 0;
 	}
 	note_movement(watch, facts->now, progress);
 	note_standing(watch, facts);
 	note_names(watch, facts->names_in_force);
+	note_list(watch, facts);
 	facts->leading_since = watch->since;
 	facts->moved_at = watch->moved_at;
 	facts->mark_term = watch->mark_term;
@@ -239,9 +262,11 @@ watch_rebuilds(WatchDirectory *watch, RaftRebuild how, uint64_t now, int32_t sou
 void
 watch_restarts(WatchDirectory *watch, PrimaryReason reason, uint64_t now)
 {
-	if (reason == PRIMARY_NOT_STREAMING && watch->stuck_since == 0)
+	bool counts = reason == PRIMARY_NOT_STREAMING || reason == PRIMARY_PART_LEFT;
+
+	if (counts && watch->stuck_since == 0)
 		watch->stuck_since = now;
-	watch->failures += reason == PRIMARY_NOT_STREAMING;
+	watch->failures += counts;
 }
 
 void

@@ -32,6 +32,9 @@ typedef struct WatchLeading
 	uint64_t mark_end;
 	uint64_t opened_term;
 	uint64_t opened_end; /* of WAL then */
+	uint32_t list_number;
+	uint64_t list_term;
+	uint64_t list_end; /* of WAL since that list and its names are in force; 0: they are not */
 	uint64_t standing_since;
 	uint64_t standing_flushed;
 	bool	 standing_before;
@@ -39,7 +42,7 @@ typedef struct WatchLeading
 
 /*
  * The facts of one who leads, all but those about leading, quorum_flushed included; it
- * writes leading_since, moved_at, the mark, opened_term and the two about standing still.
+ * writes leading_since, moved_at, the mark, opened_term, list_held and the two about standing still.
  * Names that are not in force end the mark and the opening.
  * "progress" is any sum that changes when something moves: replay, a promotion, a member's
  * flush, a rebuild that is fed.
@@ -98,7 +101,7 @@ typedef struct WatchDirectory
 	uint32_t deaths; /* of startup processes that read WAL, since it last followed or was rebuilt */
 	bool	 unfit;	 /* the server did not start, or the history of its own timeline is bad */
 	uint32_t failures;
-	uint64_t stuck_since; /* restarted for PRIMARY_NOT_STREAMING, and still nothing has come; 0: no */
+	uint64_t stuck_since; /* restarted because it did not stream, and still nothing has come; 0: no */
 	uint64_t failed_at;
 	int32_t	 failed_source;
 	uint64_t failed_term;

@@ -14,8 +14,7 @@
 static bool
 has_answered(const Raft *r, const RaftPeer *peer)
 {
-	return peer->answered && peer->answer_digest == r->config.list_digest &&
-		   raft_same_list(r, peer);
+	return peer->answered && peer->answer_digest == r->config.list_digest && peer->list_digest == r->config.list_digest;
 }
 
 /*
@@ -25,11 +24,13 @@ has_answered(const Raft *r, const RaftPeer *peer)
 bool
 raft_abstains_for(const Raft *r, uint64_t now, uint64_t *peers)
 {
-	bool takes_list = r->saved.list_digest == r->config.list_digest ||
-					  r->config.list_appended;
+	bool takes_list = r->saved.list_digest == r->config.list_digest || r->config.list_appended;
 	bool anybody = false;
 
-	*peers = 0;
+	/* Members that count and have left the configured list know what this one voted, too. */
+	*peers = r->admitted || !raft_is_voter(r, r->config.node_id) ? 0 : raft_voters(r) & ~r->config.members;
+	if (r->saved.list.number != 0)
+		takes_list = raft_list_fits(&r->config, &r->saved.list);
 	for_each_peer(r, id)
 	{
 		const RaftPeer *peer = &r->peers[id];
@@ -121,6 +122,7 @@ raft_tick_abstaining(Raft *r, uint64_t now, RaftOutput *out)
 	raft_take_system_id(r, out); /* what it was told of its data meanwhile */
 	r->saved.list_digest = r->config.list_digest;
 	r->saved.list_size = r->config.list_size;
+	raft_take_addresses(r);
 	raft_mark_save(r, out);
 
 	/*

@@ -93,16 +93,6 @@ store_claim(Raft *r, uint32_t claim, RaftOutput *out)
 	raft_mark_save(r, out);
 }
 
-/* A leader was open under the present list, or nobody has claimed anything before. */
-static void
-settle_list(Raft *r, RaftOutput *out)
-{
-	if (!raft_list_is_new(r))
-		return;
-	r->saved.settled = r->config.members;
-	raft_mark_save(r, out);
-}
-
 /* ---- what the host says of its data ---- */
 
 /*
@@ -208,8 +198,6 @@ raft_set_data(Raft *r, const RaftData *data, RaftOutput *out)
 		r->held = r->position;
 	if (r->saved.claim != 0 && r->data.newest_timeline > r->saved.claim && !is_primary_of_its_term(r))
 		store_claim(r, r->data.newest_timeline, out);
-	if (r->role == RAFT_LEADER && data->promoted && data->open)
-		settle_list(r, out);
 	if (!raft_is_behind(r))
 		return;
 	if (r->catch_up_term == r->saved.term && !raft_is_older(r->position, r->catch_up))
@@ -236,12 +224,13 @@ raft_remember_held(Raft *r, RaftPosition held, RaftOutput *out)
 
 /* Has that peer said in this term all that the first claim has to know of it? */
 static bool
-is_accounted_for(const Raft *r, const RaftPeer *peer)
+is_accounted_for(const Raft *r, int32_t id)
 {
+	const RaftPeer *peer = &r->peers[id];
 	const RaftTold *told = &peer->told;
 
 	/* Who only elects, or has not looked at its data yet, knows nothing of them. */
-	if (!raft_counts_in_quorum(r, peer) || peer->acked_round == 0 || !told->known ||
+	if (!raft_counts_in_quorum(r, id) || peer->acked_round == 0 || !told->known ||
 		told->server == RAFT_SERVER_PRIMARY)
 		return false;
 	if (told->system_id == 0)
@@ -283,7 +272,7 @@ check_first_claim(const Raft *r, uint64_t now)
 
 		if (!raft_is_waited_for(r, now, id))
 			continue;
-		if (!is_accounted_for(r, peer) && !(r->first_admitted && peer->told.gone))
+		if (!is_accounted_for(r, id) && !(r->first_admitted && peer->told.gone))
 			return RAFT_CLAIM_NEEDS_ALL;
 		if (is_diverged(r, peer))
 			return RAFT_CLAIM_DIVERGED;
@@ -321,7 +310,7 @@ raft_claim(Raft *r, uint64_t now, RaftOutput *out)
 		return RAFT_CLAIM_EXHAUSTED;
 	store_claim(r, highest + 1, out);
 	if (is_first)
-		settle_list(r, out);
+		raft_begin_list(r, out);
 	r->claim = highest + 1;
 	r->heartbeat_at = now; /* send it at once */
 	raft_note(r, out, RAFT_CLAIMED, RAFT_NONE, r->claim);
@@ -331,17 +320,16 @@ raft_claim(Raft *r, uint64_t now, RaftOutput *out)
 uint32_t
 raft_claimed(const Raft *r)
 {
-	uint32_t n = 1;
+	uint64_t nodes = UINT64_C(1) << r->config.node_id;
 
 	if (r->role != RAFT_LEADER || r->claim == 0)
 		return 0;
 	for_each_peer(r, id)
 	{
-		const RaftPeer *peer = &r->peers[id];
-
-		n += raft_counts_in_quorum(r, peer) && peer->acked_claim >= r->claim;
+		if (raft_counts_in_quorum(r, id) && r->peers[id].acked_claim >= r->claim)
+			nodes |= UINT64_C(1) << id;
 	}
-	return n >= raft_quorum(r) ? r->claim : 0;
+	return raft_is_quorum(r, nodes) ? r->claim : 0;
 }
 
 uint32_t
@@ -379,10 +367,6 @@ raft_count_votes_claims(Raft *r, RaftOutput *out)
 	r->claim = 0;
 	r->first_admitted = false;
 	r->elected_claim = (uint32_t) later_of(r->saved.claim, r->data.newest_timeline);
-
-	/* No timeline is kept across a change of the list: whoever knows the old one shall see it. */
-	if (raft_list_is_new(r))
-		r->elected_claim++;
 	for_each_peer(r, id)
 	{
 		RaftPeer *peer = &r->peers[id];
@@ -406,7 +390,7 @@ raft_peer_bound(const Raft *r, int32_t id)
 		return 0;
 	if (id == r->config.node_id)
 		return r->own_bound_until;
-	return raft_counts_in_quorum(r, &r->peers[id]) ? r->peers[id].bound_until : 0;
+	return raft_counts_in_quorum(r, id) ? r->peers[id].bound_until : 0;
 }
 
 uint64_t
@@ -529,11 +513,19 @@ raft_rebuilt(Raft *r, RaftOutput *out)
 bool
 raft_trust_data(Raft *r, RaftOutput *out)
 {
+	bool is_last;
+
 	raft_clear_output(out);
-	if (r->data.system_id == 0 || r->saved.rebuild != RAFT_INTACT || (!r->saved.distrusted && raft_list_keeps_data(r, 0)))
+	if (r->data.system_id == 0 || !r->data.known || r->saved.rebuild != RAFT_INTACT)
 		return false;
+	is_last = raft_force_list(r, out);
+	if (!is_last && !r->saved.distrusted)
+		return false;
+
+	/* what it held once and holds no more is given up as well: nobody else has it */
+	if (is_last)
+		r->saved.floor = r->held = r->position;
 	r->saved.distrusted = r->saved.never_held = false;
-	r->saved.settled = 0; /* whoever was in the list before */
 	r->saved.system_id = r->data.system_id;
 	add_timeline(r, (uint32_t) r->data.position.epoch, false, out);
 	raft_mark_save(r, out);
@@ -551,8 +543,6 @@ raft_heed_leader(Raft *r, const RaftMessage *m, RaftOutput *out)
 		store_claim(r, m->told.claim, out);
 	if (m->told.known && raft_is_older(r->peers[m->from].remembered, m->position))
 		r->peers[m->from].remembered = m->position;
-	if (m->told.claimed && !m->told.needs_all && raft_same_list(r, &r->peers[m->from]))
-		settle_list(r, out); /* as its leader has */
 
 	/* What follows goes by where its WAL ends, which it may not know itself at present. */
 	if (!m->told.promoted || !m->told.known)
@@ -592,8 +582,7 @@ raft_heed_follower(Raft *r, const RaftMessage *m)
 /*
  * This member stops abstaining: it knows the highest claim of all.  If its record may be
  * older than its data, a rebuild that was half done may be forgotten with it, so they
- * cannot be used (rule 22).  Members of a new list elect their first leader with
- * everybody's vote (rule 24).
+ * cannot be used (rule 22).
  */
 void
 raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out)
@@ -615,14 +604,10 @@ raft_heed_claims_of_all(Raft *r, uint64_t heard, RaftOutput *out)
 	}
 	if (r->saved.claim == 0)
 		return;
-	if (r->saved.abstaining == RAFT_ABSTAIN_LIST && r->saved.settled == r->config.members)
-		r->saved.settled = 0; /* a leader may have been open under another list in between */
 	if (r->saved.abstaining != RAFT_ABSTAIN_LIST)
 	{
 		r->saved.distrusted = true;
 		r->saved.never_held = false;
 	}
-	if (!raft_list_keeps_data(r, 0))
-		raft_note(r, out, RAFT_LIST_LOSES_DATA, RAFT_NONE, raft_count_nodes(r->saved.settled & ~r->config.members));
 	raft_mark_save(r, out);
 }

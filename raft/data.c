@@ -1,12 +1,12 @@
 /*
  * raft/data.c
- *	  What a member's data lets it do, and what it says of them (rules 15, 21, 22, 24).
+ *	  What a member's data lets it do, and what it says of them (rules 15, 21, 22).
  *
  * A vote says: I hold nothing that you lack.  So a member that does not know what it
  * holds, or holds less than it may have confirmed to somebody, cannot give one.  A
  * member that only elects (not managed) has nothing to lose and is always fit.
  *
- * The lowest file of the core: it changes nothing and calls no other.
+ * Calls list.c only, and changes nothing.
  */
 #include "internal.h"
 
@@ -51,24 +51,7 @@ bool
 raft_is_behind(const Raft *r)
 {
 	return r->config.managed && r->saved.rebuild == RAFT_INTACT && r->data.known &&
-		   !raft_is_gone(r) && raft_is_older(r->position, r->saved.floor);
-}
-
-/* ---- the list changes with data in it (rule 24) ---- */
-
-bool
-raft_list_is_new(const Raft *r)
-{
-	return r->config.managed && r->saved.claim != 0 && r->saved.settled != r->config.members;
-}
-
-bool
-raft_list_keeps_data(const Raft *r, uint64_t gone)
-{
-	uint64_t held = r->saved.settled != 0 ? r->saved.settled : r->config.members;
-	uint64_t lost = held & (gone | ~r->config.members);
-
-	return lost == 0 || raft_count_nodes(lost) < raft_copies(raft_count_nodes(held));
+		   !raft_is_gone(r) && raft_is_below(r->position, r->data.begun, r->saved.floor);
 }
 
 /* What it votes with: nobody whose position is older gets its vote (rule 2). */
@@ -101,20 +84,12 @@ raft_data_let_vote(const Raft *r, const RaftTold *candidate)
 	if (candidate->system_id != 0 && r->saved.system_id != 0 &&
 		candidate->system_id != r->saved.system_id)
 		return false;
-	if (!raft_list_keeps_data(r, 0))
-		return false;
-
-	/* It takes an old list, of members that come back, for the present one. */
-	if (raft_list_is_new(r) && !candidate->needs_all && candidate->claim < r->saved.claim)
+	if (!raft_list_lets_vote(r, &candidate->list))
 		return false;
 	if (r->saved.rebuild != RAFT_INTACT && !r->saved.distrusted)
 		return true;
 	if (!r->has_looked)
 		return false;
-
-	/* The candidate knows whether this member may have held anything, and allows for that. */
-	if (candidate->needs_all && (raft_is_gone(r) || raft_is_behind(r)))
-		return true;
 	if (has_none(r))
 		return r->saved.never_held || (r->saved.claim == 0 && !candidate->claimed);
 	return knows_position(r) && !raft_is_behind(r);
@@ -126,8 +101,7 @@ raft_data_let_stand(const Raft *r)
 	if (!r->config.managed)
 		return true;
 	return knows_position(r) && r->data.server != RAFT_SERVER_NONE && r->data.system_id != 0 &&
-		   r->saved.rebuild == RAFT_INTACT && !r->data.foreign && !raft_is_behind(r) &&
-		   raft_list_keeps_data(r, 0);
+		   r->saved.rebuild == RAFT_INTACT && !r->data.foreign && !raft_is_behind(r) && raft_list_lets_stand(r);
 }
 
 /* What goes with a message of that type to that member. */
@@ -152,9 +126,8 @@ raft_tell(const Raft *r, RaftMessageType type, int32_t to, RaftTold *told)
 	told->system_id = r->saved.system_id;
 	told->port = r->data.port;
 	told->pause = r->saved.pause;
+	told->list = r->saved.list;
 	told->promoted = leads;
 	told->open = leads && r->data.open;
 	told->forgotten = leads && r->peers[to].forgotten;
-	told->needs_all = raft_list_is_new(r) &&
-					  (type == RAFT_VOTE_REQUEST || type == RAFT_PRE_VOTE_REQUEST || type == RAFT_HEARTBEAT);
 }

@@ -287,11 +287,6 @@ describe_data(char *buffer, size_t size, const RaftEvent *event)
 							"its data directory holds a WAL position or a history file of timeline %" PRIu64
 							", which cannot be: neither votes nor stands",
 							event->value);
-		case RAFT_LIST_LOSES_DATA:
-			return snprintf(buffer, size,
-							"the new member list leaves out %" PRIu64
-							" members, which may be all that held a commit: neither votes nor stands",
-							event->value);
 		default:
 			break;
 	}
@@ -333,6 +328,26 @@ describe_pause(char *buffer, size_t size, const RaftEvent *event)
 	if (event->peer == RAFT_NONE)
 		return snprintf(buffer, size, "%s", what);
 	return snprintf(buffer, size, "%s, as node %" PRId32 " says", what, event->peer);
+}
+
+static int
+describe_list(char *buffer, size_t size, const RaftEvent *event)
+{
+	const char *separator = "";
+	int			n;
+
+	if (event->reason == RAFT_LIST_LEAVES_OUT)
+		return snprintf(buffer, size,
+						"its member list leaves out %" PRIu64 " members that count: without them nobody can be elected", event->value);
+	n = snprintf(buffer, size, "%s ", (event->value & 1) != 0 ? "the member list is being changed, to nodes" : "members are now nodes");
+	for (int32_t id = 0; id < RAFT_MAX_NODES && n > 0 && (size_t) n < size; id++)
+	{
+		if ((event->nodes >> id & 1) == 0)
+			continue;
+		n += snprintf(buffer + n, size - (size_t) n, "%s%" PRId32, separator, id);
+		separator = ", ";
+	}
+	return n;
 }
 
 const char *
@@ -388,12 +403,15 @@ raft_describe_event(const RaftEvent *event, char *buffer, size_t size)
 		case RAFT_PROMOTES:
 		case RAFT_REBUILDS_DATA:
 		case RAFT_DATA_BEHIND:
-		case RAFT_LIST_LOSES_DATA:
 		case RAFT_DATA_IMPOSSIBLE:
 			n = describe_data(buffer, size, event);
 			break;
 		case RAFT_PAUSED:
 			n = describe_pause(buffer, size, event);
+			break;
+		case RAFT_LIST_CHANGED:
+		case RAFT_LIST_LEAVES_OUT:
+			n = describe_list(buffer, size, event);
 			break;
 		case RAFT_REASONS:
 			break;

@@ -17,36 +17,6 @@ open_ballots(Raft *r, uint64_t now)
 	r->asked_at = now;
 }
 
-/* Votes or pre-votes that we have, our own included. */
-static uint32_t
-count_granted(const Raft *r)
-{
-	uint32_t n = 1;
-
-	for_each_peer(r, id)
-		n += r->peers[id].ballot == RAFT_BALLOT_GRANTED;
-	return n;
-}
-
-/*
- * A majority.  Under a list in which no leader has been open, all, and those who lost their
- * data must not be all who held a commit (rule 24).
- */
-static bool
-are_enough(const Raft *r)
-{
-	uint64_t gone = 0;
-
-	if (!raft_list_is_new(r))
-		return count_granted(r) >= raft_quorum(r);
-	for_each_peer(r, id)
-	{
-		if (r->peers[id].voted_without_data)
-			gone |= UINT64_C(1) << id;
-	}
-	return count_granted(r) == r->config.list_size && raft_list_keeps_data(r, gone);
-}
-
 /* Who has given us a vote or pre-vote, this member aside: bit i is node id i. */
 static uint64_t
 granted_by(const Raft *r)
@@ -61,11 +31,19 @@ granted_by(const Raft *r)
 	return nodes;
 }
 
+static bool
+are_enough(const Raft *r)
+{
+	return raft_is_quorum(r, granted_by(r) | UINT64_C(1) << r->config.node_id);
+}
+
 /* Is there still something to ask of this peer? */
 static bool
-is_open(const Raft *r, const RaftPeer *peer)
+is_open(const Raft *r, int32_t id)
 {
-	return peer->ballot == RAFT_BALLOT_OPEN && peer->answered && raft_same_list(r, peer);
+	const RaftPeer *peer = &r->peers[id];
+
+	return raft_is_voter(r, id) && peer->ballot == RAFT_BALLOT_OPEN && peer->answered && raft_same_list(r, peer);
 }
 
 /* One round of asking whether an election could be won (9.6). */
@@ -156,7 +134,7 @@ raft_ask(Raft *r, uint64_t now, RaftOutput *out)
 	{
 		RaftPeer *peer = &r->peers[id];
 
-		if (!is_open(r, peer) || now < peer->ask_at)
+		if (!is_open(r, id) || now < peer->ask_at)
 			continue;
 		if (r->role == RAFT_PRE_CANDIDATE)
 		{
@@ -183,7 +161,7 @@ raft_ask_deadline(const Raft *r)
 
 	for_each_peer(r, id)
 	{
-		if (is_open(r, &r->peers[id]))
+		if (is_open(r, id))
 			deadline = sooner_of(deadline, r->peers[id].ask_at);
 	}
 	return deadline;
@@ -260,14 +238,6 @@ note_refusal(RaftPeer *peer, uint64_t now, uint64_t promise)
 		peer->ballot = RAFT_BALLOT_REFUSED;
 }
 
-/* It has given its vote or pre-vote; without data that it may have held, or not? */
-static void
-note_ballot(RaftPeer *peer, const RaftTold *told)
-{
-	peer->ballot = RAFT_BALLOT_GRANTED;
-	peer->voted_without_data = told->gone || (!told->known && !told->rebuilding);
-}
-
 void
 raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
@@ -281,7 +251,7 @@ raft_on_pre_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput 
 	}
 	if (m->granted)
 	{
-		note_ballot(peer, &m->told);
+		peer->ballot = RAFT_BALLOT_GRANTED;
 		if (are_enough(r) &&
 			!raft_stand(r, now, r->saved.term, 0, RAFT_NONE, RAFT_PRE_VOTE_WON, RAFT_NONE, out))
 			raft_follow_nobody(r, now);
@@ -412,7 +382,7 @@ raft_on_vote_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out
 	}
 	if (m->granted)
 	{
-		note_ballot(peer, &m->told);
+		peer->ballot = RAFT_BALLOT_GRANTED;
 		peer->voted_claim = m->told.claim;
 		peer->voted_is_claim = m->told.claimed;
 		peer->voted_pause = m->told.pause;

@@ -62,14 +62,17 @@ raft_other_could_lead(const Raft *r, uint64_t now, uint64_t index)
 bool
 raft_is_replaceable(const Raft *r, uint64_t now)
 {
-	uint32_t others = 0;
+	uint64_t others = 0;
 	bool	 is_needed;
 
 	if (raft_in_pause(r))
 		return false;
 	for_each_peer(r, id)
-		others += raft_counts_in_quorum(r, &r->peers[id]) && is_live(&r->peers[id], now, 2 * r->config.timeouts.max_timeout);
-	is_needed = others < raft_quorum(r);
+	{
+		if (raft_counts_in_quorum(r, id) && is_live(&r->peers[id], now, 2 * r->config.timeouts.max_timeout))
+			others |= UINT64_C(1) << id;
+	}
+	is_needed = !raft_is_quorum(r, others);
 	for_each_peer(r, id)
 	{
 		if (raft_could_lead(r, now, id, 0) && !(is_needed && raft_is_older(r->peers[id].position, r->position)))
@@ -80,11 +83,13 @@ raft_is_replaceable(const Raft *r, uint64_t now)
 
 /* Could it lead in our place?  RAFT_TRANSFER_STARTED: yes. */
 static RaftTransferResult
-check_target(const Raft *r, uint64_t now, const RaftPeer *peer)
+check_target(const Raft *r, uint64_t now, int32_t id)
 {
+	const RaftPeer *peer = &r->peers[id];
+
 	if (!peer->answered)
 		return RAFT_TRANSFER_UNREACHABLE;
-	if (!raft_counts_in_quorum(r, peer) || !peer->may_lead)
+	if (!raft_counts_in_quorum(r, id) || !peer->may_lead)
 		return RAFT_TRANSFER_CANNOT_LEAD;
 	if (!is_live(peer, now, r->config.timeouts.min_timeout))
 		return RAFT_TRANSFER_UNREACHABLE;
@@ -107,7 +112,7 @@ pick_target(const Raft *r, uint64_t now, bool resigning)
 	{
 		const RaftPeer	  *peer = &r->peers[id];
 		const RaftPeer	  *than = best == RAFT_NONE ? NULL : &r->peers[best];
-		RaftTransferResult result = check_target(r, now, peer);
+		RaftTransferResult result = check_target(r, now, id);
 
 		if (result != RAFT_TRANSFER_STARTED && !(resigning && result == RAFT_TRANSFER_BEHIND))
 			continue;
@@ -133,8 +138,8 @@ raft_newest_peer(const Raft *r, uint64_t now)
 			continue;
 		if (raft_is_older(most, peer->position) ||
 			(newest != RAFT_NONE && !raft_is_older(peer->position, most) &&
-			 check_target(r, now, &r->peers[newest]) != RAFT_TRANSFER_STARTED &&
-			 check_target(r, now, peer) == RAFT_TRANSFER_STARTED))
+			 check_target(r, now, newest) != RAFT_TRANSFER_STARTED &&
+			 check_target(r, now, id) == RAFT_TRANSFER_STARTED))
 		{
 			newest = id;
 			most = peer->position;
@@ -149,7 +154,7 @@ is_anyone_bound(const Raft *r, uint64_t now)
 {
 	for_each_peer(r, id)
 	{
-		if (check_target(r, now, &r->peers[id]) == RAFT_TRANSFER_BOUND)
+		if (check_target(r, now, id) == RAFT_TRANSFER_BOUND)
 			return true;
 	}
 	return false;
@@ -188,7 +193,7 @@ raft_transfer(Raft *r, uint64_t now, int32_t target, RaftOutput *out)
 		return RAFT_TRANSFER_TO_SELF;
 	if (!raft_is_member(r, target))
 		return RAFT_TRANSFER_UNKNOWN_NODE;
-	result = check_target(r, now, &r->peers[target]);
+	result = check_target(r, now, target);
 	if (result == RAFT_TRANSFER_STARTED)
 		hand_over(r, now, target, RAFT_HANDED_OVER, out);
 	return result;

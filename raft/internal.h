@@ -10,9 +10,11 @@
  *	  leader.c		heartbeats, check quorum
  *	  claim.c		claims, promotions, rebuilds
  *	  pause.c		paused or not
+ *	  membership.c	the member list changes
  *	  promise.c		promises given, and the lease that others' promises make
  *	  state.c		output, messages, terms, roles, timers
  *	  data.c		what a member's data lets it do
+ *	  list.c		which members count, and majorities of them
  *
  * Each file calls only files that stand below it here.  describe.c and message.c
  * stand alone.
@@ -78,12 +80,13 @@ is_live(const RaftPeer *peer, uint64_t now, uint64_t limit)
 	return peer->acked_at != 0 && now - peer->acked_at <= limit;
 }
 
-/* Has the peer the same member list, as far as we know? */
-static inline bool
-raft_same_list(const Raft *r, const RaftPeer *peer)
-{
-	return peer->list_digest == r->config.list_digest;
-}
+/* list.c */
+extern bool		raft_same_list(const Raft *r, const RaftPeer *peer);
+extern bool		raft_knows_list(const Raft *r, const RaftMessage *m);
+extern bool		raft_list_lets_vote(const Raft *r, const RaftList *candidate);
+extern bool		raft_list_lets_stand(const Raft *r);
+extern bool		raft_is_majority(uint64_t nodes, uint64_t members);
+extern uint64_t raft_by_quorum(const Raft *r, const uint64_t *values);
 
 /* data.c */
 extern RaftPosition raft_voting_position(const Raft *r);
@@ -104,6 +107,14 @@ extern void raft_heed_pause(Raft *r, const RaftMessage *m, RaftOutput *out);
 extern void raft_count_votes_pauses(Raft *r, RaftOutput *out);
 extern void raft_heed_pauses_of_all(Raft *r, uint64_t heard, RaftOutput *out);
 
+/* membership.c */
+extern void raft_begin_list(Raft *r, RaftOutput *out);
+extern void raft_heed_list(Raft *r, const RaftMessage *m, RaftOutput *out);
+extern bool raft_force_list(Raft *r, RaftOutput *out);
+extern void raft_forget_lists(Raft *r);
+extern void raft_take_addresses(Raft *r);
+extern void raft_tend_list(Raft *r, uint64_t now, RaftOutput *out);
+
 /* state.c */
 extern uint8_t		raft_newest_version(const Raft *r);
 extern uint8_t		raft_version_for(const Raft *r, uint8_t theirs);
@@ -118,8 +129,7 @@ extern void			raft_set_role(Raft *r, uint64_t now, RaftRole role);
 extern void			raft_follow_nobody(Raft *r, uint64_t now);
 extern void			raft_start_timer(Raft *r, uint64_t now);
 extern bool			raft_can_stand(const Raft *r);
-extern bool			raft_counts_in_quorum(const Raft *r, const RaftPeer *peer);
-extern uint64_t		raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n);
+extern bool			raft_counts_in_quorum(const Raft *r, int32_t id);
 
 /* promise.c */
 extern uint64_t raft_lease_of(const RaftTimeouts *timeouts, uint64_t promise);

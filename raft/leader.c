@@ -53,6 +53,7 @@ raft_become_leader(Raft *r, uint64_t now, uint64_t voters, RaftOutput *out)
 	r->counters.elections_won++;
 	raft_count_votes_claims(r, out);
 	raft_count_votes_pauses(r, out);
+	raft_forget_lists(r);
 	r->heartbeat_round = 0;
 	memset(r->rounds, 0, sizeof(r->rounds));
 	for_each_peer(r, id)
@@ -84,17 +85,16 @@ raft_stop_leading(Raft *r, uint64_t now, RaftOutput *out, RaftReason reason, int
 uint64_t
 raft_quorum_deadline(const Raft *r)
 {
-	uint64_t acked[RAFT_MAX_NODES];
-	uint32_t n = 0;
+	uint64_t acked[RAFT_MAX_NODES] = {0};
 	uint64_t newest;
 
-	acked[n++] = NEVER;
+	acked[r->config.node_id] = NEVER;
 	for_each_peer(r, id)
 	{
-		if (raft_counts_in_quorum(r, &r->peers[id]))
-			acked[n++] = r->peers[id].acked_at;
+		if (raft_counts_in_quorum(r, id))
+			acked[id] = r->peers[id].acked_at;
 	}
-	newest = raft_nth_largest(acked, n, raft_quorum(r));
+	newest = raft_by_quorum(r, acked);
 	return newest == NEVER ? NEVER : newest + r->config.timeouts.max_timeout;
 }
 
@@ -102,6 +102,13 @@ void
 raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out)
 {
 	assert(r->role == RAFT_LEADER);
+	raft_tend_list(r, now, out);
+	if (!raft_list_lets_stand(r))
+	{
+		/* it has taken itself out: others go on */
+		raft_stop_leading(r, now, out, RAFT_RESIGNED, RAFT_NONE, 1, 0);
+		return;
+	}
 	if (now >= raft_quorum_deadline(r))
 	{
 		uint64_t answered = 0;
@@ -110,7 +117,7 @@ raft_tick_leader(Raft *r, uint64_t now, RaftOutput *out)
 		{
 			const RaftPeer *peer = &r->peers[id];
 
-			if (raft_counts_in_quorum(r, peer) &&
+			if (raft_counts_in_quorum(r, id) &&
 				now < peer->acked_at + r->config.timeouts.max_timeout)
 				answered |= UINT64_C(1) << id;
 		}
@@ -221,7 +228,7 @@ raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 		raft_drop(r, out, RAFT_DROP_STALE);
 		return false;
 	}
-	if (m->abstaining || m->list_digest != r->config.list_digest)
+	if (m->abstaining || !raft_knows_list(r, m))
 	{
 		out->outcome = RAFT_NOT_COUNTED;
 		return false;
@@ -239,6 +246,7 @@ raft_on_heartbeat_answer(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput
 	peer->acked_at = now;
 	raft_heed_follower(r, m);
 	raft_heed_pause(r, m, out);
+	peer->acked_list = raft_list_equals(&m->told.list, &r->saved.list) ? r->saved.list.number : 0;
 	if (round->number == m->round)
 	{
 		peer->round_trip = now - round->sent_at;

@@ -39,9 +39,8 @@
 #define TOLD_CLAIMED	0x040
 #define TOLD_PROMOTED	0x080
 #define TOLD_OPEN		0x100
-#define TOLD_NEEDS_ALL	0x200
-#define TOLD_FORGOTTEN	0x400
-#define TOLD_ALL		0x7FF
+#define TOLD_FORGOTTEN	0x200
+#define TOLD_ALL		0x3FF
 
 /* And above them the port. */
 #define TOLD_PORT_SHIFT 16
@@ -157,7 +156,7 @@ told_bits(const RaftTold *told)
 		   (told->known ? TOLD_KNOWN : 0) | (told->gone ? TOLD_GONE : 0) |
 		   (told->rebuilding ? TOLD_REBUILDING : 0) | (told->claimed ? TOLD_CLAIMED : 0) |
 		   (told->promoted ? TOLD_PROMOTED : 0) | (told->open ? TOLD_OPEN : 0) |
-		   (told->needs_all ? TOLD_NEEDS_ALL : 0) | (told->forgotten ? TOLD_FORGOTTEN : 0) |
+		   (told->forgotten ? TOLD_FORGOTTEN : 0) |
 		   (uint32_t) told->port << TOLD_PORT_SHIFT;
 }
 
@@ -172,7 +171,6 @@ take_told(uint32_t bits, RaftTold *told)
 	told->claimed = (bits & TOLD_CLAIMED) != 0;
 	told->promoted = (bits & TOLD_PROMOTED) != 0;
 	told->open = (bits & TOLD_OPEN) != 0;
-	told->needs_all = (bits & TOLD_NEEDS_ALL) != 0;
 	told->forgotten = (bits & TOLD_FORGOTTEN) != 0;
 	told->port = (uint16_t) (bits >> TOLD_PORT_SHIFT);
 	return (bits & TOLD_BITS & ~(uint32_t) TOLD_ALL) == 0;
@@ -226,6 +224,11 @@ message_encode(const RaftMessage *message, const MessageEnvelope *envelope, uint
 	at = put32(at, message->told.claim);
 	at = put32(at, told_bits(&message->told));
 	at = put32(at, message->told.pause);
+	at = put32(at, message->told.list.number);
+	at = put64(at, message->told.list.now);
+	at = put64(at, message->told.list.old);
+	at = put64(at, message->told.list.digest);
+	at = put64(at, message->told.list.term);
 	assert(at == buffer + MESSAGE_TAG_OFFSET);
 
 	memset(at, 0, MESSAGE_TAG_SIZE);
@@ -249,25 +252,35 @@ header_is_possible(const RaftMessage *m)
 	return m->term <= RAFT_MAX_TERM;
 }
 
-/* Only leaders promote, only candidates need votes. */
+/* Both, or none: a list on the way has come from somewhere. */
+bool
+raft_list_is_possible(const RaftList *list)
+{
+	if (list->number == 0)
+		return list->term == 0 && list->now == 0 && list->old == 0 && list->digest == 0;
+	if (list->term == 0 || list->term > RAFT_MAX_TERM)
+		return false;
+	if ((list->number & 1) != 0 && (list->old == 0 || list->old == list->now || (list->old & list->now) == 0))
+		return false;
+	return list->now != 0;
+}
+
+/* Only leaders promote. */
 static bool
 told_is_possible(const RaftMessage *m)
 {
 	const RaftTold *told = &m->told;
-	bool			is_request = m->type == RAFT_PRE_VOTE_REQUEST || m->type == RAFT_VOTE_REQUEST;
 
 	if (told->server < RAFT_SERVER_NONE || told->server >= RAFT_SERVERS ||
 		told->claim > RAFT_MAX_TIMELINE)
 		return false;
 	if (!told->managed || !(fields_of(m->type) & USES_TOLD))
-		return told->system_id == 0 && told->claim == 0 && told_bits(told) == 0 && told->pause == 0;
-	if ((told->claimed && told->claim == 0) || !raft_position_is_possible(m->position))
+		return told->system_id == 0 && told->claim == 0 && told_bits(told) == 0 && told->pause == 0 && told->list.number == 0 && raft_list_is_possible(&told->list);
+	if ((told->claimed && told->claim == 0) || !raft_position_is_possible(m->position) || !raft_list_is_possible(&told->list))
 		return false;
 	if ((told->promoted || told->open || told->forgotten) && m->type != RAFT_HEARTBEAT)
 		return false;
-	if ((told->open && !told->promoted) || (told->promoted && !told->claimed))
-		return false;
-	return is_request || m->type == RAFT_HEARTBEAT || !told->needs_all;
+	return !(told->open && !told->promoted) && !(told->promoted && !told->claimed);
 }
 
 static bool
@@ -334,6 +347,11 @@ take_body(const uint8_t *at, RaftMessage *message)
 	message->told.claim = take32(&at);
 	bits = take32(&at);
 	message->told.pause = take32(&at);
+	message->told.list.number = take32(&at);
+	message->told.list.now = take64(&at);
+	message->told.list.old = take64(&at);
+	message->told.list.digest = take64(&at);
+	message->told.list.term = take64(&at);
 	return take_told(bits, &message->told);
 }
 

@@ -14,7 +14,7 @@
  *	  6      1    key id (0: not authenticated)
  *	  7      1    flags; in the upper half, see below
  *	  8      8    cluster digest
- *	  16     8    list digest
+ *	  16     8    digest of the configured list
  *	  24     4    from: the sender's node id
  *	  28     4    to: the receiver's node id
  *	  32     8    boot counter of the sender
@@ -42,7 +42,12 @@
  *	  188    2    port of the sender's PostgreSQL
  *	  190    2    what the sender says of its data, in bits
  *	  192    4    pause
- *	  196    32   authentication tag
+ *	  196    4    list of members that count: number
+ *	  200    8    the list: its members
+ *	  208    8    the list: those before
+ *	  216    8    the list: digest of their addresses
+ *	  224    8    the list: term of the leader that wrote it
+ *	  232    32   authentication tag
  *
  * Fixed in every version, so that any program can identify sender, version and
  * authenticity: the first
@@ -72,7 +77,7 @@
 
 #define MESSAGE_MAGIC		UINT32_C(0x50474C44) /* "PGLD" */
 #define MESSAGE_HEADER_SIZE 88
-#define MESSAGE_TAG_OFFSET	196
+#define MESSAGE_TAG_OFFSET	232
 #define MESSAGE_TAG_SIZE	32
 #define MESSAGE_SIZE		(MESSAGE_TAG_OFFSET + MESSAGE_TAG_SIZE)
 #define MESSAGE_SIZE_LIMIT	512
@@ -177,6 +182,38 @@ typedef enum RaftServer
 } RaftServer;
 
 /*
+ * The members that count; see list.c.  Number 0, and all else 0, as long as nothing was claimed:
+ * then those of the configured list do.
+ */
+typedef struct RaftList
+{
+	uint32_t number; /* odd: on the way from "old" to "now", and both count */
+	uint64_t term;	 /* of the leader that wrote it: of one number, the latest counts */
+	uint64_t now;	 /* bit i: node id i */
+	uint64_t old;	 /* those before; 0: none */
+	uint64_t digest; /* of the addresses of all that count; 0: its leader did not know all */
+} RaftList;
+
+static inline bool
+raft_list_is_joint(const RaftList *list)
+{
+	return (list->number & 1) != 0;
+}
+
+/* All that count by it. */
+static inline uint64_t
+raft_list_members(const RaftList *list)
+{
+	return raft_list_is_joint(list) ? list->now | list->old : list->now;
+}
+
+/*
+ * false: no member can have one like that.  Its term may be above its holder's: a list is taken
+ * over from whoever tells it, a term is not.
+ */
+extern bool raft_list_is_possible(const RaftList *list);
+
+/*
  * What a member says of its data.  All zero where pg_leader only elects
  * (pg_leader.manage = off).
  */
@@ -189,7 +226,6 @@ typedef struct RaftTold
 	bool	   claimed;	   /* the claim is one; else it is the newest timeline that it knows */
 	bool	   promoted;   /* leaders: primary on the timeline of the claim */
 	bool	   open;	   /* leaders: commits are answered */
-	bool	   needs_all;  /* candidates: needs the vote of every member of the list */
 	bool	   forgotten;  /* heartbeats: the receiver's flushes no longer count, and the
 							* position is the floor that it asked for */
 	RaftServer server;
@@ -197,6 +233,7 @@ typedef struct RaftTold
 	uint16_t   port;	  /* TCP port on which its PostgreSQL listens; 0: not known */
 	uint64_t   system_id; /* of its data; 0: it has never held any */
 	uint32_t   pause;	  /* that it has stored, see RaftSaved */
+	RaftList   list;	  /* that it has stored */
 } RaftTold;
 
 typedef struct RaftMessage
@@ -210,7 +247,7 @@ typedef struct RaftMessage
 	bool			bound;		 /* heartbeat answers only: by a promise to somebody else */
 	uint8_t			version;	 /* of the layout; to be sent, 0: MESSAGE_VERSION */
 	uint8_t			newest;		 /* that the sender understands; to be sent, 0: the same */
-	uint64_t		list_digest; /* of the sender's member list */
+	uint64_t		list_digest; /* of the sender's configured list */
 	uint64_t		boot;		 /* the sender's, at least 1 */
 	uint64_t		incarnation; /* the sender's */
 	uint64_t		echo_boot;	 /* the receiver's as known; 0: not known */

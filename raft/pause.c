@@ -64,17 +64,16 @@ raft_pause(Raft *r, uint64_t now, bool pauses, RaftOutput *out)
 bool
 raft_pause_is_known(const Raft *r)
 {
-	uint32_t n = 1;
+	uint64_t nodes = UINT64_C(1) << r->config.node_id;
 
 	if (r->role != RAFT_LEADER)
 		return false;
 	for_each_peer(r, id)
 	{
-		const RaftPeer *peer = &r->peers[id];
-
-		n += raft_counts_in_quorum(r, peer) && peer->acked_pause >= r->saved.pause;
+		if (raft_counts_in_quorum(r, id) && r->peers[id].acked_pause >= r->saved.pause)
+			nodes |= UINT64_C(1) << id;
 	}
-	return n >= raft_quorum(r);
+	return raft_is_quorum(r, nodes);
 }
 
 /* A heartbeat that is followed, or an acknowledgement that counts. */

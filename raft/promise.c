@@ -117,18 +117,15 @@ raft_give_promise(Raft *r, uint64_t now, uint64_t term, int32_t leader, uint64_t
 uint64_t
 raft_lease_until(const Raft *r)
 {
-	uint64_t bounds[RAFT_MAX_NODES];
-	uint32_t n = 0;
+	uint64_t bounds[RAFT_MAX_NODES] = {0};
 
 	if (r->role != RAFT_LEADER)
 		return 0;
-	bounds[n++] = r->own_bound_until;
+	bounds[r->config.node_id] = r->own_bound_until;
 	for_each_peer(r, id)
 	{
-		const RaftPeer *peer = &r->peers[id];
-
-		if (raft_counts_in_quorum(r, peer))
-			bounds[n++] = peer->bound_until;
+		if (raft_counts_in_quorum(r, id))
+			bounds[id] = r->peers[id].bound_until;
 	}
-	return raft_nth_largest(bounds, n, raft_quorum(r));
+	return raft_by_quorum(r, bounds);
 }

@@ -18,11 +18,11 @@ raft_check_config(const RaftConfig *config)
 	uint32_t			n = 0;
 
 	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
-		n += config->members >> id & 1;
-	if (n == 0 || n != config->list_size)
+		n += config->wanted >> id & 1;
+	if (n == 0 || n != config->list_size || (config->wanted & ~config->members) != 0)
 		return "the member list is empty";
 	if (config->node_id < 0 || config->node_id >= RAFT_MAX_NODES ||
-		!(config->members >> config->node_id & 1))
+		!(config->wanted >> config->node_id & 1))
 		return "this node id is not in the member list";
 	if (t->min_timeout == 0 || t->heartbeat_interval == 0)
 		return "timeouts must be greater than zero";
@@ -37,6 +37,16 @@ raft_check_config(const RaftConfig *config)
 	if (raft_lease_of(t, t->min_timeout) <= t->heartbeat_interval)
 		return "the lease would be shorter than the heartbeat interval: raise the minimum timeout, or lower the heartbeat interval or the clock drift";
 	return NULL;
+}
+
+/*
+ * Which members count is not for a configured list to say once anything was claimed; but one that
+ * has other addresses for them is about other servers.
+ */
+static bool
+is_other_list(const RaftSaved *loaded, const RaftConfig *config)
+{
+	return loaded->list.number == 0 ? loaded->list_digest != config->list_digest : !raft_list_fits(config, &loaded->list);
 }
 
 void
@@ -58,8 +68,13 @@ raft_first_record(const RaftSaved *loaded, bool damaged, const RaftConfig *confi
 		*first = *loaded;
 		if (first->abstaining == RAFT_VOTING && damaged)
 			first->abstaining = RAFT_ABSTAIN_DAMAGED;
-		if (first->abstaining == RAFT_VOTING && first->list_digest != config->list_digest)
+		if (first->abstaining == RAFT_VOTING && is_other_list(first, config))
 			first->abstaining = RAFT_ABSTAIN_LIST;
+		if (first->abstaining == RAFT_VOTING)
+		{
+			first->list_digest = config->list_digest;
+			first->list_size = config->list_size;
+		}
 	}
 	first->save_number++;
 	first->boot++;
@@ -107,10 +122,22 @@ tick_follower(Raft *r, uint64_t now, RaftOutput *out)
 	}
 }
 
+/* Said once: without those nobody can be elected, and if they are lost a person has to say so. */
+static void
+note_list_leaves_out(Raft *r, RaftOutput *out)
+{
+	bool leaves_out = r->leader_id == RAFT_NONE && raft_list_leaves_out(r);
+
+	if (leaves_out && !r->said_list_leaves_out)
+		raft_note(r, out, RAFT_LIST_LEAVES_OUT, RAFT_NONE, raft_count_nodes(raft_voters(r) & ~r->config.wanted));
+	r->said_list_leaves_out = leaves_out;
+}
+
 void
 raft_tick(Raft *r, uint64_t now, RaftOutput *out)
 {
 	raft_clear_output(out);
+	note_list_leaves_out(r, out);
 	raft_tick_greetings(r, now, out);
 	raft_tick_abstaining(r, now, out);
 	switch (r->role)
@@ -190,6 +217,21 @@ dispatch(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	}
 }
 
+/* Whoever does not count any more does not lead, and stands for nothing. */
+static void
+heed_list(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
+{
+	raft_heed_list(r, m, out);
+	if (r->role == RAFT_FOLLOWER || raft_list_lets_stand(r))
+		return;
+	if (r->role == RAFT_CANDIDATE)
+		r->counters.elections_lost++;
+	if (r->role == RAFT_LEADER)
+		raft_stop_leading(r, now, out, RAFT_RESIGNED, RAFT_NONE, 1, 0);
+	else
+		raft_follow_nobody(r, now);
+}
+
 void
 raft_receive(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 {
@@ -207,13 +249,14 @@ raft_receive(Raft *r, uint64_t now, const RaftMessage *m, RaftOutput *out)
 	r->counters.received[m->type]++;
 	if (!raft_recognise(r, now, m, out))
 		return;
+	heed_list(r, now, m, out);
 	if (m->type == RAFT_GREETING_ANSWER)
 		raft_on_greeting_answer(r, now, m, out);
 	else if (m->type == RAFT_GREETING_CONFIRM)
 		return;
 	else if (!r->peers[m->from].answered)
 		raft_drop(r, out, RAFT_DROP_NOT_GREETED);
-	else if (is_about_votes(m->type) && m->list_digest != r->config.list_digest)
+	else if (is_about_votes(m->type) && !raft_knows_list(r, m))
 		raft_drop(r, out, RAFT_DROP_OTHER_LIST);
 	else
 		dispatch(r, now, m, out);

@@ -98,7 +98,7 @@ typedef enum RaftAbstain
 	RAFT_ABSTAIN_DAMAGED,  /* one of the store's two slots is bad */
 	RAFT_ABSTAIN_OLD_COPY, /* a peer remembers a later save */
 	RAFT_ABSTAIN_TWIN,	   /* another process has started as this member */
-	RAFT_ABSTAIN_LIST,	   /* the member list is not the stored one */
+	RAFT_ABSTAIN_LIST,	   /* the member list is not the stored one; once anything was claimed: has other addresses */
 	RAFT_ABSTAIN_LAST = RAFT_ABSTAIN_LIST
 } RaftAbstain;
 
@@ -144,7 +144,6 @@ typedef struct RaftSaved
 	uint32_t	claim;		/* highest that it has seen; 0: none */
 	uint32_t	promoting;	/* a promotion to it was asked for, and may still happen; 0: none */
 	uint64_t	system_id;	/* 0: no data are its own */
-	uint64_t	settled;	/* bit i: node i was in the list when a leader was last open; 0: not known */
 	bool		distrusted; /* this record may be older than the data: do not use them */
 	bool		never_held; /* it had no data when nothing was claimed, and has got none since */
 	RaftRebuild rebuild;
@@ -164,6 +163,9 @@ typedef struct RaftSaved
 	 * The highest that this member has heard of.
 	 */
 	uint32_t pause;
+
+	/* The members that count, once anything was claimed. */
+	RaftList list;
 } RaftSaved;
 
 typedef struct RaftTimeouts
@@ -177,9 +179,11 @@ typedef struct RaftTimeouts
 typedef struct RaftConfig
 {
 	int32_t		 node_id;
-	uint64_t	 members; /* bit i: node id i is in the list */
+	uint64_t	 members;					/* bit i: node id i is in the list, or its address is known from before */
+	uint64_t	 wanted;					/* those in the configured list */
+	uint64_t	 addresses[RAFT_MAX_NODES]; /* a digest of each of theirs */
 	uint64_t	 list_digest;
-	uint32_t	 list_size;		/* number of members */
+	uint32_t	 list_size;		/* number of members in the configured list */
 	bool		 list_appended; /* the stored list is the head of this one */
 	uint64_t	 incarnation;	/* random, drawn for this start */
 	uint64_t	 seed;			/* of the timeouts' generator */
@@ -198,10 +202,19 @@ typedef struct RaftData
 	bool		 known;			  /* the position is that of the end of local WAL */
 	bool		 foreign;		  /* there is WAL on a timeline that is not this member's */
 	RaftPosition position;		  /* timeline and LSN of that end, cut before foreign WAL */
+	RaftPosition begun;			  /* no record that begins there ends before that; 0/0: not known */
 	uint32_t	 newest_timeline; /* of which there is WAL or a history file; 0: none */
 	uint16_t	 port;			  /* on which the server listens; 0: not known */
 	bool		 promoted;		  /* primary on this leadership's claim, or kept (rule 17) */
 	bool		 open;
+
+	/*
+	 * As a primary: number and term of a list by which all WAL from before is held by as many as
+	 * commits need, and synchronous_standby_names is that list's; 0: of none.  The number alone
+	 * could be that of another list, which this leader had before it heard of a newer one.
+	 */
+	uint32_t list_held;
+	uint64_t list_held_term;
 } RaftData;
 
 /* Why something happened; raft_describe_event() has the words. */
@@ -230,9 +243,10 @@ typedef enum RaftReason
 	RAFT_PROMOTES,		  /* value: the timeline */
 	RAFT_REBUILDS_DATA,	  /* value: RaftRebuild, RAFT_INTACT when done; peer: from whom */
 	RAFT_DATA_BEHIND,	  /* it holds less than it is known to have held; value: timeline of that */
-	RAFT_LIST_LOSES_DATA, /* value: how many members it leaves out, too many */
+	RAFT_LIST_LEAVES_OUT, /* value: how many members that count the configured list lacks, too many */
 	RAFT_DATA_IMPOSSIBLE, /* no WAL can end where its host says; value: timeline of that */
 	RAFT_PAUSED,		  /* value: 1, or 0 at the end; peer: who told, RAFT_NONE: the operator, here */
+	RAFT_LIST_CHANGED,	  /* value: its number; nodes: its members, this one included; peer: who told, RAFT_NONE: this leader */
 	RAFT_REASONS
 } RaftReason;
 
@@ -312,7 +326,6 @@ typedef struct RaftPeer
 	RaftPosition remembered;  /* the highest that it said it held, since it last lost data */
 	uint32_t	 voted_claim; /* that came with its vote */
 	bool		 voted_is_claim;
-	bool		 voted_without_data;
 	uint32_t	 voted_pause;
 	RaftTold	 told;		 /* as of its last datagram that says anything of it */
 	bool		 forgotten;	 /* its flushes are: a floor may be named */
@@ -357,6 +370,7 @@ typedef struct RaftPeer
 	uint64_t acked_round;
 	uint32_t acked_claim; /* that it had stored by then; 0: none */
 	uint32_t acked_pause; /* the same of a pause */
+	uint32_t acked_list;  /* number of its list, if that is ours; 0: it is another one */
 	uint64_t acked_at;	  /* when the last acknowledgement came */
 	uint64_t bound_until; /* its promise to us is valid at least until then */
 } RaftPeer;
@@ -376,6 +390,7 @@ typedef struct Raft
 	bool		 may_lead;
 	bool		 has_looked;   /* raft_set_data() was called: data is what is there */
 	bool		 data_refused; /* what it said then cannot be */
+	bool		 said_list_leaves_out;
 	RaftData	 data;
 	RaftPosition held;				 /* the highest position of this start, since the last rebuild */
 	uint64_t	 random;			 /* state of the generator */
@@ -666,14 +681,26 @@ extern bool raft_rebuild(Raft *r, RaftRebuild how, RaftPosition floor, RaftOutpu
 extern bool raft_rebuilt(Raft *r, RaftOutput *out);
 
 /*
- * The operator's word that data which are distrusted are whole, and that no member which is
- * no longer in the list held more.
+ * The operator's word that data which are distrusted are whole; where the configured list is this
+ * member alone: that it is the only one that is left, and held as much as any other: then its floor
+ * is where its WAL ends, which has to be known.
  */
 extern bool raft_trust_data(Raft *r, RaftOutput *out);
 
 /* Did it lose its data, and holds it less than it is known to have held? */
 extern bool raft_is_gone(const Raft *r);
 extern bool raft_is_behind(const Raft *r);
+
+/*
+ * Is what a member has less than that floor?  Not if the floor is in the middle of a record
+ * that it has the beginning of: nobody counts on a part of one, and a server that ends in the
+ * middle of writing or receiving a record has told more than the whole ones that it finds later.
+ */
+static inline bool
+raft_is_below(RaftPosition position, RaftPosition begun, RaftPosition floor)
+{
+	return raft_is_older(position, floor) && !(floor.epoch == begun.epoch && floor.index < begun.index);
+}
 
 /*
  * Had it no data when nothing was claimed, and has it got none since?  Then it has confirmed
@@ -698,15 +725,52 @@ extern uint64_t raft_lease_until(const Raft *r);
 /* Until when this member votes for nobody; not after now: it is free. */
 extern uint64_t raft_promise_until(const Raft *r);
 
-/* raft_majority() of its list. */
+/* raft_majority() of the members that count. */
 extern uint32_t raft_quorum(const Raft *r);
 
+/* ---- the members that count (rule 24) ---- */
+
 /*
- * Was no leader open under the present list yet (rule 24)?  And can one be: or may those
- * whom it leaves out, and "gone" among the others, be all who held a commit?
+ * How far behind a member may be that is to count from now on, in bytes of WAL: commits need not
+ * wait long for it.
  */
-extern bool raft_list_is_new(const Raft *r);
-extern bool raft_list_keeps_data(const Raft *r, uint64_t gone);
+#define RAFT_LIST_LAG UINT64_C(16777216)
+
+/* Bit i: node id i.  Those of the list, and of the one before while both count, else 0. */
+extern uint64_t raft_members_now(const Raft *r);
+extern uint64_t raft_members_old(const Raft *r);
+
+/* Those as a list; before anything was claimed its number is 0. */
+extern RaftList raft_list(const Raft *r);
+
+/* All that count, and: is that one of them? */
+extern uint64_t raft_voters(const Raft *r);
+extern bool		raft_is_voter(const Raft *r, int32_t id);
+
+/* Are these a majority; of both lists, while both count? */
+extern bool raft_is_quorum(const Raft *r, uint64_t nodes);
+
+extern bool raft_list_equals(const RaftList *a, const RaftList *b);
+
+/* Is "a" to be taken over by those who have "b"? */
+extern bool raft_list_is_newer(const RaftList *a, const RaftList *b);
+
+/* A digest of the addresses of these members, as configured; 0: not all are known. */
+extern uint64_t raft_list_digest(const RaftConfig *config, uint64_t members);
+
+/* Are its addresses those that are configured, as far as these are known? */
+extern bool raft_list_fits(const RaftConfig *config, const RaftList *list);
+
+/* Has the configured list no majority of the members that count? */
+extern bool raft_list_leaves_out(const Raft *r);
+
+/*
+ * Another configured list, in a running member: members, wanted, addresses, list_digest and
+ * list_size of "config".  "members" has to include those that count as far as their addresses
+ * are known.  A leader goes on to it as soon as it may.  false: nothing has been claimed yet, or
+ * a member that counts has another address in it; then nothing has changed.
+ */
+extern bool raft_set_list(Raft *r, uint64_t now, const RaftConfig *config, RaftOutput *out);
 
 /*
  * For a leader: is that another member, heard lately, that may lead, knows what it holds,

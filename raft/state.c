@@ -3,7 +3,7 @@
  *	  What every rule of the election works with: the output of a call, messages,
  *	  terms, roles and timers.
  *
- * Calls data.c only.  See internal.h.
+ * Calls data.c and list.c only.  See internal.h.
  */
 #include "internal.h"
 
@@ -96,7 +96,7 @@ raft_add_message(Raft *r, RaftOutput *out, RaftMessageType type, int32_t to)
 	m->type = type;
 	m->from = r->config.node_id;
 	m->to = to;
-	m->abstaining = r->saved.abstaining != RAFT_VOTING;
+	m->abstaining = r->saved.abstaining != RAFT_VOTING || !raft_list_fits(&r->config, &r->saved.list);
 	m->may_lead = r->may_lead && !m->abstaining && raft_data_let_stand(r);
 	m->version = raft_version_for(r, r->peers[to].newest);
 	m->newest = raft_newest_version(r);
@@ -182,40 +182,13 @@ raft_can_stand(const Raft *r)
 }
 
 bool
-raft_counts_in_quorum(const Raft *r, const RaftPeer *peer)
+raft_counts_in_quorum(const Raft *r, int32_t id)
 {
-	return !peer->abstaining && raft_same_list(r, peer);
+	return raft_is_voter(r, id) && !r->peers[id].abstaining && raft_same_list(r, &r->peers[id]);
 }
 
 uint64_t
 raft_probe_interval(const RaftTimeouts *timeouts)
 {
 	return later_of(RAFT_PROBE_INTERVAL, 2 * timeouts->max_timeout);
-}
-
-uint32_t
-raft_quorum(const Raft *r)
-{
-	return raft_majority(r->config.list_size);
-}
-
-/* The n-th largest of the values, n from 1; 0 if there are fewer. */
-uint64_t
-raft_nth_largest(const uint64_t *values, uint32_t n_values, uint32_t n)
-{
-	assert(n_values <= RAFT_MAX_NODES && n > 0);
-	for (uint32_t i = 0; i < n_values; i++)
-	{
-		uint32_t larger = 0;
-		uint32_t equal = 0;
-
-		for (uint32_t j = 0; j < n_values; j++)
-		{
-			larger += values[j] > values[i];
-			equal += values[j] == values[i];
-		}
-		if (larger < n && n <= larger + equal)
-			return values[i];
-	}
-	return 0;
 }

@@ -120,7 +120,7 @@ wanted_packages()
 		# libclang-rt is the runtime of the fuzzer and of sanitizers; netbase is what
 		# gives a bare system its /etc/hosts; bsdutils has script(1), which is a
 		# terminal for programs that want one.
-		printf '%s\n' clang clang-format cppcheck libclang-rt-dev libcmocka-dev libipc-run-perl \
+		printf '%s\n' clang clang-format cppcheck libclang-rt-dev libcmocka-dev libdbd-pg-perl libipc-run-perl \
 			shellcheck procps bsdutils netbase patch strace e2fsprogs
 		# What servers are used with: balanced, pooled, scraped, and moving an address.
 		printf '%s\n' "${services[@]}" curl sudo iputils-arping

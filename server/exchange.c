@@ -65,11 +65,16 @@ typedef struct Exchange
 
 	ExchangeUsed used;
 
-	slock_t		 gate_lock; /* protects the four below */
+	slock_t		 gate_lock; /* protects the six below */
 	ExchangeGate gate;
 	pid_t		 waiting;
 	uint64		 loose_term;
 	char		 conninfo[EXCHANGE_CONNINFO_SIZE];
+	uint64		 held_end;
+	uint32		 held_timeline;
+
+	pg_atomic_uint32 received_on; /* PrimaryHeld */
+	pg_atomic_uint64 turned_back;
 
 	pg_atomic_uint32 reports;
 	pg_atomic_uint32 held_back;		/* a report was, and is to be made later */
@@ -106,6 +111,8 @@ exchange_init_memory(void)
 		pg_atomic_init_u64(&exchange->answered, 0);
 		pg_atomic_init_u64(&exchange->wish, 0);
 		SpinLockInit(&exchange->gate_lock);
+		pg_atomic_init_u32(&exchange->received_on, 0);
+		pg_atomic_init_u64(&exchange->turned_back, 0);
 		pg_atomic_init_u32(&exchange->reports, REPORTS_HELD);
 		pg_atomic_init_u32(&exchange->held_back, 0);
 		pg_atomic_init_u64(&exchange->told_timeline, 0);
@@ -135,6 +142,8 @@ typedef struct Core
 	uint32_t promoting;
 	uint64_t forget;
 	uint32_t pause;
+	uint32_t list;
+	uint64_t list_term;
 	bool	 is_leader_of_term;
 } Core;
 
@@ -151,6 +160,8 @@ core_of(const Raft *raft)
 	core.claimed = raft->role == RAFT_LEADER ? raft_claimed(raft) : 0;
 	core.promoting = raft->saved.promoting;
 	core.pause = raft->saved.pause;
+	core.list = raft->saved.list.number;
+	core.list_term = raft->saved.list.term;
 	core.forget = raft->role == RAFT_LEADER ? raft_to_forget(raft) : 0;
 	if (raft->leader_id >= 0 && raft->leader_id < RAFT_MAX_NODES)
 	{
@@ -212,7 +223,7 @@ flushed_on(RaftServer server, uint64_t timeline)
 	TimeLineID on;
 	XLogRecPtr flushed = server == RAFT_SERVER_PRIMARY ? GetFlushRecPtr(&on) : GetWalRcvFlushRecPtr(NULL, &on);
 
-	return on == timeline ? flushed : 0;
+	return on == timeline && (server == RAFT_SERVER_PRIMARY || exchange_has_received_on(on)) ? flushed : 0;
 }
 
 /*
@@ -454,6 +465,53 @@ exchange_may_receive(const char *conninfo)
 	exchange->waiting = pass == EXCHANGE_WAIT ? MyProcPid : 0;
 	SpinLockRelease(&exchange->gate_lock);
 	return pass;
+}
+
+void
+exchange_tell_held(uint64_t end, uint32_t timeline)
+{
+	SpinLockAcquire(&exchange->gate_lock);
+	exchange->held_end = end;
+	exchange->held_timeline = timeline;
+	SpinLockRelease(&exchange->gate_lock);
+}
+
+PrimaryHeld
+exchange_held(void)
+{
+	PrimaryHeld held = {.received_on = pg_atomic_read_u32(&exchange->received_on)};
+
+	SpinLockAcquire(&exchange->gate_lock);
+	held.end = exchange->held_end;
+	held.timeline = exchange->held_timeline;
+	SpinLockRelease(&exchange->gate_lock);
+	return held;
+}
+
+void
+exchange_receives_on(uint32_t timeline)
+{
+	pg_memory_barrier();
+	pg_atomic_write_u32(&exchange->received_on, timeline);
+}
+
+bool
+exchange_has_received_on(uint32_t timeline)
+{
+	return timeline != 0 && pg_atomic_read_u32(&exchange->received_on) == timeline;
+}
+
+void
+exchange_turn_back(uint64_t end)
+{
+	pg_atomic_write_u64(&exchange->turned_back, end);
+	wake(exchange->role_latch);
+}
+
+uint64
+exchange_turned_back(void)
+{
+	return pg_atomic_read_u64(&exchange->turned_back);
 }
 
 /*

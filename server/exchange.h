@@ -214,6 +214,20 @@ typedef enum ExchangePass
 extern ExchangePass exchange_may_receive(const char *conninfo);
 
 /*
+ * Up to where WAL is held, and in the file of which timeline: the role worker tells.  A receiver
+ * that may begin says on which timeline (primary_may_begin()): from then on what PostgreSQL shows as
+ * flushed on that one has come.  Before that it may be where somebody has asked it to begin.
+ */
+extern void		   exchange_tell_held(uint64_t end, uint32_t timeline);
+extern PrimaryHeld exchange_held(void);
+extern void		   exchange_receives_on(uint32_t timeline);
+extern bool		   exchange_has_received_on(uint32_t timeline);
+
+/* A receiver may not begin, because WAL is held up to there only; 0: none was turned back. */
+extern void	  exchange_turn_back(uint64_t end);
+extern uint64 exchange_turned_back(void);
+
+/*
  * The receiver: may it report that it has flushed up to there?  If not, the report is made
  * later: the election worker asks for it.
  */

@@ -40,6 +40,7 @@
 typedef struct Bounds
 {
 	uint64_t term; /* 0: this member does not lead */
+	RaftList list; /* who counts */
 	uint64_t until[RAFT_MAX_NODES];
 } Bounds;
 
@@ -121,8 +122,9 @@ fence_show_bounds(const Raft *raft)
 	{
 		change_begin(&fence->bounds_change);
 		fence->bounds.term = leads ? raft->saved.term : 0;
+		fence->bounds.list = leads ? raft_list(raft) : (RaftList){0};
 		for (i = 0; i < RAFT_MAX_NODES; i++)
-			fence->bounds.until[i] = leads && (raft->config.members >> i & 1) != 0 ? raft_peer_bound(raft, i) : 0;
+			fence->bounds.until[i] = leads ? raft_peer_bound(raft, i) : 0;
 		change_end(&fence->bounds_change);
 	}
 	if (has_lease && !had_lease)
@@ -295,6 +297,7 @@ read_bounds(QuorumView *view, uint64_t *term)
 		if (!change_copy_once(&fence->bounds_change, &bounds, &fence->bounds, sizeof(bounds)))
 			continue;
 		memcpy(view->bounds, bounds.until, sizeof(view->bounds));
+		quorum_take_list(view, &bounds.list);
 		*term = bounds.term;
 		return;
 	}
@@ -309,7 +312,6 @@ fence_look_at(uint64_t end, bool *answers)
 	QuorumView	 view;
 	uint64_t	 bounds_term;
 
-	view.members = cluster_members(settings_cluster());
 	view.self = settings.node_id;
 	view.senders = senders;
 	view.n_senders = senders_read(senders);
@@ -318,9 +320,9 @@ fence_look_at(uint64_t end, bool *answers)
 	read_bounds(&view, &bounds_term);
 	pg_read_barrier();
 	read_lease(&view);
-	if (bounds_term != view.term)
-		memset(view.bounds, 0, sizeof(view.bounds));
-	*answers = quorum_answers(&view, end);
+
+	/* without those of the lease's term nobody is known to count */
+	*answers = bounds_term != 0 && bounds_term == view.term && quorum_answers(&view, end);
 	return look_of(&view);
 }
 

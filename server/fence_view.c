@@ -98,20 +98,21 @@ fence_describe(FenceReason *its, char text[FENCE_TEXT_SIZE])
 const char *
 fence_describe_leader(char text[FENCE_TEXT_SIZE])
 {
-	Raft				*raft = palloc(sizeof(Raft));
-	const ClusterMember *member = NULL;
-	uint16_t			 port = 0;
+	Raft	*raft = palloc(sizeof(Raft));
+	char	 host[CLUSTER_HOST_SIZE];
+	bool	 is_known = false;
+	uint16_t port = 0;
 
 	if (exchange_read_core(raft) && raft->leader_id >= 0 && raft->leader_id != raft->config.node_id)
 	{
-		member = cluster_member(settings_cluster(), raft->leader_id);
+		is_known = shared_member_host(raft->leader_id, host);
 		port = raft->peers[raft->leader_id].told.port;
 	}
 	text[0] = '\0';
-	if (member != NULL && port != 0)
-		snprintf(text, FENCE_TEXT_SIZE, "Connect to the leader: node %d, host %s, port %u.", raft->leader_id, member->host, port);
-	else if (member != NULL)
-		snprintf(text, FENCE_TEXT_SIZE, "Connect to the leader: node %d, host %s.", raft->leader_id, member->host);
+	if (is_known && port != 0)
+		snprintf(text, FENCE_TEXT_SIZE, "Connect to the leader: node %d, host %s, port %u.", raft->leader_id, host, port);
+	else if (is_known)
+		snprintf(text, FENCE_TEXT_SIZE, "Connect to the leader: node %d, host %s.", raft->leader_id, host);
 	pfree(raft);
 	return text;
 }

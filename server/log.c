@@ -176,7 +176,7 @@ describe_change(const RaftEvent *event, char *text, size_t size)
 static bool
 is_about_data(RaftReason reason)
 {
-	return reason == RAFT_DATA_BEHIND || reason == RAFT_DATA_IMPOSSIBLE || reason == RAFT_LIST_LOSES_DATA;
+	return reason == RAFT_DATA_BEHIND || reason == RAFT_DATA_IMPOSSIBLE || reason == RAFT_LIST_LEAVES_OUT;
 }
 
 void

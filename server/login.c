@@ -169,7 +169,7 @@ comes_from_peer(const struct sockaddr_storage *from, int32_t member)
 
 /* The member from whose address it comes: that one, or nobody.  May ask the name service. */
 static int32_t
-host_of(const struct sockaddr_storage *from, const ClusterMember *member)
+host_of(const struct sockaddr_storage *from, int32_t member, const char *name)
 {
 	struct addrinfo	 hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	struct addrinfo *found = NULL;
@@ -178,9 +178,9 @@ host_of(const struct sockaddr_storage *from, const ClusterMember *member)
 
 	if (from->ss_family != AF_INET && from->ss_family != AF_INET6)
 		return RAFT_NONE;
-	if (comes_from_peer(from, member->node_id))
-		return member->node_id;
-	if (getaddrinfo(member->host, NULL, &hints, &found) != 0)
+	if (comes_from_peer(from, member))
+		return member;
+	if (getaddrinfo(name, NULL, &hints, &found) != 0)
 		return RAFT_NONE;
 	for (one = found; one != NULL && host == RAFT_NONE; one = one->ai_next)
 	{
@@ -188,7 +188,7 @@ host_of(const struct sockaddr_storage *from, const ClusterMember *member)
 
 		memcpy(&address, one->ai_addr, one->ai_addrlen);
 		if (address_same_host(&address, from))
-			host = member->node_id;
+			host = member;
 	}
 	freeaddrinfo(found);
 	return host;
@@ -275,18 +275,18 @@ has_other_name(const Port *port)
 static void
 register_sender(const Port *port)
 {
-	int32_t				 id = port->application_name != NULL ? quorum_member(port->application_name) : RAFT_NONE;
-	const ClusterMember *member = id != RAFT_NONE ? cluster_member(settings_cluster(), id) : NULL;
-	char				 mark[64];
+	int32_t id = port->application_name != NULL ? quorum_member(port->application_name) : RAFT_NONE;
+	char	host[CLUSTER_HOST_SIZE];
+	char	mark[64];
 
 	if (has_other_name(port))
 		refuse_name(port, "the options set application_name");
-	if (member == NULL)
+	if (id == RAFT_NONE || !shared_member_host(id, host))
 		return;
 	snprintf(mark, sizeof(mark), SENDERS_MARK, id);
 	if (port->cmdline_options == NULL || strcmp(port->cmdline_options, mark) != 0)
 		refuse_name(port, "it is not a WAL receiver of a managed server");
-	if (id == settings.node_id || !quorum_is_from(id, host_of(&port->raddr.addr, member)))
+	if (id == settings.node_id || !quorum_is_from(id, host_of(&port->raddr.addr, id, host)))
 		refuse_name(port, "it does not come from that member's address");
 	wait_to_serve(id);
 	if (!senders_register(id))

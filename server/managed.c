@@ -111,8 +111,8 @@ managed_end_turn(Member *member)
 {
 	if (!settings.manage)
 		return;
+	fence_show_bounds(&member->raft); /* first: who writes the names knows that commits are counted by them */
 	exchange_show_core(&member->raft);
-	fence_show_bounds(&member->raft);
 	exchange_release_reports(&member->raft);
 }
 

@@ -17,8 +17,10 @@
 #include "access/xlog_internal.h"
 #include "access/xlogreader.h"
 #include "access/xlogrecovery.h"
+#include "storage/fd.h"
 #include "utils/memutils.h"
 
+#include "node/wal_record.h"
 #include "server/control_file.h"
 #include "server/position.h"
 
@@ -257,6 +259,20 @@ position_read_bytes(const Lineage *path, uint64_t from, uint64_t end, char *byte
 	return true;
 }
 
+uint32_t
+position_newest_file(uint32_t timeline, uint64_t segment)
+{
+	Lineage *path = palloc(sizeof(Lineage));
+	uint32	 newest = 0;
+	Words	 words;
+	int		 file = position_read_lineage(timeline, path, &words) == LINEAGE_GOOD ? open_segment(path, segment, 0, &newest) : -1;
+
+	if (file >= 0)
+		(void) close(file);
+	pfree(path);
+	return newest;
+}
+
 uint64_t
 position_received(const Lineage *path, uint64_t end)
 {
@@ -276,6 +292,9 @@ position_received(const Lineage *path, uint64_t end)
 }
 
 /* ---- the end ---- */
+
+/* PostgreSQL 16's XLogRecordMaxSize. */
+#define MOST_OF_RECORD (1020 * 1024 * 1024)
 
 typedef struct WalScan
 {
@@ -470,6 +489,30 @@ goes_on(const Lineage *path, uint64 system_id, XLogRecPtr from, Words *words)
 	return end == from || (end % XLOG_BLCKSZ == 0 && end < from && from - end <= SizeOfXLogLongPHD);
 }
 
+/*
+ * No record ends before that which begins at the end of WAL and is not all there: where that one
+ * would end, or, if its beginning is not there either, the shortest one.  A segment that is used
+ * again has old bytes there: a record names the one before it, and that has to be the one that
+ * ends there.
+ */
+static XLogRecPtr
+next_end(const Lineage *path, uint64 system_id, XLogRecPtr at, Words *words)
+{
+	XLogRecPtr begin = wal_next_record(at, wal_segment_size);
+	uint32	   length = SizeOfXLogRecord;
+	XLogRecPtr ignored;
+	XLogRecPtr end;
+	XLogRecord record;
+
+	/* of a header that goes on on the next page that much is enough */
+	if (XLOG_BLCKSZ - begin % XLOG_BLCKSZ >= offsetof(XLogRecord, xl_info) &&
+		position_read_bytes(path, begin, begin + offsetof(XLogRecord, xl_info), (char *) &record) &&
+		record.xl_tot_len > length && record.xl_tot_len <= MOST_OF_RECORD && !XLogRecPtrIsInvalid(record.xl_prev) &&
+		record.xl_prev < at && read_one(path, system_id, record.xl_prev, &ignored, &end, words) && end == at)
+		length = record.xl_tot_len;
+	return wal_end_of_record(begin, length, wal_segment_size);
+}
+
 static bool
 read_end(PositionEnd *end, bool (*stop)(void), Words *words)
 {
@@ -485,13 +528,18 @@ read_end(PositionEnd *end, bool (*stop)(void), Words *words)
 	if (XLogRecPtrIsInvalid(from) || !choose_path(path, end->timeline, from, words))
 		return false;
 	end->end = is_replayed ? from : 0;
-	if (is_replayed && !goes_on(path, system_id, from, words))
-		return words->error[0] == '\0';
-	reader = open_reader(&scan, system_id, words);
-	if (reader == NULL)
-		return false;
-	good = read_records(reader, from, end, stop, words);
-	close_reader(reader, &scan);
+	if (!is_replayed || goes_on(path, system_id, from, words))
+	{
+		reader = open_reader(&scan, system_id, words);
+		if (reader == NULL)
+			return false;
+		good = read_records(reader, from, end, stop, words);
+		close_reader(reader, &scan);
+	}
+	else
+		good = words->error[0] == '\0'; /* all there is was replayed */
+	if (good && end->end != 0)
+		end->next = next_end(path, system_id, end->end, words);
 	if (good && end->end == 0)
 		return words_set(words, NULL, "there is no WAL in pg_wal at %X/%X, where recovery has to begin", LSN_FORMAT_ARGS(from));
 	return good;
@@ -514,11 +562,77 @@ position_read_end(PositionEnd *end, bool (*stop)(void), Words *words)
 	return good;
 }
 
+/* ---- what is behind the end ---- */
+
+static bool
+fail_cut(const char *what, const char *path, Words *words)
+{
+	return words_set(words, NULL, "could not %s \"%s\": %s", what, path, strerror(errno));
+}
+
+/* Zeros from there to the end of its segment. */
+static bool
+zero_rest(uint32_t timeline, uint64_t from, Words *words)
+{
+	char  name[MAXPGPATH];
+	char  zeros[XLOG_BLCKSZ] = {0};
+	off_t offset = (off_t) XLogSegmentOffset(from, wal_segment_size);
+	int	  file;
+	bool  good;
+
+	XLogFilePath(name, timeline, from / (uint64) wal_segment_size, wal_segment_size);
+	file = open(name, O_WRONLY | O_CLOEXEC);
+	if (file < 0)
+		return fail_cut("open", name, words);
+	for (good = true; good && offset < wal_segment_size; offset += XLOG_BLCKSZ)
+		good = pwrite(file, zeros, XLOG_BLCKSZ, offset) == XLOG_BLCKSZ;
+	good = (good && pg_fsync(file) == 0) || fail_cut("write", name, words);
+	(void) close(file);
+	return good;
+}
+
+bool
+position_cut(uint32_t timeline, uint64_t end, Words *words)
+{
+	uint64_t	   begin = wal_next_record(end, wal_segment_size);
+	uint64_t	   page = begin - begin % XLOG_BLCKSZ + XLOG_BLCKSZ;
+	XLogSegNo	   last = begin / (uint64) wal_segment_size;
+	DIR			  *directory;
+	struct dirent *entry;
+	bool		   good;
+
+	if (page % (uint64) wal_segment_size == 0)
+		return words_set(words, NULL, "it begins on the last page of a segment");
+	directory = opendir(XLOGDIR);
+	if (directory == NULL)
+		return fail_cut("open", XLOGDIR, words);
+	good = zero_rest(timeline, page, words);
+	while (good && (errno = 0, entry = readdir(directory)) != NULL)
+	{
+		TimeLineID on;
+		XLogSegNo  segment;
+		char	   path[MAXPGPATH];
+
+		if (!IsXLogFileName(entry->d_name))
+			continue;
+		XLogFromFileName(entry->d_name, &on, &segment, wal_segment_size);
+		if (on != timeline || segment <= last)
+			continue;
+		snprintf(path, sizeof(path), XLOGDIR "/%s", entry->d_name);
+		good = unlink(path) == 0 || fail_cut("remove", path, words);
+	}
+	if (good && errno != 0)
+		good = fail_cut("read", XLOGDIR, words);
+	(void) closedir(directory);
+	if (good)
+		fsync_fname(XLOGDIR, true);
+	return good;
+}
+
 XLogRecPtr
 position_inserted(void)
 {
 	XLogRecPtr end = GetXLogInsertRecPtr();
-	uint32	   header = XLogSegmentOffset(end, wal_segment_size) < XLOG_BLCKSZ ? SizeOfXLogLongPHD : SizeOfXLogShortPHD;
 
-	return end % XLOG_BLCKSZ <= header ? end - end % XLOG_BLCKSZ : end;
+	return end % XLOG_BLCKSZ <= wal_page_header(end, wal_segment_size) ? end - end % XLOG_BLCKSZ : end;
 }

@@ -13,6 +13,8 @@
 #ifndef PG_LEADER_POSITION_H
 #define PG_LEADER_POSITION_H
 
+#include "access/xlogdefs.h"
+
 #include "../primary/histories.h"
 #include "../node/lineage.h"
 
@@ -20,6 +22,7 @@ typedef struct PositionEnd
 {
 	uint64_t end;	   /* of the last whole record; 0: not known */
 	uint32_t timeline; /* of the file that it was read from; its last byte may be of a parent */
+	uint64_t next;	   /* no record that begins at the end ends before that */
 } PositionEnd;
 
 /*
@@ -44,11 +47,25 @@ extern bool position_read_histories(Histories *histories, Words *words);
 extern bool position_read_bytes(const Lineage *path, uint64_t from, uint64_t end, char *bytes);
 
 /*
+ * The newest timeline on the path to that one of whose segment of that number there is a file; 0:
+ * there is none, or that cannot be read.
+ */
+extern uint32_t position_newest_file(uint32_t timeline, uint64_t segment);
+
+/*
  * Up to where local WAL was really received, if it ends where a segment does.  After a switch of
  * segments the rest of one is padding: with the switch alone WAL counts as complete, and a
  * receiver that ended before the rest has come leaves there what the file held before.
  */
 extern uint64_t position_received(const Lineage *path, uint64_t end);
+
+/*
+ * A server that is about to restart: what the files of that timeline have behind the end of WAL is
+ * the beginning of a record that nobody will finish.  Its first page stays, which says that it has
+ * begun (RaftData.begun).  The rest of that segment becomes zeros, and later ones are removed: then
+ * recovery asks for all of the record, and not for what would come next.  false: words say why not.
+ */
+extern bool position_cut(uint32_t timeline, uint64_t end, Words *words);
 
 /*
  * A primary: the end of what it has inserted.  Behind the header of an empty page there is nothing

@@ -238,6 +238,32 @@ check(PromotionFacts *facts, const Authorisation *authorised)
 		refuse(promotion_describe(verdict), hint_of(verdict));
 }
 
+/*
+ * Where WAL is archived, PostgreSQL renames the last segment of the timeline that it leaves to
+ * ".partial", unless that counts as archived.  A member that is behind the promotion before this
+ * one needs it: a walsender reads the end of an old timeline from the file of the next one, never
+ * from that of a later one (WalSndSegmentOpen).  Nothing is lost for the archive, as the file of
+ * the new timeline begins with the same bytes.
+ */
+static void
+keep_last_segment(uint32 target)
+{
+	XLogRecPtr end = GetXLogReplayRecPtr(NULL);
+	char	   name[MAXFNAMELEN];
+	XLogSegNo  segment;
+	uint32	   timeline;
+
+	if (!XLogArchivingActive() || XLogSegmentOffset(end, wal_segment_size) == 0)
+		return;
+	XLByteToSeg(end, segment, wal_segment_size);
+	timeline = position_newest_file(target, segment);
+	if (timeline == 0)
+		return;
+	XLogFileName(name, timeline, segment, wal_segment_size);
+	if (!XLogArchiveIsReadyOrDone(name))
+		XLogArchiveForceDone(name);
+}
+
 /* rm_cleanup: after the last record, before the timeline is chosen. */
 static void
 recovery_ends(void)
@@ -258,6 +284,7 @@ recovery_ends(void)
 	}
 	if (!history_files_burn(&facts.histories, authorised.claim, &n, &words))
 		refuse(words.error, "Make room for pg_wal, or make it writable for the server.");
+	keep_last_segment(facts.target);
 	ereport(LOG,
 			(errmsg("pg_leader: this server is promoted to timeline %u, as leader of term " UINT64_FORMAT, authorised.claim,
 					authorised.term),
@@ -387,6 +414,8 @@ burn_now(uint32 claim, Words *words)
 	uint32	  n;
 	bool	  good = position_read_histories(&histories, words) && history_files_burn(&histories, claim, &n, words);
 
+	if (good)
+		keep_last_segment(promotion_target(&histories));
 	free_histories(&histories);
 	return good;
 }

@@ -86,6 +86,45 @@ start(WalReceiverConn *connection, const WalRcvStreamOptions *options)
 /* How often a receiver that is connected looks whether it may begin, if nobody wakes it; ms. */
 #define LOOK_INTERVAL 10
 
+/*
+ * What PostgreSQL shows as flushed on a timeline is, until something of it has come, where a receiver
+ * was first asked to begin, whether or not that one could.
+ */
+static void
+begin_at(XLogRecPtr start, TimeLineID timeline)
+{
+	if (!exchange_has_received_on(timeline))
+	{
+		SpinLockAcquire(&WalRcv->mutex);
+		WalRcv->flushedUpto = start;
+		WalRcv->latestChunkStart = start;
+		SpinLockRelease(&WalRcv->mutex);
+	}
+	exchange_receives_on(timeline);
+}
+
+static void
+begin(const WalRcvStreamOptions *options)
+{
+	XLogRecPtr	start = options->startpoint;
+	TimeLineID	timeline = options->proto.physical.startpointTLI;
+	PrimaryHeld held = exchange_held();
+	bool		is_left_alone = exchange_gate() == EXCHANGE_LEFT_ALONE;
+
+	held.received = GetWalRcvFlushRecPtr(NULL, NULL);
+	if (primary_may_begin(&held, start, timeline) || (held.end == 0 && is_left_alone))
+		begin_at(start, timeline);
+	else if (!is_left_alone)
+	{
+		exchange_turn_back(held.end);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_leader: WAL from %X/%X of timeline %u is asked for, and this server has it up to %X/%X of timeline %u only",
+						LSN_FORMAT_ARGS(start), timeline, LSN_FORMAT_ARGS(held.end), held.timeline),
+				 errdetail("It has read the beginning of a record that a former leader has not finished.")));
+	}
+}
+
 static bool
 start_when_allowed(WalReceiverConn *connection, const WalRcvStreamOptions *options)
 {
@@ -101,6 +140,8 @@ start_when_allowed(WalReceiverConn *connection, const WalRcvStreamOptions *optio
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+	if (!options->logical)
+		begin(options);
 	return start(connection, options);
 }
 
@@ -146,8 +187,9 @@ receiver_look(void)
 	pid = WalRcv->pid;
 	view.runs = WalRcv->walRcvState != WALRCV_STOPPED || pid != 0;
 	streams = WalRcv->walRcvState == WALRCV_STREAMING;
-	view.flushed = WalRcv->flushedUpto;
+	view.asked = WalRcv->receiveStart != 0;
 	view.timeline = WalRcv->receivedTLI;
+	view.flushed = exchange_has_received_on(view.timeline) ? WalRcv->flushedUpto : 0;
 	view.leader_end = WalRcv->latestWalEnd;
 	SpinLockRelease(&WalRcv->mutex);
 	view.waits = pid != 0 && pid == exchange_waiting_receiver();

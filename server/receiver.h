@@ -21,7 +21,8 @@ typedef struct ReceiverView
 	bool	 runs;
 	bool	 waits; /* at the gate: it has received nothing */
 	bool	 streams;
-	uint64_t flushed;	 /* of this start of the server; 0: nothing was asked for */
+	bool	 asked;		 /* for WAL, since this start of the server */
+	uint64_t flushed;	 /* of what has come since then; 0: nothing has */
 	uint32_t timeline;	 /* of the byte before that, or of what will come */
 	uint64_t leader_end; /* where the leader's WAL ended, as it has told last */
 } ReceiverView;

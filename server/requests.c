@@ -323,6 +323,8 @@ pg_leader_transfer(PG_FUNCTION_ARGS)
 static void
 check_switchover(int32_t target)
 {
+	char host[CLUSTER_HOST_SIZE];
+
 	if (!settings.manage)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -336,7 +338,7 @@ check_switchover(int32_t target)
 				 errhint("Call pg_leader_switchover() on the primary, or use \"pg_leaderctl switchover\".")));
 	if (target == settings.node_id)
 		refuse_transfer(RAFT_TRANSFER_TO_SELF, target);
-	if (target != RAFT_NONE && cluster_member(settings_cluster(), target) == NULL)
+	if (target != RAFT_NONE && !shared_member_host(target, host))
 		refuse_transfer(RAFT_TRANSFER_UNKNOWN_NODE, target);
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		ereport(ERROR,

@@ -24,6 +24,7 @@
 #include "../primary/slots.h"
 #include "../primary/watch.h"
 #include "exchange.h"
+#include "position.h"
 
 typedef struct Role
 {
@@ -35,18 +36,19 @@ typedef struct Role
 	uint64_t now;
 
 	/* This server. */
-	RaftServer server;
-	bool	   end_known;
-	uint64_t   end;			  /* while nothing is received: of the last whole record, */
-	uint64_t   partial;		  /* what was flushed of the next one ends there, and counts in votes; 0: nothing */
-	uint64_t   looked_at;	  /* the end that was looked at for that */
-	uint32_t   file_timeline; /* of the file that the end is in */
-	uint64_t   replay;		  /* at the last turn */
-	Lineage	   own;			  /* of the WAL that ends there */
-	uint32_t   own_read;	  /* the timeline that it was read for; 0: not read */
-	uint32_t   wrote_on;
-	uint64_t   system_id;
-	bool	   noted; /* the member was told what the note says */
+	RaftServer	server;
+	bool		end_known;
+	uint64_t	end;		   /* while nothing is received: of the last whole record, */
+	PositionEnd read;		   /* as it was read last */
+	uint64_t	partial;	   /* what was flushed of the next one ends there, and counts in votes; 0: nothing */
+	uint64_t	looked_at;	   /* the end that was looked at for that */
+	uint32_t	file_timeline; /* of the file that the end is in */
+	uint64_t	replay;		   /* at the last turn */
+	Lineage		own;		   /* of the WAL that ends there */
+	uint32_t	own_read;	   /* the timeline that it was read for; 0: not read */
+	uint32_t	wrote_on;
+	uint64_t	system_id;
+	bool		noted; /* the member was told what the note says */
 
 	/* The leader. */
 	Upstream		 upstream;

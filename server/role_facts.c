@@ -61,7 +61,6 @@ static void
 learn_end_of_standby(void)
 {
 	ReceiverView view = receiver_look();
-	PositionEnd	 read;
 	Words		 words;
 	Lineage		*received;
 
@@ -69,14 +68,14 @@ learn_end_of_standby(void)
 	{
 		role_send(CONTROL_READS_WAL);
 		words_clear(&words);
-		if (!position_read_end(&read, role_stops, &words))
+		if (!position_read_end(&role.read, role_stops, &words))
 		{
 			if (!role_stops())
 				role_say_failed(WARNING, &role.end_said_at, "the end of local WAL is not known", &words);
 			return;
 		}
-		role.end = read.end;
-		role.file_timeline = read.timeline;
+		role.end = role.read.end;
+		role.file_timeline = role.read.timeline;
 		role.end_known = true;
 		role_send(CONTROL_KNOWS_END);
 		ereport(LOG,
@@ -111,16 +110,15 @@ learn_end_of_standby(void)
 static void
 find_partial(void)
 {
-	PositionEnd whole;
-	Words		words;
+	Words words;
 
 	if (role.partial != 0 || role.looked_at == role.end || GetXLogReplayRecPtr(NULL) >= role.end ||
-		!position_read_end(&whole, role_stops, &words))
+		!position_read_end(&role.read, role_stops, &words))
 		return;
-	if (whole.timeline == role.file_timeline && whole.end < role.end)
+	if (role.read.timeline == role.file_timeline && role.read.end < role.end)
 	{
 		role.partial = role.end;
-		role.end = whole.end;
+		role.end = role.read.end;
 	}
 	role.looked_at = role.end;
 }
@@ -329,6 +327,7 @@ gather_own(PrimaryFacts *f)
 		if (!f->receiving)
 			find_partial();
 		(void) know_lineage(role.file_timeline);
+		exchange_tell_held(role.end, role.file_timeline);
 	}
 	f->server = role.server;
 	f->system_id = watch_system(&role.directory, role.system_id);
@@ -338,6 +337,8 @@ gather_own(PrimaryFacts *f)
 	f->lineage = role.own_read != 0 && role.own_read == role.file_timeline ? &role.own : NULL;
 	f->end_known = role.end_known;
 	f->end = is_follower ? role.end : Max(role.end, role.partial);
+	f->part_left = role.server == RAFT_SERVER_RECOVERY && role.end != 0 && exchange_turned_back() == role.end;
+	f->begun = role.server == RAFT_SERVER_RECOVERY && role.read.end == role.end ? role.read.next : 0;
 	f->timeline = role.server == RAFT_SERVER_PRIMARY || f->lineage == NULL ? role.file_timeline : lineage_timeline_before(f->lineage, f->end);
 	f->replayed = role.server == RAFT_SERVER_RECOVERY && is_replayed();
 	f->paused = role.server == RAFT_SERVER_RECOVERY && GetRecoveryPauseState() != RECOVERY_NOT_PAUSED;
@@ -411,26 +412,37 @@ released(void)
 bool
 role_has_names(void)
 {
-	char names[QUORUM_NAMES_SIZE];
+	char	 names[QUORUM_NAMES_SIZE];
+	RaftList list = raft_list(&role.raft);
 
 	return SyncRepStandbyNames != NULL &&
-		   strcmp(SyncRepStandbyNames, quorum_names(role.raft.config.members, names, sizeof(names))) == 0;
+		   strcmp(SyncRepStandbyNames, quorum_names(&list, names, sizeof(names))) == 0;
+}
+
+/* Or of the list before, as long as this one's are not written. */
+static bool
+has_names_in_force(void)
+{
+	RaftList list = raft_list(&role.raft);
+
+	return SyncRepStandbyNames != NULL && quorum_has_names(&list, SyncRepStandbyNames);
 }
 
 void
 role_view_quorum(QuorumView *view, QuorumSender *senders)
 {
 	const PrimaryFacts *f = &role.facts;
+	RaftList			list = raft_list(&role.raft);
 	int					i;
 
 	memset(view, 0, sizeof(*view));
-	view->members = role.raft.config.members;
+	quorum_take_list(view, &list);
 	view->self = f->self;
 	view->senders = senders;
 	view->n_senders = senders_read(senders);
 	view->flush = role.server == RAFT_SERVER_PRIMARY ? GetFlushRecPtr(NULL) : f->end;
 	for (i = 0; i < RAFT_MAX_NODES; i++)
-		view->bounds[i] = (view->members >> i & 1) != 0 ? raft_peer_bound(&role.raft, (int32) i) : 0;
+		view->bounds[i] = raft_peer_bound(&role.raft, (int32) i);
 	view->lease_until = f->lease_until;
 	view->now = f->now;
 	view->term = view->open_term = f->term;
@@ -454,7 +466,8 @@ gather_leading(PrimaryFacts *f)
 	f->burn_any = settings.allow_timeline_gap;
 	f->quorum_flushed = quorum_flushed(&view);
 	f->released = released();
-	f->names_in_force = role_has_names();
+	f->names_in_force = has_names_in_force();
+	f->names_are_new = role_has_names();
 	watch_leading(&role.leading, f, GetXLogReplayRecPtr(NULL) + f->end + f->released + (uint64) f->server + all_flushed());
 	f->other_could_lead = raft_other_could_lead(r, f->now, 0);
 	f->other_has_all = raft_other_could_lead(r, f->now, f->end);
@@ -504,11 +517,14 @@ role_tell_member(void)
 	data.data.known = own.known && role.noted;
 	data.data.foreign = own.foreign;
 	data.data.position = own.position;
+	data.data.begun = own.begun;
 	data.whole = own.position.index;
 	if (f->system_id != 0)
 		data.data.newest_timeline = Max(f->timeline, files->n > 0 ? files->files[files->n - 1].timeline : 0);
 	data.data.promoted = f->server == RAFT_SERVER_PRIMARY && f->ran_on && f->leader_id == f->self && f->timeline == f->claim;
 	data.data.open = role.open && data.data.promoted;
+	data.data.list_held = data.data.open ? f->list_held : 0;
+	data.data.list_held_term = data.data.list_held != 0 ? f->list_term : 0;
 	data.grows = data.data.known && own.position.index == f->end;
 	if (data.grows && f->server == RAFT_SERVER_RECOVERY && role.partial > f->end)
 		data.data.position = (RaftPosition){lineage_timeline_before(f->lineage, role.partial), role.partial};

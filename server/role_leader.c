@@ -17,6 +17,7 @@
 #include "server/receiver.h"
 #include "server/role.h"
 #include "server/settings.h"
+#include "server/shared.h"
 
 /* How often it is asked, us. */
 #define ASK_INTERVAL UINT64CONST(20000)
@@ -40,14 +41,14 @@ say_failed(const Words *words)
 bool
 role_conninfo(const Raft *raft, int32_t id, const char *suffix, char *conninfo, Words *words)
 {
-	const ClusterMember *member = cluster_member(settings_cluster(), id);
-	uint16_t			 port = raft->peers[id].told.port;
-	char				 name[40];
+	uint16_t port = raft->peers[id].told.port;
+	char	 host[CLUSTER_HOST_SIZE];
+	char	 name[40];
 
-	if (member == NULL || port == 0)
+	if (port == 0 || !shared_member_host(id, host))
 		return words_set(words, "", "it has not said yet on which port its PostgreSQL listens");
 	snprintf(name, sizeof(name), "pg_leader_%d%s", raft->config.node_id, suffix);
-	return upstream_conninfo(settings.replication_conninfo, member->host, port, name,
+	return upstream_conninfo(settings.replication_conninfo, host, port, name,
 							 conninfo, EXCHANGE_CONNINFO_SIZE, words);
 }
 

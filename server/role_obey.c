@@ -55,13 +55,14 @@ ask(ExchangeKind kind, uint32_t *answer)
 static bool
 write_settings(const char *conninfo)
 {
-	char  names[QUORUM_NAMES_SIZE];
-	char  slot[SLOTS_NAME_SIZE];
-	Words words;
+	char	 names[QUORUM_NAMES_SIZE];
+	char	 slot[SLOTS_NAME_SIZE];
+	RaftList list = raft_list(&role.raft);
+	Words	 words;
 
 	words_clear(&words);
 	slots_name(role.raft.config.node_id, slot);
-	if (auto_conf_set(conninfo, conninfo != NULL ? slot : NULL, quorum_names(role.raft.config.members, names, sizeof(names)), &words))
+	if (auto_conf_set(conninfo, conninfo != NULL ? slot : NULL, quorum_names(&list, names, sizeof(names)), &words))
 		return true;
 	if (once_a_minute(&write_failed_at, role.now))
 		ereport(WARNING,
@@ -158,7 +159,7 @@ follow(void)
 	}
 
 	/* as long as recovery has asked for no WAL since the start, nobody can bring it any */
-	if (view.flushed == 0)
+	if (!view.asked)
 		watch_let_loose(&role.following, f);
 	if (watch_streams(&role.following, f, view.streams ? view.timeline : 0))
 	{
@@ -196,7 +197,7 @@ end_walsenders(void)
 							senders[i].member, LSN_FORMAT_ARGS(senders[i].flush), LSN_FORMAT_ARGS(view.flush)),
 					 errdetail("That server's WAL has diverged from this one's. It is not counted for commits.")));
 	}
-	if (senders_end_impostors(view.members) != 0 && once_a_minute(&said_name_at, role.now))
+	if (senders_end_impostors(view.members | view.old) != 0 && once_a_minute(&said_name_at, role.now))
 		ereport(WARNING,
 				(errmsg("pg_leader: a walsender is ended: it has taken the name of a member")));
 }
@@ -416,6 +417,21 @@ rebuilt(void)
 		role_send(CONTROL_REBUILT);
 }
 
+/* Recovery reads it again when it has restarted, and would wait at the same place. */
+static void
+cut_part(void)
+{
+	static uint64 cut_at;
+	Words		  words;
+
+	if (cut_at == role.end)
+		return;
+	words_clear(&words);
+	if (!position_cut(role.file_timeline, role.end, &words))
+		role_say_failed(WARNING, &write_failed_at, "the part of a record that the leader does not have could not be removed", &words);
+	cut_at = role.end;
+}
+
 void
 role_obey(void)
 {
@@ -454,6 +470,8 @@ role_obey(void)
 			open_up();
 			break;
 		case PRIMARY_RESTART:
+			if (role.order.reason == PRIMARY_PART_LEFT)
+				cut_part();
 			if (!role_is_to_tell())
 				role_send(CONTROL_ORDER);
 			break;

@@ -20,6 +20,9 @@
 #include "server/settings.h"
 #include "server/switchover.h"
 
+/* So long whoever asked for it has at least, until the answer has gone out, us. */
+#define TELL_LIMIT UINT64CONST(300000)
+
 /* How often the others are asked out of turn what they have, us. */
 #define HASTEN_INTERVAL UINT64CONST(10000)
 
@@ -338,7 +341,7 @@ role_is_to_tell(void)
 	bool is_known = role.facts.leader_id >= 0 && role.facts.leader_id != role.facts.self;
 
 	if (now.step != SWITCHOVER_STOP || request.number == 0 ||
-		role.now - step_since >= 2 * (uint64_t) settings.max_timeout * 1000)
+		role.now - step_since >= Max(2 * (uint64_t) settings.max_timeout * 1000, TELL_LIMIT))
 		return false;
 	if (is_known)
 		answer(SWITCHOVER_GOES_ON);

@@ -254,7 +254,10 @@ turn(void)
 	is_news = role_tell_member();
 	is_news |= role_note_tell();
 	if (is_news)
+	{
+		role_learn_end(); /* at the second look at a list WAL has to end where it does after the first one */
 		role_gather();
+	}
 	role_compare();
 	say_health();
 	role_switch_over();

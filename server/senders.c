@@ -147,14 +147,13 @@ read_walsender(pid_t pid, QuorumSender *sender)
 uint32_t
 senders_read(QuorumSender *senders)
 {
-	const Cluster *cluster = settings_cluster();
-	uint32_t	   n = 0;
-	int			   i;
+	uint32_t n = 0;
+	int32_t	 member;
 
-	for (i = 0; i < cluster->n_members; i++)
+	/* of all that connect so: who counts is for quorum_verdict() to say */
+	for (member = 0; member < RAFT_MAX_NODES; member++)
 	{
-		int32_t member = cluster->members[i].node_id;
-		pid_t	pid = (pid_t) pg_atomic_read_u32(&registry->pid[member]);
+		pid_t pid = (pid_t) pg_atomic_read_u32(&registry->pid[member]);
 
 		pg_read_barrier();
 		senders[n].member = member;

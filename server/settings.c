@@ -187,10 +187,6 @@ check_http_listen(char **newval, void **extra, GucSource source)
 	return false;
 }
 
-/*
- * Where nothing but the election depends on the list, a reload changes it.  In managed mode
- * commits are counted by it as well, and only a start takes another one over.
- */
 static void
 define_membership(void)
 {
@@ -206,7 +202,7 @@ define_membership(void)
 							   "id=host:port, id=host:port, ...",
 							   &settings.cluster,
 							   DEFAULT_CLUSTER,
-							   settings.manage ? PGC_POSTMASTER : PGC_SIGHUP, 0, check_cluster, assign_cluster, NULL);
+							   PGC_SIGHUP, 0, check_cluster, assign_cluster, NULL);
 	DefineCustomStringVariable("pg_leader.cluster_name",
 							   "Sets the name of the cluster, the same on all members.",
 							   "Datagrams and state files of other clusters are refused.",
@@ -426,7 +422,7 @@ settings_config(RaftConfig *config, Words *words)
 
 	if (refused_at_start()[0] != '\0')
 		return words_set(words, "The log says why, where the server started. Correct the value and reload; pg_leader.node_id, "
-								"cluster_name, listen_address and state_directory, and cluster in managed mode, need a restart.",
+								"cluster_name, listen_address and state_directory need a restart.",
 						 "refused settings: %s", refused_at_start());
 	if (settings.node_id < 0 || cluster == NULL)
 		return words_set(words, "Set pg_leader.node_id and pg_leader.cluster and restart the server.",
@@ -438,9 +434,7 @@ settings_config(RaftConfig *config, Words *words)
 						 settings.node_id);
 
 	config->node_id = settings.node_id;
-	config->members = cluster_members(cluster);
-	config->list_digest = cluster_list_digest(cluster, cluster->n_members);
-	config->list_size = (uint32_t) cluster->n_members;
+	cluster_configure(cluster, config);
 	config->may_lead = settings.candidate;
 	config->managed = settings.manage;
 	settings_timeouts(&config->timeouts);

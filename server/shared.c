@@ -519,6 +519,34 @@ shared_read_detail(SharedDetail *detail)
 	read_copy(&shared->detail_change, detail, &shared->detail, sizeof(*detail));
 }
 
+bool
+shared_member_host(int32_t node_id, char host[CLUSTER_HOST_SIZE])
+{
+	SharedDetail *detail = palloc(sizeof(SharedDetail));
+	bool		  found = false;
+	uint32_t	  i;
+
+	shared_read_detail(detail);
+	for (i = 0; i < detail->n_peers && !found; i++)
+	{
+		char *from = detail->peers[i].address;
+		char *colon = strrchr(from, ':');
+
+		if (detail->peers[i].node_id != node_id || colon == NULL)
+			continue;
+		found = true;
+		*colon = '\0';
+		if (from[0] == '[')
+		{
+			from++;
+			colon[-1] = '\0';
+		}
+		strlcpy(host, from, CLUSTER_HOST_SIZE);
+	}
+	pfree(detail);
+	return found;
+}
+
 void
 shared_read_events(SharedEvents *events)
 {

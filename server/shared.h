@@ -222,6 +222,12 @@ extern void shared_read_status(SharedStatus *status);
 extern uint64_t shared_read_status_and_lease(SharedStatus *status, uint64_t *now);
 extern void		shared_read_detail(SharedDetail *detail);
 
+/*
+ * The host of a member that this one hears, of those that count or are to come; false: it hears of
+ * none.  Not as the settings have it now, which may not be taken over yet, or be refused.
+ */
+extern bool shared_member_host(int32_t node_id, char host[CLUSTER_HOST_SIZE]);
+
 /* SHARED_HEALTH_SIZE bytes; what the recorder has found, or else the worker at its start. */
 extern void shared_read_health(const SharedDetail *detail, char *health);
 extern void shared_read_events(SharedEvents *events);

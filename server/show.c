@@ -146,29 +146,36 @@ show_reason(const RaftEvent *event, char *reason, size_t size)
 }
 
 void
-show_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *saved)
+show_list(const Cluster *cluster)
 {
-	Moment now = moment_now();
-	char   reason[SHARED_REASON_SIZE];
-	int	   i;
-
-	memset(&status, 0, sizeof(status));
-	status.state = SHARED_TAKING_PART;
-	status.node_id = config->node_id;
-	status.n_members = config->list_size;
-	status.since = GetCurrentTimestamp();
-	status.boot = saved->boot;
-	timeouts = config->timeouts;
+	int i;
 
 	detail.n_peers = (uint32_t) cluster->n_members;
 	for (i = 0; i < cluster->n_members; i++)
 	{
 		SharedPeer *peer = &detail.peers[i];
 
+		if (peer->node_id != cluster->members[i].node_id)
+			memset(peer, 0, sizeof(*peer));
 		peer->node_id = cluster->members[i].node_id;
 		cluster_format_address(&cluster->members[i], peer->address);
 	}
+}
 
+void
+show_start(const RaftConfig *config, const Cluster *cluster, const RaftSaved *saved)
+{
+	Moment now = moment_now();
+	char   reason[SHARED_REASON_SIZE];
+
+	memset(&status, 0, sizeof(status));
+	status.state = SHARED_TAKING_PART;
+	status.node_id = config->node_id;
+	status.since = GetCurrentTimestamp();
+	status.boot = saved->boot;
+	timeouts = config->timeouts;
+
+	show_list(cluster);
 	add_event(&now, RAFT_FOLLOWER, saved->term, RAFT_NONE, 0, 0, "started");
 	if (saved->abstaining != RAFT_VOTING)
 	{
@@ -247,6 +254,7 @@ fill_status(const Raft *raft)
 	status.term = raft->saved.term;
 	status.leader_id = raft->leader_id;
 	status.voted_for = raft->saved.voted_for;
+	status.n_members = raft_count_nodes(raft_members_now(raft));
 	status.quorum = raft_quorum(raft);
 	status.abstaining = raft->saved.abstaining;
 	status.abstain_until = raft->abstain_until;

@@ -19,6 +19,7 @@
 
 extern void show_store(const Store *store, const char *health);
 extern void show_not_ready(const Words *words);
+extern void show_list(const Cluster *cluster); /* the members that are heard, and where they are */
 extern void show_start(const RaftConfig *config, const Cluster *cluster,
 					   const RaftSaved *saved);
 extern void show_timeouts(const RaftTimeouts *timeouts);

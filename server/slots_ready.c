@@ -136,7 +136,7 @@ pg_leader_slots_missing(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this server is not the primary of a managed cluster"),
 				 errhint("Ask the primary. On a standby pg_leader_slots shows which slots are ready.")));
-	if (target == raft->config.node_id || cluster_member(settings_cluster(), target) == NULL)
+	if (target < 0 || target == raft->config.node_id || target >= RAFT_MAX_NODES || (raft->config.members >> target & 1) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("node %d is not another member of the cluster", target)));

@@ -33,6 +33,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/procsignal.h"
@@ -62,8 +63,9 @@
 /* Big, and needed as long as the process lives. */
 static Home home;
 
-/* The list that this process began with; what pg_leader.cluster holds changes with a reload. */
+/* Who is heard: those of the settings that were taken over, and whoever counts besides. */
 static Cluster members;
+static Cluster accepted; /* of the settings: the last one that was taken over while it ran */
 
 static volatile sig_atomic_t leave_requested = false;
 static volatile pid_t		 asked_by; /* which process has requested it; 0: the kernel did not tell */
@@ -245,8 +247,11 @@ static bool
 has_other_list(void)
 {
 	const Cluster *cluster = settings_cluster();
+	uint64_t	   in_force;
 
-	return cluster == NULL || cluster_list_digest(cluster, cluster->n_members) != cluster_list_digest(&members, members.n_members);
+	/* before the member is at home there is only what was tried */
+	in_force = home.config.list_size != 0 ? home.config.list_digest : cluster_list_digest(&members, members.n_members);
+	return cluster == NULL || cluster_list_digest(cluster, cluster->n_members) != in_force;
 }
 
 /* ---- leaving ---- */
@@ -480,8 +485,50 @@ reload_secret(void)
 }
 
 /*
- * Another list begins with another process, which abstains until it may vote by it.  One with
- * which that process could not take part stays out, and this one goes on.
+ * Has the cluster a list of its own by now, which the settings say only where to bring?  Then
+ * members come and go while this one runs.
+ */
+static bool
+changes_while_it_runs(void)
+{
+	return home.member.raft.saved.list.number != 0;
+}
+
+/* For a server that streams to all others; what it lacks takes a restart. */
+static bool
+has_walsenders(Words *words)
+{
+	return !settings.manage || max_wal_senders >= settings_cluster()->n_members ||
+		   words_set(words, "Raise max_wal_senders above twice the number of members, and restart the servers one by one first.",
+					 "max_wal_senders is %d, and it has %d members", max_wal_senders, settings_cluster()->n_members);
+}
+
+/* What the settings say, and whoever counts besides; whoever does neither is not heard any more. */
+static bool
+take_list(const Cluster *configured, Words *words)
+{
+	if (!home_set_list(&home, &members, configured, words))
+		return false;
+	accepted = *configured;
+	show_list(&members);
+	return true;
+}
+
+/* After a change has come about; see take_list(). */
+static void
+forget_those_who_left(void)
+{
+	const Raft *raft = &home.member.raft;
+	Words		words;
+
+	if (is_running() && accepted.n_members != 0 && (raft->config.members & ~(raft->config.wanted | raft_voters(raft))) != 0)
+		(void) take_list(&accepted, &words);
+}
+
+/*
+ * Another list: the member that runs takes it as what is wanted.  Before anything was claimed it
+ * begins with another process, which abstains until it may vote by it.  One with which that
+ * process could not take part stays out, and this one goes on.
  */
 static void
 reload_list(bool secret_is_usable)
@@ -491,7 +538,17 @@ reload_list(bool secret_is_usable)
 	Words	   words;
 
 	words_clear(&words);
-	if (is_other && !secret_is_usable)
+	if (is_other && changes_while_it_runs())
+	{
+		if (settings_config(&wanted, &words) && has_walsenders(&words) && take_list(settings_cluster(), &words))
+		{
+			is_other = false;
+			ereport(LOG,
+					(errmsg("pg_leader: the member list of the settings is now: %s", settings.cluster),
+					 errdetail("An open leader goes on to it, one member after the other, once all members that stay and live have it.")));
+		}
+	}
+	else if (is_other && !secret_is_usable)
 		(void) words_set(&words, "Correct the secret file.", "the secret file that goes with it is not usable");
 	else if (is_other && settings_config(&wanted, &words))
 	{
@@ -621,6 +678,7 @@ turn(void)
 	int		  i;
 
 	MemoryContextReset(turn_context);
+	forget_those_who_left();
 	shared_wake_waiters();
 	statistics_end_of_turn(&home.config.timeouts);
 	show_detail(&home.member.raft, &home.transport);

@@ -21,7 +21,7 @@
 
 #include "files.h"
 
-#define HINT_OWNER "It has to belong to the user that runs the server."
+#define HINT_OWNER "It has to belong to the user that runs this program."
 
 #define COPIED_AT_ONCE (1024 * 1024)
 

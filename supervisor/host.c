@@ -144,9 +144,6 @@ host_open(const SupervisorSettings *settings, Words *words)
 	HomeSettings at = {
 		.cluster = &settings->cluster,
 		.config = {.node_id = settings->node_id,
-				   .members = cluster_members(&settings->cluster),
-				   .list_digest = cluster_list_digest(&settings->cluster, settings->cluster.n_members),
-				   .list_size = (uint32_t) settings->cluster.n_members,
 				   .may_lead = false,
 				   .managed = true,
 				   .timeouts = settings->timeouts},
@@ -156,6 +153,7 @@ host_open(const SupervisorSettings *settings, Words *words)
 		.look_for_evidence = look_for_evidence};
 
 	words_clear(words);
+	cluster_configure(&settings->cluster, &at.config);
 	open_with = settings;
 	said_leader = RAFT_NONE;
 	said_term = 0;

@@ -27,6 +27,8 @@
 #define MOST_ARGUMENTS 256
 #define LINE_SIZE	   1024
 
+#define SILENT "silent"
+
 typedef struct Lines
 {
 	char text[LINE_SIZE];
@@ -172,8 +174,16 @@ listen_to(const Program *program, pid_t guard, int out, int err, int status, Lin
 
 	while (fds[0].fd >= 0 || fds[1].fd >= 0)
 	{
-		if (poll(fds, 3, -1) < 0)
+		int n = poll(fds, 3, program->patience > 0 ? program->patience : -1);
+
+		if (n < 0)
 			continue;
+		if (n == 0)
+		{
+			(void) snprintf(errors->last, sizeof(errors->last), SILENT);
+			(void) kill(-guard, SIGKILL);
+			continue;
+		}
 		if (fds[2].revents != 0)
 		{
 			(void) kill(-guard, SIGKILL);
@@ -199,6 +209,8 @@ say_end(const Program *program, int status, const Lines *errors, Words *words)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == COMMAND_NOT_RUN)
 		return words_set(words, "It is installed with the server's programs, or with the client's.", "could not run \"%s/%s\"",
 						 program->directory, program->name);
+	if (WIFSIGNALED(status) && strcmp(errors->last, SILENT) == 0)
+		return words_set(words, "", "%s has said nothing for too long, and was killed", program->name);
 	if (WIFSIGNALED(status))
 		return words_set(words, "", "%s was killed by signal %d", program->name, WTERMSIG(status));
 	return words_set(words, "", "%s has failed: %.800s", program->name, errors->last);

@@ -19,6 +19,9 @@ typedef struct Program
 	/* And to standard output; NULL: that is thrown away. */
 	bool (*output)(const char *line, void *context);
 	void *context;
+
+	/* If it writes nothing for so many ms, it is killed; 0: it may take its time. */
+	int patience;
 } Program;
 
 /*

@@ -1,6 +1,6 @@
 /*
  * supervisor/say.c
- *	  What the supervisor tells people.
+ *	  What a program that runs in the foreground tells people.
  *
  * See say.h.  What belongs together is one write, so that lines of the server do not come
  * between.
@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #define LINE_SIZE 4096
+
+static const char *program = PROGRAM;
 
 /* Into line, of LINE_SIZE; what is too long is cut.  Its length. */
 static size_t
@@ -29,8 +31,8 @@ put_line(char *line, const char *level, const char *text)
 	(void) localtime_r(&now.tv_sec, &local);
 	(void) strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &local);
 	(void) strftime(zone, sizeof(zone), "%Z", &local);
-	length = snprintf(line, LINE_SIZE - 1, "%s.%03ld %s [%d] " PROGRAM ": %s:  %s", date, now.tv_nsec / 1000000,
-					  zone, (int) getpid(), level, text);
+	length = snprintf(line, LINE_SIZE - 1, "%s.%03ld %s [%d] %s: %s:  %s", date, now.tv_nsec / 1000000,
+					  zone, (int) getpid(), program, level, text);
 	if (length > LINE_SIZE - 2)
 		length = LINE_SIZE - 2;
 	line[length] = '\n';
@@ -56,6 +58,12 @@ write_both(const char *level, const char *second, const char *more, const char *
 	{
 		/* there is nobody else to tell */
 	}
+}
+
+void
+say_as(const char *name)
+{
+	program = name;
 }
 
 void

@@ -1,15 +1,19 @@
 /*
  * supervisor/say.h
- *	  What the supervisor tells people: lines on standard error, as PostgreSQL writes them.
+ *	  What a program that runs in the foreground tells people: lines on standard error, as
+ *	  PostgreSQL writes them.
  *
- * With a time stamp, because they stand between those of the server.  Called by all of
- * supervisor/.
+ * With a time stamp, because the supervisor's stand between those of the server.  Called by all
+ * of supervisor/, and by keep/ where it runs as long.
  */
 #ifndef PG_LEADER_SAY_H
 #define PG_LEADER_SAY_H
 
 #define PROGRAM			"pg_leader_supervisor"
 #define PROGRAM_VERSION "1.0"
+
+/* Whose lines they are, if not the supervisor's; the name is not copied. */
+extern void say_as(const char *name);
 
 extern void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern void say_detail(const char *detail, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -564,11 +564,9 @@ read_all(const Command *command, SupervisorSettings *settings, Words *words)
 		return false;
 	config = (RaftConfig){
 		.node_id = settings->node_id,
-		.members = cluster_members(&settings->cluster),
-		.list_digest = cluster_list_digest(&settings->cluster, settings->cluster.n_members),
-		.list_size = (uint32_t) settings->cluster.n_members,
 		.managed = settings->manage,
 		.timeouts = settings->timeouts};
+	cluster_configure(&settings->cluster, &config);
 	wrong = raft_check_config(&config);
 	return wrong == NULL || words_set(words, "Correct the pg_leader settings.", "%s", wrong);
 }

@@ -18,6 +18,9 @@
 
 PARTS=(lint pure build unit unit-asan sim sim-asan explore fuzz mutants sql tap bench chaos stand nemesis)
 
+# What can be done side by side is: compiling, checking files, runs of the simulator, test files.
+JOBS=2
+
 usage()
 {
 	cat <<TEXT
@@ -50,21 +53,24 @@ DESCRIPTION
                deep as a minute goes
     fuzz       random input for what reads datagrams, state files and member
                lists, and for the election
-    mutants    one-line bugs planted in the sources: each must be noticed
+    mutants    one-line bugs planted in the sources: each must be noticed. Where all parts are
+               run, a sixth of them, every day another one; all of them if it is named
     sql        the SQL interface, on a server of its own
     tap        elections of real servers on this machine, and what looks at them:
                notifications, checks, Prometheus's exporter; what PostgreSQL itself
                does at promotions and when a server comes back
-    bench      a short run of what measures: bench/overhead, calm, scale, promote and
-               fence
+    bench      a short run of what measures: bench/overhead, calm, scale, promote,
+               writable, fence and pgbench
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
     stand      the test stand's scripts, and real servers in network namespaces
                whose links are cut; HAProxy, and an address that moves (as root)
-    nemesis    random faults of all kinds at once on five real servers for 2
-               minutes, or as many as are named, and up to three times as long
-               on a machine that is too busy for enough of them, while an observer
-               asks them all and a checker reads what they said (as root)
+    nemesis    random faults of all kinds at once on real servers for 2 minutes, and up
+               to three times as long on a machine that is too busy for enough of them
+               (as root): on five that only elect, while an observer asks them all
+               and a checker reads what they said.  With MINUTES, two thirds of these on
+               three managed ones, while clients commit, and no commit that they were
+               told of may be lost
 
     Two are not among them:
 
@@ -89,8 +95,10 @@ ENVIRONMENT
     QUIET_ROUNDS  how often managed servers are killed in tap, by 059_rounds.pl: 6
                   times by default while no commit is in flight, and BUSY_ROUNDS times,
                   3 by default, while clients write; ROUNDS_SEED is its seed
-    NEMESIS_NODES servers that the nemesis has, 5 by default
+    NEMESIS_NODES servers that the nemesis has, 3 or 5; 5 by default, and 3 managed ones
     NEMESIS_SEED  its seed, from the clock by default; it is printed
+    NEMESIS_ONLY  election or managed: all the minutes for that one; without MINUTES it
+                  is election
     COLO_RUNS     how often each case of colo is run, once by default; COLO_TESTS
                   is failover or postgres, or both; COLO_CASES are those of failover
                   to run; COLO_GUEST is a directory that keeps the guest
@@ -191,10 +199,26 @@ copy_postgres()
 		fail "the copy of PostgreSQL in $copy does not find its own files"
 }
 
+# What a part has started, when this script is told to end in the middle of it.
+end_part()
+{
+	local _
+
+	kill -TERM -- "-$part_group" 2>/dev/null || return 0
+	for _ in {1..100}; do
+		kill -0 -- "-$part_group" 2>/dev/null || return 0
+		sleep 0.2
+	done
+	kill -KILL -- "-$part_group" 2>/dev/null || true
+}
+
 clean_up()
 {
 	local pid disk
 
+	if [[ -n $part_group ]]; then
+		end_part
+	fi
 	# Servers that a test which died has left: those whose data are in here.
 	for pid in $(pgrep -f -- "-D $scratch/" 2>/dev/null || true); do
 		kill -QUIT "$pid" 2>/dev/null || true
@@ -219,6 +243,8 @@ clean_up()
 count_results()
 {
 	awk -v status="$2" '
+		# how long a file took, of prove --timer
+		/^ok +[0-9]+ ms \( / { next }
 		# prove, cmocka, PostgreSQL 16; a bare "ok" is the summary of prove
 		/^(not )?ok +[0-9]+/ {
 			done++
@@ -228,7 +254,7 @@ count_results()
 		}
 		/^1\.\.0( |$)/ { skipped++ }
 		# prove, of a file that skips all of its tests
-		/^test\/[^ ]+ \.+ skipped: / { skipped++ }
+		/^(\[[0-9:]+\] )?test\/[^ ]+ \.+ skipped: / { skipped++ }
 		/^1\.\.[1-9][0-9]*/ { split($1, plan, /\.\./); planned += plan[2] }
 		# pg_regress of PostgreSQL 15
 		/^(test|    ) +[^ ]+ +\.\.\. (ok|FAILED|failed)/ {
@@ -252,10 +278,15 @@ run_part()
 	printf '\n# ---- %s ----\n' "$name"
 	results=$scratch/results/$name
 	checks=0
-	set +e
-	( set -e; "part_${name//-/_}" ) </dev/null 2>&1 | tee "$results"
-	status=${PIPESTATUS[0]}
-	set -e
+	# A process group of its own, and not in the foreground: a signal to this script is heeded
+	# at once, and ends all of it.
+	set -m
+	{ set +e; ( set -e; "part_${name//-/_}" ) </dev/null 2>&1; say $? >"$scratch/status"; } | tee "$results" &
+	set +m
+	part_group=$(jobs -p %%)
+	wait $! || true
+	part_group=
+	status=$(<"$scratch/status")
 	read -r passed failed skipped < <(count_results "$results" "$status")
 	total_passed=$((total_passed + passed))
 	total_failed=$((total_failed + failed))
@@ -354,6 +385,20 @@ lint_ends_with_newline()
 	return "$status"
 }
 
+# lint_each N COMMAND [OPTION...] FILE...: the command, given at most N of the files at a time.
+lint_each()
+{
+	local at_once=$1
+	local -a command=()
+
+	shift
+	while [[ ! -e $tree/$1 ]]; do
+		command+=("$1")
+		shift
+	done
+	printf '%s\0' "$@" | as_tester xargs -0 -n "$at_once" -P "$JOBS" "${command[@]}"
+}
+
 lint_has_help()
 {
 	local output
@@ -367,17 +412,13 @@ part_lint()
 	local -a sources scripts
 
 	mapfile -t sources < <(files '\.[ch]$')
-	for file in "${sources[@]}"; do
-		check "format of $file" as_tester clang-format --dry-run -Werror "$file"
-	done
+	check "format of the ${#sources[@]} files of C" lint_each 20 clang-format --dry-run -Werror "${sources[@]}"
 	mapfile -t sources < <(files '\.c$' | grep -vE '^(test|bench)/')
 	check "cppcheck" as_tester cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 \
 		--enable=warning,performance,portability --suppress=missingIncludeSystem \
 		--suppress=unknownMacro "${sources[@]}"
 	mapfile -t scripts < <(shell_scripts)
-	for file in "${scripts[@]}"; do
-		check "shellcheck of $file" as_tester shellcheck -x "$file"
-	done
+	check "shellcheck of the ${#scripts[@]} scripts" lint_each 4 shellcheck -x "${scripts[@]}"
 	check "Prometheus's alerts can be read" as_tester promtool check rules config/prometheus/alerts.yaml
 	check "and fire when they should" as_tester promtool test rules test/prometheus/alerts_test.yaml
 	for file in $(files '^config/.*\.config$'); do
@@ -391,12 +432,11 @@ part_lint()
 		esac
 	done
 	for file in $(files '^bench/[a-z]+$') $(files '^script/.*\.pl$') test/mutants/run.pl test/colo/make_guest \
-			test/stand/check_history test/stand/nemesis test/stand/private_network; do
+			test/stand/check_commits test/stand/check_history test/stand/nemesis test/stand/managed_nemesis test/stand/private_network; do
 		check "$file has --help" lint_has_help "$file"
 	done
-	for file in $(cd "$tree" && files '^bench/' | xargs grep -lI '^#!/usr/bin/perl'); do
-		check "perl compiles $file" as_tester perl -c "$file"
-	done
+	mapfile -t scripts < <(cd "$tree" && files '^bench/' | xargs grep -lI '^#!/usr/bin/perl')
+	check "perl compiles bench's ${#scripts[@]} programs" lint_each 1 perl -c "${scripts[@]}"
 	check "what is a script is executable, and nothing else" lint_is_executable
 	check "no white space at the ends of lines" lint_absent '[[:blank:]]+$' '(^|/)(Makefile|run)$|\.(c|h|sh|sql|pl|pm|md|config|control|cfg|yaml)$'
 	check "every last line ends" lint_ends_with_newline
@@ -460,23 +500,28 @@ pure_primary_includes()
 		grep -vE '"(\.\./raft/(raft|message)|\.\./node/(lineage|board)|[a-z]+)\.h"$'
 }
 
+# pure_compiles COMPILER PATTERN OPTION...: into $objects, which part_pure() has.
+pure_compiles()
+{
+	local compiler=$1 pattern=$2
+
+	shift 2
+	# shellcheck disable=SC2016
+	files "$pattern" | as_tester xargs -P "$JOBS" -I '{}' sh -c 'file=$1; shift; exec "$@" -o "${file%.c}.o" "$0"' \
+		'{}' "$objects/{}" "$compiler" -O2 -Wall -Wextra -Werror "$@" -c
+}
+
 part_pure()
 {
-	local compiler file objects
+	local compiler objects
 
 	for compiler in gcc clang; do
 		objects=$scratch/tmp/pure-$compiler
 		as_tester mkdir -p "$objects/raft" "$objects/node" "$objects/primary"
-		for file in $(files '^(raft|primary)/[^/]*\.c$'); do
-			check "$compiler compiles $file as C11" as_tester "$compiler" -std=c11 -O2 \
-				-Wall -Wextra -Werror -pedantic -c -o "$objects/${file%.c}.o" "$file"
-		done
-		for file in $(files '^node/[^/]*\.c$'); do
-			check "$compiler compiles $file without the backend" as_tester "$compiler" -std=gnu11 -O2 \
-				-Wall -Wextra -Werror -DFRONTEND -isystem "$("$PG_CONFIG" --includedir-server)" \
-				-isystem "$("$PG_CONFIG" --includedir)" \
-				-c -o "$objects/node/$(basename "$file" .c).o" "$file"
-		done
+		check "$compiler compiles raft/ and primary/ as C11" pure_compiles "$compiler" '^(raft|primary)/[^/]*\.c$' \
+			-std=c11 -pedantic
+		check "$compiler compiles node/ without the backend" pure_compiles "$compiler" '^node/[^/]*\.c$' \
+			-std=gnu11 -DFRONTEND -isystem "$("$PG_CONFIG" --includedir-server)" -isystem "$("$PG_CONFIG" --includedir)"
 	done
 	objects=$scratch/tmp/pure-gcc
 	local strings='mem(cpy|set|move|cmp|chr)|str(len|cmp)|v?snprintf|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_'
@@ -502,7 +547,7 @@ need_build()
 		return
 	fi
 	for target in all install; do
-		if ! as_tester make -s WERROR=1 "$target" >"$scratch/results/make" 2>&1; then
+		if ! as_tester make -s -j "$JOBS" WERROR=1 "$target" >"$scratch/results/make" 2>&1; then
 			say "# make $target failed:"
 			tail -n 40 "$scratch/results/make" | sed 's/^/#   /'
 			return 1
@@ -517,7 +562,7 @@ need_modules()
 	local directory
 
 	for directory in "$tree"/test/modules/*/; do
-		if ! as_tester make -s -C "$directory" WERROR=1 install >"$scratch/results/make" 2>&1; then
+		if ! as_tester make -s -j "$JOBS" -C "$directory" WERROR=1 install >"$scratch/results/make" 2>&1; then
 			say "# make install in ${directory#"$tree"/} failed:"
 			tail -n 40 "$scratch/results/make" | sed 's/^/#   /'
 			return 1
@@ -540,6 +585,7 @@ part_unit()
 {
 	local status=0
 
+	as_tester make -s -j "$JOBS" -C test/unit all || return 1
 	as_tester make -s -C test/unit check || status=1
 	if is_root; then
 		say "# test_sockets, as root"
@@ -550,28 +596,31 @@ part_unit()
 
 part_unit_asan()
 {
-	as_tester env ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-		make -s -C test/unit check SANITIZE=1
+	as_tester make -s -j "$JOBS" -C test/unit all SANITIZE=1 &&
+		as_tester env ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+			make -s -C test/unit check SANITIZE=1
 }
 
 part_sim()
 {
-	as_tester make -s -C test/sim check RUNS=10000 JOBS=2 &&
-		as_tester make -s -C test/sim servers RUNS=20000 JOBS=2
+	as_tester make -s -j "$JOBS" -C test/sim all &&
+		as_tester make -s -C test/sim check RUNS=10000 JOBS="$JOBS" &&
+		as_tester make -s -C test/sim servers RUNS=20000 JOBS="$JOBS"
 }
 
 part_sim_asan()
 {
-	as_tester env UBSAN_OPTIONS=print_stacktrace=1 \
-		make -s -C test/sim check SANITIZE=1 RUNS=500 JOBS=2 &&
+	as_tester make -s -j "$JOBS" -C test/sim all SANITIZE=1 &&
 		as_tester env UBSAN_OPTIONS=print_stacktrace=1 \
-			make -s -C test/sim servers SANITIZE=1 RUNS=60 JOBS=2
+			make -s -C test/sim check SANITIZE=1 RUNS=500 JOBS="$JOBS" &&
+		as_tester env UBSAN_OPTIONS=print_stacktrace=1 \
+			make -s -C test/sim servers SANITIZE=1 RUNS=60 JOBS="$JOBS"
 }
 
 # Seeds that no earlier run has had, but for chance.
 part_soak()
 {
-	as_tester make -s -C test/sim soak SECONDS=$((minutes * 60)) FROM="$(date +%s)0000" JOBS=2
+	as_tester make -s -C test/sim soak SECONDS=$((minutes * 60)) FROM="$(date +%s)0000" JOBS="$JOBS"
 }
 
 part_explore()
@@ -586,7 +635,7 @@ part_fuzz()
 
 part_mutants()
 {
-	as_tester test/mutants/run.pl
+	as_tester test/mutants/run.pl ${mutants_share:+--share "$mutants_share"}
 }
 
 part_sql()
@@ -636,18 +685,25 @@ part_tap()
 	prove_tests
 }
 
-# Two at a time, where nothing hangs on a member that is not held up: those of PostgreSQL itself
-# and of managed servers, which mostly wait.  Sets and uses what part_tap() has.
+# Two at a time, in two groups: those where a member that is held up would be another election are
+# beside their like, which mostly wait.  The others are programs, files and settings, PostgreSQL
+# itself, and managed servers.  014 counts the servers that run with the installed library.
+# Uses what part_tap() has set.
 prove_tests()
 {
 	local test status=0
-	local -a alone=() beside=()
+	local -a alone=() calm=() busy=()
 
 	for test in "${tests[@]}"; do
-		if [[ $test =~ /0[3-9][0-9]_ ]]; then beside+=("$test"); else alone+=("$test"); fi
+		case ${test##*/} in
+			014_*) alone+=("$test") ;;
+			007_* | 01[013]_* | 02[034]_* | 0[3-9][0-9]_*) busy+=("$test") ;;
+			*) calm+=("$test") ;;
+		esac
 	done
-	if (( ${#alone[@]} > 0 )); then prove_with 1 "${alone[@]}" || status=$?; fi
-	if (( ${#beside[@]} > 0 )); then prove_with 2 "${beside[@]}" || status=$?; fi
+	(( ${#alone[@]} == 0 )) || prove_with 1 "${alone[@]}" || status=$?
+	(( ${#calm[@]} == 0 )) || prove_with "$JOBS" "${calm[@]}" || status=$?
+	(( ${#busy[@]} == 0 )) || prove_with "$JOBS" "${busy[@]}" || status=$?
 	return "$status"
 }
 
@@ -660,13 +716,13 @@ prove_with()
 	as_tester env TESTDIR="$tree" TESTDATADIR="$scratch/tmp/tap" TESTLOGDIR="$scratch/tmp/tap/log" \
 		PERL5LIB="$pgxs/src/test/perl:$tree/test/t" PGPORT=65432 \
 		PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
-		perl -e "$REAPER" prove -v -j "$jobs" "$@"
+		perl -e "$REAPER" prove --timer -v -j "$jobs" "$@"
 }
 
 part_bench()
 {
 	need_build
-	as_tester perl -e "$REAPER" prove -v test/bench/tools.pl
+	as_tester perl -e "$REAPER" prove --timer -v test/bench/tools.pl
 }
 
 # Not as the tester: capturing datagrams is for root.  The servers run as the
@@ -675,7 +731,7 @@ part_chaos()
 {
 	need_build
 	env -C "$tree" PG_CONFIG="$PG_CONFIG" PATH="$PG_BIN:$PATH" TMPDIR="$scratch/tmp" \
-		PGLD_USER="$SERVER_USER" perl -e "$REAPER" prove -v test/chaos/kill_leader.pl \
+		PGLD_USER="$SERVER_USER" perl -e "$REAPER" prove --timer -v test/chaos/kill_leader.pl \
 		test/chaos/kill_everyone.pl
 }
 
@@ -692,7 +748,7 @@ prove_on_stand()
 {
 	local status
 
-	run_on_stand prove -v "$1" | tee "$scratch/results/prove"
+	run_on_stand prove --timer -v "$1" | tee "$scratch/results/prove"
 	status=${PIPESTATUS[0]}
 	(( status == 0 )) || grep -q '^Result: NOTESTS$' "$scratch/results/prove"
 }
@@ -738,22 +794,36 @@ part_colo()
 	return "$status"
 }
 
+# nemesis_with PROGRAM NODES SECONDS: one of the two.  What it writes outlives the scratch
+# directory if it shows something.
+nemesis_with()
+{
+	local output status=0
+
+	output=$(mktemp -u "${TMPDIR:-/tmp}/pg_leader_$1.XXXXXX")
+	run_on_stand "test/stand/$1" --nodes "$2" --seconds "$3" --output "$output" \
+		${NEMESIS_SEED:+--seed "$NEMESIS_SEED"} || status=$?
+	if (( status == 0 )); then
+		rm -rf -- "$output"*
+	else
+		say "# what it has written is kept: $output"
+	fi
+	return "$status"
+}
+
 part_nemesis()
 {
-	local history status=0
+	local election=$((nemesis_minutes * 20)) managed=$((nemesis_minutes * 40)) status=0
 
 	! stand_is_impossible || return 0
+	case $nemesis_only in
+		election) election=$((nemesis_minutes * 60)) managed=0 ;;
+		managed) election=0 managed=$((nemesis_minutes * 60)) ;;
+	esac
 	need_build
 	as_tester make -s -C test/stand
-	# It outlives the scratch directory if it shows something.
-	history=$(mktemp -u "${TMPDIR:-/tmp}/pg_leader_nemesis.XXXXXX")
-	run_on_stand test/stand/nemesis --nodes "${NEMESIS_NODES:-5}" --minutes "$nemesis_minutes" \
-		--output "$history" ${NEMESIS_SEED:+--seed "$NEMESIS_SEED"} || status=$?
-	if (( status == 0 )); then
-		rm -rf -- "$history"*
-	else
-		say "# the history is kept: $history"
-	fi
+	(( election == 0 )) || nemesis_with nemesis "${NEMESIS_NODES:-5}" "$election" || status=$?
+	(( managed == 0 )) || nemesis_with managed_nemesis "${NEMESIS_NODES:-3}" "$managed" || status=$?
 	return "$status"
 }
 
@@ -772,6 +842,7 @@ part_nemesis()
 	install=yes
 	keep=no
 	minutes=30
+	nemesis_only=${NEMESIS_ONLY:-election}
 	nemesis_minutes=2
 	chosen=()
 	while (( $# > 0 )); do
@@ -785,7 +856,7 @@ part_nemesis()
 				if [[ $# -gt 1 && $2 =~ ^[0-9] ]]; then
 					[[ $2 =~ ^[1-9][0-9]{0,4}$ ]] ||
 						usage_error "$1 for how many minutes?  \"$2\" is not a number from 1 to 99999"
-					if [[ $1 == soak ]]; then minutes=$2; else nemesis_minutes=$2; fi
+					if [[ $1 == soak ]]; then minutes=$2; else nemesis_minutes=$2 nemesis_only=${NEMESIS_ONLY:-}; fi
 					shift
 				fi
 				;;
@@ -797,7 +868,11 @@ part_nemesis()
 		esac
 		shift
 	done
-	(( ${#chosen[@]} > 0 )) || chosen=("${PARTS[@]}")
+	mutants_share=
+	if (( ${#chosen[@]} == 0 )); then
+		chosen=("${PARTS[@]}")
+		mutants_share=$(($(date +%s) / 86400 % 6 + 1))/6
+	fi
 
 	if [[ $install == yes ]]; then
 		"$PGLD_ROOT/script/install_deps.sh" test
@@ -807,6 +882,7 @@ part_nemesis()
 	choose_server_user
 
 	scratch=
+	part_group=
 	trap clean_up EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP

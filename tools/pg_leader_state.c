@@ -100,6 +100,18 @@ print_position(const char *name, RaftPosition position)
 		   (unsigned) position.index, (unsigned long long) position.epoch);
 }
 
+static void
+print_nodes(const char *name, uint64_t nodes)
+{
+	printf("%s:", name);
+	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
+	{
+		if ((nodes >> id & 1) != 0)
+			printf(" %d", (int) id);
+	}
+	printf("%s\n", nodes == 0 ? " those of its settings" : "");
+}
+
 /* What the member remembers of its data; nothing where pg_leader only elects. */
 static void
 print_data(const RaftSaved *saved)
@@ -127,13 +139,9 @@ print_data(const RaftSaved *saved)
 	printf("data distrusted: %s\n", saved->distrusted ? "yes" : "no");
 	if (saved->never_held)
 		printf("has never held data\n");
-	printf("list when a leader was last open:");
-	for (int32_t id = 0; id < RAFT_MAX_NODES; id++)
-	{
-		if ((saved->settled >> id & 1) != 0)
-			printf(" %d", (int) id);
-	}
-	printf("%s\n", saved->settled == 0 ? " not known" : "");
+	print_nodes("members that count", saved->list.now);
+	if ((saved->list.number & 1) != 0)
+		print_nodes("and, until all have changed over", saved->list.old);
 }
 
 static void

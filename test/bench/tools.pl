@@ -9,12 +9,13 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/../../bench";
+use lib "$FindBin::RealBin/../../bench", "$FindBin::RealBin/../chaos", "$FindBin::RealBin/../stand";
 
 use Callgrind;
 use File::Temp qw(tempdir);
 use List::Util qw(all max min);
 use Measure qw(fit percentile ratio_interval t_interval writes);
+use Outage;
 use Test::More;
 
 my $bench = "$FindBin::RealBin/../../bench";
@@ -45,6 +46,26 @@ ok((all { $ratios->{$_}[0] < 2 && $ratios->{$_}[1] >= 2 && $ratios->{$_}[1] - $r
 is_deeply([ percentile(0.95, 1 .. 101), percentile(0.5, 4, 1), percentile(0.95, 3) ], [ 96, 1, 3 ],
 	'percentiles, by nearest rank, of values in any order');
 near([ fit([ 2, 7 ], [ 4, 11 ], [ 14, 31 ]) ], [ 3, 2, 1 ], 'a line through points that are on one');
+
+# ---- answers of servers ----
+
+# Begun every 10 ms, answered 1 ms later.
+sub answers
+{
+	my ($server, $timeline, $from, $until) = @_;
+	return map { [ $from + $_ / 100 + 0.001, $server, 0, $from + $_ / 100, $timeline ] } 0 .. 100 * ($until - $from);
+}
+
+near([ Outage::longest_gap(answers(0, '01', 1, 2), answers(1, '02', 2.5, 3)) ], [500], 'the longest time without an answer, from whatever server');
+near([ Outage::overlap(answers(0, '01', 1, 2), answers(1, '02', 2.5, 3)) ], [0], 'one server after the other: they do not overlap');
+near([ Outage::overlap(answers(0, '09', 1, 2), answers(1, '0A', 2.5, 3), answers(0, '0B', 3.5, 4)) ], [0], 'nor do they where the first one is the primary again');
+near([ Outage::overlap(answers(0, '09', 1, 2), answers(1, '0A', 1.5, 3)) ], [499], 'both at once: they do, for as long as both answer');
+near([ Outage::overlap(answers(0, '09', 1, 2), answers(1, '0A', 2.5, 4), answers(0, '09', 3, 3)) ], [499], 'also where the old one answers once more');
+near([ Outage::overlap(answers(0, '01', 1, 2), answers(1, '01', 1.5, 3)) ], [499], 'and where both are on one timeline');
+near([ Outage::overlap([ 2, 0, 0, 1, '01' ], [ 1.5, 1, 0, 1.4, '02' ]) ], [0], 'an answer that comes late may have been given in time');
+my @told = map { { told => $_ } } [ 1, 2, 3 ], [ 4, 5, 6 ];
+Outage::mark_lost([ 6, 1, 3, 4, 7 ], @told);
+is_deeply([ map { $_->{lost} } @told ], [ 1, 1 ], 'what a client was told of, and is not there, is lost');
 
 # ---- system calls ----
 
@@ -119,7 +140,7 @@ sub rows
 	return map { my %row; @row{@columns} = split /\t/; \%row } @lines;
 }
 
-foreach my $tool (qw(overhead calm scale promote fence))
+foreach my $tool (qw(overhead calm scale promote fence pgbench))
 {
 	my ($status, $output) = run("$bench/$tool", '--help');
 	ok($status == 0 && $output =~ /^NAME.*^SYNOPSIS.*^EXIT STATUS/ms, "$tool explains itself");
@@ -199,5 +220,11 @@ is($status, 0, 'all commits pass the fence while nothing is wrong') || diag($out
 ok(@calm == 3 && (all { $_->{answered} > 0 && $_->{rows} == $_->{answered} && $_->{withheld} == 0 } @calm) && $calm[2]{closed} > 0 && $calm[2]{closed} == $calm[2]{stops},
 	'none is withheld, also where the fence was closed for a while') || diag($output);
 
-is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos,promote,writable,fence}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
+($status, $output) = run("$bench/pgbench", '--rounds', 1, '--kills', 1, '--clients', 2, '--transactions', 1000, '--output', "$scratch/pgbench_runs.tsv");
+my %runs = map { $_->{case} => $_ } rows("$scratch/pgbench_runs.tsv");
+is($status, 0, 'pgbench measures, and nothing is lost') || diag($output);
+ok(keys %runs == 4 && (all { $_->{tps} > 0 && $_->{p50} <= $_->{max} } values %runs) && $runs{'managed, killed'}{told} == 2000 && $runs{'managed, killed'}{begun_anew} > 0
+	  && $output =~ /^told \d+ times: the client aborted/m, 'what it found is possible') || diag($output);
+
+is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos,promote,writable,fence,pgbench}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
 done_testing();

@@ -320,7 +320,7 @@ sub capture
 		my ($source, $target) = unpack("x$ip n n", $packet);
 		next unless $is_ours{$source} && $is_ours{$target};
 		my $at = $ip + 8;
-		next unless length($packet) - $at == 228;
+		next unless length($packet) - $at == 264;
 		my ($type, $flags, $sender, $receiver, $term, $asked) =
 		  unpack("x$at x5 C x C x16 N N x48 Q> x8 Q>", $packet);
 		print $out join(' ', $type, $flags, $sender, $receiver, $term, $asked), "\n";

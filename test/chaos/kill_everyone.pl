@@ -14,6 +14,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use Chaos;
+use List::Util qw(max);
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -29,6 +30,15 @@ my $in_election = 0;
 my %voted;						# node -> term -> whom, over all rounds
 my ($votes, $datagrams) = (0, 0);
 
+# Until somebody has stored a term above this one, as who asks for votes does first.
+sub asks_above
+{
+	my $term = shift;
+
+	Chaos::eventually(60, sub { grep { ($cluster->state($_))[0] > $term } @all }) or die "nobody stood above term $term within 60 s";
+	return;
+}
+
 diag("seed $seed");
 foreach my $round (1 .. $rounds)
 {
@@ -39,14 +49,16 @@ foreach my $round (1 .. $rounds)
 	if ($round % 2 == 0)
 	{
 		# take the leader away, and the rest when they look for another one
-		my ($leader) = $cluster->wait_for_leader(@all);
+		my ($leader, $term) = $cluster->wait_for_leader(@all);
 		$cluster->kill_nodes($leader);
-		sleep(0.15 + rand(0.3));
+		asks_above($term);
+		sleep(rand(0.1));
 	}
 	else
 	{
 		# while the first election after the start is under way, or just over
-		sleep(rand(0.25));
+		asks_above(max(values %lowest));
+		sleep(rand(0.2));
 	}
 	$cluster->kill_nodes(@all);
 

@@ -23,10 +23,10 @@
  * reason: look at every function of this file before changing the numbers.
  */
 #if UINTPTR_MAX > UINT32_MAX
-_Static_assert(sizeof(RaftSaved) == 256, "pack.c does not know all of RaftSaved");
-_Static_assert(sizeof(RaftPeer) == 336, "pack.c does not know all of RaftPeer");
-_Static_assert(sizeof(RaftMessage) == 216, "pack.c does not know all of RaftMessage");
-_Static_assert(offsetof(Raft, peers) == 3744, "pack.c does not know all of Raft");
+_Static_assert(sizeof(RaftSaved) == 288, "pack.c does not know all of RaftSaved");
+_Static_assert(sizeof(RaftPeer) == 384, "pack.c does not know all of RaftPeer");
+_Static_assert(sizeof(RaftMessage) == 256, "pack.c does not know all of RaftMessage");
+_Static_assert(offsetof(Raft, peers) == 4328, "pack.c does not know all of Raft");
 #endif
 
 WorldLimits world_limits;
@@ -129,7 +129,7 @@ world_prepare(void)
 
 		memset(c, 0, sizeof(*c));
 		c->node_id = i;
-		c->members = (UINT64_C(1) << world_limits.nodes) - 1;
+		c->members = c->wanted = (UINT64_C(1) << world_limits.nodes) - 1;
 		c->list_digest = LIST_DIGEST;
 		c->list_size = (uint32_t) world_limits.nodes;
 		c->may_lead = true;
@@ -149,6 +149,13 @@ world_prepare(void)
 }
 
 /* ---- nodes ---- */
+
+/* Once anything was claimed; it does not change here. */
+static RaftList
+the_list(void)
+{
+	return (RaftList){.number = 2, .term = 1, .now = configs[0].members, .digest = raft_list_digest(&configs[0], configs[0].members)};
+}
 
 void
 world_load_saved(const WorldNode *n, RaftSaved *saved)
@@ -170,7 +177,8 @@ world_load_saved(const WorldNode *n, RaftSaved *saved)
 	 * decides nothing here.
 	 */
 	saved->claim = n->stored_claim;
-	saved->settled = saved->claim == 0 ? 0 : configs[0].members;
+	if (saved->claim != 0)
+		saved->list = the_list();
 	saved->system_id = SYSTEM_ID;
 	saved->rebuild_source = RAFT_NONE;
 }
@@ -178,6 +186,8 @@ world_load_saved(const WorldNode *n, RaftSaved *saved)
 void
 world_store_saved(WorldNode *n, const RaftSaved *saved)
 {
+	RaftList list = the_list();
+
 	must_fit(saved->list_digest == LIST_DIGEST, "another member list");
 	n->save_number = small(saved->save_number, "a save number");
 	n->boot = small(saved->boot, "a boot counter");
@@ -186,7 +196,8 @@ world_store_saved(WorldNode *n, const RaftSaved *saved)
 	n->promise = pack_ms(saved->promise, "a stored promise");
 	n->abstaining = (uint8_t) saved->abstaining;
 	must_fit(saved->rebuild == RAFT_INTACT && !saved->distrusted && !saved->never_held, "data");
-	must_fit(saved->settled == (saved->claim == 0 ? 0 : configs[0].members), "a member list");
+	must_fit(raft_list_equals(&saved->list, &(RaftList){0}) || raft_list_equals(&saved->list, &list), "a member list");
+	must_fit((saved->list.number != 0) == (saved->claim != 0), "a list without a claim");
 	n->stored_claim = small(saved->claim, "a claim");
 }
 
@@ -425,7 +436,11 @@ world_unpack_message(const WorldMessage *p, RaftMessage *m)
 	m->leader_id = p->leader_id;
 	m->replaced_leader = p->replaced_leader;
 	if (world_limits.claims > 0 && m->type != RAFT_TRANSFER)
+	{
 		m->told = (RaftTold){.managed = true, .known = true, .claimed = p->claim != 0, .server = RAFT_SERVER_RECOVERY, .claim = p->claim, .system_id = SYSTEM_ID};
+		if (p->claim != 0)
+			m->told.list = the_list();
+	}
 }
 
 /* ---- time ---- */

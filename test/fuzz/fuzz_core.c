@@ -240,12 +240,18 @@ position_of(const World *w, uint8_t timeline, uint8_t lsn)
 	return position;
 }
 
+/* It does not change here: the accounts of watch.c are those of one list. */
+static RaftList
+list_of(const RaftConfig *config)
+{
+	return (RaftList){.number = 2, .term = 1, .now = config->members, .digest = raft_list_digest(config, config->members)};
+}
+
 /* What a peer says of its data, as its type lets it; with 0, 0 it has all that was claimed. */
 static void
 fill_told(const World *w, RaftMessage *m, Input *input)
 {
 	RaftTold *told = &m->told;
-	bool	  is_request = m->type == RAFT_PRE_VOTE_REQUEST || m->type == RAFT_VOTE_REQUEST;
 	uint8_t	  flags;
 	uint8_t	  choice;
 
@@ -266,7 +272,8 @@ fill_told(const World *w, RaftMessage *m, Input *input)
 	told->promoted = m->type == RAFT_HEARTBEAT && told->claimed && (flags & 0x20) != 0;
 	told->open = told->promoted && (flags & 0x40) != 0;
 	told->forgotten = m->type == RAFT_HEARTBEAT && (flags & 0x80) != 0;
-	told->needs_all = is_request && (flags & 0x80) != 0;
+	if (told->claimed)
+		told->list = list_of(&w->config);
 	told->pause = flags;
 	told->system_id = choice % 32 == 30 ? choice % 2 : FUZZ_SYSTEM;
 }
@@ -767,7 +774,7 @@ begin_world(World *w, Input *input)
 	w->now = 1000000;
 	c->list_size = sizes[choice % 8];
 	c->node_id = (int32_t) (choice / 8 % c->list_size);
-	c->members = c->list_size == 64 ? UINT64_MAX : (UINT64_C(1) << c->list_size) - 1;
+	c->members = c->wanted = c->list_size == 64 ? UINT64_MAX : (UINT64_C(1) << c->list_size) - 1;
 	c->list_digest = FUZZ_LIST;
 	c->incarnation = 1;
 	c->seed = next_byte(input);
@@ -790,7 +797,7 @@ begin_world(World *w, Input *input)
 	{
 		first.claim = FUZZ_CLAIM;
 		first.system_id = FUZZ_SYSTEM;
-		first.settled = c->members;
+		first.list = list_of(c);
 	}
 	write_disk(w, &first);
 	memcpy(w->image + STORE_SLOT_STRIDE, w->image, STORE_SLOT_SIZE);

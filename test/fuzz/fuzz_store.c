@@ -77,6 +77,7 @@ check_start(const RaftSaved *saved, bool damaged)
 {
 	RaftConfig config = {.node_id = FUZZ_NODE,
 						 .members = 7,
+						 .wanted = 7,
 						 .list_digest = FUZZ_LIST,
 						 .list_size = 3,
 						 .may_lead = true,

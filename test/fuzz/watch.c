@@ -335,7 +335,8 @@ check_effect(const World *w, const RaftMessage *m)
 	const Raft *r = &w->member.raft;
 	bool		same = invariants_same(&r->saved, &before->saved) && r->role == before->role;
 
-	if (m->type == RAFT_PRE_VOTE_REQUEST)
+	/* a list of members is taken over from whoever tells it */
+	if (m->type == RAFT_PRE_VOTE_REQUEST && raft_list_equals(&r->saved.list, &before->saved.list))
 		CHECK(same && r->timer == before->timer, "a pre-vote request changes nothing");
 	if (m->type == RAFT_VOTE_REQUEST && same)
 		CHECK(r->timer == before->timer, "a refused vote keeps the timer");

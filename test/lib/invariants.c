@@ -38,7 +38,7 @@ same_data(const RaftSaved *a, const RaftSaved *b)
 			return false;
 	}
 	return a->claim == b->claim && a->pause == b->pause && a->promoting == b->promoting && a->system_id == b->system_id &&
-		   a->settled == b->settled && a->distrusted == b->distrusted && a->never_held == b->never_held && a->rebuild == b->rebuild &&
+		   raft_list_equals(&a->list, &b->list) && a->distrusted == b->distrusted && a->never_held == b->never_held && a->rebuild == b->rebuild &&
 		   a->rebuild_source == b->rebuild_source && a->rebuild_term == b->rebuild_term &&
 		   is_at(a->floor, b->floor);
 }
@@ -68,13 +68,6 @@ gives_vote(const InvariantsCall *call)
 		   (saved->term != call->before->term || saved->voted_for != call->before->voted_for);
 }
 
-/* Who asks for every vote allows for members that have lost data (rule 24). */
-static bool
-is_allowed_for(const RaftMessage *m, const Raft *r)
-{
-	return m->told.needs_all && (raft_is_gone(r) || raft_is_behind(r));
-}
-
 /* P, and F of promises. */
 static bool
 check_received(const InvariantsCall *call)
@@ -85,7 +78,7 @@ check_received(const InvariantsCall *call)
 
 	if (gives_vote(call) && (m->type != RAFT_VOTE_REQUEST || m->from != r->saved.voted_for))
 		return invariants_fail("V: node %d votes for %d, which has not asked", call->node, r->saved.voted_for);
-	if (gives_vote(call) && is_older(m->position, r->position) && !is_allowed_for(m, r))
+	if (gives_vote(call) && is_older(m->position, r->position))
 		return invariants_fail("P: node %d votes for %d, whose position is older", call->node, m->from);
 	if ((follows || gives_vote(call)) && r->saved.promise < m->promise)
 		return invariants_fail("F: node %d gives a longer promise than it saves", call->node);
@@ -110,6 +103,8 @@ invariants_decided(const InvariantsCall *call)
 		return invariants_fail("M: the claim of node %d falls from %u to %u", i, before->claim, saved->claim);
 	if (saved->pause < before->pause)
 		return invariants_fail("M: the number of the last pause of node %d falls from %u to %u", i, before->pause, saved->pause);
+	if (raft_list_is_newer(&before->list, &saved->list))
+		return invariants_fail("M: the member list of node %d goes back from %u to %u", i, before->list.number, saved->list.number);
 	if (saved->boot < before->boot)
 		return invariants_fail("M: the boot counter of node %d falls", i);
 	if (saved->term == before->term && before->voted_for != RAFT_NONE &&
@@ -137,6 +132,19 @@ invariants_durable(const InvariantsHistory *history, int node, const RaftSaved *
 		return invariants_fail("V: node %d forgets that it voted for %d in term %llu", node, *vote - 1,
 							   (unsigned long long) saved->term);
 	return true;
+}
+
+bool
+invariants_lists(int a, const RaftList *of_a, int b, const RaftList *of_b)
+{
+	bool same = of_a->now == of_b->now && of_a->old == of_b->old;
+
+	if (same || of_a->number != of_b->number)
+		return true;
+	if (of_a->term == of_b->term)
+		return invariants_fail("N: nodes %d and %d have different lists %u of term %llu", a, b, of_a->number,
+							   (unsigned long long) of_a->term);
+	return raft_list_is_joint(of_a) || invariants_fail("N: nodes %d and %d count by different lists %u", a, b, of_a->number);
 }
 
 bool

@@ -5,11 +5,12 @@
  *
  *	  S  at most one leader per term, over the whole history
  *	  V  one vote per member and term, across restarts
- *	  M  a member's term, claim and boot counter never decrease, across restarts
+ *	  M  a member's term, claim, member list and boot counter never decrease, across restarts
  *	  P  a vote goes to nobody whose position is older than the voter's
  *	  F  what is shown and sent follows from what is durable
  *	  X  at most one member holds a lease at a time
  *	  A  a member that abstains does not vote, stand or lead
+ *	  N  member lists with the same number and term are the same; those with an even number anyway
  *
  * Each function says true, or false and what is violated in invariants_violation,
  * which begins with the letter.  All of them look at plain values; whoever calls them
@@ -53,6 +54,9 @@ extern bool invariants_decided(const InvariantsCall *call);
 /* That is durable now: V.  "forgot": the process lost state and nobody has noticed yet. */
 extern bool invariants_durable(const InvariantsHistory *history, int node, const RaftSaved *saved,
 							   bool forgot);
+
+/* The lists that nodes a and b hold: N. */
+extern bool invariants_lists(int a, const RaftList *of_a, int b, const RaftList *of_b);
 
 /* It is shown: S, F, A. */
 extern bool invariants_shown(const InvariantsHistory *history, const InvariantsCall *call,

@@ -3,7 +3,7 @@
 # test/mutants/run.pl
 #	  Plants one bug at a time, and sees whether the tests notice.
 #
-# Each *.patch here is a small bug in raft/, node/ or primary/.  The patched tree is a copy;
+# Each *.patch here is a small bug in raft/, node/, primary/ or keep/.  The patched tree is a copy;
 # the real one is never touched.  A mutant is killed when a unit test, a transcript
 # or the simulator fails on it.  A mutant that survives, a patch that no longer
 # applies and a mutant that does not compile are failures.  See README.md.
@@ -24,7 +24,7 @@ NAME
     run.pl - plant one bug at a time, and see whether the tests notice
 
 SYNOPSIS
-    run.pl [--unit-only | --sim-only] [--jobs N] [--random N] [--from SEED] [NAME...]
+    run.pl [--unit-only | --sim-only] [--share K/N] [--jobs N] [--random N] [--from SEED] [NAME...]
     run.pl --table FILE [--servers] [--jobs N] [--random N] [--from SEED] [NAME...]
 
 DESCRIPTION
@@ -39,6 +39,8 @@ DESCRIPTION
 OPTIONS
     --unit-only   unit tests and transcripts alone
     --sim-only    the simulator alone, to see what it finds without them
+    --share K/N   every N-th mutant alone, from the K-th on; of the others, whether the patch
+                  applies
     --jobs N      mutants at a time (2)
     --random N    random runs of the simulator before it gives up (300)
     --from SEED   the first of them (1)
@@ -121,14 +123,14 @@ sub run
 sub make_copy
 {
 	my ($tree) = @_;
-	my @parts = grep { -e "$ROOT/$_" } qw(raft node primary tools test/lib test/unit test/sim);
+	my @parts = grep { -e "$ROOT/$_" } qw(raft node primary tools keep supervisor test/lib test/unit test/sim);
 	mkdir $tree or die "$tree: $!\n";
 	chdir $ROOT or die "$ROOT: $!\n";
 	my $status = system('cp', '-p', '-r', '--parents', '-t', $tree, '--', @parts);
 	die "could not copy the tree\n" if $status != 0;
 
 	# Objects that a build has left beside the sources are no part of it.
-	unlink glob("$tree/{raft,node,primary}/*.{o,bc}");
+	unlink glob("$tree/{raft,node,primary,keep,supervisor}/*.{o,bc}");
 	return;
 }
 
@@ -145,7 +147,7 @@ sub unit_programs
 	my @programs = map { basename($_, '.c') } sort glob("$tree/test/unit/test_*.c");
 	my ($folder, $subject) = $patched =~ m{(\w+)/(\w+)\.[ch]$};
 	my %place = ("test_${folder}_$subject" => 0, "test_$subject" => 0);
-	my $first = $folder eq 'primary' ? qr/^test_primary_/ : qr/^test_raft_/;
+	my $first = $folder =~ /^(?:primary|keep)$/ ? qr/^test_${folder}_/ : qr/^test_raft_/;
 	my %order = map { $_ => $place{$_} // ($_ =~ $first ? 1 : 2) } @programs;
 	return sort { $order{$a} <=> $order{$b} || $a cmp $b } @programs;
 }
@@ -448,7 +450,21 @@ sub chosen_names
 	return $option{servers} ? grep { needs_servers($_) } @chosen : @chosen;
 }
 
-GetOptions(\%option, 'unit-only', 'sim-only', 'jobs=i', 'random=i', 'from=i', 'timeout=i',
+# Of those whose turn it is not; the results as those of others.
+sub look_at_patches
+{
+	my @results;
+
+	foreach my $name (@_)
+	{
+		my ($status) = run($ROOT, 'patch', '-p1', '-s', '-f', '-F1', '--dry-run', '-i', "$HERE/$name.patch");
+		push @results, [ $name, 0, '! does not apply any more' ] if $status != 0;
+		print "not ok - $name does not apply any more\n" if $status != 0;
+	}
+	return @results;
+}
+
+GetOptions(\%option, 'share=s', 'unit-only', 'sim-only', 'jobs=i', 'random=i', 'from=i', 'timeout=i',
 	'table=s', 'servers', 'list', 'help')
   or usage_error('wrong options');
 if ($option{help})
@@ -467,6 +483,16 @@ foreach my $name (qw(jobs random timeout))
 }
 
 my @names = chosen_names();
+my @others;
+if (defined $option{share})
+{
+	my ($k, $n) = $option{share} =~ m{^([1-9]\d{0,3})/([1-9]\d{0,3})$} or usage_error('--share is K/N, such as 1/3');
+
+	usage_error("--share $option{share}: there are $n") if $k > $n;
+	@others = map { $names[$_] } grep { $_ % $n != $k - 1 } 0 .. $#names;
+	@names = map { $names[$_] } grep { $_ % $n == $k - 1 } 0 .. $#names;
+	print "# share $option{share}\n";
+}
 if ($option{list})
 {
 	printf "%-36s %-10s %s\n", $_, rule($_), headline($_) foreach @names;
@@ -484,8 +510,9 @@ $work = tempdir('pg_leader_mutants.XXXXXX', TMPDIR => 1, CLEANUP => 1);
 $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 1 };
 END { my $status = $?; stop_workers(); $? = $status; }
 
-printf "1..%d\n", scalar @names;
-my @results = collect(start_workers(@names), scalar @names);
+my @results = look_at_patches(@others);
+printf "1..%d\n", @names + @results;
+push @results, collect(start_workers(@names), scalar @names);
 report(\@results, time - $started) if @results && !defined $option{table};
 finish_table() if defined $option{table} && -s $option{table};
-exit(@results == @names && !grep({ $_->[2] !~ /^(?:unit|sim) / } @results) ? 0 : 1);
+exit(@results >= @names && !grep({ $_->[2] !~ /^(?:unit|sim) / } @results) ? 0 : 1);

@@ -95,6 +95,8 @@ checker_saved(World *w, Node *n)
 	 */
 	must_hold(w, invariants_durable(&h, i, s, w->lost == i && n->max_term == 0),
 			  BIT(i) | BIT(s->voted_for >= 0 ? s->voted_for : i));
+	for (int k = 0; k < w->n; k++)
+		must_hold(w, invariants_lists(i, &s->list, k, &w->node[k].durable.list), BIT(i) | BIT(k));
 	n->max_term = s->term;
 	if (w->lost == i && n->abstained && s->abstaining == RAFT_VOTING)
 		w->lost = -1;

@@ -51,9 +51,18 @@ are_too_few_left(const World *w)
 	return missing > (uint32_t) w->n - raft_majority((uint32_t) w->n);
 }
 
+static bool
+has_whole_list(const World *w, int i)
+{
+	const RaftList *list = &w->node[i].durable.list;
+
+	return list->number == 0 || (list->now == BIT(w->n) - 1 && !raft_list_is_joint(list));
+}
+
 /*
  * Some machines never come back: as many as can be done without.  None of them while a member
- * abstains, which waits for the answer of each other one, or for an operator (rule 11).
+ * abstains, which waits for the answer of each other one, or for an operator (rule 11); nor while
+ * the list changes, or is shorter: fewer can be done without.
  */
 static void
 bury_some(World *w)
@@ -62,7 +71,7 @@ bury_some(World *w)
 
 	for (int i = 0; i < w->n; i++)
 	{
-		if (!w->node[i].up || w->node[i].durable.abstaining != RAFT_VOTING)
+		if (!w->node[i].up || w->node[i].durable.abstaining != RAFT_VOTING || !has_whole_list(w, i))
 			return;
 		spare += faults_is_whole(w, i);
 	}

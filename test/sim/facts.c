@@ -253,6 +253,21 @@ progress(const World *w, int i)
 	return sum;
 }
 
+/* The names do not say who wrote the list. */
+static bool
+are_names_of(const RaftList *named, const RaftList *list)
+{
+	return named->number == list->number && named->now == list->now && named->old == list->old;
+}
+
+static bool
+are_names_before(const RaftList *named, const RaftList *list)
+{
+	if (list->old == 0 || named->number + 1 != list->number)
+		return false;
+	return raft_list_is_joint(list) ? named->now == list->old : named->now == list->now && named->old == list->old;
+}
+
 static void
 gather_leading(World *w, int i, PrimaryFacts *f)
 {
@@ -262,6 +277,7 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 	QuorumSender senders[SIM_SENDERS];
 	HistoryFile	 files[SIM_TIMELINES];
 	Histories	 histories;
+	RaftList	 list;
 
 	if (r->role != RAFT_LEADER)
 		return;
@@ -276,7 +292,9 @@ gather_leading(World *w, int i, PrimaryFacts *f)
 	}
 	f->quorum_flushed = quorum_flushed(&view);
 	f->released = server_of(w, i)->released;
-	f->names_in_force = keeper_has_names(w, i) && !k->names_changed;
+	list = raft_list(r);
+	f->names_are_new = keeper_has_names(w, i) && !k->names_changed && are_names_of(&k->named, &list);
+	f->names_in_force = f->names_are_new || (keeper_has_names(w, i) && !k->names_changed && are_names_before(&k->named, &list));
 	k->names_changed = false;
 	watch_leading(&k->leading, f, progress(w, i));
 	f->other_could_lead = raft_other_could_lead(r, f->now, 0);

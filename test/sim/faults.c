@@ -43,6 +43,8 @@ enum
 	CHAOS_HANG,
 	CHAOS_FREEZE,
 	CHAOS_MAINTENANCE,
+	CHAOS_LIST,
+	CHAOS_RELOAD,
 	CHAOS_KINDS
 };
 
@@ -53,6 +55,7 @@ static struct
 	SimData		 snapshot;
 	int			 snapshot_of; /* -1: none */
 	RaftPosition snapshot_end;
+	uint64_t	 wanted;	/* the member list that the operator has written */
 	uint64_t	 lost_some; /* bit i: the end of its server has taken what it had told, or its state file was torn */
 } mix;
 
@@ -72,8 +75,7 @@ faults_is_whole(const World *w, int i)
 		(k->wrote_on > 1 && w->keepers->authorised_of[k->wrote_on] != 1 + i))
 		return false;
 	return n->durable.rebuild == RAFT_INTACT && n->durable.system_id != 0 && n->durable.abstaining == RAFT_VOTING &&
-		   !k->data_told.foreign && !raft_is_behind(&n->member.raft) && !raft_is_gone(&n->member.raft) &&
-		   !raft_list_is_new(&n->member.raft);
+		   !k->data_told.foreign && !raft_is_behind(&n->member.raft) && !raft_is_gone(&n->member.raft);
 }
 
 static bool
@@ -440,6 +442,53 @@ maintain(World *w, int i)
 	}
 }
 
+/* Not before the first claim: until then it is what the settings say, which takes a restart. */
+static bool
+has_somebody_claimed(const World *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		if (w->node[i].durable.list.number != 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+reload_list(World *w, int i)
+{
+	Node *n = &w->node[i];
+
+	if ((mix.wanted & BIT(i)) == 0 || !has_somebody_claimed(w) || n->config.wanted == mix.wanted)
+		return;
+	node_new_list(w, i, mix.wanted);
+
+	/* It has lost its state, and has not been told of a list yet: its worker starts anew. */
+	if (node_is_free(w, i) && n->member.raft.saved.list.number == 0)
+		node_crash(w, i, false);
+}
+
+/*
+ * The operator takes a member out of the settings of all, or puts one back; some of the others are
+ * reloaded now, some later.  Three stay, so that one can be lost.
+ */
+static void
+change_list(World *w, int i)
+{
+	uint64_t wanted = mix.wanted ^ BIT(i);
+
+	if (raft_count_nodes(wanted) < 3)
+		return;
+	mix.wanted = wanted;
+	w->data[DATA_LISTS]++;
+	TRACE(w, BIT(w->n) - 1, "the operator %s node %d", (wanted & BIT(i)) != 0 ? "adds" : "removes", i);
+	for (int j = 0; j < w->n; j++)
+	{
+		if (chance(w, 850000))
+			reload_list(w, j);
+	}
+}
+
 static void
 fault(World *w, int i, int kind)
 {
@@ -494,6 +543,12 @@ fault(World *w, int i, int kind)
 		case CHAOS_MAINTENANCE:
 			maintain(w, i);
 			break;
+		case CHAOS_LIST:
+			change_list(w, i);
+			break;
+		case CHAOS_RELOAD:
+			reload_list(w, i);
+			break;
 		default:
 			fault_of_data(w, i, kind);
 			break;
@@ -526,6 +581,8 @@ faults_choose(World *w)
 	for (int k = 0; k < CHAOS_KINDS; k++)
 		mix.weight[k] = between(w, 0, 2) == 0 ? 0 : (uint32_t) between(w, 1, 10);
 	mix.weight[CHAOS_HEAL] = 20;
+	mix.weight[CHAOS_RELOAD] = mix.weight[CHAOS_LIST] == 0 ? 0 : 10;
+	mix.wanted = BIT(w->n) - 1;
 	for (size_t k = 0; k < sizeof(rare); k++)
 		mix.weight[rare[k]] = (mix.weight[rare[k]] + 2) / 4;
 	for (size_t k = 0; k < sizeof(rarer); k++)
@@ -572,6 +629,7 @@ faults_end(World *w)
 	network_heal(w);
 	keepers_mend(w);
 	maintenance_pause(w, 0);
+	mix.wanted = BIT(w->n) - 1;
 	w->loss_ppm = w->keepers->reply_loss_ppm = 0;
 	for (int i = 0; i < w->n; i++)
 	{
@@ -586,6 +644,7 @@ faults_end(World *w)
 		k->no_start_until = k->hangs_until = k->frozen_until = k->wish_until = 0;
 		if (w->node[i].paused)
 			node_resume(w, i);
+		reload_list(w, i);
 	}
 }
 

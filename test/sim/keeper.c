@@ -18,6 +18,36 @@ keeper_has_names(const World *w, int i)
 	return w->now >= w->keepers->keeper[i].names_until;
 }
 
+/* As soon as a claim is known, and then when the list changes. */
+static void
+write_names(World *w, int i)
+{
+	const Raft *r = &w->node[i].member.raft;
+
+	if (r->saved.claim == 0)
+		return;
+	w->data[DATA_LISTS_REACHED] += r->role == RAFT_LEADER && keeper_of(w, i)->named.number + 1 == r->saved.list.number &&
+								   !raft_list_is_joint(&r->saved.list);
+	keeper_of(w, i)->named = raft_list(r);
+}
+
+/* Whose address nobody needs any more. */
+static void
+forget_left(World *w, int i)
+{
+	const Raft *r = &w->node[i].member.raft;
+	RaftConfig	config;
+
+	if (w->keepers->calm && r->saved.list.number != 0 && w->node[i].config.list_digest != r->config.list_digest)
+		node_new_list(w, i, w->node[i].config.wanted);
+	if (!node_is_free(w, i))
+		return;
+	config = r->config;
+	config.members = r->config.members & (r->config.wanted | raft_voters(r));
+	if (r->saved.list.number != 0 && config.members != r->config.members)
+		(void) member_set_list(&w->node[i].member, &config);
+}
+
 bool
 keeper_is_open(const World *w, int i)
 {
@@ -81,6 +111,8 @@ tell_member(World *w, int i, const PrimaryFacts *f)
 	data.promoted = f->server == RAFT_SERVER_PRIMARY && k->promoted_start == s->start && f->leader_id == i &&
 					f->timeline == f->claim;
 	data.open = keeper_is_open(w, i) && data.promoted;
+	data.list_held = data.open ? f->list_held : 0;
+	data.list_held_term = data.list_held != 0 ? f->list_term : 0;
 	if (k->told && memcmp(&data, &k->data_told, sizeof(data)) == 0)
 		return false;
 	k->told = true;
@@ -443,8 +475,12 @@ turn(World *w, int i)
 	}
 	if (!node_is_free(w, i))
 		return;
+	forget_left(w, i);
+	if (!node_is_free(w, i))
+		return;
 	gather_facts(w, i, &f);
 	told = tell_member(w, i, &f);
+	write_names(w, i);
 	if (!node_is_free(w, i))
 		return;
 	told |= keep_note(w, i);

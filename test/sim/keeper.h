@@ -106,7 +106,9 @@
 	ITEM(CLUSTER_PAUSED, "clusters paused", 150)                          \
 	ITEM(CLUSTER_RESUMED, "clusters not paused any more", 150)            \
 	ITEM(RESTARTS_WANTED, "restarts that an operator wanted", 200)        \
-	ITEM(REINITS_WANTED, "new copies that an operator wanted", 200)
+	ITEM(REINITS_WANTED, "new copies that an operator wanted", 200)       \
+	ITEM(LISTS, "member lists written by an operator", 100)               \
+	ITEM(LISTS_REACHED, "such lists reached", 50)
 
 #define DATA_COVERAGE_NAME(name, text, floor) DATA_##name,
 typedef enum DataItem
@@ -207,6 +209,7 @@ typedef struct Keeper
 	uint64_t	   forbidden_until; /* a setting that managed mode refuses */
 	uint64_t	   names_until;		/* synchronous_standby_names are empty */
 	bool		   names_changed;	/* and its worker has not seen that yet */
+	RaftList	   named;			/* whose names it has written */
 	uint64_t	   hangs_until;		/* its disk */
 	uint64_t	   frozen_until;	/* the processes of that start; the member and the supervisor live */
 	uint32_t	   frozen_start;

@@ -27,9 +27,10 @@ ledger_view(const World *w, int i, QuorumView *view, QuorumSender *senders)
 	const SimServer *s = &w->keepers->cluster.server[i];
 	const Node		*n = &w->node[i];
 	const Raft		*r = &n->member.raft;
+	RaftList		 list = raft_list(r);
 
 	memset(view, 0, sizeof(*view));
-	view->members = r->config.members;
+	quorum_take_list(view, &list);
 	view->self = i;
 	view->senders = senders;
 	for (int slot = 0; slot < SIM_SENDERS; slot++)
@@ -64,8 +65,8 @@ ledger_authorised(World *w, int i, uint32_t timeline)
 static bool
 is_seen_safely(const World *w)
 {
-	return (!w->keepers->replies_always || w->n_members < 4) &&
-		   (!w->keepers->two_senders || raft_copies((uint32_t) w->n_members) <= 2);
+	return (!w->keepers->replies_always || w->n < 4) &&
+		   (!w->keepers->two_senders || raft_copies((uint32_t) w->n) <= 2);
 }
 
 void
@@ -374,7 +375,7 @@ ledger_clients(World *w, int i)
 	Keepers	   *k = w->keepers;
 	SimCluster *c = &k->cluster;
 	SimServer  *s = &c->server[i];
-	uint32_t	copies = raft_copies((uint32_t) w->n_members);
+	uint32_t	copies;
 	bool		is_open = is_open_now(w, i);
 
 	if (s->life == SIM_STANDBY)
@@ -391,11 +392,19 @@ ledger_clients(World *w, int i)
 		(void) sim_wal_flush(c, i, s->inserted);
 	if (s->life != SIM_PRIMARY)
 		return;
+	s->unnamed = ~quorum_named(&k->keeper[i].named, &copies);
 	if (!(k->keeper[i].holds & HOLD_RELEASE) && (k->calm || chance(w, 500000)))
 		(void) sim_release(c, i, keeper_has_names(w, i) ? (int) copies - 1 : 0);
 	if (!(k->keeper[i].holds & HOLD_ANSWERS))
 		answer(w, i);
 	read_rows(w, i, is_open);
+}
+
+/* Is it not yet the list of its settings that counts? */
+static bool
+is_changing_list(const Raft *r)
+{
+	return r->saved.list.number != 0 && (raft_members_now(r) != r->config.wanted || raft_members_old(r) != 0);
 }
 
 bool
@@ -404,7 +413,7 @@ ledger_settled(const World *w)
 	const Keepers *k = w->keepers;
 	int			   leader = world_lease(w);
 
-	if (leader < 0 || !keeper_is_open(w, leader) || raft_in_pause(&w->node[leader].member.raft))
+	if (leader < 0 || !keeper_is_open(w, leader) || raft_in_pause(&w->node[leader].member.raft) || is_changing_list(&w->node[leader].member.raft))
 		return false;
 	for (int j = 0; j < w->n; j++)
 	{

@@ -158,7 +158,7 @@ report_failure(const Scenario *scenario, uint64_t seed)
 static const Scenario *const tables[] = {scenarios_votes, scenarios_network, scenarios_state,
 										 scenarios_lease, scenarios_adoption, scenarios_claims, scenarios_positions, scenarios_answers,
 										 scenarios_copies,
-										 scenarios_rebuilds, scenarios_maintenance};
+										 scenarios_rebuilds, scenarios_lists, scenarios_maintenance};
 
 static void
 list_scenarios(void)
@@ -323,6 +323,7 @@ static const struct
 	{PRIMARY_MANY_BURNT, "no run loses so many claims one after the other"},
 	{PRIMARY_LOOK_AGAIN, "a primary sends no more than it has flushed, and never starts as a primary on the same timeline"},
 	{PRIMARY_AHEAD, "as look_again"},
+	{PRIMARY_PART_LEFT, "a simulated server has whole records only"},
 	{PRIMARY_UNFORESEEN, "there is no such case"},
 };
 

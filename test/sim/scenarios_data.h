@@ -16,6 +16,7 @@ extern const Scenario scenarios_positions[];
 extern const Scenario scenarios_answers[];
 extern const Scenario scenarios_copies[];
 extern const Scenario scenarios_rebuilds[];
+extern const Scenario scenarios_lists[];
 extern const Scenario scenarios_maintenance[];
 
 /* ---- scenarios_data.c: what they share ---- */

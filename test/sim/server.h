@@ -291,6 +291,7 @@ typedef struct SimServer
 	SimLsn	 written;
 	SimLsn	 flushed;
 	SimLsn	 released; /* WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH] */
+	uint64_t unnamed;  /* standbys that are not in synchronous_standby_names; bit i: node i */
 
 	uint64_t applied[SIM_COMMIT_WORDS]; /* in its pages in memory */
 	uint64_t shown[SIM_COMMIT_WORDS];	/* visible to a reader who gets in */

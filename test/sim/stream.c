@@ -425,7 +425,7 @@ sim_stock_position(const SimCluster *c, int i, int k)
 		SimLsn flush = s->sender[slot].flush;
 		int	   place = n;
 
-		if (s->sender[slot].state != SIM_SENDER_STREAMING || flush == 0)
+		if (s->sender[slot].state != SIM_SENDER_STREAMING || flush == 0 || (s->unnamed >> s->sender[slot].standby & 1) != 0)
 			continue;
 		for (; place > 0 && heard[place - 1] < flush; place--)
 			heard[place] = heard[place - 1];

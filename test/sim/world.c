@@ -170,9 +170,32 @@ list_digest(uint64_t members)
 void
 node_set_list(Node *n, uint64_t members)
 {
-	n->config.members = members;
+	n->config.members = n->config.wanted = members;
 	n->config.list_digest = list_digest(members);
+	for (int id = 0; id < RAFT_MAX_NODES; id++)
+		n->config.addresses[id] = (members & BIT(id)) != 0 ? 1000 + (uint64_t) id : 0;
 	n->config.list_size = (uint32_t) __builtin_popcountll(members);
+}
+
+void
+node_new_list(World *w, int i, uint64_t members)
+{
+	Node	  *n = &w->node[i];
+	RaftConfig config;
+
+	node_set_list(n, members);
+	if (!node_is_free(w, i) || n->member.raft.saved.list.number == 0)
+		return;
+	config = n->config;
+	for (int id = 0; id < RAFT_MAX_NODES; id++)
+	{
+		/* whoever counts has an address as long as this process lives */
+		if ((n->member.raft.config.members & (raft_voters(&n->member.raft) | BIT(i)) & BIT(id)) == 0)
+			continue;
+		config.members |= BIT(id);
+		config.addresses[id] = 1000 + (uint64_t) id;
+	}
+	(void) member_set_list(&n->member, &config);
 }
 
 void

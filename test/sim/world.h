@@ -324,6 +324,7 @@ extern void		clock_set_rate(World *w, int i, uint64_t rate);
 
 /* Member list: the first "size" ids, or any set. */
 extern void				  node_set_list(Node *n, uint64_t members);
+extern void				  node_new_list(World *w, int i, uint64_t members); /* and a member that runs has it at once, if it is free */
 extern void				  node_start(World *w, int i);
 extern void				  node_new(World *w, int i); /* a first state file that does not abstain */
 extern void				  node_crash(World *w, int i, bool power);

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # test/stand/bench.pl
-#	  What bench/failover measures is what happened, its figures are right, and it
-#	  leaves nothing behind, also when it is interrupted.
+#	  What bench/failover and bench/compare measure is what happened, the figures are right,
+#	  and they leave nothing behind, also when interrupted.
 #
 # Not how fast anything is: the bounds are those of a machine that does other things.
 
@@ -99,6 +99,26 @@ foreach my $row (@rows)
 	cmp_ok($row->{gap}, '>', 0, "there is no lease for $row->{gap} ms");
 	cmp_ok($row->{gap} + $row->{held}, '>=', $row->{leader}, 'until there was a leader');
 }
+is_deeply([ leftovers() ], [], 'nothing is left behind');
+
+# ---- until clients commit ----
+
+foreach ([ [qw(--until dawn)], qr/--until is leader or writable/ ], [ [qw(--until writable --nodes 5)], qr/--nodes does not go with/ ],
+	[ [qw(--until writable --patroni 30)], qr/"30" is not ttl/ ], [ [qw(--until writable --fault kill,fire)], qr/no fault "fire"/ ])
+{
+	my ($words, $expected) = @$_;
+	my ($code, $said) = run('compare', @$words);
+	is($code, 2, "@$words: called wrongly");
+	like($said, $expected, 'and why');
+}
+
+($status, $output) = run('compare', qw(--until writable --minutes 0 --patroni none --auto-failover none --pg-leader 50/200-400 --output), "$dir/writable.tsv");
+is($status, 0, 'bench/compare --until writable: nothing is lost, and no two servers answer at once') or diag($output);
+@rows = Bench::read_table("$dir/writable.tsv");
+is(join(' ', map { $_->{fault} } @rows), 'kill isolate freeze switchover', 'each fault is done once');
+ok((all { 0 < $_->{sessions} && $_->{sessions} <= $_->{client} && $_->{acknowledged} > 10 && $_->{lost} eq '0' && $_->{overlap} == 0 } @rows), 'and what it found is possible')
+  or diag($output);
+is_deeply([ (run('plot', '--output', "$dir/writable.svg", "$dir/writable.tsv"))[0] ], [0], 'plot draws it') if system('type gnuplot >/dev/null 2>&1') == 0;
 is_deeply([ leftovers() ], [], 'nothing is left behind');
 
 # ---- interruption ----

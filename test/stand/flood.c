@@ -42,7 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DATAGRAM	 228
+#define DATAGRAM	 264
 #define LONGEST		 600
 #define BATCH		 50
 #define RECORDED_MAX 20000
@@ -57,7 +57,7 @@
 #define SEQUENCE 64
 #define TERM	 80
 #define BODY	 88
-#define TAG		 196
+#define TAG		 232
 
 typedef struct Recorded
 {

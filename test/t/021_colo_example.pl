@@ -686,7 +686,7 @@ foreach my $id (0, 1)
 {
 	$socket{$id} = monitor("node$id", mode => $id == 0 ? 'primary' : 'secondary');
 	# The other side is lost when its server no longer is there: a test's way to know.
-	$cluster->set($id, notify_command => "$program --gone \"test ! -e $directory/lost\" --take true -t 0.3 $socket{$id} %e");
+	$cluster->set($id, notify_command => "$program --gone \"test ! -e $directory/lost\" --take true -t 3 $socket{$id} %e");
 }
 $cluster->set(2, candidate => 'off');
 $cluster->start_all;

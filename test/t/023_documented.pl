@@ -5,7 +5,8 @@
 #	  measures, and the names in the scripts' configurations.  The server is asked
 #	  what there is.  Each SQL object also has a COMMENT.  Orders and reasons of
 #	  managed servers are in doc/managed.md, in the words of primary/, and so are those of the fence.
-#	  What doc/night.md has people look for is said by the programs.
+#	  What doc/night.md has people look for is said by the programs.  The complaints of
+#	  doc/comparison.md are in the tests that it names.
 #	  The options and signals of pg_leader_supervisor are the same in its --help and its manual page.
 
 use strict;
@@ -237,6 +238,20 @@ foreach my $message (@seen)
 	is("@missing", '', "night.md: $message");
 }
 is_deeply([ grep { $night !~ /\b$_\b/ && source('doc/operations.md') !~ /\b$_\b/ } $alerts =~ /alert: (\w+)/g ], [], 'each alert is in a table');
+
+# ---- what users of other tools complain about: each is in the test that the list names, and in no other ----
+
+my $list = section('What users of other tools complain about', source('doc/comparison.md'));
+my %shown = $list =~ /^\| (\d+) \|.*\| `([^`]+)` \|$/mg;
+my %staged;
+
+foreach my $file (map { s{^\Q$top\E/}{}r } map { glob "$top/test/$_/*.pl" } qw(t stand))
+{
+	push @{ $staged{$_} }, $file foreach source($file) =~ /\bcomplaint (\d+): /g;
+}
+is_deeply([ sort { $a <=> $b } keys %shown ], [ 1 .. 25 ], 'complaints: all 25 are in the list');
+is_deeply(\%staged, { map { $_ => [ $shown{$_} ] } keys %shown }, 'complaints: each is in the test that is named');
+is_deeply([ grep { !-e "$top/$_" } $list =~ /`(test[^`]+)`/g ], [], 'complaints: there are these tests');
 
 # ---- the supervisor: --help, the manual page, and the reference ----
 

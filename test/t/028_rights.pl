@@ -135,6 +135,9 @@ my @claims = (
 	[ 'operations.md', 'Connect as a role with the privileges of `pg_monitor`,' ], # the same
 	[ 'managed.md', 'Name all servers, for their ports are not known to each other yet,' ], # tried in 077_adoption.pl
 	[ 'reference.md', '| `adopt` | for [a running primary and its standbys]' ], # the same
+	[ 'keep.md', 'GRANT pg_monitor TO keep;`, which `pg_hba.conf` of all members lets into' ], # tried in 093_keep.pl
+	[ 'keep.md', 'Besides `REPLICATION` and `pg_monitor`, the role needs' ], # tried in 094_keep_restore.pl
+	[ 'keep.md', 'that user may be any role, without a password' ], # the same
 	[ 'security.md', '| everyone | see who leads,', @everyone, @settings_paths, @transfer, @switchover, @admit, @reset, @change, @notify ],
 	[ 'security.md', '| `pg_read_all_settings` (so `pg_monitor`) | also see the paths', @state_file, @settings_paths ],
 	[ 'security.md', '| who was granted EXECUTE on `pg_leader_transfer()` or `pg_leader_switchover()` |', @transfer, @switchover ],

@@ -144,7 +144,7 @@ subtest 'postmaster_killed, that of the primary, with orphans_left: one hangs' =
 	is_replaced($old);
 	$cluster->wait_for_log($old, qr/killed by signal 9, and is started again/, $offset);
 	$cluster->wait_for_log($old, qr/started the server as a standby/, $offset);
-	like($cluster->log_of($old, $offset), qr/killed \d+ processes of the server.*started the server as a standby/s, 'what hung was killed before the next start');
+	like($cluster->log_of($old, $offset), qr/killed \d+ processes of the server.*started the server as a standby/s, 'complaint 24: what hung was killed before the next start');
 	ok(PgLeaderCluster::are_gone(@before), 'nothing is left of the server before');
 	learn_roles();
 	commit_one();

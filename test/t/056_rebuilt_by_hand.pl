@@ -107,7 +107,7 @@ $offset = $cluster->log_size($odd);
 $cluster->start($odd);
 $cluster->comes_back($odd, $primary);
 like($cluster->log_of($odd, $offset), qr/for a clone from node $primary: it holds WAL of a timeline that nobody has authorised\n.*is a copy of the leader's: cloned/s,
-	'a server that was promoted without the supervisor: it was cloned');
+	'complaint 16: a server on a timeline that the leader does not have, promoted without the supervisor: it was cloned');
 has_what_was_committed();
 is(slurp_file("$directory/postgresql.conf"), $conf, 'with its own configuration');
 

@@ -89,7 +89,7 @@ subtest 'no_room_for_a_clone: the old data stay' => sub {
 	$own = $cluster->own_files($id);
 	$cluster->start($id);
 	$cluster->wait_for_line('it says so', $id, $offset, qr/ERROR: +the clone has failed: there is no room for a clone of \d+ MB in "[^"]*": \d+ MB are free\n.*HINT: +Make room there/);
-	ok(-e "$directory/PG_VERSION" && -d "$directory/base/1" && -e "$directory/global/pg_control", 'the old data are there');
+	ok(-e "$directory/PG_VERSION" && -d "$directory/base/1" && -e "$directory/global/pg_control", 'complaint 13: the clone has failed, and the old data are there');
 	is_deeply($cluster->own_files($id), $own, 'and so is its configuration');
 	$cluster->set($id, clone_max_rate => 0);
 	$own = $cluster->own_files($id);

@@ -221,7 +221,7 @@ foreach my $case (@cases, { name => 'synchronous_commit = remote_write', sql => 
 		$cluster->wait_until('the commit waits', sub { waits($session) });
 		act($session, $case);
 		$cluster->wait_until('the client is cut off', sub { has_ended($session) }, 5) if $case->{ends};
-		$cluster->stays('it goes on waiting, and its row is invisible', A_WHILE, sub {
+		$cluster->stays('complaint 4: it goes on waiting, and its row is invisible', A_WHILE, sub {
 			waits($session) && is_visible($server, $word) == 0 && !said($session, qr/^$case->{tag}$/m) });
 		kill 'CONT', @frozen;
 		if ($case->{ends})

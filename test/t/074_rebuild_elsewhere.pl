@@ -83,7 +83,7 @@ subtest 'promoted by hand, while another one is promoted to the same timeline' =
 	$cluster->start($id);
 	ends_well($id);
 	like($cluster->log_of($id, $offset), qr/stopping the server for a clone .*is a copy of the leader's: cloned/s, 'it was cloned');
-	unlike($cluster->log_of($id, $offset) =~ s/is a copy of the leader's.*//sr, qr/started streaming WAL/, 'and received nothing before');
+	unlike($cluster->log_of($id, $offset) =~ s/is a copy of the leader's.*//sr, qr/started streaming WAL/, 'complaint 10: and received nothing before');
 };
 
 subtest 'WAL elsewhere' => sub {

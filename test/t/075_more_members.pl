@@ -76,7 +76,9 @@ my $offset = $cluster->log_size(3);
 $cluster->start(3);
 ($primary, @others) = $cluster->wait_for_roles;
 like($cluster->log_of(3, $offset), qr/is a copy of the leader's: cloned/, 'the fourth one was cloned');
-is($cluster->sql($primary, 'SHOW synchronous_standby_names'), 'ANY 1 ("pg_leader_0", "pg_leader_1", "pg_leader_2", "pg_leader_3")', 'the names are those of four');
+$cluster->wait_until('the names are those of four', sub {
+	($cluster->sql($primary, 'SHOW synchronous_standby_names') // '') eq 'ANY 1 ("pg_leader_0", "pg_leader_1", "pg_leader_2", "pg_leader_3")';
+});
 commit_one();
 has_all(3);
 

@@ -171,7 +171,7 @@ subtest 'S5: frozen, another one is promoted, and then it is killed: follows' =>
 };
 
 # One prepared transaction is acknowledged, another one is not.
-subtest 'S3, K2 and K5 (unreceived_commits, slots, unlogged tables): rewound' => sub {
+subtest 'complaint 15: S3, K2 and K5 (unreceived_commits, slots, unlogged tables): rewound' => sub {
 	my $old = $primary;
 	my $directory = $cluster->directory($old);
 
@@ -251,7 +251,7 @@ subtest 'K1 (no_checksums_no_hints): cloned' => sub {
 	returns($id, 'followed');
 };
 
-subtest 'K3 (wal_recycled): cloned' => sub {
+subtest 'complaint 11: K3 (wal_recycled): cloned' => sub {
 	my $old = $primary;
 
 	$cluster->server($old)->append_conf('postgresql.conf', 'wal_keep_size = 0');

@@ -281,7 +281,7 @@ subtest 'archiver_hangs, logical_walsender_hangs' => sub {
 	$offset = $cluster->log_size($primary);
 	($out, $error, $took) = switch_over($one);
 	is($error, '', 'no error');
-	is($out, $one, 'it is done');
+	is($out, $one, 'complaint 21: archiver and walsender hang, and it is done');
 	cmp_ok($took, '<', 20, 'in time');
 	$hangs->kill_kill;
 	my $old = $primary;

@@ -263,6 +263,18 @@ subtest 'the setting' => sub {
 	like($cluster->log_of($standby, $log), qr/could not listen at "127\.0\.0\.1:$port{$primary}" for HTTP: Address already in use/, 'a port that is taken keeps no server from starting');
 };
 
+subtest 'the server of the primary is down: it is none any more' => sub {
+	my $log = $cluster->log_size($primary);
+
+	system_or_bail('pg_ctl', '-s', '-D', $cluster->server($primary)->data_dir, '-m', 'immediate', 'stop');
+	$cluster->wait_for_log($primary, qr/somebody has stopped the server/, $log);
+	are('it is nothing', $primary, all_are(503, @primary_paths, '/health'));
+	$cluster->stop($primary);
+	$cluster->start($primary);
+	$cluster->wait_for_roles;
+	$cluster->hand_over($primary);
+};
+
 # The checkpoint before a hand-over may take seconds, and until the fence is closed there is no other primary.
 subtest 'its supervisor is told to stop: it is the primary until it hands over' => sub {
 	my $checkpointer = $cluster->titled($primary, qr/\bcheckpointer\b/);

@@ -170,7 +170,7 @@ subtest 'the primary answers no commits any more, and goes on' => sub {
 		return defined $primary;
 	});
 	lead('then');
-	$cluster->wait_until('no session stays on the old primary', sub { backends($old) == 0 });
+	$cluster->wait_until('complaint 25: no session stays on the old primary', sub { backends($old) == 0 });
 	end_session($_) foreach @sessions;
 	kill 'CONT', $worker;
 	$cluster->comes_back($old, $primary);

@@ -149,7 +149,7 @@ subtest 'beyond max_slot_wal_keep_size it is cloned, and has a new slot' => sub 
 	# so that its walsender finds it when it comes back
 	kill 'STOP', $cluster->role_worker($primary);
 	write_wal(20) foreach 1 .. 3; # the other one must not lag behind so far
-	like(slots($primary), qr/pg_leader_$away lost/, 'it is lost');
+	like(slots($primary), qr/pg_leader_$away lost/, 'complaint 20: it is lost, and holds no WAL any more');
 	$offset = $cluster->log_size($away);
 	$cluster->start($away);
 	$cluster->wait_for_log($primary, qr/the replication slot "pg_leader_$away" was dropped\n.*the replication slot "pg_leader_$away" was made/, 0);

@@ -120,9 +120,10 @@ is($cluster->sql($next, 'SELECT count(*) FROM kept'), 2, 'with all data');
 $cluster->kill_all($cluster->others($next));
 like($cluster->failure($next, "SELECT pg_leader_pause('0')"), qr/not the leader|has no lease|timed out while waiting for a majority|lost the leadership/, 'without a majority it is not paused');
 $cluster->start($cluster->others($next));
-$next = $cluster->wait_for_primary('a primary, when they are back');
+$cluster->wait_for_leader('one leads, when they are back, and may be paused'); # it had begun
 done('the last word counts', qr/^The cluster is not paused any more/, 'resume');
 $cluster->wait_until('nobody is paused', sub { paused() eq 'f f f' });
+$cluster->wait_for_primary('and there is a primary');
 $cluster->check_timelines;
 $cluster->stop_all;
 $cluster->check_history;

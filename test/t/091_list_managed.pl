@@ -1,7 +1,7 @@
 # test/t/091_list_managed.pl
-#	  Managed members: three become five, and three again, by a restart of each, while a client
-#	  writes.  Nothing that it was told is lost, no timeline is made twice, and the standby names
-#	  are those of the list in force.  A reload changes no list here.  And two of three are lost
+#	  Managed members: three become five, and three again, by reloads, while clients write.  The
+#	  primary stays the same, no session is lost, nothing that a client was told is lost, and the
+#	  standby names are those of the list in force.  Then by restarts.  And two of three are lost
 #	  for good: what is left goes on alone, on the word of a person.
 
 use strict;
@@ -44,18 +44,43 @@ sub write_on
 # told(): [number, time] of each commit that was answered.
 sub told { return map { [ split / / ] } split /\n/, slurp_file($ledger); }
 
-# restart_with(LIST, ID...): one after the other, their supervisors as well.
-sub restart_with
+# reload_with(LIST, ID...): the setting, and a reload.
+sub reload_with
 {
 	my ($new, @ids) = @_;
 
 	foreach my $id (@ids)
 	{
 		$cluster->set($id, cluster => $new);
-		$cluster->stop($id);
-		$cluster->start($id);
+		$cluster->signal($id, 'HUP');
 	}
 	return;
+}
+
+# has_members(WHAT, N): waits until all that run say so.
+sub has_members
+{
+	my ($what, $n, @ids) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$cluster->wait_until("$what: all know that $n members count",
+		sub { !grep { (($cluster->status($_) // {})->{members} // 0) != $n } @ids });
+	return;
+}
+
+# sessions(): pgbench's, on the primary; they end when the primary does, or one of them is cut.
+sub sessions
+{
+	my $script = PostgreSQL::Test::Utils::tempdir('script') . '/insert';
+	my $pid;
+
+	append_to_file($script, "INSERT INTO others VALUES (1);\n\\sleep 5 ms\n");
+	$pid = fork // die "fork: $!";
+	return $pid if $pid != 0;
+	open STDOUT, '>', '/dev/null';
+	open STDERR, '>', "$script.log";
+	exec 'pgbench', '-n', '-c', 4, '-T', 600, '-f', $script, '-h', $cluster->server($primary)->host, '-p', $cluster->server($primary)->port,
+	  '-U', 'app', 'postgres' or POSIX::_exit(1);
 }
 
 # is_done(WHAT, SINCE, NAMES): tests; there is a primary by this list, which takes commits, and the names are the list's.
@@ -89,7 +114,7 @@ sub names { my ($copies, @ids) = @_; return "ANY $copies (" . join(', ', map { "
 
 $cluster->start_all;
 ($primary) = $cluster->wait_for_roles;
-is($cluster->sql($primary, 'CREATE TABLE told (n int); CREATE ROLE app LOGIN; GRANT ALL ON told TO app'), '', 'a table');
+is($cluster->sql($primary, 'CREATE TABLE told (n int); CREATE TABLE others (n int); CREATE ROLE app LOGIN; GRANT ALL ON told, others TO app'), '', 'a table');
 $cluster->add($_) foreach 3, 4;
 my $three = $cluster->{list};
 my $five = $cluster->{list} = $cluster->list(0 .. 4);
@@ -100,24 +125,25 @@ append_to_file($ledger, '');
 $writer = write_on(0 .. 4);
 $cluster->wait_until('a client writes', sub { told() > 20 });
 
-# ---- a reload ----
+# ---- a reload of one ----
 
-my $offset = $cluster->log_size($primary);
 my $term = $cluster->status($primary)->{term};
+my $first = $primary;
+my $sessions = sessions();
 
-$cluster->set($primary, cluster => $five);
-$cluster->signal($primary, 'HUP');
-$cluster->wait_for_log($primary, qr/parameter "pg_leader\.cluster" cannot be changed without restarting the server/, $offset);
-is($cluster->sql($primary, q(SELECT pending_restart FROM pg_settings WHERE name = 'pg_leader.cluster')), 't', 'a reload: a restart is pending');
-is($cluster->status($primary)->{members} . ' ' . $cluster->status($primary)->{term}, "3 $term", 'a reload: the list and the term are as before');
+reload_with($five, $primary);
+$cluster->wait_until('a reload of one: it knows the list', sub { $cluster->sql($primary, 'SELECT count(*) FROM pg_leader_peers') == 5 });
+$cluster->stays('a reload of one: nothing changes', 1, sub { $cluster->status($primary)->{members} == 3 });
 
 # ---- three to five ----
 
 my $since = time;
 
+reload_with($five, $cluster->others($primary, 3, 4));
 $cluster->start(3, 4);
-restart_with($five, $cluster->others($primary, 3, 4), $primary);
+has_members('three to five', 5, 0 .. 4);
 is_done('three to five', $since, names(2, 0 .. 4));
+is("$primary " . $cluster->status($primary)->{term}, "$first $term", 'three to five: the same primary, in the same term');
 
 # ---- five to three ----
 
@@ -126,14 +152,38 @@ my @going = grep { $_ != $primary } 4, 3, 2;
 my @staying = $cluster->others(@going);
 
 $since = time;
+$list = $cluster->list(@staying);
+reload_with($list, @staying);
+has_members('five to three', 3, @staying);
 $cluster->stop($_) foreach @going;
 delete $cluster->{members}{$_} foreach @going;
-$list = $cluster->{list} = $cluster->list(@staying);
-restart_with($list, (grep { $_ != $primary } @staying), $primary);
-$cluster->wait_until('five to three: they wait for the word of a person',
-	sub { !grep { (($cluster->status($_) // {})->{abstain_waits_for} // '') !~ /^pg_leader_admit\(\)/ } @staying });
-is($cluster->sql($_, 'SELECT pg_leader_admit()'), '', "five to three: pg_leader_admit() on node $_") foreach @staying;
+$cluster->{list} = $list;
 is_done('five to three', $since, names(1, @staying));
+is("$primary " . $cluster->status($primary)->{term}, "$first $term", 'five to three: the same primary, in the same term');
+$cluster->wait_until('five to three: nobody speaks of the others any more', sub { $cluster->sql($primary, 'SELECT count(*) FROM pg_leader_peers') == 3 });
+is(waitpid($sessions, POSIX::WNOHANG()), 0, 'and no session was lost in all that');
+kill 'INT', $sessions;
+waitpid $sessions, 0;
+
+# ---- another address for a member that counts ----
+
+my ($standby_there) = grep { $_ != $primary } @staying;
+my $wrong = $list =~ s/\b$standby_there=([^,]*):\d+/$standby_there=$1:1/r;
+my $offset = $cluster->log_size($primary);
+
+reload_with($wrong, $primary);
+$cluster->wait_for_log($primary, qr/the new member list is not usable, keeping the old one: a member has another address in it/, $offset);
+like($cluster->status($primary)->{refused_settings}, qr/pg_leader\.cluster/, 'another address for a member that counts is refused');
+reload_with($list, $primary);
+$cluster->wait_until('and taken back', sub { ($cluster->status($primary)->{refused_settings} // '') !~ /pg_leader\.cluster/ });
+
+# ---- restarts instead of reloads ----
+
+my ($restarted) = grep { $_ != $primary } @staying;
+
+$cluster->stop($restarted);
+$cluster->start($restarted);
+$cluster->wait_until('a restarted member votes at once', sub { (($cluster->status($restarted) // {})->{abstaining} // 't') eq 'f' || defined(($cluster->status($restarted) // {})->{leader_id}) });
 
 kill 'TERM', $writer;
 waitpid $writer, 0;
@@ -152,16 +202,12 @@ $cluster->stays('a majority is lost: there is no primary', 3, sub { !$cluster->r
 like($cluster->role($left)->{wal_end}, qr{^[0-9A-F]+/[0-9A-F]+$}, 'what is left says up to where it has WAL');
 
 # The list is what is left, and a person says what that means.
-$cluster->stop($left);
 delete $cluster->{members}{$_} foreach @lost;
 $cluster->{list} = $cluster->list($left);
-$cluster->set($left, cluster => $cluster->{list});
 $offset = $cluster->log_size($left);
-$cluster->start($left);
-$cluster->wait_until('it abstains', sub { (($cluster->status($left) // {})->{abstain_waits_for} // '') =~ /^pg_leader_admit\(\)/ });
-is($cluster->sql($left, 'SELECT pg_leader_admit()'), '', 'pg_leader_admit()');
-$cluster->wait_for_log($left, qr/the new member list leaves out 2 members, which may be all that held a commit: neither votes nor stands/, $offset);
-$cluster->stays('that alone is not enough', 2, sub { !$cluster->role($left)->{is_open} });
+reload_with($cluster->{list}, $left);
+$cluster->wait_for_log($left, qr/its member list leaves out 2 members that count: without them nobody can be elected/, $offset);
+$cluster->stays('it does not go on by itself', 2, sub { !$cluster->role($left)->{is_open} });
 $cluster->wait_until('where its WAL ends is known', sub { defined $cluster->role($left)->{wal_end} });
 my $end = $cluster->role($left)->{wal_end};
 like($cluster->failure($left, q(SELECT pg_leader_trust_data('0/1'))), qr{ERROR:  the WAL of this member does not end at 0/1\nDETAIL:  It ends at \Q$end\E on timeline $was\.\nHINT:  Compare},
@@ -180,12 +226,24 @@ $cluster->add(5);
 $list = $cluster->{list} = $cluster->list($left, 5);
 $cluster->create(5)->append_conf('postgresql.conf', PgLeaderManaged::QUIET);
 $cluster->start(5);
-restart_with($list, $left);
+reload_with($list, $left);
+has_members('a new one', 2, $left, 5);
 ($primary, my $standby) = $cluster->wait_for_roles;
 is($primary, $left, 'a new one: who has the data is the primary');
 $cluster->wait_until('a new one: it has them, too', sub { ($cluster->sql(5, 'SELECT count(*) FROM told') // '') eq ($cluster->sql($primary, 'SELECT count(*) FROM told') // '-') });
 like($cluster->failure($standby, q(SELECT pg_leader_trust_data('0/1'))), qr/ERROR:  node $primary is the primary\nHINT:/, 'no data are to be trusted where there is a primary');
 $cluster->check_timelines;
 $cluster->check_history;
+
+# And it goes again, while it runs: one that is left alone needs no other, also after a restart.
+reload_with($cluster->list($left), $left);
+has_members('two to one', 1, $left);
+$cluster->wait_until('two to one: nobody is waited for', sub { ($cluster->sql($left, 'SHOW synchronous_standby_names') // '-') eq '' });
+is($cluster->sql($left, 'INSERT INTO told VALUES (-2)'), '', 'two to one: it takes commits');
+$cluster->stop_all;
+delete $cluster->{members}{5};
+$cluster->start($left);
+is($cluster->wait_for_primary('two to one: it is the primary again after a restart'), $left, 'two to one: alone');
+is($cluster->sql($left, 'INSERT INTO told VALUES (-3)'), '', 'two to one: it takes commits again');
 $cluster->stop_all;
 done_testing();

@@ -16,10 +16,10 @@ use parent 'PostgreSQL::Test::Cluster';
 use Carp qw(croak);
 use IO::Select;
 use IO::Socket::UNIX;
+use PgQuery qw(answer_of look_until);
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 # Seconds that a condition may take to come true.
 use constant LIMIT => 60;
@@ -250,17 +250,16 @@ sub cut
 
 # ---- asking ----
 
-sub ask { my ($self, $query) = @_; return $self->safe_psql('postgres', $query); }
-
-# try(QUERY): the result, undef if there was an error; also where psql ends before it has read
-# the query, because nobody lets it in.
-sub try
+# ask(QUERY): the result; what fails ends the test.
+sub ask
 {
 	my ($self, $query) = @_;
-	my ($code, $out) = eval { $self->psql('postgres', $query) };
 
-	return defined $code && $code == 0 ? $out : undef;
+	return answer_of($self, $query) // croak $self->name . ": $query: " . ($DBI::errstr // 'psql failed');
 }
+
+# try(QUERY): the result, undef if there was an error.
+sub try { my ($self, $query) = @_; return answer_of($self, $query); }
 
 # receiver(): "PID STATUS TIMELINE" of the receiver that runs, '' if there is none.
 sub receiver
@@ -303,13 +302,8 @@ sub times { my ($self, $pattern) = @_; return scalar(() = $self->log =~ /$patter
 sub until
 {
 	my ($self, $what, $code) = @_;
-	my $end = time + LIMIT;
-	my $result;
+	my $result = look_until($code, LIMIT);
 
-	while (!($result = $code->()) && time < $end)
-	{
-		usleep(20_000);
-	}
 	return $result if $result;
 	diag($self->name . ", the end of its log:\n" . substr $self->log, -3000);
 	croak $self->name . ": gave up waiting: $what";

@@ -19,6 +19,7 @@ use Carp qw(croak);
 use Cwd ();
 use IO::Socket::INET;
 use JSON::PP qw(decode_json);
+use PgQuery qw(answer_of look_until pause_between_looks);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -268,9 +269,8 @@ sub ask
 sub sql
 {
 	my ($self, $id, $query) = @_;
-	my ($code, $out, $err) = $self->ask($id, $query);
 
-	return $code == 0 ? $out : undef;
+	return answer_of($self->server($id), $query);
 }
 
 # failure(ID, QUERY): what psql says about a query that must fail.
@@ -455,14 +455,10 @@ sub clock_now { return clock_gettime(CLOCK_BOOTTIME) * 1e6; }
 sub wait_until
 {
 	my ($self, $name, $code, $seconds) = @_;
-	my $end = clock_now() + ($seconds // LIMIT) * 1e6;
 	my $result;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	while (!($result = $code->()) && clock_now() < $end)
-	{
-		usleep(20_000);
-	}
+	$result = look_until($code, $seconds // LIMIT);
 	ok($result, $name);
 	return $result if $result;
 	diag($self->describe);
@@ -477,9 +473,12 @@ sub stays
 	my $result;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	while (($result = $code->()) && clock_now() < $end)
+	for (;;)
 	{
-		usleep(20_000);
+		my $began = clock_now();
+
+		last if !($result = $code->()) || clock_now() >= $end;
+		pause_between_looks((clock_now() - $began) / 1e6, 1);
 	}
 	ok($result, $name) or diag($self->describe);
 	return $result;

@@ -206,17 +206,6 @@ sub kill_all
 	return;
 }
 
-# sql(ID, QUERY): as there.  A supervisor can run and no server: then psql may end before it
-# has read the query.
-sub sql
-{
-	my ($self, $id, $query) = @_;
-	my $result = eval { local $SIG{PIPE} = 'IGNORE'; $self->SUPER::sql($id, $query); };
-
-	die $@ if $@ && $@ !~ /Broken pipe/;
-	return $result;
-}
-
 # ---- what they are ----
 
 # role(ID): the row of pg_leader_server; {} if it does not answer.

@@ -12,6 +12,7 @@ use warnings;
 
 use Exporter 'import';
 use IO::Socket::INET;
+use PgQuery qw(answer_of look_until);
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -116,11 +117,10 @@ sub titled
 sub wait_until
 {
 	my ($name, $code) = @_;
-	my $end = time + LIMIT;
 	my $result;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	usleep(20_000) while !($result = $code->()) && time < $end;
+	$result = look_until($code, LIMIT);
 	ok($result, $name);
 	return if $result;
 	diag(slurp_file($log));
@@ -129,9 +129,7 @@ sub wait_until
 
 sub answers
 {
-	my ($out, $err) = run_command([ 'psql', '-XAt', '-d', $server->connstr('postgres'), '-c', 'SELECT pg_is_in_recovery()' ]);
-
-	return $out eq 't';
+	return (answer_of($server, 'SELECT pg_is_in_recovery()') // '') eq 't';
 }
 
 sub log_from { return slurp_file($log, shift // 0); }

@@ -97,7 +97,7 @@ check_message(World *w, int i, const RaftMessage *m)
 	}
 
 	/* What was put together before the flag fell may still say that it abstains. */
-	if (m->abstaining != (node->disk.abstaining != RAFT_VOTING) &&
+	if (m->abstaining != (node->disk.abstaining != RAFT_VOTING || !raft_list_fits(&node->config, &node->disk.list)) &&
 		!(m->abstaining && node->before.abstaining != RAFT_VOTING))
 		fail_msg("A: node %d does not say whether it abstains", i);
 	if (m->type >= RAFT_PRE_VOTE_REQUEST && !node->member.raft.peers[m->to].answered)
@@ -306,7 +306,7 @@ world_prepare(World *w, int n)
 		RaftConfig *config = &w->node[i].config;
 
 		config->node_id = i;
-		config->members = (UINT64_C(1) << n) - 1;
+		config->members = config->wanted = (UINT64_C(1) << n) - 1;
 		config->list_digest = WORLD_LIST;
 		config->list_size = (uint32_t) n;
 		config->seed = 1000 + (uint64_t) i;

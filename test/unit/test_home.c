@@ -149,17 +149,17 @@ static const MemberHost host = {
 static HomeSettings
 settings_of(int i)
 {
-	return (HomeSettings){
+	HomeSettings settings = {
 		.cluster = &cluster,
 		.config = {.node_id = i,
-				   .members = cluster_members(&cluster),
-				   .list_digest = cluster_list_digest(&cluster, cluster.n_members),
-				   .list_size = MEMBERS,
 				   .may_lead = true,
 				   .timeouts = {100000, 200000, 20000, 100000}},
 		.cluster_name = "test",
 		.listen_address = "",
 		.state_directory = directory};
+
+	cluster_configure(&cluster, &settings.config);
+	return settings;
 }
 
 /* Move in; the record that was there goes on. */

@@ -63,8 +63,10 @@ random_told(RaftMessageType type)
 		told.open = told.promoted && random_number() & 1;
 		told.forgotten = random_number() & 1;
 	}
-	if (type == RAFT_PRE_VOTE_REQUEST || type == RAFT_VOTE_REQUEST || type == RAFT_HEARTBEAT)
-		told.needs_all = random_number() & 1;
+	if (random_number() & 1)
+		told.list = (RaftList){.number = (uint32_t) random_up_to(UINT32_MAX), .term = 1 + random_up_to(RAFT_MAX_TERM - 1), .now = random_number() | 3, .old = 1, .digest = random_number() | 1};
+	if (told.list.number == 0)
+		told.list = (RaftList){0};
 	return told;
 }
 
@@ -166,13 +168,13 @@ assert_same(const RaftMessage *a, const RaftMessage *b)
 	assert_int_equal(a->told.claimed, b->told.claimed);
 	assert_int_equal(a->told.promoted, b->told.promoted);
 	assert_int_equal(a->told.open, b->told.open);
-	assert_int_equal(a->told.needs_all, b->told.needs_all);
 	assert_int_equal(a->told.forgotten, b->told.forgotten);
 	assert_int_equal(a->told.server, b->told.server);
 	assert_int_equal(a->told.claim, b->told.claim);
 	assert_int_equal(a->told.port, b->told.port);
 	assert_true(a->told.system_id == b->told.system_id);
 	assert_true(a->told.pause == b->told.pause);
+	assert_true(raft_list_equals(&a->told.list, &b->told.list));
 }
 
 static void
@@ -454,11 +456,10 @@ garbage_impossible_bodies(void **state)
 		if (type != RAFT_HEARTBEAT)
 		{
 			refuse(type, 184, 8, UINT64_C(0x1000000C4));
-			refuse(type, 184, 8, UINT64_C(0x100000404));
+			refuse(type, 184, 8, UINT64_C(0x100000204));
 		}
 		refuse(type, 184, 8, UINT64_C(0x100000104)); /* open, and not promoted */
-		if (type != RAFT_PRE_VOTE_REQUEST && type != RAFT_VOTE_REQUEST && type != RAFT_HEARTBEAT)
-			refuse(type, 188, 4, 0x204);
+		refuse(type, 188, 4, 0x404);
 		if (type == RAFT_GREETING || type == RAFT_GREETING_CONFIRM || type == RAFT_TRANSFER)
 			refuse(type, 188, 4, 0x004);
 	}
@@ -493,8 +494,12 @@ layout_is_fixed(void **state)
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered incarnation */
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* remembered save */
 		0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, /* system identifier */
-		0x7F, 0xFF, 0xFF, 0xFF, 0x15, 0x38, 0x02, 0x4D, /* claim, port, data */
-		0x81, 0x82, 0x83, 0x84,							/* pause */
+		0x7F, 0xFF, 0xFF, 0xFF, 0x15, 0x38, 0x00, 0x4D, /* claim, port, data */
+		0x81, 0x82, 0x83, 0x84, 0x00, 0x00, 0x00, 0x91, /* pause, number of the list */
+		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x07, /* its members */
+		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, /* those before */
+		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x92, /* their addresses */
+		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x93, /* its term */
 														/* and a tag of zeros */
 	};
 	RaftMessage		m;
@@ -523,7 +528,7 @@ layout_is_fixed(void **state)
 	m.replaced_term = 0x13;
 	m.replaced_leader = 5;
 	m.leader_id = RAFT_NONE;
-	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .needs_all = true, .server = RAFT_SERVER_RECOVERY, .claim = RAFT_MAX_TIMELINE, .port = 5432, .system_id = UINT64_C(0x7172737475767778), .pause = UINT32_C(0x81828384)};
+	m.told = (RaftTold){.managed = true, .known = true, .claimed = true, .server = RAFT_SERVER_RECOVERY, .claim = RAFT_MAX_TIMELINE, .port = 5432, .system_id = UINT64_C(0x7172737475767778), .pause = UINT32_C(0x81828384), .list = {.number = 0x91, .term = 0x93, .now = 7, .old = 3, .digest = 0x92}};
 
 	memset(bytes, 0xEE, sizeof(bytes));
 	message_encode(&m, &envelope, bytes);
@@ -531,7 +536,7 @@ layout_is_fixed(void **state)
 	assert_int_equal(message_decode(expected, MESSAGE_SIZE, &envelope, &back), MESSAGE_OK);
 	assert_same(&m, &back);
 
-	assert_int_equal(MESSAGE_SIZE, 228);
+	assert_int_equal(MESSAGE_SIZE, 264);
 	assert_int_equal(MESSAGE_VERSION, 1);
 	assert_int_equal(RAFT_MESSAGE_TYPES, 11);
 }
@@ -632,6 +637,45 @@ garbage_impossible_positions(void **state)
 		}
 }
 
+/* In datagrams and state files. */
+static void
+impossible_lists(void **state)
+{
+	static const RaftList good[] = {
+		{0},
+		{.number = 2, .term = 1, .now = 7},
+		{.number = 3, .term = RAFT_MAX_TERM, .now = 15, .old = 7},
+		{.number = 4, .term = 9, .now = 15, .old = 7, .digest = 5},
+	};
+	static const RaftList wrong[] = {
+		{.now = 1},
+		{.old = 1},
+		{.digest = 1},
+		{.term = 1},
+		{.number = 2, .now = 7},
+		{.number = 2, .term = RAFT_MAX_TERM + 1, .now = 7},
+		{.number = 2, .term = 1},
+		{.number = 3, .term = 1, .now = 7},
+		{.number = 3, .term = 1, .now = 7, .old = 7},
+		{.number = 3, .term = 1, .now = 3, .old = 4},
+	};
+	RaftMessage m = random_message(RAFT_HEARTBEAT);
+
+	(void) state;
+	m.told.managed = true;
+	m.position = (RaftPosition){1, 1};
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+	{
+		m.told.list = good[i];
+		assert_true(message_is_possible(&m));
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+	{
+		m.told.list = wrong[i];
+		assert_false(message_is_possible(&m));
+	}
+}
+
 static void
 names_are_words(void **state)
 {
@@ -661,6 +705,7 @@ main(void)
 		cmocka_unit_test(newer_senders_are_understood),
 		cmocka_unit_test(newest_version_does_not_wrap),
 		cmocka_unit_test(versions_are_understood_within_the_range),
+		cmocka_unit_test(impossible_lists),
 		cmocka_unit_test(names_are_words),
 	};
 

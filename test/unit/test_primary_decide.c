@@ -437,6 +437,14 @@ stuck(PrimaryFacts *f)
 	f->receiving = true;
 }
 
+/* Where the leader's timeline begins. */
+static void
+waits_in_a_record(PrimaryFacts *f)
+{
+	f->end = 2000;
+	f->part_left = true;
+}
+
 static void
 stuck_again(PrimaryFacts *f)
 {
@@ -583,6 +591,7 @@ static const Case cases[] = {
 	{PRIMARY_DIVERGED_NO_REWIND, PRIMARY_CLONE, world_follower, diverged_without_hints},
 	{PRIMARY_AHEAD, PRIMARY_CLONE, world_follower, ahead_still},
 	{PRIMARY_DIFFERS, PRIMARY_CLONE, world_follower, other_bytes},
+	{PRIMARY_PART_LEFT, PRIMARY_RESTART, world_follower, waits_in_a_record},
 	{PRIMARY_NOT_STREAMING, PRIMARY_RESTART, world_follower, stuck},
 	{PRIMARY_STREAMS_NEVER, PRIMARY_CLONE, world_follower, stuck_again},
 	{PRIMARY_NOT_COMPARED, PRIMARY_WAIT, world_follower, check_of_an_earlier_term},
@@ -725,6 +734,22 @@ a_restart_is_for_standbys(void **state)
 	f = world_primary();
 	restart_is_wanted(&f);
 	expect(&f, PRIMARY_OPEN, PRIMARY_ALL_GOOD);
+}
+
+/* What comes next here is the leader's, too; or a restart has not helped. */
+static void
+a_part_is_cut_off_where_the_leader_goes_another_way(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	waits_in_a_record(&f);
+	expect(&f, PRIMARY_RESTART, PRIMARY_PART_LEFT);
+	f.end--;
+	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
+	f.end++;
+	f.failures = 1;
+	expect(&f, PRIMARY_FOLLOW, PRIMARY_COMPARED);
 }
 
 /* Rule 21: its floor is all that it has confirmed, and it has a leader to copy from. */
@@ -1245,6 +1270,7 @@ static const struct CMUnitTest edges[] = {
 	cmocka_unit_test(in_a_pause_a_primary_stays),
 	cmocka_unit_test(in_a_pause_no_rebuild_begins),
 	cmocka_unit_test(a_restart_is_for_standbys),
+	cmocka_unit_test(a_part_is_cut_off_where_the_leader_goes_another_way),
 	cmocka_unit_test(a_new_copy_begins_when_nothing_comes_in),
 	cmocka_unit_test(every_reason_has_a_row_and_a_test),
 	cmocka_unit_test(a_timeline_is_kept_only_below_no_claim),

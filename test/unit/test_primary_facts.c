@@ -22,7 +22,7 @@ begin(void)
 	memset(&raft, 0, sizeof(raft));
 	memset(&facts, 0, sizeof(facts));
 	raft.config.node_id = 1;
-	raft.config.list_size = 3;
+	raft.config.members = 7;
 	raft.role = RAFT_FOLLOWER;
 	raft.leader_id = 2;
 	raft.saved.term = 7;
@@ -42,6 +42,21 @@ the_leader_says_what_it_is(void **state)
 	assert_true(facts.claim == 4 && facts.stored_system_id == 99 && !facts.promoting);
 	assert_true(facts.leader.server == RAFT_SERVER_PRIMARY && facts.leader.system_id == 99);
 	assert_true(facts.leader.promoted && facts.leader.open);
+}
+
+/* Who counts: of two lists those of both, and afterwards of the new one alone. */
+static void
+the_members_are_those_that_count(void **state)
+{
+	(void) state;
+	begin();
+	raft.saved.list = (RaftList){.number = 3, .term = 8, .now = 1, .old = 3};
+	primary_take_election(&facts, &raft);
+	assert_int_equal(facts.members, 2);
+	assert_true(facts.list_number == 3 && facts.list_term == 8);
+	raft.saved.list.number = 4;
+	primary_take_election(&facts, &raft);
+	assert_int_equal(facts.members, 1);
 }
 
 /* It may have been promoted, and open, on another leadership's claim. */
@@ -92,6 +107,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_members_are_those_that_count),
 		cmocka_unit_test(the_leader_says_what_it_is),
 		cmocka_unit_test(what_it_said_in_another_term_is_no_promotion),
 		cmocka_unit_test(who_leads_itself_has_no_leader_to_follow),

@@ -207,6 +207,26 @@ an_interrupted_rebuild_keeps_its_floor(void **state)
 	assert_int_equal(floor.index, 1234);
 }
 
+/* Rule 22: nobody counts on a part of a record. */
+static void
+a_record_that_has_begun_is_told(void **state)
+{
+	PrimaryFacts f = world_follower();
+
+	(void) state;
+	f.floor = (RaftPosition){5, 2501};
+	assert_true(primary_behind(&f));
+	assert_int_equal(primary_position(&f).begun.index, 0);
+	f.begun = 2502;
+	assert_int_equal(primary_position(&f).begun.epoch, 5);
+	assert_int_equal(primary_position(&f).begun.index, 2502);
+	assert_false(primary_behind(&f));
+	f.begun = 2501;
+	assert_true(primary_behind(&f));
+	f.begun = f.end;
+	assert_int_equal(primary_position(&f).begun.index, 0);
+}
+
 /* Rules 21 and 22: a copy that lost what it acknowledged says nothing of a common point. */
 static void
 for_what_is_gone_the_leader_names_the_floor(void **state)
@@ -233,6 +253,27 @@ for_what_is_gone_the_leader_names_the_floor(void **state)
 	assert_false(primary_floor(&f, &floor));
 }
 
+/* Recovery asks for what follows the last page that it has read. */
+static void
+a_receiver_begins_where_wal_is_held(void **state)
+{
+	PrimaryHeld held = {.end = 1000, .timeline = 2};
+
+	(void) state;
+	assert_true(primary_may_begin(&held, 1000, 3));
+	assert_false(primary_may_begin(&held, 1001, 3));
+
+	/* the rest of a record of which the beginning is on that timeline, too */
+	assert_true(primary_may_begin(&held, 4096, 2));
+
+	/* a receiver goes on from where one was */
+	held.received_on = 3;
+	held.received = 2048;
+	assert_true(primary_may_begin(&held, 2048, 3));
+	assert_false(primary_may_begin(&held, 2049, 3));
+	assert_false(primary_may_begin(&held, 2048, 4));
+}
+
 int
 main(void)
 {
@@ -246,6 +287,8 @@ main(void)
 		cmocka_unit_test(diverged_is_beyond_the_fork),
 		cmocka_unit_test(the_floor_is_what_both_have),
 		cmocka_unit_test(an_interrupted_rebuild_keeps_its_floor),
+		cmocka_unit_test(a_record_that_has_begun_is_told),
+		cmocka_unit_test(a_receiver_begins_where_wal_is_held),
 		cmocka_unit_test(for_what_is_gone_the_leader_names_the_floor),
 	};
 

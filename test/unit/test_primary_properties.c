@@ -116,6 +116,7 @@ change_data(PrimaryFacts *f)
 			break;
 		case 4:
 			f->end = any_lsn();
+			f->part_left = coin();
 			break;
 		case 5:
 			f->end_known = coin();

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -64,19 +65,87 @@ the_names_are_those_of_all_members(void **state)
 	char text[QUORUM_NAMES_SIZE];
 
 	(void) state;
-	assert_string_equal(quorum_names(0x1, text, sizeof(text)), "");
-	assert_string_equal(quorum_names(0x3, text, sizeof(text)), "ANY 1 (\"pg_leader_0\", \"pg_leader_1\")");
-	assert_string_equal(quorum_names(0x7, text, sizeof(text)),
+	assert_string_equal(quorum_names(&(RaftList){.now = 0x1}, text, sizeof(text)), "");
+	assert_string_equal(quorum_names(&(RaftList){.now = 0x3}, text, sizeof(text)), "ANY 1 (\"pg_leader_0\", \"pg_leader_1\")");
+	assert_string_equal(quorum_names(&(RaftList){.now = 0x7}, text, sizeof(text)),
 						"ANY 1 (\"pg_leader_0\", \"pg_leader_1\", \"pg_leader_2\")");
-	assert_string_equal(quorum_names(0xf, text, sizeof(text)),
+	assert_string_equal(quorum_names(&(RaftList){.now = 0xf}, text, sizeof(text)),
 						"ANY 1 (\"pg_leader_0\", \"pg_leader_1\", \"pg_leader_2\", \"pg_leader_3\")");
-	assert_string_equal(quorum_names(0x45, text, sizeof(text)),
+	assert_string_equal(quorum_names(&(RaftList){.now = 0x45}, text, sizeof(text)),
 						"ANY 1 (\"pg_leader_0\", \"pg_leader_2\", \"pg_leader_6\")");
-	quorum_names(0x1f, text, sizeof(text));
+	quorum_names(&(RaftList){.now = 0x1f}, text, sizeof(text));
 	assert_memory_equal(text, "ANY 2 (", 7);
-	quorum_names(UINT64_MAX, text, sizeof(text));
+	quorum_names(&(RaftList){.now = UINT64_MAX}, text, sizeof(text));
 	assert_memory_equal(text, "ANY 31 (", 8);
 	assert_string_equal(text + strlen(text) - 15, "\"pg_leader_63\")");
+}
+
+/*
+ * While two lists count, whoever PostgreSQL waits for is enough for either: each set of so many
+ * of the names, and the primary.  And one standby that is away never blocks more than it does in
+ * the stricter of the two lists.
+ */
+static void
+the_names_are_enough_for_both_lists(void **state)
+{
+	char text[QUORUM_NAMES_SIZE];
+
+	(void) state;
+	for (uint32_t n = 1; n < 9; n++)
+	{
+		uint64_t small = (UINT64_C(1) << n) - 1;
+		uint64_t large = (UINT64_C(1) << (n + 1)) - 1;
+
+		for (int grows = 0; grows < 2; grows++)
+		{
+			RaftList list = {.number = 3, .now = grows ? large : small, .old = grows ? small : large};
+			uint32_t waits_for = 0;
+			uint64_t named = 0;
+
+			(void) quorum_names(&list, text, sizeof(text));
+			assert_int_equal(sscanf(text, "ANY %u (", &waits_for), 1);
+			for (int32_t id = 0; id <= (int32_t) n; id++)
+			{
+				char name[32];
+
+				(void) snprintf(name, sizeof(name), "\"pg_leader_%d\"", id);
+				if (strstr(text, name) != NULL)
+					named |= UINT64_C(1) << id;
+			}
+			assert_true(named == small || named == large);
+			assert_true(waits_for < raft_count_nodes(named));
+			for (uint64_t holders = 0; holders <= large; holders++)
+			{
+				if ((holders & ~named) != 0 || (holders & 1) == 0 || raft_count_nodes(holders) != waits_for + 1)
+					continue;
+				assert_true(raft_count_nodes(holders & small) >= raft_copies(n));
+				assert_true(raft_count_nodes(holders) >= raft_copies(n + 1));
+			}
+			assert_true(waits_for <= raft_copies(n + 1) || waits_for <= raft_copies(n));
+		}
+	}
+}
+
+static void
+names_of_the_list_before_are_good_for_a_while(void **state)
+{
+	RaftList joint = {.number = 7, .now = 0x1f, .old = 0xf};
+	RaftList after = {.number = 8, .now = 0x1f, .old = 0xf};
+	RaftList first = {.number = 2, .now = 0x1f};
+	char	 four[QUORUM_NAMES_SIZE];
+	char	 both[QUORUM_NAMES_SIZE];
+	char	 five[QUORUM_NAMES_SIZE];
+
+	(void) state;
+	(void) quorum_names(&(RaftList){.number = 6, .now = 0xf}, four, sizeof(four));
+	(void) quorum_names(&joint, both, sizeof(both));
+	(void) quorum_names(&after, five, sizeof(five));
+	assert_memory_equal(four, "ANY 1 (", 7);
+	assert_memory_equal(both, "ANY 2 (", 7);
+	assert_true(strcmp(both, five) != 0);
+	assert_true(quorum_has_names(&joint, four) && quorum_has_names(&joint, both) && !quorum_has_names(&joint, five));
+	assert_true(!quorum_has_names(&after, four) && quorum_has_names(&after, both) && quorum_has_names(&after, five));
+	assert_true(!quorum_has_names(&first, four) && !quorum_has_names(&first, "") && quorum_has_names(&first, five));
 }
 
 static void
@@ -251,6 +320,38 @@ two_members_need_both_and_one_itself(void **state)
 	assert_int_equal(quorum_flushed(&view), 110);
 }
 
+/* While two lists count, enough of one are not enough. */
+static void
+both_lists_count(void **state)
+{
+	QuorumView	 view = {.self = 0, .flush = 100, .lease_until = 9, .now = 1, .term = 1, .open_term = 1};
+	QuorumSender senders[4];
+
+	(void) state;
+	for (int i = 0; i < 4; i++)
+		senders[i] = (QuorumSender){.member = i + 1, .started = 1, .flush = 0, .sent = 100};
+	view.senders = senders;
+	view.n_senders = 4;
+	for (int i = 0; i < 5; i++)
+		view.bounds[i] = 9;
+	quorum_take_list(&view, &(RaftList){.number = 3, .now = 0x1f, .old = 0x7});
+	senders[2].flush = senders[3].flush = 100; /* three of five, and one of three */
+	assert_false(quorum_answers(&view, 100));
+	assert_int_equal(quorum_flushed(&view), 0);
+	senders[2].flush = 0;
+	senders[0].flush = 100; /* and two of three */
+	assert_true(quorum_answers(&view, 100));
+	senders[3].flush = 0; /* two of three, and of five */
+	assert_false(quorum_answers(&view, 100));
+	quorum_take_list(&view, &(RaftList){.number = 2, .now = 0x7});
+	assert_true(quorum_answers(&view, 100));
+	quorum_take_list(&view, &(RaftList){.number = 4, .now = 0x1f, .old = 0x7});
+	assert_false(quorum_answers(&view, 100));
+	senders[2].flush = senders[3].flush = 100;
+	senders[0].flush = 0;
+	assert_true(quorum_answers(&view, 100));
+}
+
 /* What quorum_flushed() says is answered, and one byte more is not. */
 static void
 random_views_agree(void **state)
@@ -287,6 +388,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(votes_and_copies_meet),
 		cmocka_unit_test(the_names_are_those_of_all_members),
+		cmocka_unit_test(the_names_are_enough_for_both_lists),
+		cmocka_unit_test(names_of_the_list_before_are_good_for_a_while),
+		cmocka_unit_test(both_lists_count),
 		cmocka_unit_test(clones_and_checks_are_nobodys),
 		cmocka_unit_test(answered_when_enough_hold_it),
 		cmocka_unit_test(nothing_is_answered_behind_a_closed_fence_or_without_a_lease),

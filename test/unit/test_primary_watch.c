@@ -86,6 +86,41 @@ a_quorum_stands_still_while_its_flush_is_short_and_the_same(void **state)
 	assert_int_equal(stood(&watch, 7000, 2800, 2801).standing_since, 7000);
 }
 
+static uint32_t
+held(WatchLeading *watch, uint32_t number, uint64_t term, uint64_t end, uint64_t flushed, bool names)
+{
+	PrimaryFacts f = world_primary();
+
+	f.list_number = number;
+	f.list_term = term;
+	f.end = end;
+	f.quorum_flushed = f.released = flushed;
+	f.names_are_new = names;
+	watch_leading(watch, &f, 0);
+	return f.list_held;
+}
+
+/* Rule 24: what was there at the look after it came into force is held; each time that there is another one. */
+static void
+a_list_is_held_once_what_was_there_before_is(void **state)
+{
+	WatchLeading watch = {0};
+
+	(void) state;
+	assert_int_equal(held(&watch, 3, 7, 2700, 2700, false), 0);
+	assert_int_equal(held(&watch, 3, 7, 2700, 2700, true), 0);
+	assert_int_equal(held(&watch, 3, 7, 2800, 2700, true), 0);
+	assert_int_equal(held(&watch, 3, 7, 2900, 2799, true), 0);
+	assert_int_equal(held(&watch, 3, 7, 2900, 2800, true), 3);
+
+	/* Of the same number, and of another leader. */
+	assert_int_equal(held(&watch, 3, 8, 3000, 2900, true), 0);
+	assert_int_equal(held(&watch, 3, 8, 3100, 2900, true), 0);
+	assert_int_equal(held(&watch, 3, 8, 3100, 3100, true), 3);
+	assert_int_equal(held(&watch, 4, 8, 3200, 3200, true), 0);
+	assert_int_equal(held(&watch, 4, 8, 3200, 3200, false), 0);
+}
+
 /* Rule 25: never twice in a row; what it has held since it opened ends that. */
 static void
 it_resigns_for_standing_still_once(void **state)
@@ -422,7 +457,7 @@ failures_count_until_it_follows(void **state)
 	assert_int_equal(watch.failures, 1);
 	assert_int_equal(watch.stuck_since, 0);
 	watch_restarts(&watch, PRIMARY_NOT_STREAMING, 3000);
-	watch_restarts(&watch, PRIMARY_NOT_STREAMING, 4000);
+	watch_restarts(&watch, PRIMARY_PART_LEFT, 4000);
 	assert_int_equal(watch.failures, 3);
 	assert_int_equal(watch.stuck_since, 3000);
 	watch_rebuilds(&watch, RAFT_REWINDING, 5000, 2, 8);
@@ -468,6 +503,7 @@ main(void)
 		cmocka_unit_test(a_leadership_begins_with_its_term),
 		cmocka_unit_test(a_leader_moves_whenever_anything_does),
 		cmocka_unit_test(a_quorum_stands_still_while_its_flush_is_short_and_the_same),
+		cmocka_unit_test(a_list_is_held_once_what_was_there_before_is),
 		cmocka_unit_test(it_resigns_for_standing_still_once),
 		cmocka_unit_test(other_names_end_the_mark_and_the_opening),
 		cmocka_unit_test(the_mark_and_the_opening_are_remembered),

@@ -335,6 +335,8 @@ bad_configurations_are_refused(void **state)
 	REFUSED(bad.node_id = -1);
 	REFUSED(bad.node_id = 64);
 	REFUSED(bad.members = 0);
+	REFUSED(bad.wanted = 0);
+	REFUSED(bad.wanted = 3);
 	REFUSED(bad.list_size = 4);
 	REFUSED(bad.timeouts.min_timeout = 0);
 	REFUSED(bad.timeouts.max_timeout = bad.timeouts.min_timeout);
@@ -440,7 +442,7 @@ use_list(int node, uint64_t members, uint32_t size, uint64_t digest, bool append
 {
 	RaftConfig *config = &w->node[node].config;
 
-	config->members = members;
+	config->members = config->wanted = members;
 	config->list_size = size;
 	config->list_digest = digest;
 	config->list_appended = appended;

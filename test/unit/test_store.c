@@ -53,7 +53,7 @@ record_of_data(uint64_t save_number)
 	saved.promoting = 8;
 	saved.system_id = UINT64_C(0x7171717171717171);
 	saved.distrusted = saved.never_held = true;
-	saved.settled = 0x8000000000000005;
+	saved.list = (RaftList){.number = 5, .term = 77, .now = 0x8000000000000005, .old = 5, .digest = 99};
 	saved.rebuild = RAFT_CLONING;
 	saved.rebuild_source = 4;
 	saved.rebuild_term = 41;
@@ -76,7 +76,7 @@ same_data(const RaftSaved *a, const RaftSaved *b)
 	}
 	return a->claim == b->claim && a->promoting == b->promoting &&
 		   a->system_id == b->system_id && a->distrusted == b->distrusted && a->never_held == b->never_held &&
-		   a->settled == b->settled && a->rebuild == b->rebuild &&
+		   raft_list_equals(&a->list, &b->list) && a->rebuild == b->rebuild &&
 		   a->rebuild_source == b->rebuild_source && a->rebuild_term == b->rebuild_term &&
 		   a->floor.epoch == b->floor.epoch && a->floor.index == b->floor.index &&
 		   a->n_timelines == b->n_timelines && a->pause == b->pause;
@@ -129,7 +129,7 @@ slot_layout_never_changes(void **state)
 		0, 0, 0, 0, 0, 0, 0, 41, 0, 0, 0, 0, 0, 0, 0, 7,
 		0, 0, 0, 1, 0xb3, 0x74, 0xd8, 0x48,
 		0, 0, 0, 2, 0, 0, 0, 1, 0x80, 0, 0, 9,
-		[196] = 0x80, [203] = 5, [207] = 6};
+		[199] = 6, [203] = 5, [204] = 0x80, [211] = 5, [219] = 5, [227] = 99, [235] = 77};
 	RaftSaved saved = record_of_data(6);
 	uint8_t	  slot[STORE_SLOT_SIZE];
 	uint32_t  crc = UINT32_C(0xffffffff);
@@ -193,13 +193,13 @@ every_value_comes_back(void **state)
 static void
 impossible_values_are_bad_under_a_good_checksum(void **state)
 {
-	RaftSaved	  values[16];
+	RaftSaved	  values[20];
 	StoreIdentity identity = us;
 	uint8_t		  slot[STORE_SLOT_SIZE];
 	RaftSaved	  saved;
 
 	(void) state;
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 20; i++)
 		values[i] = i < 7 ? record(1) : record_of_data(1);
 	values[0].term = RAFT_MAX_TERM + 1;
 	values[1].voted_for = RAFT_MAX_NODES;
@@ -217,7 +217,11 @@ impossible_values_are_bad_under_a_good_checksum(void **state)
 	values[13].timelines[0].id = UINT32_C(0x80000000);
 	values[14].floor.epoch = RAFT_MAX_TIMELINE + 1;
 	values[15].floor.epoch = 0;
-	for (int i = 0; i < 16; i++)
+	values[16].list.term = 0;
+	values[17].list.term = RAFT_MAX_TERM + 1;
+	values[18].list = (RaftList){.term = 1};
+	values[19].list.now = 0;
+	for (int i = 0; i < 20; i++)
 	{
 		store_encode(&us, &values[i], slot);
 		assert_int_equal(store_decode(slot, &identity, &saved), STORE_BAD);

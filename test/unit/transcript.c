@@ -283,7 +283,7 @@ use_members(int node, uint32_t size)
 	if (size < 1 || (int) size > w->n)
 		give_up("no list of %u", size);
 	config->list_appended = size > config->list_size;
-	config->members = (UINT64_C(1) << size) - 1;
+	config->members = config->wanted = (UINT64_C(1) << size) - 1;
 	config->list_size = size;
 	config->list_digest = WORLD_LIST + size;
 }
