@@ -14,6 +14,7 @@
 #define PG_LEADER_SUPERVISOR_HTTP_H
 
 #include <event2/event.h>
+#include <poll.h>
 
 #include "../node/board.h"
 #include "../primary/probe.h"

@@ -2,10 +2,9 @@
  * supervisor/settings.c
  *	  What the supervisor has to know of its server's configuration.
  *
- * See settings.h.  "postgres -C" does not load the library: of its settings it tells what
- * stands in the files, and nothing of those that are not set.  So values are read and
- * checked here by the functions of node/ that the library uses, and defaults are those of
- * node/defaults.h.
+ * See settings.h.  The postgres that is asked does not load the library: of its settings it tells
+ * what stands in the files, and nothing of those that are not set.  So values are read and checked
+ * here by the functions of node/ that the library uses, and defaults are those of node/defaults.h.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -14,137 +13,23 @@
 #include "settings.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "../node/clock.h"
 #include "../node/defaults.h"
 #include "../node/listen.h"
 #include "../node/placeholders.h"
 #include "../node/value.h"
 #include "files.h"
-
-/* The longest value is a list of RAFT_MAX_NODES members. */
-#define VALUE_SIZE 32768
-#define ERROR_SIZE 2048
-
-/* How long postgres may take to tell one setting. */
-#define ASK_TIMEOUT_MS 30000
-
-/* The SQLSTATE of "unrecognized configuration parameter", whatever the language is. */
-#define NOT_SET "42704:"
-
-typedef enum Asked
-{
-	ASKED_FAILED = 0,
-	ASKED_NOT_SET,
-	ASKED_FOUND
-} Asked;
-
-typedef struct Answer
-{
-	char   text[VALUE_SIZE];
-	char   error[ERROR_SIZE];
-	size_t text_length;
-	size_t error_length;
-} Answer;
-
-/* Big, and used by one call at a time. */
-static Answer answer;
-
-static int (*wait_for)(struct pollfd *fds, nfds_t n, int timeout) = poll;
-
-/* ---- asking ---- */
-
-/* Does not return. */
-static void
-run_postgres(char *const *arguments, int out, int err)
-{
-	int null = open("/dev/null", O_RDONLY);
-
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
-		_exit(COMMAND_NOT_RUN);
-	(void) signal(SIGPIPE, SIG_DFL);
-	(void) execv(arguments[0], arguments);
-	_exit(COMMAND_NOT_RUN);
-}
-
-/* More of what comes there.  false: it is all. */
-static bool
-take(int fd, char *buffer, size_t size, size_t *length)
-{
-	char	discarded[512];
-	bool	full = *length + 1 >= size;
-	ssize_t n = full ? read(fd, discarded, sizeof(discarded)) : read(fd, buffer + *length, size - 1 - *length);
-
-	if (n < 0)
-		return errno == EINTR || errno == EAGAIN;
-	if (!full)
-		*length += (size_t) n;
-	buffer[*length] = '\0';
-	return n > 0;
-}
-
-/* What it writes, until it ends.  false: it takes too long. */
-static bool
-listen_to(int out, int err)
-{
-	struct pollfd fds[2] = {{.fd = out, .events = POLLIN}, {.fd = err, .events = POLLIN}};
-	uint64_t	  end = clock_now() + ASK_TIMEOUT_MS * UINT64_C(1000);
-
-	answer.text_length = answer.error_length = 0;
-	answer.text[0] = answer.error[0] = '\0';
-	while (fds[0].fd >= 0 || fds[1].fd >= 0)
-	{
-		uint64_t now = clock_now();
-
-		if (now >= end)
-			return false;
-		if (wait_for(fds, 2, (int) ((end - now) / 1000) + 1) < 0)
-			continue;
-		if (fds[0].revents != 0 && !take(out, answer.text, sizeof(answer.text), &answer.text_length))
-			fds[0].fd = -1;
-		if (fds[1].revents != 0 && !take(err, answer.error, sizeof(answer.error), &answer.error_length))
-			fds[1].fd = -1;
-	}
-	return true;
-}
-
-/* The last line of what it complained of is the one that ended it; cut what comes after. */
-static const char *
-complaint(void)
-{
-	char *fatal = strstr(answer.error, "FATAL:");
-
-	if (fatal == NULL)
-		fatal = answer.error;
-	fatal[strcspn(fatal, "\n")] = '\0';
-	return fatal;
-}
-
-/* A postgres that was asked for one setting. */
-typedef struct Inquiry
-{
-	pid_t pid; /* 0: there is none */
-	int	  out;
-	int	  err;
-} Inquiry;
+#include "inquiry.h"
 
 #define NOTIFY_COMMAND "pg_leader.notify_command"
 #define NOTIFY_TIMEOUT "pg_leader.notify_timeout"
 #define HTTP_LISTEN	   "pg_leader.http_listen"
 
-/* All that are asked for are asked for at once: it takes as long as the slowest of them. */
 static const char *const asked_for[] = {
 	"data_directory",
 	"pg_leader.manage",
@@ -170,155 +55,30 @@ static const char *const asked_for[] = {
 /* The last ones are asked for alone, too. */
 #define N_OWN 4
 
-static Inquiry inquiries[N_ASKED_FOR];
+/* The last answer. */
+static const char *answer;
 
-/*
- * Where there are no data yet, there is a configuration only if it lies elsewhere; else all settings
- * are those of the command line.
- */
-static bool
-has_configuration(const Command *command)
-{
-	char path[STORE_PATH_SIZE];
-
-	for (int i = 0; i < command->n_options; i++)
-	{
-		if (strstr(command->options[i], "config_file=") != NULL || strstr(command->options[i], "config-file=") != NULL)
-			return true;
-	}
-	return !files_join(path, command->directory, "postgresql.conf") || files_exists(path);
-}
-
-/* false: *words says what went wrong. */
-static bool
-begin_inquiry(Inquiry *inquiry, const Command *command, const char *name, Words *words)
-{
-	/* errors come with their SQLSTATE, and to us */
-	const char *const last[] = {"-C", name, "-c", "log_error_verbosity=verbose", "-c", "log_destination=stderr",
-								has_configuration(command) ? NULL : "-c", "config_file=/dev/null", NULL};
-	char			**arguments = command_arguments(command, last);
-	int				  out[2] = {-1, -1};
-	int				  err[2] = {-1, -1};
-
-	inquiry->pid = -1;
-	if (arguments != NULL && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0)
-		inquiry->pid = fork();
-	if (inquiry->pid == 0)
-		run_postgres(arguments, out[1], err[1]);
-	if (inquiry->pid < 0)
-		(void) words_set(words, "", "could not start a process: %s", strerror(errno));
-	free(arguments);
-	(void) close(out[1]);
-	(void) close(err[1]);
-	inquiry->out = out[0];
-	inquiry->err = err[0];
-	if (inquiry->pid > 0)
-		return true;
-	(void) close(out[0]);
-	(void) close(err[0]);
-	inquiry->pid = 0;
-	return false;
-}
-
-static int
-reap(Inquiry *inquiry)
-{
-	int status = 0;
-
-	while (waitpid(inquiry->pid, &status, 0) < 0 && errno == EINTR)
-		continue;
-	(void) close(inquiry->out);
-	(void) close(inquiry->err);
-	inquiry->pid = 0;
-	return status;
-}
-
-/* Those that nobody waits for any more. */
-static void
-end_inquiries(void)
-{
-	for (size_t i = 0; i < N_ASKED_FOR; i++)
-	{
-		if (inquiries[i].pid == 0)
-			continue;
-		(void) kill(inquiries[i].pid, SIGKILL);
-		(void) reap(&inquiries[i]);
-	}
-}
-
-static bool
-begin_inquiries(const Command *command, size_t first, Words *words)
-{
-	for (size_t i = first; i < N_ASKED_FOR; i++)
-	{
-		if (!begin_inquiry(&inquiries[i], command, asked_for[i], words))
-			return false;
-		(void) wait_for(NULL, 0, 0);
-	}
-	return true;
-}
-
-/* Listen to it until it ends.  false: *words says what went wrong. */
-static bool
-finish_inquiry(Inquiry *inquiry, const Command *command, int *status, Words *words)
-{
-	bool told = listen_to(inquiry->out, inquiry->err);
-
-	if (!told)
-	{
-		(void) words_set(words, "", "\"%s\" did not tell a setting in time", command->program);
-		(void) kill(inquiry->pid, SIGKILL);
-	}
-	*status = reap(inquiry);
-	return told;
-}
-
-/* One setting of those in asked_for, once; its value is in answer.text. */
 static Asked
 ask(const Command *command, const char *name, Words *words)
 {
-	size_t i = 0;
-	int	   status;
-
-	while (strcmp(asked_for[i], name) != 0)
-	{
-		i++;
-		assert(i < N_ASKED_FOR);
-	}
-	if (!finish_inquiry(&inquiries[i], command, &status, words))
-		return ASKED_FAILED;
-	if (status == 0)
-	{
-		/* the end of the line; others are the value's */
-		if (answer.text_length > 0 && answer.text[answer.text_length - 1] == '\n')
-			answer.text[answer.text_length - 1] = '\0';
-		return ASKED_FOUND;
-	}
-	if (strstr(answer.error, NOT_SET) != NULL)
-		return ASKED_NOT_SET;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == COMMAND_NOT_RUN)
-		(void) words_set(words, "It has to be in the directory of this program.", "could not run \"%s\"", command->program);
-	else
-		(void) words_set(words, "Correct the configuration; \"postgres -D DIRECTORY -C port\" has to work.",
-						 "could not read the settings of \"%s\": %s", command->directory, complaint());
-	return ASKED_FAILED;
+	return inquiry_answer(command, name, &answer, words);
 }
 
-/* The value or the default, in answer.text. */
+/* The value or the default, in answer. */
 static bool
 ask_or(const Command *command, const char *name, const char *otherwise, Words *words)
 {
 	Asked asked = ask(command, name, words);
 
 	if (asked == ASKED_NOT_SET)
-		(void) snprintf(answer.text, sizeof(answer.text), "%s", otherwise);
+		answer = otherwise;
 	return asked != ASKED_FAILED;
 }
 
 static bool
 bad_value(const char *name, const char *hint, Words *words)
 {
-	return words_set(words, hint, "invalid value for \"%s\": \"%.200s\"", name, answer.text);
+	return words_set(words, hint, "invalid value for \"%s\": \"%.200s\"", name, answer);
 }
 
 /* ---- one by one ---- */
@@ -328,7 +88,7 @@ read_text(const Command *command, const char *name, const char *otherwise, char 
 {
 	if (!ask_or(command, name, otherwise, words))
 		return false;
-	if (snprintf(text, size, "%s", answer.text) >= (int) size)
+	if (snprintf(text, size, "%s", answer) >= (int) size)
 		return bad_value(name, "It is too long.", words);
 	return true;
 }
@@ -343,7 +103,7 @@ read_time(const Command *command, const char *name, int otherwise, int least, in
 	if (asked == ASKED_FAILED)
 		return false;
 	if (asked == ASKED_FOUND &&
-		(!value_milliseconds(answer.text, &milliseconds) || milliseconds < least || milliseconds > most))
+		(!value_milliseconds(answer, &milliseconds) || milliseconds < least || milliseconds > most))
 		return bad_value(name, "See the documentation of the setting for its range.", words);
 	*time = (uint64_t) milliseconds * 1000;
 	return true;
@@ -356,7 +116,7 @@ read_rate(const Command *command, int *rate, Words *words)
 	Asked asked = ask(command, "pg_leader.clone_max_rate", words);
 
 	*rate = DEFAULT_CLONE_MAX_RATE;
-	if (asked == ASKED_FOUND && (!value_int(answer.text, rate) || *rate < 0 || *rate > MOST_CLONE_MAX_RATE ||
+	if (asked == ASKED_FOUND && (!value_int(answer, rate) || *rate < 0 || *rate > MOST_CLONE_MAX_RATE ||
 								 (*rate > 0 && *rate < LEAST_CLONE_MAX_RATE)))
 		return bad_value("pg_leader.clone_max_rate", "It is 0, or 32 to 1048576 kB a second.", words);
 	return asked != ASKED_FAILED;
@@ -370,7 +130,7 @@ read_timeouts(const Command *command, RaftTimeouts *timeouts, Words *words)
 
 	if (asked == ASKED_FAILED)
 		return false;
-	if (asked == ASKED_FOUND && (!value_real(answer.text, &drift) || drift < LEAST_MAX_CLOCK_DRIFT || drift > MOST_MAX_CLOCK_DRIFT))
+	if (asked == ASKED_FOUND && (!value_real(answer, &drift) || drift < LEAST_MAX_CLOCK_DRIFT || drift > MOST_MAX_CLOCK_DRIFT))
 		return bad_value("pg_leader.max_clock_drift", "It is a fraction up to 0.5.", words);
 	timeouts->max_drift_ppm = (uint32_t) rint(drift * 1000000.0);
 	return read_time(command, "pg_leader.min_timeout", DEFAULT_MIN_TIMEOUT, LEAST_MIN_TIMEOUT, MOST_MIN_TIMEOUT,
@@ -390,7 +150,7 @@ read_manage(const Command *command, SupervisorSettings *settings, Words *words)
 
 	if (asked == ASKED_FAILED)
 		return false;
-	if (asked == ASKED_FOUND && !value_bool(answer.text, &settings->manage))
+	if (asked == ASKED_FOUND && !value_bool(answer, &settings->manage))
 		return bad_value("pg_leader.manage", "It is on or off.", words);
 	if (settings->manage || !files_join(path, settings->data_directory, "PG_VERSION") || files_exists(path))
 		return true;
@@ -431,10 +191,10 @@ read_list(const Command *command, SupervisorSettings *settings, Words *words)
 {
 	if (!ask_or(command, "pg_leader.cluster", DEFAULT_CLUSTER, words))
 		return false;
-	if (settings->node_id == DEFAULT_NODE_ID || answer.text[0] == '\0')
+	if (settings->node_id == DEFAULT_NODE_ID || answer[0] == '\0')
 		return words_set(words, "Set pg_leader.node_id and pg_leader.cluster.", "%s is not set",
-						 answer.text[0] == '\0' ? "pg_leader.cluster" : "pg_leader.node_id");
-	if (!cluster_parse(answer.text, &settings->cluster, words))
+						 answer[0] == '\0' ? "pg_leader.cluster" : "pg_leader.node_id");
+	if (!cluster_parse(answer, &settings->cluster, words))
 		return false;
 	return cluster_member(&settings->cluster, settings->node_id) != NULL ||
 		   words_set(words, "Members without explicit ids are numbered from 0 by position.",
@@ -456,7 +216,7 @@ read_member(const Command *command, SupervisorSettings *settings, Words *words)
 	settings->node_id = DEFAULT_NODE_ID;
 	if (asked == ASKED_FAILED)
 		return false;
-	if (asked == ASKED_FOUND && (!value_int(answer.text, &settings->node_id) || settings->node_id < DEFAULT_NODE_ID || settings->node_id >= RAFT_MAX_NODES))
+	if (asked == ASKED_FOUND && (!value_int(answer, &settings->node_id) || settings->node_id < DEFAULT_NODE_ID || settings->node_id >= RAFT_MAX_NODES))
 		return bad_value("pg_leader.node_id", "It is a number from 0 to 63.", words);
 	if (!read_list(command, settings, words) ||
 		!read_text(command, "pg_leader.cluster_name", DEFAULT_CLUSTER_NAME, settings->cluster_name, sizeof(settings->cluster_name), words))
@@ -486,9 +246,9 @@ read_path(const Command *command, const char *name, const char *otherwise, const
 
 	if (!ask_or(command, name, otherwise, words))
 		return false;
-	is_relative = answer.text[0] != '/' && answer.text[0] != '\0';
+	is_relative = answer[0] != '/' && answer[0] != '\0';
 	if (snprintf(path, STORE_PATH_SIZE, "%s%s%s", is_relative ? settings->data_directory : "", is_relative ? "/" : "",
-				 answer.text) >= STORE_PATH_SIZE)
+				 answer) >= STORE_PATH_SIZE)
 		return bad_value(name, "Choose a shorter path.", words);
 	return true;
 }
@@ -571,12 +331,6 @@ read_all(const Command *command, SupervisorSettings *settings, Words *words)
 	return wrong == NULL || words_set(words, "Correct the pg_leader settings.", "%s", wrong);
 }
 
-void
-supervisor_settings_wait_with(int (*wait)(struct pollfd *fds, nfds_t n, int timeout))
-{
-	wait_for = wait;
-}
-
 bool
 supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words)
 {
@@ -584,8 +338,8 @@ supervisor_settings_read(const Command *command, SupervisorSettings *settings, W
 
 	words_clear(words);
 	memset(settings, 0, sizeof(*settings));
-	good = begin_inquiries(command, 0, words) && read_all(command, settings, words);
-	end_inquiries();
+	good = inquiry_begin(command, asked_for, N_ASKED_FOR, words) && read_all(command, settings, words);
+	inquiry_end();
 	return good;
 }
 
@@ -595,8 +349,8 @@ supervisor_settings_read_own(const Command *command, SupervisorSettings *setting
 	bool good;
 
 	words_clear(words);
-	good = begin_inquiries(command, N_ASKED_FOR - N_OWN, words) &&
+	good = inquiry_begin(command, asked_for + N_ASKED_FOR - N_OWN, N_OWN, words) &&
 		   (settings->manage || read_list(command, settings, words)) && read_own(command, settings, words);
-	end_inquiries();
+	inquiry_end();
 	return good;
 }

@@ -2,14 +2,11 @@
  * supervisor/settings.h
  *	  What the supervisor has to know of its server's configuration.
  *
- * There is one configuration, PostgreSQL's: it is asked for by "postgres -C", so that
- * files, includes and the command line count as they do for the server.  Called by main.c
- * and supervise.c.  May wait for the program, some 25 ms for each setting.
+ * There is one configuration, PostgreSQL's, and PostgreSQL is asked for it: see inquiry.h, which
+ * also says how long that may take.  Called by main.c and supervise.c.
  */
 #ifndef PG_LEADER_SUPERVISOR_SETTINGS_H
 #define PG_LEADER_SUPERVISOR_SETTINGS_H
-
-#include <poll.h>
 
 #include "../node/cluster.h"
 #include "../node/store.h"
@@ -38,8 +35,6 @@ typedef struct SupervisorSettings
 	char		 http_listen[HTTP_LISTEN_SIZE];		  /* empty: nowhere; else listen_parse() can read it */
 } SupervisorSettings;
 
-/* From now on, what is to be called instead of poll() while settings are read. */
-extern void supervisor_settings_wait_with(int (*wait)(struct pollfd *fds, nfds_t n, int timeout));
 
 /* false: *words says what cannot be. */
 extern bool supervisor_settings_read(const Command *command, SupervisorSettings *settings, Words *words);

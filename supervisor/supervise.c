@@ -39,6 +39,7 @@
 #include "facts.h"
 #include "host.h"
 #include "http.h"
+#include "inquiry.h"
 #include "notify.h"
 #include "own_files.h"
 #include "probe.h"
@@ -776,7 +777,7 @@ supervise(const Command *how, SupervisorSettings *known)
 	probe_init(base);
 	rebuilder_init(base, command, settings, look_now);
 	http_init(base, settings, look_at_server);
-	supervisor_settings_wait_with(http_poll);
+	inquiry_wait_with(http_poll);
 	http_listen(true);
 	service_ready();
 	wind_timer(0);

@@ -427,7 +427,7 @@ part_lint()
 	for file in "${scripts[@]}"; do
 		case $file in
 			script/lib.sh | script/test_stand/stand.sh | script/test_stand/show.sh) ;;
-			script/* | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh | test/sql/run.sh)
+			script/* | test/run.sh | test/matrix.sh | test/package.sh | test/valgrind.sh | test/sql/run.sh | test/mutants/on_packets.sh)
 				check "$file has --help" lint_has_help "$file" ;;
 		esac
 	done
