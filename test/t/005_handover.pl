@@ -30,7 +30,8 @@ ok((grep { $_ eq "node $old hands over to this node" } $cluster->reasons($target
 	'named: so has the new one');
 
 $old = $leader;
-my $answer = $cluster->sql($old, 'SELECT pg_leader_transfer(NULL)');
+my $answer;
+$cluster->wait_until('to nobody in particular: it is done', sub { defined($answer = $cluster->sql($old, 'SELECT pg_leader_transfer(NULL)')) });
 ($leader, $term) = $cluster->wait_for_leader('to nobody in particular: all agree');
 isnt($leader, $old, 'to nobody in particular: another one leads');
 is($answer, $leader, 'to nobody in particular: and was named');

@@ -262,7 +262,7 @@ sub save_fails
 	$offset = $cluster->log_size($id);
 	$take_away->($cluster->member($id)->{state_directory});
 	$cluster->forget_state($id);
-	$cluster->sql($leader, "SELECT pg_leader_transfer($id)");
+	$cluster->transfer($leader, $id);
 	$cluster->wait_for_log($id, qr/FATAL:  pg_leader: could not save term and vote: the state file ".*" was removed, or replaced by another one/, $offset);
 	$cluster->wait_until("$what: it has abstained, and does no longer", sub {
 		my $s = $cluster->status($id);
@@ -315,13 +315,14 @@ foreach my $case (
 	is(() = $cluster->log_of($id, $offset) =~ /WARNING:/g, 1, "$what: said once");
 	is($cluster->status($id)->{boot}, $boot, "$what: it goes on");
 }
-is($cluster->sql($leader, "SELECT pg_leader_transfer($id)"), $id, 'moved and moved back: it can save again');
+$cluster->transfer($leader, $id);
+is(($cluster->wait_for_leader('moved and moved back: one leader'))[0], $id, 'moved and moved back: it can save again');
 
 # ---- all state files are lost ----
 
 # The journals tell of the terms that were.
 ($leader, $term) = $cluster->wait_for_leader('all lost: one leader before', $cluster->ids);
-$cluster->sql($leader, "SELECT pg_leader_transfer($_)") foreach ($cluster->others($leader))[0];
+$cluster->transfer($leader, ($cluster->others($leader))[0]);
 ($leader, $term) = $cluster->wait_for_leader('all lost: another leader', $cluster->ids);
 cmp_ok($term, '>', 1, 'all lost: terms have gone by');
 $cluster->stop($_) foreach $cluster->ids;

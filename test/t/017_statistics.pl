@@ -52,7 +52,7 @@ sub pause_worker
 ($leader, $term) = $cluster->wait_for_leader('one leader to begin with');
 if ($leader == 0)
 {
-	$cluster->sql(0, 'SELECT pg_leader_transfer(1)');
+	$cluster->transfer(0, 1);
 	($leader, $term) = $cluster->wait_for_leader('a standby leads');
 	$cluster->sql(0, 'SELECT pg_stat_pg_leader_reset()');
 }

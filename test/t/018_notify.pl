@@ -263,7 +263,7 @@ foreach my $round (1 .. 4)
 {
 	my ($to) = grep { $_ != $third } $cluster->others($leader);
 
-	$cluster->sql($leader, "SELECT pg_leader_transfer($to)");
+	$cluster->transfer($leader, $to);
 	($leader, $term) = $cluster->wait_for_leader("hand-over $round beside a command that hangs");
 }
 how($third, '');
@@ -454,7 +454,7 @@ $cluster->wait_until('switched off everywhere', sub {
 		!grep { ($cluster->sql($_, 'SHOW pg_leader.notify_command') // 'x') ne '' } $cluster->ids });
 usleep(200_000);
 forget();
-$cluster->sql($leader, 'SELECT pg_leader_transfer()');
+$cluster->transfer($leader);
 ($leader, $term) = $cluster->wait_for_leader('hand-over without a command');
 is(join(' ', map { told($_) } $cluster->ids), '', 'nothing is told');
 

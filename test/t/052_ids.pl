@@ -79,7 +79,7 @@ subtest 'several claims and no promotion: those between are burnt, and all follo
 		%offset = map { $_ => $cluster->log_size($_) } $one, $other;
 		last if $round == 4;
 		my ($next) = grep { $_ != $leader } $one, $other;
-		$cluster->sql($leader, "SELECT pg_leader_transfer($next)");
+		$cluster->transfer($leader, $next);
 	}
 	kill 'CONT', @startups;
 	learn_roles();

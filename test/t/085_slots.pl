@@ -116,9 +116,13 @@ subtest 'a standby that was away while 200 MB went by follows, after a failover,
 	$cluster->stop($away);
 	write_wal(200);
 	cmp_ok(kept($_, $away), '>', 200e6, "node $_ has kept the WAL that it lacks") foreach $primary, $other;
+
+	# its vote is needed, and its supervisor has it back sooner than an election may take
+	$cluster->set($old, candidate => 'off');
 	$cluster->kill_server($old);
 	$cluster->wait_until('another one leads', sub { ($cluster->open_primary // $old) != $old });
 	$primary = $cluster->open_primary;
+	$cluster->set_now($old, candidate => 'on');
 	$offset = $cluster->log_size($away);
 	$cluster->start($away);
 	comes_back($away, 'followed', $offset);
@@ -220,8 +224,10 @@ subtest 'slots that are not whole after a crash, or gone' => sub {
 	drop_slots($one, '.');
 	is($cluster->sql($one, "SELECT FROM pg_create_physical_replication_slot('pg_leader_$other')"), '', 'and has one that holds nothing');
 	wait_for_slots();
+	$cluster->signal($old, 'STOP'); # else it may be back, and elected, before anybody else is
 	$cluster->kill_server($old);
 	$cluster->wait_until('another one leads', sub { ($cluster->open_primary // $old) != $old });
+	$cluster->signal($old, 'CONT');
 	learn_roles();
 	wait_for_slots();
 };

@@ -517,6 +517,19 @@ sub wait_for_leader
 	return @found;
 }
 
+# transfer(LEADER, [ID]): a test; the leader is asked to hand over, once it knows that there is one that can
+# lead: what that one has just become it tells with its next answer, and after an election it is bound for a
+# while.
+sub transfer
+{
+	my ($self, $leader, $to) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return $self->wait_until("node $leader hands over" . (defined $to ? " to node $to" : ''), sub {
+			($self->ask($leader, 'SELECT pg_leader_transfer(' . ($to // '') . ')'))[2] !~ /cannot lead|can lead|still bound|does not answer|is older than/;
+	});
+}
+
 # leads(ID...): those that hold a lease at this moment.
 sub leads
 {
