@@ -34,6 +34,8 @@
 #define ARCHIVE_SLOT_SIZE	 (ARCHIVE_NAME_SIZE + 5)
 #define ARCHIVE_MEMBERS_SIZE 2048
 #define ARCHIVE_ROLE_SIZE	 64
+#define ARCHIVE_HOURS_SIZE	 8
+#define ARCHIVE_FILE_SIZE	 1024
 #define ARCHIVE_PLACE_SIZE	 48 /* of a directory in abandoned/ */
 
 /* What can be said of an archive as a whole; bits, so that a verb can accept several. */
@@ -46,8 +48,10 @@
 typedef struct ArchiveSettings
 {
 	char name[ARCHIVE_NAME_SIZE];
-	char members[ARCHIVE_MEMBERS_SIZE]; /* a connection string with all their hosts */
-	char role[ARCHIVE_ROLE_SIZE];		/* to connect as; empty: as the connection string says */
+	char members[ARCHIVE_MEMBERS_SIZE];	  /* a connection string with all their hosts */
+	char role[ARCHIVE_ROLE_SIZE];		  /* to connect as; empty: as the connection string says */
+	char drill_hours[ARCHIVE_HOURS_SIZE]; /* settings_hours(): between the drills that "run" makes */
+	char drill_sql[ARCHIVE_FILE_SIZE];	  /* a file for them; empty: none */
 } ArchiveSettings;
 
 /*
@@ -75,6 +79,14 @@ typedef struct Archive
 	int				next_slot;	   /* of the state file */
 	bool			state_damaged; /* one slot cannot be read: the other one counts */
 } Archive;
+
+/* ---- settings ---- */
+
+/* Defaults, and the rest empty. */
+extern void settings_init(ArchiveSettings *settings);
+
+/* Its drill_hours as a number; -1: it is none. */
+extern int settings_hours(const ArchiveSettings *settings);
 
 /* ---- beginning ---- */
 

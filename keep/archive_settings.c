@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DRILL_HOURS "24"
+#define MOST_HOURS	8760
+
 #define HINT_LINE "Lines are NAME = 'VALUE', with a quote in a value written twice."
 
 typedef struct Setting
@@ -25,7 +28,9 @@ typedef struct Setting
 static const Setting table[] = {
 	{"name", offsetof(ArchiveSettings, name), ARCHIVE_NAME_SIZE, "of this archive; its replication slots are named after it"},
 	{"members", offsetof(ArchiveSettings, members), ARCHIVE_MEMBERS_SIZE, "connection string with the hosts of all members"},
-	{"role", offsetof(ArchiveSettings, role), ARCHIVE_ROLE_SIZE, "to connect as; empty: as the connection string says"}};
+	{"role", offsetof(ArchiveSettings, role), ARCHIVE_ROLE_SIZE, "to connect as; empty: as the connection string says"},
+	{"drill_hours", offsetof(ArchiveSettings, drill_hours), ARCHIVE_HOURS_SIZE, "between two drills of \"run\", which also makes one after each base backup and failover; 0: none"},
+	{"drill_sql", offsetof(ArchiveSettings, drill_sql), ARCHIVE_FILE_SIZE, "file of SQL that its drills run; empty: none"}};
 
 #define SETTINGS ((int) (sizeof(table) / sizeof(table[0])))
 
@@ -105,13 +110,33 @@ take_line(const char *line, int number, ArchiveSettings *settings, Words *words)
 		   words_set(words, HINT_LINE, "keep.conf is wrong in line %d: something follows the value of \"%s\"", number, setting->name);
 }
 
+void
+settings_init(ArchiveSettings *settings)
+{
+	memset(settings, 0, sizeof(*settings));
+	(void) strcpy(settings->drill_hours, DRILL_HOURS);
+}
+
+int
+settings_hours(const ArchiveSettings *settings)
+{
+	const char *text = settings->drill_hours;
+	int			hours = 0;
+
+	if (*text == '\0')
+		return -1;
+	for (; *text >= '0' && *text <= '9' && hours <= MOST_HOURS; text++)
+		hours = 10 * hours + (*text - '0');
+	return *text == '\0' && hours <= MOST_HOURS ? hours : -1;
+}
+
 bool
 settings_parse(const char *text, ArchiveSettings *settings, Words *words)
 {
 	char line[ARCHIVE_MEMBERS_SIZE * 2];
 	int	 number = 0;
 
-	memset(settings, 0, sizeof(*settings));
+	settings_init(settings);
 	while (*text != '\0')
 	{
 		size_t length = strcspn(text, "\n");
@@ -130,6 +155,10 @@ settings_parse(const char *text, ArchiveSettings *settings, Words *words)
 	}
 	if (settings->members[0] == '\0')
 		return words_set(words, HINT_LINE, "keep.conf does not say which members there are");
+	if (settings_hours(settings) < 0)
+		return words_set(words, "It is a number of hours up to 8760; 0: no drills.", "keep.conf is wrong: \"%s\" is no drill_hours", settings->drill_hours);
+	if (settings->drill_sql[0] != '\0' && settings->drill_sql[0] != '/')
+		return words_set(words, "Write its whole path.", "keep.conf is wrong: the drill_sql \"%.200s\" does not begin with \"/\"", settings->drill_sql);
 	return settings_name_is_good(settings->name, words);
 }
 

@@ -31,7 +31,7 @@ static const Verb verbs[] = {
 	{"run", ARCHIVE_ANY, verb_run, "", "receive WAL, in the foreground, until SIGTERM or SIGINT"},
 	{"stop", ARCHIVE_ANY, verb_stop, "", "stop receiving; the members keep the WAL meanwhile"},
 	{"start", ARCHIVE_ANY, verb_start, "", "receive again"},
-	{"get_state_all", ARCHIVE_ANY, verb_get_state_all, "[--json]", "the members, the receiver and the archive, a line each; fails if something is wrong"},
+	{"get_state_all", ARCHIVE_ANY, verb_get_state_all, "[--json | --prometheus]", "the members, the receiver and the archive, a line each, or as metrics; fails if something is wrong"},
 	{"abandoned", ARCHIVE_ANY, verb_abandoned, "[--json]", "WAL that was cut off at forks, and the commits in it"},
 	{"get", ARCHIVE_ANY, verb_get, "FILE PATH", "copy a file of WAL, for restore_command: get %f %p"},
 	{"full_backup", ARCHIVE_ANY, verb_full_backup, "[--max-rate=RATE] [--wait=S]", "make a base backup of a standby; print its gid"},

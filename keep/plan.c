@@ -163,3 +163,30 @@ plan_get(const PlanSegment *segment)
 		return PLAN_SERVE_PARTIAL;
 	return segment->later || segment->begin < segment->end ? PLAN_HOLE : PLAN_NOT_THERE;
 }
+
+/* ---- drills ---- */
+
+static bool
+is_same(const PlanDrill *a, const PlanDrill *b)
+{
+	return a->timeline == b->timeline && a->base == b->base;
+}
+
+/* A clock that was set back is no reason to wait. */
+static bool
+has_passed(int64_t since, int64_t seconds, int64_t now)
+{
+	return now < since || now - since >= seconds;
+}
+
+bool
+plan_drill_is_due(const PlanDrills *drills, int64_t every, int64_t now)
+{
+	if (every == 0 || drills->now.base == 0)
+		return false;
+	if (drills->began_at != 0 && !drills->is_good && !has_passed(drills->began_at, PLAN_DRILL_RETRY, now))
+		return false;
+	if (!is_same(&drills->now, &drills->proven) && !is_same(&drills->now, &drills->begun))
+		return has_passed(drills->seen_at, PLAN_DRILL_SETTLE, now);
+	return has_passed(drills->began_at, drills->is_good ? every : PLAN_DRILL_RETRY, now);
+}

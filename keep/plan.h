@@ -13,6 +13,7 @@
  *	  advance	A slot on a standby goes no further than what the archive has for certain.
  *	  gap		Missing WAL is a gap only if the member that has led says that it is gone.
  *	  get		A segment of which there is more WAL behind it is missing, not the end.
+ *	  drill		What was proven counts for so long only, and not beyond a failover or a new base backup.
  */
 #ifndef PG_LEADER_KEEP_PLAN_H
 #define PG_LEADER_KEEP_PLAN_H
@@ -124,5 +125,32 @@ typedef struct PlanSegment
 } PlanSegment;
 
 extern PlanGet plan_get(const PlanSegment *segment);
+
+/* ---- drills ---- */
+
+/* Seconds: what has just changed is let settle; a drill that has not ended well is not made again at once. */
+#define PLAN_DRILL_SETTLE 10
+#define PLAN_DRILL_RETRY  3600
+
+/* What a drill of the newest state is about. */
+typedef struct PlanDrill
+{
+	uint32_t timeline;
+	uint64_t base; /* the gid of a base backup; 0: there is none */
+} PlanDrill;
+
+/* Times in seconds since 1970; the clock may be set. */
+typedef struct PlanDrills
+{
+	PlanDrill now;
+	int64_t	  seen_at;	/* since when it is so, as far as is known */
+	PlanDrill proven;	/* by the last drill */
+	PlanDrill begun;	/* the last that was begun for this reason */
+	int64_t	  began_at; /* the last drill; 0: there was none */
+	bool	  is_good;	/* it has ended well, or goes on */
+} PlanDrills;
+
+/* Is one to be made now?  "every": seconds; 0: never. */
+extern bool plan_drill_is_due(const PlanDrills *drills, int64_t every, int64_t now);
 
 #endif /* PG_LEADER_KEEP_PLAN_H */

@@ -56,6 +56,7 @@ read_arguments(KeepCall *call, ArchiveSettings *settings)
 	if (strlen(call->argv[optind]) >= ARCHIVE_MEMBERS_SIZE || strlen(role) >= ARCHIVE_ROLE_SIZE ||
 		(name != NULL && strlen(name) >= ARCHIVE_NAME_SIZE))
 		return keep_usage("an argument is too long");
+	settings_init(settings);
 	name_of_directory(call->directory, settings->name);
 	if (name != NULL)
 		(void) snprintf(settings->name, sizeof(settings->name), "%s", name);
@@ -135,7 +136,7 @@ int
 verb_init(KeepCall *call)
 {
 	static Members	members;
-	ArchiveSettings settings = {0};
+	ArchiveSettings settings;
 	ArchiveState	first = {0};
 	Words			words;
 	int				status = read_arguments(call, &settings);

@@ -21,6 +21,7 @@
 #include "../node/clock.h"
 #include "../supervisor/files.h"
 #include "../supervisor/say.h"
+#include "drills.h"
 #include "keep.h"
 #include "status.h"
 #include "stream.h"
@@ -40,6 +41,7 @@ typedef struct Run
 	Members	 members;
 	Watch	 watch;
 	Stream	 stream;
+	Drills	 drills;
 	uint64_t begin_at; /* no stream before that */
 	uint64_t show_at;
 	bool	 was_stopped;
@@ -300,8 +302,10 @@ run_on(Run *run)
 			go_on_streaming(run);
 		follow_leader(run);
 		say_what_changed(run);
+		drills_go_on(&run->drills);
 		show(run, false);
 	}
+	drills_end(&run->drills);
 	drop_stream(run, "a signal has ended this program");
 }
 
@@ -336,6 +340,7 @@ verb_run(KeepCall *call)
 		say_warning("", "one slot of the archive's state was damaged, and the other one counts");
 	watch_init(&run.watch, call->archive, &run.members, true);
 	stream_init(&run.stream, call->archive, &run.members);
+	drills_init(&run.drills, call->archive);
 	say("archive %s: timeline %u, up to %X/%X", call->archive->settings.name, call->archive->state.timeline,
 		(unsigned) (call->archive->state.durable >> 32), (unsigned) call->archive->state.durable);
 	show(&run, true);

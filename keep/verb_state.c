@@ -1,6 +1,6 @@
 /*
  * keep/verb_state.c
- *	  get_state_all: a line for each member, for "run", and for the archive.
+ *	  get_state_all: a line for each member, for "run", and for the archive; or metrics of them.
  *
  * The members are asked now, and nothing is changed.
  */
@@ -18,6 +18,7 @@
 #include "../tools/ctl_table.h"
 #include "catalogue.h"
 #include "keep.h"
+#include "metrics.h"
 #include "proven.h"
 #include "status.h"
 #include "wal.h"
@@ -45,7 +46,14 @@ typedef struct Gap
 	uint64_t to;
 } Gap;
 
-static bool print_as_json;
+typedef enum Format
+{
+	FORMAT_TEXT = 0,
+	FORMAT_JSON,
+	FORMAT_PROMETHEUS
+} Format;
+
+static Format format;
 
 static const char *
 write_lsn(uint64_t lsn, char *text)
@@ -69,15 +77,14 @@ print_lsn(const char *name, uint64_t lsn)
 	print_text(name, lsn != 0 ? write_lsn(lsn, text) : NULL, false);
 }
 
-/* What every line has. */
+/* What every line has; Prometheus has none. */
 static void
 begin_line(const Line *line)
 {
-	if (!print_as_json)
-	{
+	if (format == FORMAT_TEXT)
 		printf("%-4s %-22s %-8s %-10s %s\n", line->name, line->where, line->kind, line->state, line->detail);
+	if (format != FORMAT_JSON)
 		return;
-	}
 	putchar('{');
 	print_text("name", line->name, true);
 	print_text("where", line->where, false);
@@ -89,7 +96,7 @@ begin_line(const Line *line)
 static void
 end_line(void)
 {
-	if (print_as_json)
+	if (format == FORMAT_JSON)
 		printf("}\n");
 }
 
@@ -140,7 +147,7 @@ describe_member(const Watch *watch, int i, bool is_source, PlanHolds holds, Line
 }
 
 static void
-print_member(const Watch *watch, int i, int source)
+print_member(const Archive *archive, const Watch *watch, int i, int source)
 {
 	const WatchSaid *said = &watch->at[i].said;
 	PlanHolds		 holds = watch_holds(watch, i);
@@ -150,7 +157,9 @@ print_member(const Watch *watch, int i, int source)
 	(void) snprintf(line.name, sizeof(line.name), "n%d", watch_answers(watch, i) && said->node_id >= 0 ? said->node_id : i);
 	describe_member(watch, i, i == source, holds, &line);
 	begin_line(&line);
-	if (print_as_json)
+	if (format == FORMAT_PROMETHEUS)
+		metrics_print_storage(archive->settings.name, line.where, line.state, holds == PLAN_HOLDING, i == 0);
+	if (format == FORMAT_JSON)
 	{
 		ctl_json_number("term", i == source ? (int64_t) said->term : -1);
 		print_lsn("wal_end", said->end);
@@ -178,7 +187,13 @@ print_run(const Archive *archive, const Status *status)
 	else
 		(void) snprintf(line.detail, sizeof(line.detail), "\"run\" does not run; fsynced %s", durable);
 	begin_line(&line);
-	if (print_as_json)
+	if (format == FORMAT_PROMETHEUS)
+	{
+		metrics_print(archive->settings.name, "streaming", "1: WAL is received.", status->state == STATUS_STARTED);
+		metrics_print(archive->settings.name, "lag_bytes", "How far the archive was behind its source's WAL while it received last; 0: it does not receive.",
+					  status->state == STATUS_STARTED ? lag : 0);
+	}
+	if (format == FORMAT_JSON)
 	{
 		print_text("source", status->source[0] != '\0' ? status->source : NULL, false);
 		ctl_json_number("lag", status->state == STATUS_STARTED ? (int64_t) lag : -1);
@@ -239,6 +254,20 @@ describe_proof(const Archive *archive, Line *line, Proven *proven)
 	return proven->failed_gid == 0;
 }
 
+static void
+print_archive_metrics(const Archive *archive, const Proven *proven, bool has_gap, bool exposed)
+{
+	const char *name = archive->settings.name;
+
+	metrics_print(name, "durable_bytes", "LSN up to which WAL is on the archive's disk.", archive->state.durable);
+	metrics_print(name, "gap", "1: WAL is missing in the archive.", has_gap);
+	metrics_print(name, "exposed", "1: a failover now could leave a gap.", exposed);
+	metrics_print(name, "archived", "1: there is a base backup.", archive_condition(archive->path) == ARCHIVE_ARCHIVED);
+	metrics_print(name, "proven_timestamp_seconds", "When a drill has last ended well; 0: none ever has.", (uint64_t) proven->at);
+	metrics_print(name, "drill_failed", "1: the last drill has failed.", proven->failed_gid != 0);
+	metrics_print(name, "asked_timestamp_seconds", "When all this was so.", (uint64_t) time(NULL));
+}
+
 static bool
 print_archive(const Archive *archive, bool exposed)
 {
@@ -250,6 +279,7 @@ print_archive(const Archive *archive, bool exposed)
 	char   trouble[DETAIL_SIZE / 2] = "no hole";
 	Words  words;
 	bool   is_bad;
+	bool   has_gap;
 
 	words_clear(&words);
 	is_bad = find_hole(archive, trouble, sizeof(trouble));
@@ -263,7 +293,8 @@ print_archive(const Archive *archive, bool exposed)
 		(void) snprintf(trouble, sizeof(trouble), "gap from %s to %s: make a base backup", write_lsn(gap.from, begin), write_lsn(gap.to, end));
 		is_bad = true;
 	}
-	if (is_bad)
+	has_gap = is_bad;
+	if (has_gap)
 		line.state = "Gap";
 	(void) snprintf(line.name, sizeof(line.name), "%s", archive->settings.name);
 	if (archive->state.timeline == 0)
@@ -274,7 +305,9 @@ print_archive(const Archive *archive, bool exposed)
 						exposed ? ", exposed: a failover now could leave a gap" : "");
 	is_bad |= !describe_proof(archive, &line, &proven);
 	begin_line(&line);
-	if (print_as_json)
+	if (format == FORMAT_PROMETHEUS)
+		print_archive_metrics(archive, &proven, has_gap, exposed);
+	if (format == FORMAT_JSON)
 	{
 		ctl_json_number("timeline", archive->state.timeline);
 		print_lsn("begin", archive->state.begin);
@@ -310,7 +343,7 @@ print_all(KeepCall *call, Watch *watch)
 	source = plan_source(words, watch->members->n, &term);
 	exposed = call->archive->state.timeline != 0 && watch_is_exposed(watch, source);
 	for (int i = 0; i < watch->members->n; i++)
-		print_member(watch, i, source);
+		print_member(call->archive, watch, i, source);
 	status_read(call->archive, &status);
 	good = print_run(call->archive, &status);
 	return print_archive(call->archive, exposed) && good && !exposed;
@@ -319,7 +352,7 @@ print_all(KeepCall *call, Watch *watch)
 int
 verb_get_state_all(KeepCall *call)
 {
-	static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+	static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {"prometheus", no_argument, NULL, 'p'}, {NULL, 0, NULL, 0}};
 	static Members			   members;
 	static Watch			   watch;
 	Words					   words;
@@ -328,9 +361,9 @@ verb_get_state_all(KeepCall *call)
 
 	while ((option = getopt_long(call->argc, call->argv, "", long_options, NULL)) != -1)
 	{
-		if (option != 'j')
+		if (option != 'j' && option != 'p')
 			return keep_usage("get_state_all was called wrongly");
-		print_as_json = true;
+		format = option == 'j' ? FORMAT_JSON : FORMAT_PROMETHEUS;
 	}
 	if (optind != call->argc)
 		return keep_usage("get_state_all has no arguments");

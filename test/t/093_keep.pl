@@ -14,6 +14,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use File::Basename qw(basename);
 use JSON::PP ();
 use PgLeaderManaged;
 use PostgreSQL::Test::Cluster;
@@ -31,6 +32,7 @@ my $log = "$PostgreSQL::Test::Utils::tmp_check/log/093_keep_run.log";
 my $me = (getpwuid $<)[0];
 my ($primary, @standbys);
 my $run;	 # the process
+my $receiver;	 # PostgreSQL's own, beside it
 my %told;	 # word => 1: acknowledged
 my %gids;	 # name => { timeline, words }
 my $restores = 0;
@@ -69,10 +71,10 @@ END
 {
 	my $exit_code = $?;
 
-	if (defined $run)
+	foreach my $pid (grep { defined } $run, $receiver)
 	{
-		kill 'KILL', $run;
-		waitpid $run, 0;
+		kill 'KILL', $pid;
+		waitpid $pid, 0;
 	}
 	$? = $exit_code;
 }
@@ -390,6 +392,34 @@ foreach my $round (1 .. 3)
 is_restored("round_$_") foreach 1 .. 3;
 is_deeply([ grep { my $word = $_; $gids{round_3}{words} !~ /^\Q$word\E$/m } sort keys %told ], [], 'all that was acknowledged is in the last one');
 
+# ---- what PostgreSQL has for this ----
+
+# pg_receivewal with all members as hosts and without a slot, beside the archive.
+my $received = "$tmp/received";
+my $receiver_log = "$PostgreSQL::Test::Utils::tmp_check/log/093_keep_receivewal.log";
+
+sub start_receivewal
+{
+	my $hosts = 'host=' . join(',', map { '127.0.0.1' } $cluster->ids) . ' port=' . join(',', map { $cluster->server($_)->port } $cluster->ids);
+
+	-d $received or mkdir $received or die "$received: $!";
+	$receiver = fork // die "fork: $!";
+	return if $receiver != 0;
+	open STDIN, '<', '/dev/null';
+	open STDOUT, '>>', $receiver_log;
+	open STDERR, '>&', \*STDOUT;
+	exec 'pg_receivewal', '-D', $received, '-d', "$hosts user=keep target_session_attrs=read-write", '--synchronous', '-s', 1 or POSIX::_exit(127);
+}
+
+sub end_receivewal
+{
+	return unless defined $receiver;
+	kill 'KILL', $receiver;
+	waitpid $receiver, 0;
+	undef $receiver;
+	return;
+}
+
 # ---- the archive is ahead of the fork ----
 
 # ahead(NAME, MB): tests; what the standbys do not get, the archive gets.  The senders stand still, and not
@@ -443,8 +473,28 @@ sub ahead
 	return;
 }
 
+# PostgreSQL's receiver keeps the commit that was abandoned where a restore would replay it, or receives
+# nothing any more.
+sub waldump_of { my ($o, $e) = ('', ''); IPC::Run::run([ 'pg_waldump', @_ ], '>', \$o, '2>', \$e); return $o; }
+
+start_receivewal();
+$cluster->wait_until('pg_receivewal receives', sub { glob "$received/*.partial" });
 ahead('within', 0);
+$cluster->wait_until('within: pg_receivewal follows', sub { glob sprintf "$received/%08X*", timeline($primary) });
+{
+	my $fork = (map { JSON::PP::decode_json($_) } split /\n/, (keep('abandoned', '--json'))[1])[-1];
+	my $file = (sort glob sprintf "$received/%08X*", $fork->{timeline})[-1];
+
+	ok(defined $file, 'within: it has WAL of the old timeline');
+	my $bare = "$tmp/" . (basename($file) =~ s/\.partial$//r);
+	is(system('cp', $file, $bare), 0, 'within: a copy of its last segment');
+	like(waldump_of('-s', $fork->{from}, $bare), qr/COMMIT/, 'within: and it keeps the commit that the cluster has abandoned');
+}
 ahead('segments', 4);
+$cluster->wait_until('segments: pg_receivewal receives nothing any more', sub {
+	-e $receiver_log && slurp_file($receiver_log) =~ /requested starting point \S+ (?:is ahead|on timeline \d+ is not in this server's history)/; });
+is_deeply([ glob sprintf "$received/%08X*", timeline($primary) ], [], 'segments: not even while the archive has all');
+end_receivewal();
 
 # ---- the archive is behind ----
 

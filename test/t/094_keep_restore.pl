@@ -4,7 +4,7 @@
 # The ledger has what clients were told before each snapshot; what is restored is compared with it, across
 # two failovers, from one base backup.  full_backup, restore and drill are killed, and go on when they are
 # called again; a standby is promoted in the middle of its backup.  What cannot be restored is refused
-# in words that say why, and a drill finds a page that was damaged.
+# in words that say why, and a drill finds a page that was damaged.  "run" makes drills by itself.
 
 use strict;
 use warnings;
@@ -174,6 +174,8 @@ $cluster->wait_until('an archive', sub {
 	($status, $out, $err) = keep('init', '--role=keep', 'host=' . join(',', map { '127.0.0.1' } $cluster->ids) . ' port=' . join(',', map { $cluster->server($_)->port } $cluster->ids));
 	return $status == 0 && $err eq '' || (system('rm', '-rf', glob "$dir/*") && 0);
 });
+# none but those that are asked for, up to the end
+append_to_file("$dir/keep.conf", "drill_hours = '0'\n");
 is_refused('nothing is restored without a base backup', qr/restore needs a base backup/, 'restore', 'latest');
 is_refused('nor is there a drill', qr/drill needs a base backup/, 'drill');
 is_refused('the role has to be allowed to make restore points', qr/.*permission denied.*hint: GRANT EXECUTE ON FUNCTION pg_create_restore_point/s, 'snapshot');
@@ -301,6 +303,13 @@ like($out, qr/archive +Archived .*, the drill of gid $gids[2] has failed, \d+ s 
 is($status, 1, 'and it is a failure');
 like(succeeds('a drill that ends well', 'drill', 'two'), qr/^proven: gid $gids[2],/, 'proves it');
 like(succeeds('all is well again', 'get_state_all'), qr/archive +Archived .*, proven: gid $gids[2], \d+ s ago/, 'and the state says so');
+my $metrics = succeeds('the state as metrics', 'get_state_all', '--prometheus') . "\n";
+IPC::Run::run([ 'promtool', 'check', 'metrics' ], '<', \$metrics, '>', \$out, '2>', \$err);
+is($? . $err, 0, 'which Prometheus can read');
+like($metrics, qr/^pg_leader_keep_$_$/m, "metric $_")
+  foreach 'gap\{archive="a0"\} 0', 'exposed\{archive="a0"\} 0', 'streaming\{archive="a0"\} 1', 'archived\{archive="a0"\} 1', 'drill_failed\{archive="a0"\} 0',
+  'proven_timestamp_seconds\{archive="a0"\} 1\d{9}', 'asked_timestamp_seconds\{archive="a0"\} 1\d{9}', 'lag_bytes\{archive="a0"\} \d+',
+  'storage_holds\{archive="a0",storage="127\.0\.0\.1:\d+",state="Target"\} 1', 'storage_holds\{archive="a0",storage="127\.0\.0\.1:\d+",state="Holding"\} 1';
 my $relation = $cluster->sql($primary, q(SELECT pg_relation_filepath('pg_proc')));
 my ($newest) = (bases())[-1];
 my $page = "$dir/base/$newest/data/$relation";
@@ -348,8 +357,50 @@ IPC::Run::run([ 'unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', $
 like($err, qr/error: there is no room to restore the state $gids[2] by copy: it takes \d+ MB, and 8 MB are free/, 'a disk without room');
 is_deeply([ glob "$dir/restored/*" ], [], 'and nothing was made');
 
+# ---- drills that nobody asks for ----
+
+sub restart_run
+{
+	kill 'TERM', $run;
+	waitpid $run, 0;
+	$run = begin($log, 'run');
+	$cluster->wait_until('WAL is received again', sub { return (keep('get_state_all'))[1] =~ /proxy +Started/; });
+	return;
+}
+
+# what drills there were behind the first $n
+sub drills_after { my $n = shift; my @all = grep { / drill / } catalogue(); splice @all, 0, $n; return @all; }
+
+like(succeeds('a drill', 'drill', 'two'), qr/^proven: gid $gids[2],/, 'the last one has ended well');
+my $n_drills = () = drills_after(0);
+append_to_file("$dir/keep.conf", "drill_hours = '24'\ndrill_sql = '$dir.good.sql'\n");
+restart_run();
+$cluster->wait_until('"run" makes a drill', sub { return scalar(drills_after($n_drills)) == 1; });
+like((drills_after($n_drills))[0], qr/ result=ok .*sql=ok/, 'which proves the newest state');
+my $archived = (keep('get_state_all', '--json'))[1] =~ /"timeline": ?(\d+)/ ? $1 : 0;
+like((drills_after($n_drills))[0], qr/ timeline=$archived /, 'on the newest timeline');
+$cluster->kill_all($primary);
+my $new = $cluster->wait_for_primary('another one is the primary');
+$cluster->wait_until('and one after a failover', sub { return scalar(drills_after($n_drills)) == 2; });
+like((drills_after($n_drills))[1], qr/ timeline=(?!$archived )\d+ .*result=ok/, 'which proves what came behind it');
+$n_drills += 2;
+append_to_file("$dir/keep.conf", "drill_sql = '$dir.slow.sql'\n");
+append_to_file("$dir.slow.sql", "SELECT pg_sleep(600);\n");
+$cluster->start($primary);
+$primary = $new;
+learn_roles();
+succeeds('a base backup', 'full_backup');
+restart_run();
+$cluster->wait_until('one that takes long', sub { return processes_of("$dir/work/drill") > 0; });
+kill 'KILL', $run;
+waitpid $run, 0;
+$cluster->wait_until('ends when "run" is killed', sub { return !processes_of("$dir/work/drill"); });
+$run = begin($log, 'run');
+$cluster->wait_until('and is made again by the next', sub { return processes_of("$dir/work/drill") > 0; });
 kill 'TERM', $run;
 waitpid $run, 0;
 $run = undef;
+$cluster->wait_until('it has ended with "run"', sub { return !processes_of("$dir/work/drill"); });
+is(scalar(drills_after($n_drills)), 0, 'what was not finished proves nothing');
 $cluster->stop_all;
 done_testing();

@@ -21,7 +21,7 @@
 
 static char			   directory[256];
 static Archive		   archive;
-static ArchiveSettings settings = {.name = "a0", .members = "host=n0,n1 application_name='it''s'", .role = "keep"};
+static ArchiveSettings settings = {.name = "a0", .members = "host=n0,n1 application_name='it''s'", .role = "keep", .drill_hours = "12", .drill_sql = "/etc/keep/check.sql"};
 static ArchiveState	   first = {.system_id = 7, .segment_size = 1 << 20};
 static Words		   words;
 
@@ -168,6 +168,30 @@ settings_are_read_as_written(void **state)
 	assert_true(settings_write(&settings, text));
 	assert_true(settings_parse(text, &read, &words));
 	assert_memory_equal(&read, &settings, sizeof(read));
+}
+
+static void
+drills_are_daily_unless_said_otherwise(void **state)
+{
+	static const char *const bad[] = {"", "x", "1.5", "-1", "8761", "99999999", " 1", "1h"};
+	ArchiveSettings			 read;
+	char					 text[256];
+
+	(void) state;
+	assert_true(settings_parse("name = 'a0'\nmembers = 'host=n0'\n", &read, &words));
+	assert_int_equal(settings_hours(&read), 24);
+	assert_string_equal(read.drill_sql, "");
+	assert_true(settings_parse("name = 'a0'\nmembers = 'host=n0'\ndrill_hours = '1'\ndrill_hours = '0'\n", &read, &words));
+	assert_int_equal(settings_hours(&read), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		(void) snprintf(text, sizeof(text), "name = 'a0'\nmembers = 'host=n0'\ndrill_hours = '%s'\n", bad[i]);
+		words_clear(&words);
+		assert_false(settings_parse(text, &read, &words));
+		assert_true(words.error[0] != '\0' && words.hint[0] != '\0');
+	}
+	assert_false(settings_parse("name = 'a0'\nmembers = 'host=n0'\ndrill_sql = 'check.sql'\n", &read, &words));
+	assert_true(settings_parse("name = 'a0'\nmembers = 'host=n0'\ndrill_sql = '/check.sql'\n", &read, &words));
 }
 
 static void
@@ -329,6 +353,7 @@ main(void)
 		WITH_ARCHIVE(a_directory_that_is_not_empty_is_refused),
 		WITH_ARCHIVE(an_init_that_was_interrupted_can_be_done_again),
 		cmocka_unit_test(settings_are_read_as_written),
+		cmocka_unit_test(drills_are_daily_unless_said_otherwise),
 		cmocka_unit_test(a_wrong_line_is_named),
 		WITH_ARCHIVE(a_lock_is_held_once),
 		WITH_ARCHIVE(lines_are_read_as_written),

@@ -424,6 +424,95 @@ nothing_is_served_behind_a_fork(void **state)
 	assert_int_equal(plan_get(&other), PLAN_NOT_THERE);
 }
 
+/* ---- drills ---- */
+
+#define DAY	 86400
+#define THEN 1000000
+
+/* A base backup of which nothing is proven, seen at THEN. */
+static const PlanDrills unproven = {.now = {3, 500}, .seen_at = THEN};
+
+static PlanDrills
+proven_at(int64_t began)
+{
+	PlanDrills drills = unproven;
+
+	drills.proven = drills.now;
+	drills.began_at = began;
+	drills.is_good = true;
+	return drills;
+}
+
+static void
+what_is_new_is_proven_once_it_has_settled(void **state)
+{
+	PlanDrills drills = unproven;
+
+	(void) state;
+	assert_false(plan_drill_is_due(&drills, DAY, THEN + PLAN_DRILL_SETTLE - 1));
+	assert_true(plan_drill_is_due(&drills, DAY, THEN + PLAN_DRILL_SETTLE));
+	assert_false(plan_drill_is_due(&drills, 0, THEN + PLAN_DRILL_SETTLE));
+	drills.now.base = 0;
+	assert_false(plan_drill_is_due(&drills, DAY, THEN + 10 * DAY));
+}
+
+static void
+a_failover_and_a_base_backup_are_new(void **state)
+{
+	PlanDrills failover = proven_at(THEN - 100);
+	PlanDrills backup = proven_at(THEN - 100);
+
+	(void) state;
+	assert_false(plan_drill_is_due(&failover, DAY, THEN + PLAN_DRILL_SETTLE));
+	failover.now.timeline++;
+	assert_true(plan_drill_is_due(&failover, DAY, THEN + PLAN_DRILL_SETTLE));
+	backup.now.base++;
+	assert_true(plan_drill_is_due(&backup, DAY, THEN + PLAN_DRILL_SETTLE));
+
+	/* once: a drill may end before the archive has come that far */
+	failover.begun = failover.now;
+	failover.began_at = THEN + PLAN_DRILL_SETTLE;
+	assert_false(plan_drill_is_due(&failover, DAY, THEN + PLAN_DRILL_SETTLE + 100));
+}
+
+static void
+proof_gets_old(void **state)
+{
+	PlanDrills drills = proven_at(THEN);
+
+	(void) state;
+	assert_false(plan_drill_is_due(&drills, DAY, THEN + DAY - 1));
+	assert_true(plan_drill_is_due(&drills, DAY, THEN + DAY));
+}
+
+static void
+one_that_failed_is_made_again_later(void **state)
+{
+	PlanDrills drills = proven_at(THEN);
+
+	(void) state;
+	drills.is_good = false;
+	drills.now.timeline++;
+	assert_false(plan_drill_is_due(&drills, DAY, THEN + PLAN_DRILL_RETRY - 1));
+	assert_true(plan_drill_is_due(&drills, DAY, THEN + PLAN_DRILL_RETRY));
+	drills.begun = drills.now;
+	assert_false(plan_drill_is_due(&drills, DAY, THEN + PLAN_DRILL_RETRY - 1));
+	assert_true(plan_drill_is_due(&drills, DAY, THEN + PLAN_DRILL_RETRY));
+}
+
+static void
+a_clock_that_is_set_back_holds_up_no_drill(void **state)
+{
+	PlanDrills drills = unproven;
+
+	(void) state;
+	assert_true(plan_drill_is_due(&drills, DAY, THEN - DAY));
+	drills = proven_at(THEN);
+	assert_true(plan_drill_is_due(&drills, DAY, THEN - DAY));
+	drills.is_good = false;
+	assert_true(plan_drill_is_due(&drills, DAY, THEN - DAY));
+}
+
 int
 main(void)
 {
@@ -454,6 +543,11 @@ main(void)
 		cmocka_unit_test(what_has_wal_behind_it_is_missing),
 		cmocka_unit_test(behind_the_end_there_is_nothing),
 		cmocka_unit_test(nothing_is_served_behind_a_fork),
+		cmocka_unit_test(what_is_new_is_proven_once_it_has_settled),
+		cmocka_unit_test(a_failover_and_a_base_backup_are_new),
+		cmocka_unit_test(proof_gets_old),
+		cmocka_unit_test(one_that_failed_is_made_again_later),
+		cmocka_unit_test(a_clock_that_is_set_back_holds_up_no_drill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

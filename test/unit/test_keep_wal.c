@@ -34,7 +34,7 @@ static int
 make_archive(void **state)
 {
 	const char	   *parent = getenv("TMPDIR");
-	ArchiveSettings settings = {.name = "a0", .members = "host=n0"};
+	ArchiveSettings settings = {.name = "a0", .members = "host=n0", .drill_hours = "0"};
 	ArchiveState	first = {.system_id = 7, .segment_size = SEGMENT};
 
 	(void) state;
