@@ -831,6 +831,12 @@ part_nemesis()
 
 # The shell reads all of this before it does any: the file may change meanwhile.
 {
+	# What a shell starts in the background ignores SIGINT and SIGQUIT, and so would all that tests
+	# start and send these.
+	if [[ -z ${PGLD_DEFAULT_SIGNALS:-} ]]; then
+		PGLD_DEFAULT_SIGNALS=yes exec env --default-signal=INT,QUIT "$(readlink -f "${BASH_SOURCE[0]}")" "$@"
+	fi
+
 	# With a view of the mounts of its own, where that may be had: what a test mounts
 	# is seen by nobody else, and goes with it.
 	if is_root && [[ -z ${PGLD_PRIVATE_MOUNTS:-} ]] &&

@@ -162,7 +162,7 @@ is_done('five to three', $since, names(1, @staying));
 is("$primary " . $cluster->status($primary)->{term}, "$first $term", 'five to three: the same primary, in the same term');
 $cluster->wait_until('five to three: nobody speaks of the others any more', sub { $cluster->sql($primary, 'SELECT count(*) FROM pg_leader_peers') == 3 });
 is(waitpid($sessions, POSIX::WNOHANG()), 0, 'and no session was lost in all that');
-kill 'INT', $sessions;
+kill 'TERM', $sessions;
 waitpid $sessions, 0;
 
 # ---- another address for a member that counts ----
