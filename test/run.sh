@@ -95,6 +95,7 @@ ENVIRONMENT
     QUIET_ROUNDS  how often managed servers are killed in tap, by 059_rounds.pl: 6
                   times by default while no commit is in flight, and BUSY_ROUNDS times,
                   3 by default, while clients write; ROUNDS_SEED is its seed
+    KEEP_ROUNDS   how often 093_keep.pl kills the leader of an archive, 3 by default
     NEMESIS_NODES servers that the nemesis has, 3 or 5; 5 by default, and 3 managed ones
     NEMESIS_SEED  its seed, from the clock by default; it is printed
     NEMESIS_ONLY  election or managed: all the minutes for that one; without MINUTES it

@@ -6,7 +6,8 @@
 # is compared with what clients were told.  WAL that the cluster does not go on from is kept aside and
 # never served; what is missing stops a restore, and is said.
 #
-# Segments of 1 MB, and no WAL is kept but by slots.
+# Segments of 1 MB, and no WAL is kept but by slots.  KEEP_ROUNDS is how often the leader is killed while
+# clients write, 3 times by default.
 
 use strict;
 use warnings;
@@ -36,6 +37,7 @@ my $receiver;	 # PostgreSQL's own, beside it
 my %told;	 # word => 1: acknowledged
 my %gids;	 # name => { timeline, words }
 my $restores = 0;
+my $rounds = $ENV{KEEP_ROUNDS} // 3;
 
 # ---- the program ----
 
@@ -374,13 +376,21 @@ $cluster->wait_until('its slots are moved on all members', sub {
 
 # ---- the leader dies while clients write ----
 
-foreach my $round (1 .. 3)
+# In turns: the archive follows as it can, is killed between, or lags, and gets what it lacks from the new primary.
+foreach my $round (1 .. $rounds)
 {
+	take_gid("before_$round");
 	my @writers = start_writers("round $round");
-	my ($was, $began, $end);
+	my ($was, $began);
 
 	$cluster->wait_until("round $round: the writers write", sub { !grep { written($_) < 20 } @writers });
-	$was = fails_over("round $round", sub { return if $round != 2; end_run('KILL'); start_run(); });
+	if ($round % 3 == 0)
+	{
+		kill 'STOP', $run;
+		$cluster->wait_until("round $round: they go on while the archive does not", sub { !grep { written($_) < 60 } @writers });
+	}
+	$was = fails_over("round $round", sub { return if $round % 3 != 2; end_run('KILL'); start_run(); });
+	kill 'CONT', $run;
 	$began = PgLeaderCluster::clock_now();
 	end_writers(@writers);
 	catches_up("round $round: the archive has what the new primary has");
@@ -389,8 +399,9 @@ foreach my $round (1 .. 3)
 	take_gid("round_$round");
 	comes_back($was);
 }
-is_restored("round_$_") foreach 1 .. 3;
-is_deeply([ grep { my $word = $_; $gids{round_3}{words} !~ /^\Q$word\E$/m } sort keys %told ], [], 'all that was acknowledged is in the last one');
+foreach my $round (1 .. $rounds) { is_restored($_) foreach "before_$round", "round_$round"; }
+my %last = map { $_ => 1 } split /\n/, $gids{"round_$rounds"}{words};
+is_deeply([ grep { !$last{$_} } sort keys %told ], [], 'all that was acknowledged is in the last one');
 
 # ---- what PostgreSQL has for this ----
 

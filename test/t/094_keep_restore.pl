@@ -372,6 +372,8 @@ sub restart_run
 sub drills_after { my $n = shift; my @all = grep { / drill / } catalogue(); splice @all, 0, $n; return @all; }
 
 like(succeeds('a drill', 'drill', 'two'), qr/^proven: gid $gids[2],/, 'the last one has ended well');
+sub drilling { return scalar(my @pids = processes_of("$dir/work" . '/drill')); }
+
 my $n_drills = () = drills_after(0);
 append_to_file("$dir/keep.conf", "drill_hours = '24'\ndrill_sql = '$dir.good.sql'\n");
 restart_run();
@@ -391,16 +393,16 @@ $primary = $new;
 learn_roles();
 succeeds('a base backup', 'full_backup');
 restart_run();
-$cluster->wait_until('one that takes long', sub { return processes_of("$dir/work/drill") > 0; });
+$cluster->wait_until('one that takes long', sub { return drilling() > 0; });
 kill 'KILL', $run;
 waitpid $run, 0;
-$cluster->wait_until('ends when "run" is killed', sub { return !processes_of("$dir/work/drill"); });
+$cluster->wait_until('ends when "run" is killed', sub { return !drilling(); });
 $run = begin($log, 'run');
-$cluster->wait_until('and is made again by the next', sub { return processes_of("$dir/work/drill") > 0; });
+$cluster->wait_until('and is made again by the next', sub { return drilling() > 0; });
 kill 'TERM', $run;
 waitpid $run, 0;
 $run = undef;
-$cluster->wait_until('it has ended with "run"', sub { return !processes_of("$dir/work/drill"); });
+$cluster->wait_until('it has ended with "run"', sub { return !drilling(); });
 is(scalar(drills_after($n_drills)), 0, 'what was not finished proves nothing');
 $cluster->stop_all;
 done_testing();
