@@ -181,7 +181,7 @@ sub start_writers
 	} 1 .. 2;
 }
 
-sub written { my $writer = shift; return grep { /^\Q$writer->{name}\E \d+ \d+$/ } split /\n/, slurp_file($writer->{out}); }
+sub written { my $writer = shift; return unless -e $writer->{out}; return grep { /^\Q$writer->{name}\E \d+ \d+$/ } split /\n/, slurp_file($writer->{out}); }
 
 sub end_writers
 {
