@@ -122,8 +122,8 @@ wanted_packages()
 		# terminal for programs that want one.
 		printf '%s\n' clang clang-format cppcheck libclang-rt-dev libcmocka-dev libdbd-pg-perl libipc-run-perl \
 			shellcheck procps bsdutils netbase patch strace e2fsprogs
-		# What servers are used with: balanced, pooled, scraped, and moving an address.
-		printf '%s\n' "${services[@]}" curl sudo iputils-arping
+		# What servers are used with: balanced, pooled, scraped, archived, and moving an address.
+		printf '%s\n' "${services[@]}" pgbackrest curl sudo iputils-arping
 		node_packages
 	fi
 	if [[ $1 == colo ]]; then
