@@ -237,7 +237,8 @@ foreach my $message (@seen)
 
 	is("@missing", '', "night.md: $message");
 }
-is_deeply([ grep { $night !~ /\b$_\b/ && source('doc/operations.md') !~ /\b$_\b/ } $alerts =~ /alert: (\w+)/g ], [], 'each alert is in a table');
+my $tables = join '', $night, map { source("doc/$_.md") } qw(operations keep);
+is_deeply([ grep { $tables !~ /\b$_\b/ } $alerts =~ /alert: (\w+)/g ], [], 'each alert is in a table');
 
 # ---- what users of other tools complain about: each is in the test that the list names, and in no other ----
 
@@ -252,6 +253,14 @@ foreach my $file (map { s{^\Q$top\E/}{}r } map { glob "$top/test/$_/*.pl" } qw(t
 is_deeply([ sort { $a <=> $b } keys %shown ], [ 1 .. 25 ], 'complaints: all 25 are in the list');
 is_deeply(\%staged, { map { $_ => [ $shown{$_} ] } keys %shown }, 'complaints: each is in the test that is named');
 is_deeply([ grep { !-e "$top/$_" } $list =~ /`(test[^`]+)`/g ], [], 'complaints: there are these tests');
+
+my %of_archives = section('What users of archives complain about', source('doc/keep.md')) =~ /^\| (\d+) \|.*\| (`[^|]+`) \|$/mg;
+
+cmp_ok(scalar keys %of_archives, '>=', 11, 'complaints about archives: a list');
+foreach my $number (sort { $a <=> $b } keys %of_archives)
+{
+	is_deeply([ grep { source($_) !~ /\barchives $number: / } $of_archives{$number} =~ /`(test[^`]+)`/g ], [], "complaint $number about archives is in the tests that are named");
+}
 
 # ---- the supervisor: --help, the manual page, and the reference ----
 

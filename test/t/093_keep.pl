@@ -18,6 +18,7 @@ use lib $FindBin::RealBin;
 use File::Basename qw(basename);
 use JSON::PP ();
 use PgLeaderManaged;
+use PgLeaderRebuilt;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -25,7 +26,7 @@ use Test::More;
 use constant SEGMENT => 1 << 20;
 
 PgLeaderCluster::template('--wal-segsize=1');
-my $cluster = PgLeaderManaged->new('keep', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' },
+my $cluster = PgLeaderRebuilt->new('keep', 3, settings => { min_timeout => '300ms', max_timeout => '600ms' },
 	conf => PgLeaderManaged::QUIET . "wal_keep_size = 0\nmax_wal_size = 16MB\nmax_slot_wal_keep_size = 400MB\nmax_connections = 20\n");
 my $tmp = PostgreSQL::Test::Utils::tempdir;
 my $dir = "$tmp/a0";
@@ -393,7 +394,7 @@ foreach my $round (1 .. $rounds)
 	kill 'CONT', $run;
 	$began = PgLeaderCluster::clock_now();
 	end_writers(@writers);
-	catches_up("round $round: the archive has what the new primary has");
+	catches_up("archives 6: round $round: the archive has what the new primary has");
 	diag(sprintf 'round %d: %.1f s until the archive has all of the new leader\'s WAL, and says so', $round, (PgLeaderCluster::clock_now() - $began) / 1e6);
 	is(commit("after round $round"), 1, "round $round: it goes on");
 	take_gid("round_$round");
@@ -401,7 +402,7 @@ foreach my $round (1 .. $rounds)
 }
 foreach my $round (1 .. $rounds) { is_restored($_) foreach "before_$round", "round_$round"; }
 my %last = map { $_ => 1 } split /\n/, $gids{"round_$rounds"}{words};
-is_deeply([ grep { !$last{$_} } sort keys %told ], [], 'all that was acknowledged is in the last one');
+is_deeply([ grep { !$last{$_} } sort keys %told ], [], 'archives 1: all that was acknowledged is in the last one');
 
 # ---- what PostgreSQL has for this ----
 
@@ -459,7 +460,7 @@ sub ahead
 	$offset = -s $log;
 	$was = fails_over($name);
 	waitpid $pid, 0;
-	catches_up("$name: the archive goes on, without what the cluster does not have");
+	catches_up("archives 4: $name: the archive goes on, without what the cluster does not have");
 	like(log_of_run($offset), qr/WARNING: .*cut the archive at /, "$name: and says so");
 	is(commit("after $name"), 1, "$name: commits go on");
 	take_gid("after_$name");
@@ -506,6 +507,37 @@ $cluster->wait_until('segments: pg_receivewal receives nothing any more', sub {
 	-e $receiver_log && slurp_file($receiver_log) =~ /requested starting point \S+ (?:is ahead|on timeline \d+ is not in this server's history)/; });
 is_deeply([ glob sprintf "$received/%08X*", timeline($primary) ], [], 'segments: not even while the archive has all');
 end_receivewal();
+
+# ---- somebody else's timeline of the number that the cluster takes next ----
+
+{
+	my ($id) = @standbys;
+	my $was = $primary;
+	my $theirs;
+
+	take_gid('before_by_hand');
+	$cluster->stop($id);
+	$cluster->run_by_hand($id, $cluster->directory($id), sub {
+			system_or_bail('pg_ctl', '-s', '-D', $cluster->directory($id), '-w', 'promote');
+			is($cluster->sql($id, q(INSERT INTO told VALUES ('by hand'))), '', 'a standby that somebody has promoted by hand takes commits');
+			$theirs = timeline($id);
+			is(commit('beside it'), 1, 'so does the cluster');
+			catches_up('archives 8: the archive goes on with the cluster');
+			isnt(member_state(state_of_all(), $id), 'Target', 'and takes nothing of the other one');
+	});
+	ok(!-e sprintf("$dir/wal/%08X", $theirs), 'of its timeline there is nothing');
+	$cluster->kill_server($primary);
+	learn_roles();
+	is(timeline($primary), $theirs, 'the cluster takes a timeline of the same number');
+	is(commit('on its own'), 1, 'and commits');
+	catches_up('archives 9: the archive has that one');
+	take_gid('own_timeline');
+	$cluster->start($id);
+	learn_roles();
+	all_hold('who was promoted by hand is back: all members hold what the archive lacks');
+	is_restored($_) foreach qw(before_by_hand own_timeline);
+	unlike($gids{own_timeline}{words}, qr/^by hand$/m, 'archives 9: and nothing of the other one');
+}
 
 # ---- the archive is behind ----
 
@@ -563,15 +595,15 @@ catches_up('and the archive has all');
 	rename $segment, "$segment.away" or die "$segment: $!";
 	is((keep('get', $file, $to))[0], 255, 'when it is missing, that is an error and not the end');
 	is(state_of_all()->{archive}{state}, 'Gap', 'the state says that there is a hole');
-	like(state_of_all()->{archive}{detail}, qr/hole: the segment at [0-9A-F\/]+ of timeline $timeline is missing/, 'and where');
+	like(state_of_all()->{archive}{detail}, qr/hole: the segment at [0-9A-F\/]+ of timeline $timeline is missing/, 'archives 3: and where');
 	($words, $said) = restore('after_kill', $gids{after_kill}{timeline});
-	is($words, undef, 'a restore over it does not end early');
+	is($words, undef, 'archives 2: a restore over it does not end early');
 	like($said, qr/FATAL: .*could not restore file "$file" from archive/, 'but fails');
 	rename "$segment.away", $segment or die "$segment: $!";
 	is(state_of_all()->{status}, 0, 'when it is back, all is well');
 	is((keep('get', sprintf('%08X%08X%08X', timeline($primary), 1, 0), $to))[0], 1, 'what there never was is not there');
 	is((keep('get', '0000FFFF.history', $to))[0], 1, 'nor is the history of a timeline that is not known');
-	is((keep('get', sprintf('%08X.history', timeline($primary)), $to))[0], 0, 'but the newest one is');
+	is((keep('get', sprintf('%08X.history', timeline($primary)), $to))[0], 0, 'archives 7: but the newest one is');
 	is((keep('get', 'nonsense', $to))[0], 255, 'no name of WAL at all is an error');
 	is((keep('get', $file, "$tmp/none/segment"))[0], 255, 'and so is a place that does not exist');
 }

@@ -233,7 +233,7 @@ is(ask('two', 'SELECT count(*) FROM told'), scalar @{ $ledger{ $gids[2] } }, 'bo
 is(succeeds('restored again', 'restore', 'two'), $gids[2], 'it is there already');
 is(ask('two', q(SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN
 	('shared_preload_libraries', 'archive_mode', 'primary_conninfo', 'synchronous_standby_names', 'listen_addresses', 'max_logical_replication_workers'))),
-	'archive_mode=off listen_addresses= max_logical_replication_workers=0 primary_conninfo= shared_preload_libraries= synchronous_standby_names=', 'it is nobody\'s twin');
+	'archive_mode=off listen_addresses= max_logical_replication_workers=0 primary_conninfo= shared_preload_libraries= synchronous_standby_names=', 'archives 13: it is nobody\'s twin');
 like(ask('two', 'CREATE TABLE mine AS SELECT 1'), qr/read-only/, 'read-only');
 
 # what somebody has made of it is gone on with
@@ -250,7 +250,7 @@ succeeds("$_ is removed", 'del_restored', $_) foreach 'two', 'back2';
 commit('the last of all');
 $cluster->wait_until('the archive has all', sub { return (keep('get_state_all', '--json'))[1] =~ /"durable": ?"(\S+?)"/ && $cluster->sql($primary, "SELECT pg_current_wal_flush_lsn() <= '$1'") eq 't'; });
 my $last = succeeds('the end of WAL', 'restore', 'latest');
-is(ask($last, 'SELECT word FROM told ORDER BY ctid'), join("\n", @told), 'has the last commit, without a switch of WAL');
+is(ask($last, 'SELECT word FROM told ORDER BY ctid'), join("\n", @told), 'archives 5: has the last commit, without a switch of WAL');
 is(ask($last, 'SELECT pg_is_in_recovery()'), 't', 'and is read-only');
 succeeds('it is removed', 'del_restored', $last);
 
@@ -284,7 +284,7 @@ my ($source) = grep { ($cluster->sql($_, q(SELECT count(*) FROM pg_stat_activity
 ok(defined $source, 'from a standby');
 $cluster->hand_over($source);
 waitpid $slow, 0;
-is($?, 0, 'which is promoted, and there is a base backup all the same');
+is($?, 0, 'archives 10: which is promoted, and there is a base backup all the same');
 learn_roles();
 like(slurp_file("$log.slow"), qr/warning: pg_basebackup has failed: .*\n\d+\n\z/s, 'from another member');
 $ledger{$1} = [@told] if slurp_file("$log.slow") =~ /^(\d+)\n\z/m;

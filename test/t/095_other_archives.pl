@@ -143,7 +143,7 @@ is($told, 9, 'clients were told of nine commits');
 # ---- what pgBackRest says ----
 
 ($status, $out, $err) = backrest($primary, 'check');
-is($status, 0, 'complaint 3: pgBackRest\'s check finds nothing wrong') or diag("$out$err");
+is($status, 0, 'archives 3: pgBackRest\'s check finds nothing wrong') or diag("$out$err");
 ($status, $out, $err) = backrest($primary, 'verify', '--output=text', '--verbose');
 like("$status $out", qr/^0 .*status: ok.*total WAL checked.*\n +missing: 0,/s, 'nor does its verify: no WAL is missing') or diag("$out$err");
 ($status, $out, $err) = backrest($primary, 'info');
@@ -164,7 +164,7 @@ $cluster->wait_until('it opens, as if all were there', sub {
 	return $? == 0 && $out =~ /^[1-9]/; });
 chomp $out;
 diag("restored by pgBackRest: $out of $told commits, and no error");
-cmp_ok($out, '<', $told, 'complaints 1 and 2: without commits that clients were told of');
+cmp_ok($out, '<', $told, 'archives 2: without commits that clients were told of');
 unlike(slurp_file("$log.restored") =~ s/^.*(?:is starting up|is not yet accepting connections)$//mgr, qr/FATAL|PANIC|ERROR|WARNING/, 'and without an error');
 kill 'QUIT', $server;
 waitpid $server, 0;
@@ -176,7 +176,7 @@ like((keep('get_state_all'))[1], qr/archive +Archived .*no hole/, 'it has no hol
 ($status, my $gid, $err) = keep('restore', 'latest');
 is($status, 0, 'it restores') or diag($err);
 IPC::Run::run([ 'psql', '-XAtq', '-U', $me, '-d', (split /\n/, (keep('get_restored_path', $gid))[1])[-1], '-c', 'SELECT count(*) FROM told' ], '>', \$out, '2>', \$err);
-is($out, "$told\n", 'complaints 1 and 2: all that clients were told of') or diag($err);
+is($out, "$told\n", 'archives 2: all that clients were told of') or diag($err);
 is((keep('del_restored', $gid))[0], 0, 'and that is removed');
 
 kill 'TERM', $run;
