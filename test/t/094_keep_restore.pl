@@ -310,6 +310,8 @@ like($metrics, qr/^pg_leader_keep_$_$/m, "metric $_")
   foreach 'gap\{archive="a0"\} 0', 'exposed\{archive="a0"\} 0', 'streaming\{archive="a0"\} 1', 'archived\{archive="a0"\} 1', 'drill_failed\{archive="a0"\} 0',
   'proven_timestamp_seconds\{archive="a0"\} 1\d{9}', 'asked_timestamp_seconds\{archive="a0"\} 1\d{9}', 'lag_bytes\{archive="a0"\} \d+',
   'storage_holds\{archive="a0",storage="127\.0\.0\.1:\d+",state="Target"\} 1', 'storage_holds\{archive="a0",storage="127\.0\.0\.1:\d+",state="Holding"\} 1';
+my %used = map { $_ => 1 } slurp_file("$FindBin::RealBin/../../config/prometheus/alerts.yaml") =~ /\b(pg_leader_keep_\w+)/g;
+is_deeply([ grep { $metrics !~ /^$_\{/m } sort keys %used ], [], 'all that alerts use is there');
 my $relation = $cluster->sql($primary, q(SELECT pg_relation_filepath('pg_proc')));
 my ($newest) = (bases())[-1];
 my $page = "$dir/base/$newest/data/$relation";
