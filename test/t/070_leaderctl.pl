@@ -93,11 +93,12 @@ my @from_standby = at($cluster->server($standby));
 
 command_checks_all([ 'pg_leaderctl', 'list', @from_standby, 'template1' ], 1, [qr/^$/],
 	[qr/the extension pg_leader is not in database "template1"\n.*hint: CREATE EXTENSION pg_leader there/s], 'a database without the extension');
-$cluster->wait_until('all members are found from a standby, and all is well', sub { (run_it('list', @from_standby))[0] == 0 });
-my ($status, $list, $errors) = run_it('list', @from_standby);
-
+my ($status, $list, $errors);
+$cluster->wait_until('all members are found from a standby, all is well, and nothing is at risk', sub {
+		($status, $list, $errors) = run_it('list', @from_standby);
+		return $status == 0 && $list !~ /at risk|without/;
+});
 is($errors, '', 'no errors');
-unlike($list, qr/at risk|without/, 'and nothing is at risk');
 like($list, qr/^Cluster "pg_leader": node $primary is the primary, and open for commits\. 3 of 3 members answer\.\n/, 'the list says who is open');
 like($list, qr/^ +$primary \| 127\.0\.0\.1:\d+ \| primary \| open for commits +\| +2 \| +- \| - +\| +\d+ ms$/m, 'the primary, with its lease');
 foreach my $id ($standby, $other)
