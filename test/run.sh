@@ -60,7 +60,7 @@ DESCRIPTION
                notifications, checks, Prometheus's exporter; what PostgreSQL itself
                does at promotions and when a server comes back
     bench      a short run of what measures: bench/overhead, calm, scale, promote,
-               writable, fence and pgbench
+               writable, fence, pgbench and keep
     chaos      real servers killed in the middle of elections, and what they
                sent compared with what they kept (as root)
     stand      the test stand's scripts, and real servers in network namespaces

@@ -140,7 +140,7 @@ sub rows
 	return map { my %row; @row{@columns} = split /\t/; \%row } @lines;
 }
 
-foreach my $tool (qw(overhead calm scale promote fence pgbench))
+foreach my $tool (qw(overhead calm scale promote fence pgbench keep))
 {
 	my ($status, $output) = run("$bench/$tool", '--help');
 	ok($status == 0 && $output =~ /^NAME.*^SYNOPSIS.*^EXIT STATUS/ms, "$tool explains itself");
@@ -226,5 +226,10 @@ is($status, 0, 'pgbench measures, and nothing is lost') || diag($output);
 ok(keys %runs == 4 && (all { $_->{tps} > 0 && $_->{p50} <= $_->{max} } values %runs) && $runs{'managed, killed'}{told} == 2000 && $runs{'managed, killed'}{begun_anew} > 0
 	  && $output =~ /^told \d+ times: the client aborted/m, 'what it found is possible') || diag($output);
 
+($status, $output) = run("$bench/keep", '--scale', 1, '--pairs', 1, '--seconds', 1, '--clients', 2, '--failovers', 1, '--restores', 1, '--output', "$scratch/keep.tsv");
+my %kept = map { $_->{case} => $_ } rows("$scratch/keep.tsv");
+is($status, 0, 'keep measures, and states are as they were') || diag($output);
+like($kept{$_}{tps}, qr/^[1-9]\d*$/, "keep: $_: transactions") foreach 'with the archive', 'without it';
+like($kept{$_}{ms}, qr/^[1-9]\d*$/, "keep: $_: ms") foreach 'follow', 'restore by overlay', 'restore by copy';
 is_deeply([ glob("$ENV{TMPDIR}/pg_leader_{scale,chaos,promote,writable,fence,pgbench}_*") ], [], 'nothing is left behind') if $ENV{TMPDIR};
 done_testing();
