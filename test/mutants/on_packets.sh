@@ -84,7 +84,7 @@ read_options()
 # What a log of the nemesis says that is no want of time or of luck.
 findings()
 {
-	grep -E '^# (failure|violation|FAILED)' "$1" |
+	grep -E '^# (failure|violation|FAILED): ' "$1" |
 		grep -vE 'failure: (check_commits:|interrupted|.* only [0-9]+ times$|only [0-9]+ timelines|open for only|only [0-9]+ commits within)' || true
 }
 
