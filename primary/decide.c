@@ -633,7 +633,8 @@ streams_never(const View *v)
 {
 	const PrimaryFacts *f = v->f;
 
-	return is_stuck(v) && f->failures > 0 && (!f->leader.has_end || has_passed(v, f->stuck_since, STUCK_PAUSES * f->rebuild_pause));
+	return is_stuck(v) && f->failures > 0 &&
+		   (!f->leader.has_end || (f->stuck_since != 0 && has_passed(v, f->stuck_since, STUCK_PAUSES * f->rebuild_pause)));
 }
 
 /*
@@ -649,11 +650,14 @@ part_left(const View *v)
 		   lineage_end(f->leader.lineage, lineage_timeline_before(f->lineage, f->end)) == f->end;
 }
 
-/* Once: what a restart has not mended is waited for. */
+/*
+ * Once, and once after a rebuild, whose copy may only be slow to take what has come since: what a restart
+ * has not mended is waited for.
+ */
 static bool
 streams_not(const View *v)
 {
-	return is_stuck(v) && v->f->failures == 0;
+	return is_stuck(v) && (v->f->failures == 0 || (v->f->leader.has_end && v->f->stuck_since == 0));
 }
 
 static bool

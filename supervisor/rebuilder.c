@@ -321,8 +321,14 @@ rebuilder_clean(void)
 bool
 rebuilder_reap(pid_t pid)
 {
+	bool asked = job_kind() == JOB_ASK;
+
 	if (!job_ended(pid))
 		return false;
+
+	/* who takes long to answer would else be asked again at once, and nothing but that be done */
+	if (asked)
+		asked_at = clock_now();
 	if (is_over)
 		rebuilder_clean();
 	changed();

@@ -1108,6 +1108,8 @@ a_copy_is_not_thrown_away_for_a_full_disk(void **state)
 	assert_int_equal(primary_decide(&f).again_at, f.now + 1);
 	f.stuck_since--;
 	expect(&f, PRIMARY_CLONE, PRIMARY_STREAMS_NEVER);
+	f.stuck_since = 0; /* it was rebuilt, and nothing else has failed since */
+	expect(&f, PRIMARY_RESTART, PRIMARY_NOT_STREAMING);
 	f.leader.has_end = false;
 	f.stuck_since = 0;
 	f.health = PRIMARY_HEALTH_NO_ROOM;
