@@ -24,7 +24,7 @@
 #include "../supervisor/say.h"
 #include "catalogue.h"
 
-#define LOOK_INTERVAL  UINT64_C(1000000)
+#define LOOK_INTERVAL  UINT64_C(5000000)
 #define LOWER_PRIORITY 10
 
 void
@@ -164,7 +164,7 @@ drills_go_on(Drills *drills)
 	drills->look_at = clock_now() + LOOK_INTERVAL;
 	if (drills->pid != 0 && !has_ended(drills))
 		return;
-	if (!gather(drills) || !plan_drill_is_due(&drills->facts, every, (int64_t) time(NULL)))
+	if (every == 0 || !gather(drills) || !plan_drill_is_due(&drills->facts, every, (int64_t) time(NULL)))
 		return;
 	if (geteuid() != 0)
 		begin(drills);
