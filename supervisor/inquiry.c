@@ -129,23 +129,6 @@ static Inquiry			  inquiries[INQUIRIES_MOST];
 static const char *const *asked_for;
 static size_t			  n_asked_for;
 
-/*
- * Where there are no data yet, there is a configuration only if it lies elsewhere; else all settings
- * are those of the command line.
- */
-static bool
-has_configuration(const Command *command)
-{
-	char path[STORE_PATH_SIZE];
-
-	for (int i = 0; i < command->n_options; i++)
-	{
-		if (strstr(command->options[i], "config_file=") != NULL || strstr(command->options[i], "config-file=") != NULL)
-			return true;
-	}
-	return !files_join(path, command->directory, "postgresql.conf") || files_exists(path);
-}
-
 /* ---- what need not be asked for ---- */
 
 /* What stands in the files of the configuration, one behind the other. */
@@ -222,6 +205,18 @@ read_lines(const Command *command)
 	return read_file(command, "postgresql.conf", &length) && read_file(command, "postgresql.auto.conf", &length) &&
 		   !lines_have("include") && !lines_have("data_directory") && !options_have(command, "config_file") &&
 		   !options_have(command, "data_directory");
+}
+
+/*
+ * Where there are no data yet, there is a configuration only if it lies elsewhere; else all settings
+ * are those of the command line.
+ */
+static bool
+has_configuration(const Command *command)
+{
+	char path[STORE_PATH_SIZE];
+
+	return options_have(command, "config_file") || !files_join(path, command->directory, "postgresql.conf") || files_exists(path);
 }
 
 /* PostgreSQL has no defaults of extensions' settings as long as their library is not loaded. */
